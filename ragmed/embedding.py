@@ -1,0 +1,359 @@
+"""Texts in, L2-normalised float32 vectors out, in the same order; nothing is cut, and no vector is NaN or zero.
+
+An embedder has two verbs because many models embed a question and a passage differently. `load_embedder` is the only
+door; `hashing:DIM` is a double without weights, for tests and dry runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
+from ragmed.files import sha256_file, sha256_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Vectors = npt.NDArray[np.float32]
+
+KINDS = ("hashing", "hf", "packaged", "path")
+PRECISIONS = ("bfloat16", "float32")
+CPU_BATCH = 4  # small batches of texts of equal length waste little on padding: 1.36 times the passages/s of 32
+GPU_BATCH = 256
+MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json", "*/*.txt", "*/*.safetensors", "*/*.model")
+
+
+class Embedder(Protocol):
+    """>>> embedder = load_embedder("hashing:64")
+    >>> embedder.embed_passages(["asthma", "an inhaler"]).shape
+    (2, 64)
+
+    List in, array out, same length, same order. Both verbs raise BadTextsError where a text cannot become a vector.
+    A vector depends on the texts beside it by about 1e-7 (padding changes the order of sums); the same list on the
+    same machine gives the same bytes.
+    """
+
+    name: str
+    dimension: int
+    max_tokens: int
+    """The longest passage it reads whole, special tokens and prompt included."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """What can change a vector: the name, a hash of weights and tokenizer, the precision, the dimension."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as a passage, special tokens and prompt included, without truncation."""
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        """float32 [n, dimension], rows of length 1. A passage beyond `max_tokens` raises: it is never cut."""
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """float32 [n, dimension], rows of length 1.
+
+        A query beyond `max_tokens` is halved at a blank until every piece fits; the pieces' vectors are averaged and
+        normalised again, so every word of it counts.
+        """
+
+
+class BadTextsError(DataError):
+    """Some texts of a list could not be embedded; `indices` says which, `reason` why."""
+
+    def __init__(self, reason: str, indices: Sequence[int]) -> None:
+        self.reason = reason
+        self.indices = tuple(indices)
+        shown = ", ".join(map(str, self.indices[:10])) + (" …" if len(self.indices) > 10 else "")
+        super().__init__(f"{reason} (texts number {shown} of the list, counted from 0)")
+
+
+def load_embedder(name: str, *, precision: str = "float32", device: str = "auto", batch_size: int = 0) -> Embedder:
+    """>>> load_embedder("hashing:8").fingerprint()["embedder"]
+    'hashing:8'
+
+    `packaged:NAME`, `path:DIR`, `hf:ORG/NAME@REVISION` (sentence-transformers folders with safetensors; code that
+    comes with a model is never run) or `hashing:DIM`. `device`: auto, cpu, cuda, cuda:N. `batch_size` 0: chosen for
+    the device. A model with two encoders (MedCPT) is a sentence-transformers folder with a Router module.
+
+    Raises UnknownNameError, UsageError (a malformed name), ModelError (it cannot be loaded), MissingDependencyError.
+    """
+    kind, _, rest = name.partition(":")
+    if kind not in KINDS:
+        raise UnknownNameError("embedder", name, ["hashing:DIM", "hf:ORG/NAME@REVISION", "packaged:minilm", "path:DIR"])
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    if kind == "hashing":
+        return HashingEmbedder(_dimension(name, rest))
+    folder, revision = _folder(name, kind, rest)
+    return SentenceEmbedder(name, folder, revision=revision, precision=precision, device=device, batch_size=batch_size)
+
+
+def _dimension(name: str, rest: str) -> int:
+    if not rest.isascii() or not rest.isdigit() or not 1 <= int(rest) <= 65536:
+        raise UsageError(f"embedder '{name}': hashing:DIM needs a number from 1 to 65536, such as hashing:256")
+    return int(rest)
+
+
+def _folder(name: str, kind: str, rest: str) -> tuple[Path, str]:
+    if kind == "packaged":
+        from ragmed.packaged import packaged_embedder_folder
+
+        return packaged_embedder_folder(rest), ""
+    if kind == "path":
+        folder = Path(rest).expanduser()
+        if not rest or not folder.is_dir():
+            raise ModelError(f"embedder '{name}': there is no folder '{folder}'")
+        return folder, ""
+    repository, _, revision = rest.partition("@")
+    if not revision or repository.count("/") != 1:
+        raise UsageError(f"embedder '{name}': write hf:ORG/NAME@REVISION; a commit hash as the revision never moves")
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(MODEL_FILES)))
+    except (OSError, ValueError) as error:  # every hub error is one of the two, offline ones included
+        raise ModelError(f"embedder '{name}' could not be fetched: {_first_line(error)}") from error
+    return folder, folder.name  # a snapshot's folder is named by its commit, also where the revision was a branch
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def normalised(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
+    """Rows of length 1 as float32 [n, d]; BadTextsError names the rows that are NaN, infinite or zero."""
+    import numpy as np
+
+    wide = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(wide.astype(np.float64), axis=1, keepdims=True)
+    bad = ~np.isfinite(lengths[:, 0])
+    if bad.any():
+        raise BadTextsError("the embedder gave vectors with NaN or infinity", np.flatnonzero(bad).tolist())
+    zero = lengths[:, 0] < 1e-12
+    if zero.any():
+        raise BadTextsError("the embedder gave zero vectors, which are near to nothing", np.flatnonzero(zero).tolist())
+    unit: Vectors = (wide / lengths).astype(np.float32)
+    return unit
+
+
+def embed_long(texts: Sequence[str], *, limit: int, count: Callable[[Sequence[str]], list[int]],
+               embed: Callable[[Sequence[str]], Vectors], dimension: int) -> Vectors:
+    """Vectors of texts of any length: pieces that fit `limit` tokens, embedded together, averaged per text."""
+    import numpy as np
+
+    pieces, owners = _pieces(list(texts), limit, count)
+    vectors = embed(pieces)
+    sums = np.zeros((len(texts), dimension), dtype=np.float64)
+    np.add.at(sums, owners, vectors)
+    return normalised(sums)
+
+
+def _pieces(texts: list[str], limit: int, count: Callable[[Sequence[str]], list[int]]) -> tuple[list[str], list[int]]:
+    """Texts halved until each fits, and for each piece the number of the text it belongs to."""
+    pieces, owners = texts, list(range(len(texts)))
+    while True:
+        tokens = count(pieces)
+        if all(n <= limit for n in tokens):
+            return pieces, owners
+        halved: list[tuple[str, int]] = []
+        for piece, owner, size in zip(pieces, owners, tokens, strict=True):
+            if size > limit and len(piece) < 2:
+                raise BadTextsError(f"a single character is more than the {limit} tokens the embedder reads", [owner])
+            parts = _halves(piece) if size > limit else [piece]
+            halved.extend((part, owner) for part in parts)
+        pieces, owners = [part for part, _ in halved], [owner for _, owner in halved]
+
+
+def _halves(text: str) -> list[str]:
+    middle = len(text) // 2
+    blanks = [match.start() for match in re.finditer(r"\s", text) if 0 < match.start() < len(text) - 1]
+    cut = min(blanks, key=lambda at: abs(at - middle), default=middle)
+    return [part for part in (text[:cut], text[cut:]) if part.strip()]
+
+
+class HashingEmbedder:
+    """>>> HashingEmbedder(4).count_tokens(["two words"])
+    [2]
+
+    A bag of words, each word hashed to one of `dimension` places (counts under a square root): the same everywhere,
+    no weights, no thread. Texts that share words are near; nothing else is promised. A text without words raises.
+    """
+
+    max_tokens = 512
+
+    def __init__(self, dimension: int) -> None:
+        self.name = f"hashing:{dimension}"
+        self.dimension = dimension
+        self._places: dict[str, int] = {}
+
+    def fingerprint(self) -> dict[str, str]:
+        return {"embedder": self.name, "weights": "none", "precision": "float32", "dimension": str(self.dimension)}
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(_words(text)) for text in texts]
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        refuse_long(self.count_tokens(texts), self.max_tokens, self.name)
+        return self._embed(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return embed_long(texts, limit=self.max_tokens, count=self.count_tokens, embed=self._embed,
+                          dimension=self.dimension)
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        import numpy as np
+
+        counts = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in _words(text):
+                counts[row, self._place(word)] += 1.0
+        return normalised(np.sqrt(counts))
+
+    def _place(self, word: str) -> int:
+        if word not in self._places:
+            if len(self._places) > 200_000:  # a cache, not a vocabulary: memory stays bounded on any corpus
+                self._places.clear()
+            digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+            self._places[word] = int.from_bytes(digest, "big") % self.dimension
+        return self._places[word]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s]", text.lower())
+
+
+def refuse_long(tokens: Sequence[int], limit: int, name: str) -> None:
+    """BadTextsError for passages that the embedder would have to cut."""
+    long = [index for index, size in enumerate(tokens) if size > limit]
+    if long:
+        raise BadTextsError(
+            f"passages of up to {max(tokens)} tokens are longer than the {limit} that {name} reads; chunk them smaller",
+            long,
+        )
+
+
+class SentenceEmbedder:
+    """A sentence-transformers model on one device; see `load_embedder`."""
+
+    def __init__(self, name: str, folder: Path, *, revision: str, precision: str, device: str, batch_size: int) -> None:
+        self.name = name
+        self.device = torch_device(device)
+        self._precision = precision
+        self._revision = revision
+        self._model = _load_model(name, folder, precision, self.device)
+        self._weights = folder_hash(folder)
+        self._batch = batch_size or (CPU_BATCH if self.device == "cpu" else GPU_BATCH)
+        self.dimension = int(self._model.get_embedding_dimension() or 0)
+        self.max_tokens = int(self._model.max_seq_length or 0)
+        if self.dimension < 1 or self.max_tokens < 1:
+            raise ModelError(f"embedder '{name}' does not say its dimension or how many tokens it reads")
+        prompts = {key: text for key, text in self._model.prompts.items() if text}
+        self._query_prompt = prompts.get("query", "")
+        self._passage_prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
+
+    def fingerprint(self) -> dict[str, str]:
+        parts = {"embedder": self.name, "weights": self._weights, "precision": self._precision,
+                 "dimension": str(self.dimension)}
+        return parts | ({"revision": self._revision} if self._revision else {})
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._count(texts, self._passage_prompt)
+
+    def _count(self, texts: Sequence[str], prompt: str) -> list[int]:
+        if not texts:
+            return []
+        given = [prompt + text for text in texts]
+        encoded = self._model.tokenizer(given, truncation=False, padding=False, return_attention_mask=False,
+                                        return_token_type_ids=False, verbose=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        refuse_long(self.count_tokens(texts), self.max_tokens, self.name)
+        return self._embed(texts, "document", self._passage_prompt)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return embed_long(
+            texts, limit=self.max_tokens, dimension=self.dimension,
+            count=lambda pieces: self._count(pieces, self._query_prompt),
+            embed=lambda pieces: self._embed(pieces, "query", self._query_prompt),
+        )
+
+    def _embed(self, texts: Sequence[str], verb: str, prompt: str) -> Vectors:
+        import numpy as np
+
+        if not texts:
+            return np.zeros((0, self.dimension), dtype=np.float32)
+        encode = self._model.encode_query if verb == "query" else self._model.encode_document
+        # an empty prompt is passed as such, so that a model's default prompt cannot slip in uncounted; the model
+        # sorts by length itself
+        vectors = encode(list(texts), prompt=prompt, batch_size=self._batch, show_progress_bar=False,
+                         convert_to_numpy=True)
+        return normalised(np.asarray(vectors))
+
+
+def torch_device(device: str) -> str:
+    """`auto` -> cuda where torch sees one, else cpu; an explicit cuda that is not there raises."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+        raise UnknownNameError("device", device, ["auto", "cpu", "cuda", "cuda:0"])
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise MissingDependencyError(
+            f"device '{device}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu or auto"
+        )
+    return device
+
+
+def folder_hash(folder: Path) -> str:
+    """One hash of every file that takes part in embedding: weights, configuration, tokenizer."""
+    wanted = {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
+    return sha256_json({path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(wanted)})
+
+
+def _load_model(name: str, folder: Path, precision: str, device: str) -> Any:
+    _refuse_unsafe(name, folder)
+    try:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"embedder '{name}' needs sentence-transformers; run: pip install \"ragmed[cpu]\""
+        ) from error
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # 'Loading weights' is not the user's progress
+    try:
+        model = SentenceTransformer(
+            str(folder), device=device, local_files_only=True, trust_remote_code=False,
+            model_kwargs={"use_safetensors": True, "dtype": getattr(torch, precision)},
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise ModelError(f"embedder '{name}' could not be loaded from '{folder}': {_first_line(error)}") from error
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+    return model.eval()
+
+
+def _refuse_unsafe(name: str, folder: Path) -> None:
+    """Pickled weights, code from elsewhere, and folders whose pooling nobody declared are refused before loading."""
+    try:
+        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        paths = [folder / module["path"] for module in modules]
+        foreign = [module["type"] for module in modules if not module["type"].startswith("sentence_transformers.")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"embedder '{name}': '{folder}' has no readable modules.json, so how it pools tokens is unknown; "
+            "save it with sentence-transformers first"
+        ) from error
+    if foreign:
+        raise ModelError(f"embedder '{name}' brings its own code ({', '.join(foreign)}), which is not run")
+    for path in paths:
+        if (path / "pytorch_model.bin").exists() and not (path / "model.safetensors").exists():
+            raise ModelError(f"embedder '{name}': '{path}' has pickled weights only; safetensors are needed")

@@ -1,0 +1,215 @@
+"""A YAML file -> Experiment. Every key is checked: an unknown one is an error that names the nearest known one."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ragmed.arms import CONTEXTS, Arm
+from ragmed.comparison.compare import ComparisonSettings
+from ragmed.errors import DataError, UnknownNameError, UsageError
+from ragmed.files import read_text
+from ragmed.tasks import NORMALISATIONS, SCORINGS, TASKS, TaskSettings
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*\Z")  # names become folders
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """`name` is one string, such as `packaged:smollm2-135m` or `hf:ORG/NAME@REVISION+adapter:DIR`."""
+
+    name: str
+    dtype: str = "auto"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """>>> load_experiment(Path("configs/quickstart.yaml")).arms["general"].context  # doctest: +SKIP
+    'none'
+
+    `context_tokens`: tokens that prompt and answer may have together (0: what the model allows). `window`: samples
+    written at a time, which is what a kill can cost.
+    """
+
+    name: str
+    models: Mapping[str, ModelSettings]
+    arms: Mapping[str, Arm]
+    tasks: Mapping[str, TaskSettings]
+    comparison: ComparisonSettings
+    question: str = ""
+    seed: int = 0
+    context_tokens: int = 0
+    window: int = 64
+
+    def only(self, arms: tuple[str, ...] = (), tasks: tuple[str, ...] = (), limit: int = 0) -> Experiment:
+        """The same experiment with some of its arms and tasks, and at most `limit` examples a task."""
+        for kind, asked, known in (("arm", arms, self.arms), ("task", tasks, self.tasks)):
+            for name in asked:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known, f"experiment '{self.name}'")
+        chosen = {n: t for n, t in self.tasks.items() if not tasks or n in tasks}
+        if limit:
+            chosen = {n: dataclasses.replace(t, limit=min(limit, t.limit or limit)) for n, t in chosen.items()}
+        return dataclasses.replace(self, arms={n: a for n, a in self.arms.items() if not arms or n in arms}, tasks=chosen)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything as plain values, defaults included: what run.json keeps."""
+        return typing.cast("dict[str, Any]", _plain(self))
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Reads and checks a config. UsageError or UnknownNameError name the file, the key and the remedy."""
+    text = read_text(path, "config")
+    try:
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise DataError(f"config '{path}'{line} is not YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(raw, dict):
+        raise DataError(f"config '{path}': a mapping of keys was expected, found {type(raw).__name__}")
+    return make_experiment(raw, default_name=path.stem, where=f"config '{path}'")
+
+
+def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) -> Experiment:
+    """The checked Experiment of a mapping with the keys of a config file."""
+    known = [f.name for f in dataclasses.fields(Experiment)] + ["index"]
+    _known_keys(raw, known, where)
+    for key in ("models", "arms", "tasks"):
+        if not isinstance(raw.get(key), dict) or not raw[key]:
+            raise UsageError(f"{where}: '{key}' must be a mapping with at least one entry")
+    models = {n: _model(v, f"{where}, models.{n}") for n, v in raw["models"].items()}
+    index = _typed(str, raw.get("index", ""), f"{where}, index")
+    arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
+    tasks = {n: _task(n, v, f"{where}, tasks.{n}") for n, v in raw["tasks"].items()}
+    comparison = _comparison(raw.get("comparison", {}), arms, f"{where}, comparison")
+    rest = {k: raw[k] for k in ("name", "question", "seed", "context_tokens", "window") if k in raw}
+    rest = _checked(Experiment, {"name": default_name, **rest}, where)
+    _folder_name(rest["name"], f"{where}, name")
+    if rest.get("window", 1) < 1:
+        raise UsageError(f"{where}, window: it must be at least 1")
+    return Experiment(models=models, arms=arms, tasks=tasks, comparison=comparison, **rest)
+
+
+def _model(value: Any, where: str) -> ModelSettings:
+    fields = _checked(ModelSettings, {"name": value} if isinstance(value, str) else value, where)
+    if "name" not in fields:
+        raise UsageError(f"{where}: 'name' is missing, such as packaged:smollm2-135m")
+    if fields.get("dtype", "auto") not in DTYPES:
+        raise UnknownNameError("dtype", str(fields["dtype"]), DTYPES, where)
+    return ModelSettings(**fields)
+
+
+def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str, where: str) -> Arm:
+    _folder_name(name, where)
+    fields = _checked(Arm, value, where)
+    if "name" in fields:
+        raise UsageError(f"{where}: an arm's name is its key; take 'name' out")
+    if "model" not in fields:
+        raise UsageError(f"{where}: 'model' is missing; models here: {', '.join(models)}")
+    if fields["model"] not in models:
+        raise UnknownNameError("model", fields["model"], models, where)
+    context = fields.get("context", "none")
+    if context not in CONTEXTS:
+        raise UnknownNameError("context", str(context), CONTEXTS, where)
+    arm = Arm(name=name, **fields)
+    if not arm.needs_index:
+        if fields.get("index") or fields.get("k"):
+            raise UsageError(f"{where}: index and k mean nothing in the context '{context}'")
+        return arm
+    if not (arm.index or index):
+        raise UsageError(f"{where}: the context '{context}' needs an index, here or for the whole experiment")
+    if arm.k < 1:
+        raise UsageError(f"{where}: the context '{context}' needs k, the number of passages, of at least 1")
+    return dataclasses.replace(arm, index=arm.index or index)
+
+
+def _task(name: str, value: Any, where: str) -> TaskSettings:
+    if name not in TASKS:
+        raise UnknownNameError("task", name, TASKS, where)
+    fields = _checked(TaskSettings, value or {}, where)
+    if fields.get("scoring", "generate") not in SCORINGS:
+        raise UnknownNameError("scoring", str(fields["scoring"]), SCORINGS, where)
+    if fields.get("normalise", "none") not in NORMALISATIONS:
+        raise UnknownNameError("normalise", str(fields["normalise"]), NORMALISATIONS, where)
+    for key in ("limit", "shots", "max_tokens"):
+        if fields.get(key, 0) < 0:
+            raise UsageError(f"{where}, {key}: it must not be negative")
+    return TaskSettings(**fields)
+
+
+def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSettings:
+    fields = _checked(ComparisonSettings, value or {}, where)
+    leak = tuple(n for n, a in arms.items() if a.context == "options-only")
+    fields.setdefault("baseline", next((n for n in arms if n not in leak), ""))
+    fields.setdefault("baseline_arms", leak)
+    for name in (fields["baseline"], *(n for pair in fields.get("contrasts", ()) for n in pair)):
+        if name not in arms:
+            raise UnknownNameError("arm", str(name), arms, where)
+    if not 0 < fields.get("alpha", 0.05) < 1 or not 0 <= fields.get("margin", 0.05) < 1:
+        raise UsageError(f"{where}: alpha lies between 0 and 1, margin between 0 and 1 (fractions, not percent)")
+    return ComparisonSettings(**fields)
+
+
+def _folder_name(name: str, where: str) -> None:
+    if not NAME.match(name):
+        raise UsageError(f"{where}: '{name}' cannot name a folder; use letters, digits and . _ + @ -")
+
+
+def _known_keys(raw: Mapping[str, Any], known: list[str], where: str) -> None:
+    for key in raw:
+        if key not in known:
+            raise UnknownNameError("key", str(key), known, where)
+
+
+def _checked(record: type, raw: Any, where: str) -> dict[str, Any]:
+    """The fields of a frozen record from a mapping, each of the right type."""
+    if not isinstance(raw, Mapping):
+        raise UsageError(f"{where}: a mapping was expected, found {type(raw).__name__}")
+    hints = typing.get_type_hints(record)
+    _known_keys(raw, [f.name for f in dataclasses.fields(record)], where)
+    return {key: _typed(hints[key], value, f"{where}, {key}") for key, value in raw.items()}
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (tuple, frozenset):
+        if not isinstance(value, (list, tuple, set)):
+            raise UsageError(f"{where}: a list was expected, found {value!r}")
+        inner = typing.get_args(hint)[0]
+        return origin(_typed(inner, v, where) for v in value)
+    if origin is typing.Literal:
+        return value
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{where}: a mapping was expected, found {value!r}")
+        return dict(value)
+    if isinstance(hint, types.UnionType):
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise UsageError(f"{where}: {hint.__name__} was expected, found {value!r}")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (frozenset, set)):
+        return sorted(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,202 @@
+"""Files that appear whole or not at all, checksums, and JSON Lines in and out.
+
+Text is UTF-8. A line ends at `\\n` only: U+2028, U+0085 and their like are text.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ragmed.errors import BusyError, DataError
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that is not a JSON object; `number` starts at 1."""
+
+    number: int
+    reason: str
+
+
+def sha256_file(path: Path) -> str:
+    """>>> sha256_file(Path("vectors.faiss"))[:8]  # doctest: +SKIP
+
+    Hex digest of a file's bytes, read in pieces.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex digest of a value's canonical JSON: the same for equal values, whatever the order of their keys."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+
+
+def canonical_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def require_file(path: Path, what: str) -> Path:
+    """The path, if it is a regular file with something in it; else a DataError that names it and says why."""
+    if path.is_dir():
+        raise DataError(f"{what} '{path}' is a directory, a file was expected")
+    if not path.exists():
+        raise DataError(f"{what} '{path}' does not exist")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataError(f"{what} '{path}' is not a regular file")
+    if path.stat().st_size == 0:
+        raise DataError(f"{what} '{path}' is empty")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{what} '{path}' may not be read by this user; change its permissions")
+    return path
+
+
+def read_text(path: Path, what: str) -> str:
+    """A whole small text file (a config, a page), as UTF-8 without a byte-order mark."""
+    data = require_file(path, what).read_bytes()
+    reason = not_text(data)
+    if reason:
+        raise DataError(f"{what} '{path}' {reason}")
+    return data.decode("utf-8-sig")
+
+
+def not_text(data: bytes) -> str:
+    """Why these bytes are not UTF-8 text, or an empty string."""
+    if b"\x00" in data:
+        return f"holds a NUL byte at offset {data.index(0)}: it is not a text file"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start}); convert it to UTF-8"
+    return ""
+
+
+@contextmanager
+def open_binary(path: Path) -> Iterator[IO[bytes]]:
+    """A binary stream of a plain or gzip file (told by its first bytes, not by its name)."""
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        if not zipped:
+            yield raw
+            return
+        with gzip.GzipFile(fileobj=raw) as stream:
+            yield stream  # type: ignore[misc]
+
+
+def read_jsonl(path: Path, what: str = "JSON Lines file") -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
+    """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place.
+
+    Memory is bounded by MAX_LINE_BYTES: a longer line is skipped and reported. Blank lines are passed over. Raises
+    DataError where the file itself cannot be read (missing, a directory, empty). A gzip stream that is cut or
+    damaged ends with a BadLine.
+    """
+    require_file(path, what)
+    with open_binary(path) as stream:
+        number = 0
+        while True:
+            number += 1
+            try:
+                line = stream.readline(MAX_LINE_BYTES + 1)
+                too_long = len(line) > MAX_LINE_BYTES and not line.endswith(b"\n")
+                while too_long and (rest := stream.readline(MAX_LINE_BYTES)):
+                    if rest.endswith(b"\n"):
+                        break
+            except (EOFError, OSError, zlib.error) as error:
+                yield BadLine(number, f"the compressed file is cut or damaged here ({error})")
+                return
+            if not line:
+                return
+            if too_long:
+                yield BadLine(number, f"the line is longer than {MAX_LINE_BYTES} bytes")
+                continue
+            if line.strip():
+                parsed = _parse_object(line)
+                yield (number, parsed) if isinstance(parsed, dict) else BadLine(number, parsed)
+
+
+def _parse_object(line: bytes) -> dict[str, Any] | str:
+    reason = not_text(line)
+    if reason:
+        return reason
+    try:
+        value = json.loads(line.decode("utf-8-sig"))
+    except RecursionError:
+        return "the JSON is nested too deeply"
+    except ValueError as error:
+        return f"not JSON: {error}"
+    if not isinstance(value, dict):
+        return f"a JSON object was expected, found {type(value).__name__}"
+    return value
+
+
+def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
+    """>>> write_atomic(Path("manifest.json"), "{}")  # doctest: +SKIP
+
+    Whole or not at all: written beside, flushed to disk, renamed over `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    payload = data.encode("utf-8") if isinstance(data, str) else data
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            stream.write(payload)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
+    """Pretty JSON, atomically; NaN and infinity are refused because JSON has none."""
+    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n", mode=mode)
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """A JSON object from a file; DataError names the file and says what is wrong with it."""
+    try:
+        value = json.loads(read_text(path, what))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{what} '{path}' is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{what} '{path}': a JSON object was expected")
+    return value
+
+
+def fsync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def fsync_folder(path: Path) -> None:
+    fsync_file(path)  # the same call: a folder's entry list is flushed through its descriptor
+
+
+@contextmanager
+def exclusive(lock: Path, what: str) -> Iterator[None]:
+    """Holds `lock` for the block; BusyError at once where another process holds it. The kernel frees it on a kill."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BusyError(f"{what} is in use by another process; wait for it, or stop it") from error
+        yield

@@ -1,0 +1,166 @@
+"""Query vectors in, the best rows and their scores out: candidates by FAISS or by streaming, scores always exact.
+
+A score is the inner product of the query with the stored float16 vector, summed in float64 and rounded to float32,
+whichever way the row was found; equal scores are ordered by row. So results do not depend on the batch, the number of
+threads, the device, or whether the vectors fitted into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragmed.errors import DamagedError, UsageError
+from ragmed.index.devices import Devices, import_faiss, to_devices
+from ragmed.index.vectors import Layout, Vectors, reason
+
+Rows = npt.NDArray[np.int64]
+SPARE = 16
+"""Candidates beyond k that FAISS is asked for: float32 rounding and ties at the k-th place reorder only neighbours."""
+GPU_MOST = 2048  # FAISS on a GPU gives no more neighbours than this
+ROUNDING = 1e-5
+"""More than float32 sums of unit vectors can be off (measured below 1e-6 at 1,024 dimensions)."""
+
+
+class Searcher:
+    """>>> Searcher(layout, factory="Flat", devices=parse_devices("cpu")).search(queries, k=10)  # doctest: +SKIP
+
+    `streaming`: exact search over the stored vectors in blocks, nothing held. `resident` False: FAISS shards are read
+    one after the other and given back, for one pass over a large index.
+    """
+
+    def __init__(self, layout: Layout, *, factory: str, devices: Devices, parameters: str = "",
+                 streaming: bool = False, resident: bool = True) -> None:
+        self._layout = layout
+        self._exact = factory == "Flat"
+        self._devices = devices
+        self._parameters = parameters
+        self._streaming = streaming
+        self._resident = resident
+        self._loaded: list[Any] = []
+        self._stored: dict[int, npt.NDArray[np.float16]] = {}
+
+    def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
+        """float32 [n, d] -> scores float32 and rows int64, both [n, min(k, count)], best first."""
+        queries = self._checked(vectors, k)
+        k = min(k, self._layout.count)
+        scores = np.zeros((len(queries), k), dtype=np.float32)
+        rows = np.zeros((len(queries), k), dtype=np.int64)
+        open_ = np.arange(len(queries))
+        if not self._streaming and len(queries) and not (self._devices.gpus and k + SPARE > GPU_MOST):
+            found, floors = self._candidates(queries, k)
+            done = [self._settle(queries[i], found[i], float(floors[i]), scores[i], rows[i]) for i in open_]
+            open_ = open_[~np.asarray(done, dtype=bool)]
+        if len(open_):  # all of them when streaming; else those with a tie across the last candidates
+            scores[open_], rows[open_] = self._stream(queries[open_], k)
+        return scores, rows
+
+    def _checked(self, vectors: Vectors, k: int) -> Vectors:
+        if k < 1:
+            raise UsageError(f"k must be at least 1, found {k}")
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != self._layout.dimension:
+            raise UsageError(f"queries of shape [n, {self._layout.dimension}] were expected, found {queries.shape}")
+        if not np.isfinite(queries).all():
+            raise UsageError("a query vector holds NaN or infinity")
+        return queries
+
+    def _candidates(self, queries: Vectors, k: int) -> tuple[list[Rows], npt.NDArray[np.float64]]:
+        """FAISS's rows for each query, and the score above which no other row of an exact index can be."""
+        pieces: list[Rows] = []
+        floors = np.full(len(queries), -np.inf)
+        for shard, index in self._indexes():
+            start, stop = self._layout.span(shard)
+            wanted = min(k + SPARE, stop - start)
+            found_scores, found = index.search(queries, wanted)
+            pieces.append(np.where(found >= 0, found.astype(np.int64) + start, -1))
+            if wanted < stop - start:
+                floors = np.maximum(floors, found_scores[:, -1].astype(np.float64))
+        joined = np.concatenate(pieces, axis=1)
+        return [row[row >= 0] for row in joined], floors
+
+    def _settle(self, query: Vectors, candidates: Rows, floor: float, scores: Vectors, rows: Rows) -> bool:
+        """Fills one query's results from its candidates; False where rows beyond them could belong there too."""
+        k = len(rows)
+        if len(candidates) < k:
+            return False
+        exact = self.exact(query, candidates)
+        best = _best(exact, candidates, k)
+        scores[:], rows[:] = exact[best], candidates[best]
+        return not self._exact or len(candidates) == self._layout.count or float(scores[-1]) > floor + ROUNDING
+
+    def exact(self, query: Vectors, rows: Rows) -> Vectors:
+        """Scores of some rows for one query, float32 [len(rows)]; each one the same whatever stands beside it."""
+        gathered = np.empty((len(rows), self._layout.dimension), dtype=np.float64)
+        shards = rows // self._layout.shard_size
+        for shard in np.unique(shards):
+            if int(shard) not in self._stored:
+                self._stored[int(shard)] = self._layout.open(int(shard))
+            mask = shards == shard
+            gathered[mask] = self._stored[int(shard)][rows[mask] - int(shard) * self._layout.shard_size]
+        scores: Vectors = (gathered * query.astype(np.float64)).sum(axis=1).astype(np.float32)
+        return scores
+
+    def vectors(self, rows: Rows) -> Vectors:
+        """The stored vectors of some rows, float32 [n, d]."""
+        size = self._layout.shard_size
+        return np.stack([self._layout.open(int(row) // size)[int(row) % size].astype(np.float32) for row in rows])
+
+    def _stream(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        best_scores = [np.zeros(0, dtype=np.float32) for _ in queries]
+        best_rows = [np.zeros(0, dtype=np.int64) for _ in queries]
+        for shard in range(self._layout.shards):
+            for first, block in self._layout.blocks(shard):
+                for i, line in _rough_scores(queries, block):
+                    at = np.flatnonzero(line >= _threshold(line, best_scores[i], k) - ROUNDING)
+                    if not len(at):
+                        continue
+                    fresh = (block[at].astype(np.float64) * queries[i].astype(np.float64)).sum(axis=1)
+                    scores = np.concatenate([best_scores[i], fresh.astype(np.float32)])
+                    rows = np.concatenate([best_rows[i], at.astype(np.int64) + first])
+                    order = _best(scores, rows, k)
+                    best_scores[i], best_rows[i] = scores[order], rows[order]
+        return np.stack(best_scores), np.stack(best_rows)
+
+    def _indexes(self) -> Iterator[tuple[int, Any]]:
+        if self._resident and not self._loaded:
+            self._loaded = [self._read(shard) for shard in range(self._layout.shards)]
+        for shard in range(self._layout.shards):
+            yield shard, self._loaded[shard] if self._loaded else self._read(shard)
+
+    def _read(self, shard: int) -> Any:
+        faiss, path, (start, stop) = import_faiss(), self._layout.faiss(shard), self._layout.span(shard)
+        try:
+            index = faiss.read_index(str(path))
+        except RuntimeError as error:
+            raise DamagedError(f"'{path}' cannot be read by FAISS: {reason(error)}") from error
+        if index.ntotal != stop - start or index.d != self._layout.dimension:
+            raise DamagedError(f"'{path}' holds {index.ntotal} vectors of dimension {index.d}, not what was written")
+        try:
+            if self._parameters:
+                faiss.ParameterSpace().set_index_parameters(index, self._parameters)
+            return to_devices(index, self._devices)
+        except RuntimeError as error:
+            raise UsageError(
+                f"FAISS cannot use this index with search '{self._parameters}' on {self._devices.text}: {reason(error)}"
+            ) from error
+
+
+def _rough_scores(queries: Vectors, block: Vectors) -> Iterator[tuple[int, Vectors]]:
+    """The number of each query and its float32 scores over a block; 1,024 queries at a time, 32 MB for 8,192 rows."""
+    for first in range(0, len(queries), 1024):
+        yield from enumerate(queries[first : first + 1024] @ block.T, first)
+
+
+def _threshold(line: Vectors, best: Vectors, k: int) -> float:
+    """What a row of this block must reach to be among the best k so far: no row below can be."""
+    if len(best) >= k:
+        return float(best[-1])
+    return float(np.partition(line, -k)[-k]) if len(line) > k else -np.inf
+
+
+def _best(scores: Vectors, rows: Rows, k: int) -> npt.NDArray[np.intp]:
+    return np.lexsort((rows, -scores))[:k]

@@ -1,0 +1,113 @@
+"""An index folder in, passages and search out; refused where any byte differs from what was written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ragmed.embedding import Embedder
+from ragmed.errors import DamagedError, MismatchError
+from ragmed.index.devices import parse_devices
+from ragmed.index.manifest import Manifest, check_files, read_manifest, remedy
+from ragmed.index.passages import PassageFile
+from ragmed.index.search import Rows, Searcher
+from ragmed.index.vectors import Layout, Vectors
+from ragmed.records import Passage
+
+
+class Index:
+    """>>> index = Index.open(workspace.indexes / "handbook")  # doctest: +SKIP
+    >>> scores, rows = index.search(embedder.embed_queries(["asthma attack"]), k=5)  # doctest: +SKIP
+    >>> index.passage(int(rows[0, 0])).title  # doctest: +SKIP
+    'Asthma'
+
+    `manifest` says what made it; `device` where it is searched, `streaming` whether from disk, for the user to read.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, *, devices: str, streaming: bool) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.streaming = streaming
+        where = parse_devices("cpu" if streaming else devices)
+        self.device = where.text
+        self._passages = PassageFile(folder / "passages.arrow", mapped=True)
+        layout = Layout(folder, manifest.counts["vectors"], manifest.dimension, manifest.recipe["shard_size"])
+        if len(self._passages) != layout.count:
+            raise DamagedError(
+                f"'{folder}' holds {len(self._passages)} passages and {layout.count} vectors; {remedy(manifest.name)}"
+            )
+        self._searcher = Searcher(layout, factory=manifest.factory, devices=where,
+                                  parameters=manifest.recipe["search"], streaming=streaming)
+
+    @classmethod
+    def open(cls, folder: Path, *, verify: bool = True, memory_budget: int | None = None,
+             devices: str = "cpu") -> Index:
+        """Opens a built index.
+
+        `verify` hashes every file (about a second a gigabyte); sizes are looked at in any case. An exact index whose
+        float32 vectors need more than `memory_budget` bytes (by default half of the free memory) is searched from
+        disk, with the same results. `devices`: auto, cpu, cuda, cuda:0,1, all.
+
+        Raises DataError where there is no index, DamagedError (naming the file), MissingDependencyError.
+        """
+        manifest = read_manifest(folder)
+        check_files(folder, manifest, hashes=verify)
+        budget = available_memory() // 2 if memory_budget is None else memory_budget
+        needed = manifest.counts["vectors"] * manifest.dimension * 4
+        return cls(folder, manifest, devices=devices, streaming=manifest.factory == "Flat" and needed > budget)
+
+    def __len__(self) -> int:
+        return len(self._passages)
+
+    def passage(self, row: int) -> Passage:
+        """IndexError where there is no such row."""
+        return self._passages[row]
+
+    def passages(self, rows: Sequence[int]) -> list[Passage]:
+        """Passages by row, in the order asked."""
+        return self._passages.rows(rows)
+
+    def __iter__(self) -> Iterator[Passage]:
+        """Every passage, in row order, streamed."""
+        return iter(self._passages)
+
+    def passages_of(self, document_ids: Sequence[str]) -> dict[str, list[Passage]]:
+        """The passages of documents, in order; an empty list for a document that is not here."""
+        return self._passages.of_documents(document_ids)
+
+    def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
+        """float32 [n, d], rows of length 1 -> scores (inner products, float32) and rows (int64), best first.
+
+        Both are [n, min(k, len(self))]. Equal scores are ordered by row; the same query gets the same answer whatever
+        stands beside it. UsageError for k < 1, another dimension, NaN.
+        """
+        return self._searcher.search(vectors, k=k)
+
+    def require_embedder(self, embedder: Embedder) -> None:
+        """MismatchError where the passages were embedded by another model, or the same one otherwise."""
+        mine, theirs = dict(self.manifest.embedder), embedder.fingerprint()
+        # the same weights may lie in a package, a folder and on a hub: where they were found changes no vector
+        different = sorted(key for key in (mine.keys() | theirs.keys()) - {"embedder", "revision"}
+                           if mine.get(key) != theirs.get(key))
+        if different:
+            raise MismatchError(
+                f"index '{self.manifest.name}' was built with {_described(mine)}, and cannot be searched with "
+                f"{_described(theirs)}: {', '.join(different)} differ; use the same, or build another index"
+            )
+
+
+def _described(fingerprint: dict[str, str]) -> str:
+    shown = [f"'{fingerprint.get('embedder', 'an embedder')}'", fingerprint.get("precision", "")]
+    return " ".join([*shown, f"(weights {fingerprint.get('weights', '?')[:12]}, {fingerprint.get('dimension')})"])
+
+
+def available_memory() -> int:
+    """Bytes that can be had without swapping, as Linux estimates it; elsewhere, what is unused."""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

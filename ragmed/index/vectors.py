@@ -1,0 +1,193 @@
+"""Vectors on disk: windows that survive a kill, joined into float16 shards, and the FAISS files made from those.
+
+A file under its final name is whole: each is written beside, flushed to disk and renamed. What exists is not redone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragmed.errors import DamagedError, DataError, UsageError
+from ragmed.files import fsync_file, fsync_folder
+from ragmed.index.devices import import_faiss
+
+Vectors = npt.NDArray[np.float32]
+Embed = Callable[[int, int], Vectors]
+
+WINDOW = 2048
+BLOCK = 8192
+TRAIN_SAMPLE = 65_536
+TRAIN_SEED = 20_240_229
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the vectors of `count` passages lie: `shard_size` a file, the last one shorter."""
+
+    folder: Path
+    count: int
+    dimension: int
+    shard_size: int
+
+    @property
+    def shards(self) -> int:
+        return -(-self.count // self.shard_size)
+
+    def span(self, shard: int) -> tuple[int, int]:
+        """First row and the one after the last."""
+        return shard * self.shard_size, min(self.count, (shard + 1) * self.shard_size)
+
+    def vectors(self, shard: int) -> Path:
+        return self.folder / "vectors" / f"{shard:05d}.npy"
+
+    def faiss(self, shard: int) -> Path:
+        return self.folder / "vectors.faiss" if self.shards == 1 else self.folder / "shards" / f"{shard:05d}.faiss"
+
+    @property
+    def trained(self) -> Path:
+        return self.folder / "trained.faiss"
+
+    def open(self, shard: int) -> npt.NDArray[np.float16]:
+        """One shard, memory-mapped; DamagedError where it has not the shape that it must have."""
+        path, (start, stop) = self.vectors(shard), self.span(shard)
+        try:
+            mapped: npt.NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"'{path}' cannot be read as vectors: {error}") from error
+        if mapped.shape != (stop - start, self.dimension) or mapped.dtype != np.float16:
+            raise DamagedError(f"'{path}' holds {mapped.dtype} {mapped.shape}, not the vectors that were written")
+        return mapped
+
+    def blocks(self, shard: int) -> Iterator[tuple[int, Vectors]]:
+        """One shard as float32, 8,192 rows at a time, with the number of each block's first row. Memory is bounded:
+        the file is mapped anew for each block, so pages that were read are given back."""
+        start, stop = self.span(shard)
+        for first in range(start, stop, BLOCK):
+            rows = self.open(shard)[first - start : min(stop, first + BLOCK) - start]
+            yield first, rows.astype(np.float32)
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A name to write to; the file is flushed and appears under `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.tmp")
+    yield beside
+    fsync_file(beside)
+    beside.replace(path)
+    fsync_folder(path.parent)
+
+
+def write_vectors(layout: Layout, embed: Embed, progress: Callable[[int], None]) -> None:
+    """Every shard's .npy, a window of 2,048 passages at a time. `embed(start, stop)` gives float32 [stop-start, d]."""
+    for shard in range(layout.shards):
+        start, stop = layout.span(shard)
+        if not layout.vectors(shard).exists():
+            windows = [(first, min(stop, first + WINDOW)) for first in range(start, stop, WINDOW)]
+            for first, last in windows:
+                path = _window(layout, first)
+                if not path.exists():
+                    vectors = embed(first, last)
+                    with appearing(path) as beside, beside.open("wb") as stream:
+                        stream.write(vectors.astype("<f2").tobytes())
+                progress(last)
+            _join(layout, shard, [_window(layout, first) for first, _ in windows])
+        for first in range(start, stop, WINDOW):
+            _window(layout, first).unlink(missing_ok=True)
+        progress(stop)
+
+
+def _window(layout: Layout, first: int) -> Path:
+    return layout.folder / "windows" / f"{first:010d}.f16"
+
+
+def _join(layout: Layout, shard: int, windows: list[Path]) -> None:
+    start, stop = layout.span(shard)
+    header = {"descr": "<f2", "fortran_order": False, "shape": (stop - start, layout.dimension)}
+    with appearing(layout.vectors(shard)) as beside, beside.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for path in windows:
+            stream.write(path.read_bytes())
+
+
+def empty_index(factory: str, dimension: int) -> Any:
+    """>>> empty_index("Flat", 8).ntotal
+    0
+
+    UsageError where FAISS does not know the factory string.
+    """
+    faiss = import_faiss()
+    try:
+        return faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        raise UsageError(
+            f"FAISS cannot make an index '{factory}' of dimension {dimension}: {reason(error)}; "
+            "use Flat, or a factory string such as IVF256,Flat"
+        ) from error
+
+
+def reason(error: RuntimeError) -> str:
+    """FAISS's own words, without the C++ signature that they come with."""
+    return str(error).strip().rpartition(": ")[2]
+
+
+def write_faiss(layout: Layout, factory: str, progress: Callable[[int], None]) -> None:
+    """The FAISS file of every shard, from the stored vectors; a factory that needs training is trained first."""
+    faiss = import_faiss()
+    trained = empty_index(factory, layout.dimension).is_trained
+    if not trained and not layout.trained.exists():
+        _train(layout, factory)
+    for shard in range(layout.shards):
+        if not layout.faiss(shard).exists():
+            index = empty_index(factory, layout.dimension) if trained else faiss.read_index(str(layout.trained))
+            with _threads(faiss, factory):
+                for _, block in layout.blocks(shard):
+                    index.add(block)
+            _write(faiss, index, layout.faiss(shard))
+        progress(layout.span(shard)[1])
+
+
+@contextmanager
+def _threads(faiss: Any, factory: str) -> Iterator[None]:
+    """Graphs are built by one thread: with more, their edges depend on who came first, and no build is repeatable."""
+    before = faiss.omp_get_max_threads()
+    if "HNSW" in factory or "NSG" in factory:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _train(layout: Layout, factory: str) -> None:
+    faiss = import_faiss()
+    size = min(layout.count, TRAIN_SAMPLE)
+    rows = np.sort(np.random.default_rng(TRAIN_SEED).choice(layout.count, size, replace=False))
+    sample = np.concatenate([
+        layout.open(shard)[rows[(rows >= start) & (rows < stop)] - start].astype(np.float32)
+        for shard in range(layout.shards) for start, stop in [layout.span(shard)]
+    ])
+    index = empty_index(factory, layout.dimension)
+    try:
+        index.train(sample)
+    except RuntimeError as error:
+        raise DataError(
+            f"FAISS could not train '{factory}' on {size} vectors ({reason(error)}); "
+            "use Flat, or fewer lists for so few passages"
+        ) from error
+    _write(faiss, index, layout.trained)
+
+
+def _write(faiss: Any, index: Any, path: Path) -> None:
+    with appearing(path) as beside:
+        try:
+            faiss.write_index(index, str(beside))
+        except RuntimeError as error:
+            raise DataError(f"'{path}' could not be written ({reason(error)}); is the disk full?") from error

@@ -1,0 +1,77 @@
+"""Messages to the text that a model reads. In: messages, a tokenizer. Out: text that ends where the answer begins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ragmed.errors import ModelError
+from ragmed.records import Message
+
+_LABELS = {"system": "System", "user": "User", "assistant": "Assistant"}
+_PLAIN = "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between, ending in 'Assistant:'"
+# Some templates print today's date, or open a chain of thought. A prompt must be the same tomorrow, and the options'
+# letters must be what comes next; templates without these names ignore them.
+_DATE = datetime(2024, 7, 26)
+_SETTINGS: dict[str, Any] = {"date_string": f"{_DATE:%d %b %Y}", "enable_thinking": False}
+
+
+class ChatTemplate:
+    """>>> ChatTemplate(tokenizer).render([Message("user", "Hi")])  # doctest: +SKIP
+    '<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n'
+
+    The tokenizer's own template; where it has none, plain labelled turns. A template that refuses system turns gets
+    the system text at the head of the first user turn. `kind` says which of these happened. With a template the text
+    carries the special tokens itself; plain text gets those that the tokenizer adds (`adds_special_tokens`).
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.adds_special_tokens = not tokenizer.chat_template
+        self.kind = "plain" if self.adds_special_tokens else "template"
+        if self.kind == "template" and not self._takes_system():
+            self.kind = "template, system text in the first user turn"
+
+    def fingerprint(self) -> str:
+        """Hash of the template and of how it is used."""
+        source = _PLAIN if self.kind == "plain" else repr(self._tokenizer.chat_template)
+        text = "\n".join([self.kind, source, repr(sorted(_SETTINGS.items()))])
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """Text of the turns, with the mark that opens the assistant's turn. ModelError where the template refuses."""
+        if not messages:
+            raise ModelError("a prompt without messages cannot be rendered; give at least one user message")
+        if self.kind == "plain":
+            turns = [f"{_LABELS[message.role]}: {message.content}" for message in messages]
+            return "\n\n".join([*turns, f"{_LABELS['assistant']}:"])
+        return self._apply(messages if self.kind == "template" else _fold_system(messages))
+
+    def _takes_system(self) -> bool:
+        try:
+            return "be brief" in self._apply([Message("system", "be brief"), Message("user", "Hi")])
+        except ModelError:
+            return False
+
+    def _apply(self, messages: Sequence[Message]) -> str:
+        from jinja2.exceptions import TemplateError
+
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        try:
+            text = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True, strftime_now=_DATE.strftime, **_SETTINGS
+            )
+        except TemplateError as error:
+            raise ModelError(f"the model's chat template refuses these messages: {error}") from error
+        return str(text)
+
+
+def _fold_system(messages: Sequence[Message]) -> list[Message]:
+    system = [message.content for message in messages if message.role == "system"]
+    others = [message for message in messages if message.role != "system"]
+    if system and others and others[0].role == "user":
+        others[0] = Message("user", "\n\n".join([*system, others[0].content]))
+        return others
+    return [Message("user", text) for text in system] + others

@@ -1,0 +1,129 @@
+"""The vocabulary: small frozen records that every module speaks, importing nothing of ours.
+
+    document  --chunking-->  passage  --embedding, index, retrieval-->  hit
+    example   --prompts-->   messages --models-->  completion | option scores  --tasks-->  sample
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+Access = Literal["open", "credentialed", "private"]
+Status = Literal["answered", "unparsed", "refused", "truncated", "error"]
+STATUSES: tuple[Status, ...] = ("answered", "unparsed", "refused", "truncated", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One piece of a corpus, as published. `id` is unique within the corpus; `text` is never rewritten."""
+
+    id: str
+    title: str
+    text: str
+    source: str = ""
+    license: str = ""
+    access: Access = "open"
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A slice of a document: `document.text[start:end] == text`, always (offsets in code points)."""
+
+    id: str
+    document: str
+    title: str
+    heading: str
+    text: str
+    start: int
+    end: int
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A retrieved passage; `score` is higher for nearer, `rank` starts at 1."""
+
+    passage: Passage
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question of a task. `gold` is a letter, `yes`, or a reference text: what the task's scorer expects.
+
+    `options`: letter -> text, in order, for multiple choice. `documents`: ids of the documents that hold the answer,
+    empty where nobody said. `group`: examples that share one (a case, a page) are resampled together.
+    """
+
+    id: str
+    question: str
+    gold: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    documents: tuple[str, ...] = ()
+    group: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote. `finish`: `stop` (it ended), `length` (it was cut), `error` (then `error` says why)."""
+
+    text: str
+    finish: Literal["stop", "length", "error"]
+    input_tokens: int
+    output_tokens: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionScores:
+    """Log-likelihoods of the continuations of one prompt, in the order they were given.
+
+    `logprobs[i]`: natural logarithm of P(continuation i | prompt), summed over its `tokens[i]` tokens.
+    `greedy[i]`: whether every one of its tokens was the most likely one.
+    """
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+    greedy: tuple[bool, ...]
+    input_tokens: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One example answered by one arm: everything that statistics and a reader of the report need.
+
+    `scores` is empty unless `status` is `answered`: what another status counts as is decided by the comparison's
+    policy, never here. `passages`: what was put before the model, in order; `dropped`: what did not fit the budget.
+    """
+
+    example: str
+    arm: str
+    task: str
+    status: Status
+    extracted: str | None
+    gold: str
+    scores: Mapping[str, float]
+    group: str = ""
+    messages: tuple[Message, ...] = ()
+    passages: tuple[Mapping[str, Any], ...] = ()
+    dropped: tuple[str, ...] = ()
+    completion: str | None = None
+    options: tuple[str, ...] = ()
+    option_logprobs: tuple[float, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    note: str = ""

@@ -1,0 +1,161 @@
+"""Indexes by name: where each lies, built where it is missing, opened with the embedder that made it, searched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ragmed.embedding import Embedder, load_embedder
+from ragmed.errors import MismatchError, UnknownNameError, UsageError
+from ragmed.index.build import Progress, build_index
+from ragmed.index.manifest import MANIFEST, Manifest, read_manifest
+from ragmed.index.recipe import IndexRecipe, load_index_recipe
+from ragmed.index.store import Index
+from ragmed.records import Hit
+from ragmed.retrieval.dense import DenseRetriever
+from ragmed.workspace import Workspace
+
+DEFAULT_EMBEDDER = "packaged:minilm"
+
+
+def index_recipe(name: str, workspace: Workspace) -> IndexRecipe:
+    """The recipe of an index, by name or path; a corpus without one of its own gets the defaults."""
+    try:
+        return load_index_recipe(workspace.recipe("indexes", name))
+    except UnknownNameError:
+        if name in workspace.names("corpora"):
+            return IndexRecipe(name, (name,), DEFAULT_EMBEDDER)
+        known = {*workspace.names("indexes"), *workspace.names("corpora")}
+        raise UnknownNameError("index or corpus", name, known, str(workspace.root)) from None
+
+
+def index_folder(name: str, workspace: Workspace) -> Path:
+    """Where an index lies: a folder given as such, else indexes/NAME; UnknownNameError where nobody knows the name."""
+    if (Path(name) / MANIFEST).is_file():
+        return Path(name)
+    folder = workspace.indexes / name
+    if (folder / MANIFEST).is_file():
+        return folder
+    index_recipe(name, workspace)
+    raise UsageError(f"index '{name}' is not built yet; run: ragmed build-index {name}")
+
+
+def build_named(
+    name: str,
+    *,
+    workspace: Workspace,
+    embedder: str | None = None,
+    factory: str | None = None,
+    device: str = "auto",
+    output: Path | None = None,
+) -> tuple[Manifest, bool]:
+    """Builds an index (or finds it whole and unchanged) and says whether it was built now.
+
+    `embedder` and `factory` stand in for the recipe's; such an index needs an `output` of its own, since the one
+    under indexes/NAME is what experiments expect there.
+    """
+    recipe = index_recipe(name, workspace)
+    changed = replace(recipe, embedder=embedder or recipe.embedder, factory=factory or recipe.factory)
+    if changed != recipe and output is None:
+        raise UsageError(
+            f"index '{name}' with another embedder or factory than its recipe says is another index: "
+            "give it an --output, or write it a recipe of its own"
+        )
+    folder = output or workspace.indexes / recipe.name
+    before = _created(folder)
+    with _bars(recipe.name) as progress:
+        manifest = build_index(changed, workspace=workspace, output=folder, device=device, progress=progress)
+    return manifest, manifest.created != before
+
+
+def open_or_build(name: str, *, workspace: Workspace, device: str = "auto") -> tuple[Index, Embedder]:
+    """The index with the embedder for its queries, built first where it is missing.
+
+    Raises MismatchError where an index lies there that its recipe would not make: it names the field.
+    """
+    recipe = index_recipe(name, workspace)
+    folder = workspace.indexes / recipe.name
+    if not (folder / MANIFEST).is_file():
+        build_named(name, workspace=workspace, device=device)
+    index = Index.open(folder, devices=device)
+    for key, value in recipe.as_dict().items():
+        made = index.manifest.recipe[key]
+        if made != value:
+            raise MismatchError(
+                f"index '{name}' was built with {key} = {made}, its recipe now says {value}; "
+                f"run: ragmed build-index {name}"
+            )
+    embedder = load_embedder(recipe.embedder, precision=recipe.precision, device="auto")
+    return index, embedder
+
+
+def search_named(name: str, query: str, *, k: int, workspace: Workspace, device: str = "cpu") -> list[Hit]:
+    """What an index has for one query. UsageError for a blank query or an index that is not built."""
+    if not query.strip():
+        raise UsageError("the query is empty")
+    index = Index.open(index_folder(name, workspace), devices=device)
+    embedder = load_embedder(
+        str(index.manifest.recipe["embedder"]), precision=str(index.manifest.recipe["precision"]), device="auto"
+    )
+    return DenseRetriever(index, embedder).retrieve([query], k=k)[0]
+
+
+def describe_indexes(workspace: Workspace) -> str:
+    """One line an index: what it is built over, or that it is not built."""
+    lines = []
+    for name in workspace.names("indexes"):
+        recipe = index_recipe(name, workspace)
+        folder = workspace.indexes / name
+        state = f"not built; run: ragmed build-index {name}"
+        if (folder / MANIFEST).is_file():
+            counts = read_manifest(folder).counts
+            state = f"{counts['passages']} passages of {counts['documents']} documents"
+        lines.append(f"{name:<20} {', '.join(recipe.corpora):<20} {recipe.embedder:<18} {recipe.factory:<8} {state}")
+    return "\n".join(lines)
+
+
+def describe_index(name: str, workspace: Workspace) -> str:
+    """What made an index, once every checksum has been verified."""
+    return describe_manifest(Index.open(index_folder(name, workspace)).manifest)
+
+
+def describe_manifest(manifest: Manifest) -> str:
+    """The manifest as a user wants to read it."""
+    size = sum(int(f["bytes"]) for f in manifest.files.values())
+    lines = [
+        f"index {manifest.name}: {manifest.counts['passages']} passages of {manifest.counts['documents']} documents, "
+        f"{size / 1e6:.1f} MB",
+        f"embedder {manifest.recipe['embedder']} ({manifest.recipe['precision']}), {manifest.dimension} dimensions; "
+        f"FAISS {manifest.factory}; embedded on {manifest.device}; built {manifest.created} in {manifest.seconds:.1f} s",
+    ]
+    for corpus in manifest.corpora:
+        rejected = f", {corpus['rejected']} records rejected (rejected.jsonl says why)" if corpus["rejected"] else ""
+        lines.append(f"corpus {corpus['name']}: {corpus['documents']} documents, {corpus['license']}, {corpus['access']}{rejected}")
+    if manifest.approximation:
+        lines.append(f"approximate: recall@10 against exact search {manifest.approximation['recall_at_10']:.3f}")
+    return "\n".join(lines)
+
+
+def _created(folder: Path) -> str:
+    return read_manifest(folder).created if (folder / MANIFEST).is_file() else ""
+
+
+@contextmanager
+def _bars(name: str) -> Iterator[Progress]:
+    """Progress bars on stderr, one a stage; silent where that is no terminal."""
+    bars: dict[str, tqdm[None]] = {}
+
+    def show(stage: str, done: int, total: int) -> None:
+        if stage not in bars:
+            bars[stage] = tqdm(total=total or None, desc=f"{name}: {stage}", unit="passages", disable=None)
+        bars[stage].update(done - bars[stage].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
+            bar.close()

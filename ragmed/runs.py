@@ -1,0 +1,217 @@
+"""The folder a run leaves behind: what made it, every sample, and nothing twice.
+
+    runs/NAME/run.json               resolved experiment, fingerprints of what can change an answer, versions, hardware
+    runs/NAME/samples/ARM/TASK.jsonl one sample a line, appended in windows of a fixed size
+    runs/NAME/results.json           the comparison, made from the samples alone
+    runs/NAME/report/                the page to look at
+
+A window is appended whole. A kill leaves at most one torn window behind, which is taken off and asked again as a
+whole: batches are then the same as if nothing had happened, and so are the samples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
+from ragmed.files import BadLine, exclusive, fsync_folder, read_json, read_jsonl, write_json
+from ragmed.records import STATUSES, Access, Message, Sample
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """>>> with Run(Path("runs/quickstart")).held():  # doctest: +SKIP
+    ...     run.append("general", "medqa", samples)
+    """
+
+    folder: Path
+    access: Access = "open"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def info_file(self) -> Path:
+        return self.folder / "run.json"
+
+    @property
+    def results_file(self) -> Path:
+        return self.folder / "results.json"
+
+    @property
+    def report_folder(self) -> Path:
+        return self.folder / "report"
+
+    def samples_file(self, arm: str, task: str) -> Path:
+        return self.folder / "samples" / arm / f"{task}.jsonl"
+
+    @property
+    def _modes(self) -> tuple[int, int]:
+        """Folder and file modes: what is not open is for its owner alone."""
+        return (0o755, 0o644) if self.access == "open" else (0o700, 0o600)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else writes to the run meanwhile; BusyError where somebody does."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise DataError(f"run folder '{self.folder}' is a file; choose another --output")
+        self.folder.mkdir(parents=True, exist_ok=True, mode=self._modes[0])
+        with exclusive(self.folder / ".lock", f"run '{self.name}'"):
+            yield
+
+    def info(self) -> dict[str, Any]:
+        if not self.folder.is_dir():
+            raise DataError(f"there is no run at '{self.folder}'")
+        info = read_json(self.info_file, "run file")
+        if info.get("schema") != SCHEMA:
+            raise MismatchError(f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}")
+        return info
+
+    def begin(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes run.json, or checks it against what is there: arms and tasks may be added, nothing may differ.
+
+        `info["identity"]` is a nested mapping of the fields that can change an answer. Raises MismatchError with the
+        name of the first field that differs.
+        """
+        if not self.info_file.exists():
+            if any((self.folder / "samples").glob("*/*.jsonl")):
+                raise DamagedError(f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start anew")
+            merged = dict(info)
+        else:
+            known = self.info()
+            _refuse_difference(self.name, known["identity"], info["identity"])
+            merged = {**known, "identity": _merged(known["identity"], info["identity"])}
+            merged["experiment"] = _merged(known["experiment"], info["experiment"])
+            if merged == known:
+                return known
+        write_json(self.info_file, merged, mode=self._modes[1])
+        return merged
+
+    def add_identity(self, part: str, values: Mapping[str, Any]) -> None:
+        """Records what only loading reveals (a model's weights, an index's files), or refuses where it changed."""
+        known = self.info()
+        _refuse_difference(self.name, known["identity"], {part: dict(values)})
+        merged = _merged(known["identity"], {part: dict(values)})
+        if merged != known["identity"]:
+            write_json(self.info_file, {**known, "identity": merged}, mode=self._modes[1])
+
+    def done(self, arm: str, task: str, examples: Sequence[str], *, window: int) -> int:
+        """How many of `examples`, from the first, are answered and safe; what a kill tore is taken off the file."""
+        path = self.samples_file(arm, task)
+        if not path.exists() or path.stat().st_size == 0:
+            return 0
+        ids, ends = _scan(path)
+        if ids != list(examples[: len(ids)]):
+            wrong = next((i for i, (a, b) in enumerate(zip(ids, examples)) if a != b), len(examples))
+            raise DamagedError(
+                f"'{path}', line {wrong + 1}: the sample is of '{ids[wrong]}', which is not the example asked at that "
+                "place; delete the file to ask again"
+            )
+        whole = len(ids) if len(ids) == len(examples) else len(ids) - len(ids) % window
+        end = ends[whole - 1] if whole else 0
+        if path.stat().st_size > end:
+            with path.open("r+b") as stream:
+                stream.truncate(end)
+                os.fsync(stream.fileno())
+        return whole
+
+    def append(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
+        """One window of samples, on disk when this returns."""
+        path = self.samples_file(arm, task)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=self._modes[0])
+        text = "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, self._modes[1]), "ab") as stream:
+                stream.write(text.encode("utf-8"))
+                stream.flush()
+                os.fsync(stream.fileno())
+            fsync_folder(path.parent)
+        except OSError as error:
+            raise DataError(f"cannot write '{path}': {error.strerror}; make room and run again, it resumes") from error
+
+    def samples(self) -> dict[tuple[str, str], list[Sample]]:
+        """All samples by (arm, task). DamagedError names file and line of one that cannot be read."""
+        found: dict[tuple[str, str], list[Sample]] = {}
+        for path in sorted((self.folder / "samples").glob("*/*.jsonl")):
+            if path.stat().st_size:
+                found[path.parent.name, path.stem] = list(_read_samples(path))
+        return found
+
+
+def find_run(runs: Path, name_or_path: str) -> Run:
+    """A run by its name or its folder; DataError says where it was looked for."""
+    for folder in (Path(name_or_path).expanduser(), runs / name_or_path):
+        if (folder / "run.json").is_file():
+            return Run(folder.resolve())
+    known = sorted(p.parent.name for p in runs.glob("*/run.json"))
+    there = f"; there are: {', '.join(known)}" if known else "; there is none yet: `ragmed eval CONFIG` makes one"
+    raise UsageError(f"no run '{name_or_path}' here or under '{runs}'{there}")
+
+
+def _scan(path: Path) -> tuple[list[str], list[int]]:
+    """Ids of the whole lines of a samples file, and the offset at which each ends."""
+    ids: list[str] = []
+    ends: list[int] = []
+    end = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.endswith(b"\n"):
+                break  # torn by a kill
+            end += len(line)
+            try:
+                ids.append(json.loads(line)["example"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise DamagedError(f"'{path}', line {number} is no sample; delete the file to ask again") from error
+            ends.append(end)
+    return ids, ends
+
+
+def _read_samples(path: Path) -> Iterator[Sample]:
+    names = {f.name for f in fields(Sample)}
+    for item in read_jsonl(path, "samples file"):
+        if isinstance(item, BadLine):
+            raise DamagedError(f"'{path}', line {item.number}: {item.reason}; run `ragmed eval` again to mend it")
+        number, record = item
+        try:
+            messages = tuple(Message(**m) for m in record.pop("messages"))
+            sample = Sample(messages=messages, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names})
+        except (TypeError, KeyError) as error:
+            raise DamagedError(f"'{path}', line {number} is no sample: {error}") from error
+        if sample.status not in STATUSES:
+            raise DamagedError(f"'{path}', line {number}: unknown status '{sample.status}'")
+        yield sample
+
+
+def _refuse_difference(run: str, known: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> None:
+    for key, value in new.items():
+        if key not in known:
+            continue
+        if isinstance(value, Mapping) and isinstance(known[key], Mapping):
+            _refuse_difference(run, known[key], value, f"{where}{key}.")
+        elif json.loads(json.dumps(value)) != known[key]:
+            raise MismatchError(
+                f"run '{run}' was made with {where}{key} = {_short(known[key])}, now it is {_short(value)}; samples of "
+                "the two must not mix: give the new one its own --output, or delete the run"
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(old)
+    for key, value in new.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = _merged(result[key], value) if both else value
+    return result

@@ -1,0 +1,71 @@
+"""MIRAGE (Xiong et al. 2024, arXiv 2402.13178): five sets of multiple-choice questions, one published file.
+
+`mirage/benchmark.json` under RAGMED_DATA, `{set: {id: {question, options, answer, [PMID]}}}`; a record of `bioasq`:
+
+    {"question": "Do only changes in coding regions of MEF2C cause developmental disorders?",
+     "options": {"A": "yes", "B": "no"}, "answer": "B", "PMID": [34022131]}
+
+The retriever sees the question alone (section 3.1, "question-only retrieval"). Sets without a split for worked
+examples give up some of their own, see `ragmed.tasks.load_task`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ragmed.errors import DataError
+from ragmed.files import read_json
+from ragmed.records import Example
+from ragmed.tasks import Split, Task
+from ragmed.workspace import Workspace
+
+SOURCE = "MIRAGE benchmark.json, github.com/Teddy-XiongGZ/MIRAGE (Xiong et al. 2024, arXiv 2402.13178)"
+INSTRUCTION = "You answer medical questions. Exactly one of the options is right."
+YES_NO = "You answer questions on biomedical research. Exactly one of the options is right."
+
+
+def _reader(name: str) -> Callable[[Workspace], Split]:
+    def load(workspace: Workspace) -> Split:
+        path = workspace.data / "mirage" / "benchmark.json"
+        if not path.exists():
+            raise DataError(
+                f"'{path}' does not exist: put MIRAGE's benchmark.json there, or set RAGMED_DATA to the folder "
+                "that holds mirage/benchmark.json"
+            )
+        sets = read_json(path, "MIRAGE file")
+        if not isinstance(sets.get(name), dict):
+            raise DataError(f"MIRAGE file '{path}' has no set '{name}'")
+        return Split(tuple(_example(name, key, record) for key, record in sets[name].items()))
+
+    return load
+
+
+def _example(name: str, key: str, record: Any) -> Example:
+    try:
+        options = {str(letter): str(text) for letter, text in record["options"].items()}
+        documents = tuple(str(pmid) for pmid in record.get("PMID", ()))
+        return Example(str(key), str(record["question"]), str(record["answer"]), options, documents)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"MIRAGE set '{name}', record '{key}': question, options and answer are needed") from error
+
+
+def _task(name: str, title: str, instruction: str, license: str, *, gold_documents: bool = False) -> Task:
+    return Task(
+        name=name,
+        title=title,
+        kind="choice",
+        instruction=instruction,
+        load=_reader(name),
+        source=SOURCE,
+        license=license,
+        metrics=("accuracy",),
+        gold_documents=gold_documents,
+    )
+
+
+MEDQA = _task("medqa", "MedQA (US): licensing examination vignettes", INSTRUCTION, "MIT")
+MEDMCQA = _task("medmcqa", "MedMCQA: Indian entrance examinations, development set", INSTRUCTION, "MIT")
+MMLU = _task("mmlu", "MMLU: its six biomedical subjects", INSTRUCTION, "MIT")
+PUBMEDQA = _task("pubmedqa", "PubMedQA without its contexts: yes, no or maybe", YES_NO, "MIT", gold_documents=True)
+BIOASQ = _task("bioasq", "BioASQ task B, yes/no questions", YES_NO, "BioASQ terms", gold_documents=True)

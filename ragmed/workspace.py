@@ -1,0 +1,69 @@
+"""The folders a user works in, under one root: corpora/ indexes/ configs/ runs/ models/.
+
+The root is `--root`, else RAGMED_ROOT, else the current folder. Data sets that others publish lie under RAGMED_DATA
+(by default `../shared/data` beside the root).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragmed.errors import UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """>>> Workspace.find().indexes  # doctest: +SKIP
+
+    PosixPath('/home/ada/trial/indexes')
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, root: str | Path | None = None) -> Workspace:
+        return cls(Path(root or os.environ.get("RAGMED_ROOT") or Path.cwd()).expanduser().resolve())
+
+    @property
+    def corpora(self) -> Path:
+        return self.root / "corpora"
+
+    @property
+    def indexes(self) -> Path:
+        return self.root / "indexes"
+
+    @property
+    def configs(self) -> Path:
+        return self.root / "configs"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def data(self) -> Path:
+        """Where published data sets lie: RAGMED_DATA, else `../shared/data` beside the root."""
+        return Path(os.environ.get("RAGMED_DATA") or self.root / ".." / "shared" / "data").expanduser().resolve()
+
+    def recipe(self, kind: str, name_or_path: str) -> Path:
+        """`corpora` or `indexes`, and a name or a path -> the recipe file; UnknownNameError lists what there is."""
+        given = Path(name_or_path).expanduser()
+        for candidate in (given, given / "recipe.yaml"):
+            if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
+                return candidate.resolve()
+        folder = self.root / kind
+        recipe = folder / name_or_path / "recipe.yaml"
+        if recipe.is_file():
+            return recipe
+        singular = {"corpora": "corpus", "indexes": "index"}[kind]
+        raise UnknownNameError(singular, name_or_path, self.names(kind), str(folder))
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the corpora or indexes that have a recipe here."""
+        return sorted(path.parent.name for path in (self.root / kind).glob("*/recipe.yaml"))

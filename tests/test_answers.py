@@ -1,0 +1,60 @@
+import pytest
+
+from ragmed.tasks.answers import find_letter, is_abstention, is_refusal
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("B", "B"),
+        ("B.", "B"),
+        (" (C) because of the murmur", "C"),
+        ("**D**", "D"),
+        ("B. Amlodipine", "B"),
+        ("B\nThe reason is", "B"),
+        ("The answer is C.", "C"),
+        ("The answer is (D), since A is wrong.", "D"),
+        ("Answer: B", "B"),
+        ("the correct option is B because", "B"),
+        ("The answer is A. Wait, the answer is B.", "B"),
+        ("I would choose (C) here", "C"),
+        ("\\boxed{B}", "B"),
+        ("answer is **B**", "B"),
+    ],
+)
+def test_a_letter_is_read(text: str, letter: str) -> None:
+    assert find_letter(text, "ABCD") == letter
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "A patient with fever should be seen.",
+        "The answer is a matter of debate.",
+        "The answer is A patient at risk.",
+        "Either (A) or (B).",
+        "E",
+        "Vitamin B is needed",
+        "I do not know",
+        "Hepatitis B-virus",
+    ],
+)
+def test_what_is_no_letter_stays_unread(text: str) -> None:
+    assert find_letter(text, "ABCD") is None
+
+
+def test_only_the_letters_on_offer_count() -> None:
+    assert find_letter("C", "AB") is None
+
+
+def test_refusals_are_told_from_answers() -> None:
+    assert is_refusal("I'm sorry, but I cannot answer medical questions.")
+    assert is_refusal("As an AI language model I have no opinion")
+    assert not is_refusal("Patients cannot answer reliably in delirium: B")
+
+
+def test_abstentions() -> None:
+    assert is_abstention("Not stated.")
+    assert is_abstention("The handbook does not say.")
+    assert not is_abstention("40 mg twice daily")

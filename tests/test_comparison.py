@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.errors import DataError, MismatchError, UnknownNameError, UsageError
+from ragmed.records import Sample
+
+CONTROL = ComparisonSettings(baseline="general", resamples=500)
+
+
+def sample(number, arm, score, *, task="medqa", metric="accuracy", group="", gold="A", options=()):
+    """`score`: a number, or a status other than answered."""
+    failed = isinstance(score, str)
+    return Sample(
+        example=f"e{number:03d}",
+        arm=arm,
+        task=task,
+        status=score if failed else "answered",
+        extracted=None if failed else "A",
+        gold=gold,
+        scores={} if failed else {metric: score},
+        group=group,
+        options=options,
+        input_tokens=10,
+        output_tokens=2,
+        seconds=0.5,
+    )
+
+
+def run(scores, *, groups=None, **words):
+    """arm -> scores of the examples 0, 1, 2 … -> samples."""
+    groups = groups or [""] * 1000
+    return {
+        (arm, "medqa"): [sample(i, arm, s, group=groups[i], **words) for i, s in enumerate(values)]
+        for arm, values in scores.items()
+    }
+
+
+def only(results, key="contrasts"):
+    assert len(results[key]) == 1
+    return results[key][0]
+
+
+def test_a_contrast_by_hand():
+    samples = run(
+        {"general": [0] * 25 + [1] * 3 + [1] * 12 + [0] * 20, "rag": [1] * 25 + [0] * 3 + [1] * 12 + [0] * 20}
+    )
+    results = compare(samples, run="trial", settings=CONTROL)
+    row = only(results)
+    assert (row["baseline"], row["arm"], row["n"], row["fixed"], row["broke"]) == ("general", "rag", 60, 25, 3)
+    assert row["difference"] == pytest.approx(22 / 60)
+    assert row["p"] == row["p_adjusted"] == pytest.approx(2.744049e-05)
+    assert (row["test"], row["verdict"], row["interval"]) == ("mcnemar-exact", "better", "tango")
+    assert row["baseline_value"] == 0.25
+    score = results["scores"][0]
+    assert (score["arm"], score["value"], score["n"]) == ("general", 0.25, 60)
+    assert score["ci"] == pytest.approx([0.1578, 0.3723], abs=1e-4)
+    assert results["costs"][1] == {
+        "arm": "rag", "task": "medqa", "input_tokens": 600, "output_tokens": 120, "seconds": 30.0, "n": 60,
+    }  # fmt: skip
+
+
+def test_results_have_the_keys_of_the_format_and_are_json():
+    results = compare(run({"general": [0, 1], "rag": [1, 1]}), run="trial", settings=CONTROL)
+    assert json.loads(json.dumps(results, allow_nan=False)) == results
+    assert {"schema", "run", "policy", "scores", "baselines", "contrasts", "costs", "family"} <= results.keys()
+    assert {"arm", "task", "metric", "value", "ci", "n", "status"} <= results["scores"][0].keys()
+    wanted = "task metric baseline arm n difference ci test p p_adjusted fixed broke margin verdict"
+    assert set(wanted.split()) <= results["contrasts"][0].keys()
+    assert results["schema"] == 1
+
+
+@pytest.mark.parametrize("values", [[1.0] * 40, [0.0, 1.0] * 20])
+def test_identical_arms_do_not_differ(values):
+    row = only(compare(run({"general": values, "rag": values}), run="r", settings=CONTROL))
+    assert (row["p"], row["difference"], row["fixed"], row["broke"]) == (1.0, 0.0, 0, 0)
+    assert row["ci"] == pytest.approx([-0.0876, 0.0876], abs=1e-4)
+    assert row["verdict"] == "cannot-tell"
+
+
+def test_identical_arms_of_many_examples_are_equivalent():
+    row = only(compare(run({"general": [1.0] * 200, "rag": [1.0] * 200}), run="r", settings=CONTROL))
+    assert row["verdict"] == "equivalent"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+@pytest.mark.parametrize("score", [0.0, 1.0, "error"])
+def test_one_example_is_enough_to_say_that_nothing_can_be_told(metric, score):
+    results = compare(run({"general": [1.0], "rag": [score]}, metric=metric), run="r", settings=CONTROL)
+    row = only(results)
+    assert (row["n"], row["p"], row["verdict"]) == (1, 1.0, "cannot-tell")
+    assert row["ci"][1] - row["ci"][0] > 0.5
+    assert all(s["ci"][1] - s["ci"][0] > 0.5 for s in results["scores"])
+
+
+def test_failures_count_as_wrong_unless_the_policy_excludes_them_from_both_arms():
+    samples = run({"general": [1, 1, "error", 0], "rag": ["unparsed", 1, 1, 0]})
+    wrong = compare(samples, run="r", settings=CONTROL)
+    assert [(s["value"], s["n"]) for s in wrong["scores"]] == [(0.5, 4), (0.5, 4)]
+    assert wrong["scores"][1]["status"] == {"answered": 3, "unparsed": 1, "refused": 0, "truncated": 0, "error": 0}
+    assert (only(wrong)["fixed"], only(wrong)["broke"], only(wrong)["n"]) == (1, 1, 4)
+    policy = {"unparsed": "exclude"}
+    mixed = compare(samples, run="r", settings=ComparisonSettings(baseline="general", policy=policy))
+    assert mixed["policy"] == {"unparsed": "exclude", "refused": "wrong", "truncated": "wrong", "error": "wrong"}
+    assert [(s["value"], s["n"]) for s in mixed["scores"]] == [(0.5, 4), (pytest.approx(2 / 3), 3)]
+    assert (only(mixed)["n"], only(mixed)["left_out"], only(mixed)["baseline_value"]) == (3, 1, pytest.approx(1 / 3))
+
+
+def test_nothing_left_is_said_and_not_a_zero():
+    policy = {"error": "exclude"}
+    samples = run({"general": [1, 0], "rag": ["error", "error"]})
+    results = compare(samples, run="r", settings=ComparisonSettings(baseline="general", policy=policy))
+    assert [s["value"] for s in results["scores"]] == [0.5, None]
+    assert (only(results)["difference"], only(results)["verdict"], only(results)["n"]) == (None, "cannot-tell", 0)
+
+
+def test_examples_that_share_a_group_are_not_independent():
+    groups = [f"page{i // 4}" for i in range(48)]
+    scores = {"general": [0] * 48, "rag": [1] * 24 + [0] * 24}
+    alone = only(compare(run(scores), run="r", settings=CONTROL))
+    row = only(compare(run(scores, groups=groups), run="r", settings=CONTROL))
+    assert (alone["test"], row["test"], row["groups"]) == ("mcnemar-exact", "sign-flip-permutation", 12)
+    assert row["p"] == 0.03125  # 2 / 2 ** 6: six pages differ, all in one direction
+    assert row["p"] > alone["p"]
+    assert row["ci"][1] - row["ci"][0] > alone["ci"][1] - alone["ci"][0]
+    assert (row["fixed"], row["broke"]) == (24, 0)
+
+
+def test_graded_scores_have_no_fixed_and_broke():
+    rng = random.Random(0)
+    base = [rng.random() / 2 for _ in range(40)]
+    scores = {"general": base, "rag": [x + 0.2 + 0.1 * rng.random() for x in base]}
+    row = only(compare(run(scores, metric="f1"), run="r", settings=CONTROL))
+    assert (row["fixed"], row["broke"], row["test"]) == (None, None, "sign-flip-permutation")
+    assert row["p"] == pytest.approx(1 / 501)
+    assert row["interval"] == "group-bootstrap"
+    assert row["ci"][0] < 0.25 < row["ci"][1]
+    assert row["verdict"] == "better"
+
+
+scores_of_three = st.lists(
+    st.tuples(*[st.sampled_from([0.0, 1.0, "error"])] * 2, st.sampled_from(["", "g1", "g2"])), min_size=1, max_size=25
+)
+
+
+@given(scores_of_three, st.sampled_from(["accuracy", "f1"]), st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_swapping_arms_turns_the_sign_and_order_is_nothing(rows, metric, shuffler):
+    groups = [group for *_, group in rows]
+    samples = run({"a": [x for x, *_ in rows], "b": [y for _, y, _ in rows]}, groups=groups, metric=metric)
+
+    def contrast(given, baseline):
+        found = compare(given, run="r", settings=ComparisonSettings(baseline=baseline, resamples=200))["contrasts"]
+        return found[0] if found else None
+
+    forth, back = contrast(samples, "a"), contrast(samples, "b")
+    if forth is None:  # no arm has an answer: no metric
+        assert back is None
+        return
+    assert back["difference"] == pytest.approx(-forth["difference"])
+    assert back["ci"] == pytest.approx([-forth["ci"][1], -forth["ci"][0]])
+    assert (back["fixed"], back["broke"], back["p"]) == (forth["broke"], forth["fixed"], forth["p"])
+    assert forth["ci"][0] <= forth["difference"] <= forth["ci"][1]
+    shuffled = {key: shuffler.sample(list(value), len(value)) for key, value in samples.items()}
+    assert contrast(shuffled, "a") == forth
+
+
+def test_swapping_arms_draws_the_same_resamples():
+    rng = random.Random(2)
+    samples = run({arm: [rng.random() for _ in range(30)] for arm in "ab"}, metric="f1")
+    forth, back = (
+        only(compare(samples, run="r", settings=ComparisonSettings(baseline=arm, resamples=200))) for arm in "ab"
+    )
+    assert forth["interval"] == "group-bootstrap"
+    assert back["p"] == forth["p"] < 1
+    assert back["ci"] == pytest.approx([-forth["ci"][1], -forth["ci"][0]])
+
+
+def test_another_arm_changes_no_number_but_the_adjusted_p():
+    rng = random.Random(1)
+    three = run({arm: [rng.random() for _ in range(30)] for arm in ("general", "rag", "tuned")}, metric="f1")
+    two = {key: value for key, value in three.items() if key[0] != "tuned"}
+    small, large = (compare(s, run="r", settings=CONTROL) for s in (two, three))
+    assert small["scores"] == large["scores"][:2]
+    assert {**only(small), "p_adjusted": 0} == {**large["contrasts"][0], "p_adjusted": 0}
+    assert (small["family"], large["family"]) == (1, 2)
+    again = compare(three, run="r", settings=CONTROL)
+    assert again == large
+    other = compare(three, run="r", settings=ComparisonSettings(baseline="general", resamples=500, seed=1))
+    assert other["contrasts"][0]["ci"] != large["contrasts"][0]["ci"]
+
+
+def test_holm_goes_over_all_tasks_and_metrics():
+    samples = run({"general": [0] * 10, "rag": [1] * 10})
+    samples |= {(arm, "other"): [sample(i, arm, 1.0, task="other") for i in range(10)] for arm in ("general", "rag")}
+    results = compare(samples, run="r", settings=CONTROL)
+    assert results["family"] == 2
+    assert [row["p"] for row in results["contrasts"]] == [0.001953125, 1.0]
+    assert results["contrasts"][0]["p_adjusted"] == 0.00390625
+
+
+def test_an_arm_that_is_still_running_is_refused():
+    samples = run({"general": [0, 1, 1], "rag": [1]})
+    with pytest.raises(MismatchError, match=r"arm 'rag' lacks 2 of the 3 examples of task 'medqa' \(first: 'e001'\)"):
+        compare(samples, run="r", settings=CONTROL)
+
+
+def test_a_task_that_an_arm_did_not_run_is_listed():
+    samples = run({"general": [0, 1], "rag": [1, 1]})
+    samples["general", "cases"] = [sample(0, "general", 1.0, task="cases")]
+    samples["rag", "cases"] = []
+    results = compare(samples, run="r", settings=CONTROL)
+    assert results["not_run"] == [{"arm": "rag", "task": "cases"}]
+    assert len(results["contrasts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"scores": {"accuracy": float("nan")}},
+            "sample 'e001' of arm 'rag', task 'medqa' has the score accuracy = nan",
+        ),
+        ({"scores": {"accuracy": float("inf")}}, "accuracy = inf"),
+        ({"example": "e000"}, "sample 'e000' of arm 'rag', task 'medqa' is there twice"),
+        ({"status": "error"}, "has scores although its status is 'error'"),
+    ],
+)
+def test_samples_that_cannot_be_used_are_named(change, message):
+    from dataclasses import replace
+
+    samples = run({"general": [0, 1], "rag": [1, 1]})
+    samples["rag", "medqa"][1] = replace(samples["rag", "medqa"][1], **change)
+    with pytest.raises(DataError, match=message):
+        compare(samples, run="r", settings=CONTROL)
+
+
+def test_arms_with_other_golds_are_refused():
+    samples = run({"general": [0, 1]}) | run({"rag": [0, 1]}, gold="B")
+    with pytest.raises(MismatchError, match="example 'e000' of task 'medqa' has the gold"):
+        compare(samples, run="r", settings=CONTROL)
+
+
+def test_a_metric_that_one_arm_does_not_have_is_no_zero():
+    samples = run({"general": [0, 1, 1]}) | run({"rag": [1, 1, 1]}, metric="recall")
+    results = compare(samples, run="r", settings=CONTROL)
+    assert [(s["arm"], s["metric"]) for s in results["scores"]] == [("general", "accuracy"), ("rag", "recall")]
+    assert results["contrasts"] == []
+    assert "medqa: recall is not measured in general: no contrast by it." in results["notes"]
+
+
+def test_baselines_need_no_model():
+    samples = {
+        ("general", "medqa"): [
+            sample(0, "general", 1, gold="A", options=("long one", "b", "c", "d")),
+            sample(1, "general", 0, gold="B", options=("xx", "xx", "c", "d")),
+            sample(2, "general", 0, gold="A", options=("a", "long")),
+            sample(3, "general", 0, gold="c", options=("aa", "bb", "c", "ddd")),
+        ]
+    }
+    rows = compare(samples, run="r", settings=CONTROL)["baselines"]
+    assert {row["name"]: row["value"] for row in rows} == {
+        "majority": 0.5,
+        "longest-option": (1 + 0.5 + 0 + 0) / 4,
+        "shortest-option": (0 + 0 + 1 + 1) / 4,
+        "chance": (0.25 + 0.25 + 0.5 + 0.25) / 4,
+    }
+    assert all(row["metric"] == "accuracy" for row in rows)
+
+
+def test_labels_have_a_majority_and_free_text_has_no_baseline():
+    labels = {("general", "pubmedqa"): [sample(i, "general", 1, gold=g) for i, g in enumerate(["yes", "no", "yes"])]}
+    rows = compare(labels, run="r", settings=CONTROL)["baselines"]
+    assert [(row["name"], row["value"]) for row in rows] == [("majority", pytest.approx(2 / 3))]
+    assert compare(run({"general": [0.3, 0.4]}, metric="f1"), run="r", settings=CONTROL)["baselines"] == []
+
+
+def test_a_baseline_arm_is_reported_with_its_interval_and_is_in_no_contrast():
+    samples = run({"general": [0, 1, 1, 0], "rag": [1, 1, 1, 0], "options-only": [0, 0, 1, "unparsed"]})
+    settings_ = ComparisonSettings(baseline="general", baseline_arms=("options-only",))
+    results = compare(samples, run="r", settings=settings_)
+    row = next(row for row in results["baselines"] if row["name"] == "options-only")
+    assert (row["value"], row["n"], row["status"]["unparsed"]) == (0.25, 4, 1)
+    assert row["ci"] == pytest.approx([0.0456, 0.6994], abs=1e-4)
+    assert {score["arm"] for score in results["scores"]} == {"general", "rag"}
+    assert only(results)["arm"] == "rag"
+
+
+def test_asked_contrasts_are_the_only_ones():
+    samples = run({"general": [0, 1], "rag": [1, 1], "tuned": [1, 1]})
+    settings_ = ComparisonSettings(baseline="general", contrasts=(("rag", "tuned"),))
+    row = only(compare(samples, run="r", settings=settings_))
+    assert (row["baseline"], row["arm"]) == ("rag", "tuned")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ({"baseline": "genral"}, UnknownNameError),
+        ({"baseline": "general", "contrasts": (("general", "x"),)}, UnknownNameError),
+        ({"baseline": "general", "contrasts": (("rag", "rag"),)}, UsageError),
+        ({"baseline": "general", "contrasts": (("general", "rag"), ("general", "rag"))}, UsageError),
+        ({"baseline": "general", "baseline_arms": ("general",)}, UsageError),
+        ({"baseline": "general", "baseline_arms": ("rag",), "contrasts": (("general", "rag"),)}, UsageError),
+        ({"baseline": "general", "policy": {"unparsd": "wrong"}}, UnknownNameError),
+        ({"baseline": "general", "policy": {"unparsed": "drop"}}, UnknownNameError),
+        ({"baseline": "general", "alpha": 1.0}, UsageError),
+        ({"baseline": "general", "margin": -0.1}, UsageError),
+        ({"baseline": "general", "margin": float("nan")}, UsageError),
+        ({"baseline": "general", "seed": -1}, UsageError),
+        ({"baseline": "general", "resamples": 5}, UsageError),
+    ],
+)
+def test_wrong_words_are_refused(words, error):
+    samples = run({"general": [0, 1], "rag": [1, 1]})
+    with pytest.raises(error):
+        compare(samples, run="r", settings=ComparisonSettings(**words))
+
+
+def test_no_samples_is_said():
+    with pytest.raises(DataError, match="run 'r' has no samples"):
+        compare({("general", "medqa"): []}, run="r", settings=CONTROL)

@@ -1,0 +1,463 @@
+"""Indexes: built whole or not at all, resumed byte for byte, refused when a bit differs, exact in what they find."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+
+from ragmed.embedding import HashingEmbedder
+from ragmed.errors import (
+    BusyError,
+    DamagedError,
+    DataError,
+    MismatchError,
+    MissingDependencyError,
+    UnknownNameError,
+    UsageError,
+)
+from ragmed.files import exclusive
+from ragmed.index import devices
+from ragmed.index.build import build_index
+from ragmed.index.check import self_check
+from ragmed.index.manifest import read_manifest
+from ragmed.index.recipe import IndexRecipe, load_index_recipe
+from ragmed.index.store import Index
+from ragmed.index.vectors import Layout
+from ragmed.workspace import Workspace
+
+DIMENSION = 32
+RECIPE = IndexRecipe("small", ("notes",), f"hashing:{DIMENSION}", shard_size=100)
+
+
+def write_corpus(root: Path, name: str, documents: int, *, access: str = "open", seed: int = 1) -> None:
+    words = [f"word{i}" for i in range(300)]
+    rng = random.Random(seed)
+    folder = root / "corpora" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {"id": f"d{i}", "title": f"Title {i}", "text": " ".join(rng.choices(words, k=12))} for i in range(documents)
+    ]
+    (folder / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    (folder / "recipe.yaml").write_text(
+        f"title: Notes\nreader: jsonl\npaths: [notes.jsonl]\nfields: {{id: id, title: title, text: text}}\n"
+        f"license: CC0\naccess: {access}\ncitation: nobody\n", "utf-8")
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    root = tmp_path_factory.mktemp("workspace")
+    write_corpus(root, "notes", 450)
+    write_corpus(root, "more", 20, seed=2)
+    return Workspace(root)
+
+
+@pytest.fixture(scope="module")
+def built(workspace: Workspace) -> Path:
+    output = workspace.indexes / "small"
+    build_index(RECIPE, workspace=workspace, output=output)
+    return output
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "small"))
+
+
+def queries(count: int = 40) -> np.ndarray:
+    vectors = np.random.default_rng(3).normal(size=(count, DIMENSION)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def stored(folder: Path) -> np.ndarray:
+    return np.concatenate([np.load(path) for path in sorted(folder.glob("vectors/*.npy"))]).astype(np.float32)
+
+
+# --- what a build leaves ---------------------------------------------------------------------------------------------
+
+
+def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
+    manifest = json.loads((built / "manifest.json").read_text())
+    assert manifest["counts"] == {"documents": 450, "passages": 450, "vectors": 450}
+    assert manifest["corpora"][0] | {"sha256": "", "characters": 0} == {
+        "name": "notes", "title": "Notes", "license": "CC0", "access": "open", "citation": "nobody", "source": "",
+        "documents": 450, "rejected": 0, "ignored": 0, "records": 450, "characters": 0, "sha256": ""}
+    assert manifest["embedder"]["embedder"] == "hashing:32"
+    assert (manifest["factory"], manifest["storage"], manifest["metric"]) == ("Flat", "float16", "inner_product")
+    assert sorted(manifest["files"]) == ["passages.arrow", *(f"shards/0000{i}.faiss" for i in range(5)),
+                                         *(f"vectors/0000{i}.npy" for i in range(5))]
+    assert not (built / ".building").exists()
+
+
+def test_rows_passages_and_vectors_are_in_step(built: Path):
+    index = Index.open(built)
+    assert len(index) == 450
+    embedder = HashingEmbedder(DIMENSION)
+    for row in (0, 99, 100, 449):
+        passage = index.passage(row)
+        assert passage.document == f"d{row}"
+        vector = embedder.embed_passages([f"{passage.title}\n{passage.text}"])[0]
+        np.testing.assert_allclose(stored(built)[row], vector, atol=1e-3)
+    assert [passage.id for passage in index] == [index.passage(row).id for row in range(450)]
+    assert index.passages_of(["d7", "none"]) == {"d7": [index.passage(7)], "none": []}
+    with pytest.raises(IndexError):
+        index.passage(450)
+
+
+def test_an_unchanged_index_is_left_alone_and_a_changed_corpus_is_built_again(tmp_path: Path):
+    write_corpus(tmp_path, "notes", 30)
+    workspace, output = Workspace(tmp_path), tmp_path / "indexes" / "small"
+    first = build_index(RECIPE, workspace=workspace, output=output)
+    (output / "recipe.yaml").write_text("corpora: [notes]\n")
+    before = (output / "manifest.json").stat()
+    again = build_index(RECIPE, workspace=workspace, output=output)
+    assert (again, (output / "manifest.json").stat().st_ino) == (first, before.st_ino)
+    write_corpus(tmp_path, "notes", 29)
+    changed = build_index(replace(RECIPE, shard_size=50), workspace=workspace, output=output)
+    assert changed.counts["passages"] == 29
+    assert {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()} == {
+        "passages.arrow", "vectors.faiss", "vectors/00000.npy", "manifest.json", "recipe.yaml", ".lock"}
+    shutil.copy(output / "vectors.faiss", tmp_path / "good")
+    (output / "vectors.faiss").write_bytes(b"x" * (output / "vectors.faiss").stat().st_size)
+    build_index(replace(RECIPE, shard_size=50), workspace=workspace, output=output)
+    assert (output / "vectors.faiss").read_bytes() == (tmp_path / "good").read_bytes()
+
+
+def test_several_corpora_are_joined_and_told_apart(workspace: Workspace, tmp_path: Path):
+    recipe = replace(RECIPE, corpora=("notes", "more"))
+    manifest = build_index(recipe, workspace=workspace, output=tmp_path / "both")
+    index = Index.open(tmp_path / "both")
+    assert [one["documents"] for one in manifest.corpora] == [450, 20]
+    assert index.passage(0).document == "notes:d0"
+    assert index.passage(450).document == "more:d0"
+
+
+def test_restricted_text_is_for_its_owner_only(tmp_path: Path):
+    write_corpus(tmp_path, "notes", 5, access="credentialed")
+    output = tmp_path / "indexes" / "small"
+    build_index(RECIPE, workspace=Workspace(tmp_path), output=output)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [output, *output.rglob("*")]}
+    del modes[".lock"]
+    assert modes == {"small": 0o700, "vectors": 0o700, "manifest.json": 0o600, "passages.arrow": 0o600,
+                     "vectors.faiss": 0o600, "00000.npy": 0o600}
+
+
+class Broken(HashingEmbedder):
+    def __init__(self, bad: float) -> None:
+        super().__init__(DIMENSION)
+        self.bad = bad
+
+    def embed_passages(self, texts):
+        from ragmed.embedding import normalised
+
+        vectors = super().embed_passages(texts)
+        if "Title 130" in "".join(texts):
+            vectors[30] = self.bad
+        return normalised(vectors)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
+def test_a_bad_vector_stops_the_build_and_names_the_passage(workspace: Workspace, tmp_path: Path, bad: float):
+    with pytest.raises(DataError, match=r"passages d130#0"):
+        build_index(RECIPE, workspace=workspace, output=tmp_path / "bad", embedder=Broken(bad))
+    with pytest.raises(DataError, match="no finished index"):
+        Index.open(tmp_path / "bad")
+
+
+def test_a_full_disk_is_one_sentence(workspace: Workspace, tmp_path: Path):
+    script = (
+        "import sys, pathlib, resource, signal\n"
+        "from ragmed.index import build, recipe\n"
+        "from ragmed.workspace import Workspace\n"
+        "from ragmed.errors import DataError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "r = recipe.IndexRecipe('small', ('notes',), 'hashing:32')\n"
+        "root, output = map(pathlib.Path, sys.argv[1:])\n"
+        "try:\n    build.build_index(r, workspace=Workspace(root), output=output)\n"
+        "except DataError as error:\n    print(error)\n")
+    done = run_script(script, str(workspace.root), str(tmp_path / "full"))
+    assert "full" in done.stdout
+    assert "File too large" in done.stdout, done.stderr
+
+
+def test_two_builders_do_not_meet(workspace: Workspace, tmp_path: Path):
+    with exclusive(tmp_path / ".lock", "index"), pytest.raises(BusyError, match="'small'"):
+        build_index(RECIPE, workspace=workspace, output=tmp_path)
+
+
+# --- kills -----------------------------------------------------------------------------------------------------------
+
+KILLED = """
+import os, pathlib, random, signal, sys, time
+from ragmed.embedding import HashingEmbedder
+from ragmed.index import build, recipe
+from ragmed.workspace import Workspace
+
+root, output, log, mode = sys.argv[1:]
+output, rng = pathlib.Path(output), random.Random(5)
+
+class Slow(HashingEmbedder):
+    def embed_passages(self, texts):
+        time.sleep(0.03)
+        with open(log, "a") as stream:
+            stream.write(texts[0].split("\\n")[0] + "\\n")
+        return super().embed_passages(texts)
+
+def attempt(deaths):
+    if mode == "renames":
+        left, replace = [deaths], pathlib.Path.replace
+        def dying(self, target):
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            return replace(self, target)
+        pathlib.Path.replace = dying
+    r = recipe.IndexRecipe("small", ("notes",), "hashing:32", shard_size=100)
+    build.build_index(r, workspace=Workspace(pathlib.Path(root)), output=output, embedder=Slow(32))
+    os._exit(0)
+
+killed = 0
+while killed < 60:
+    deaths = rng.randrange(1, 5)
+    child = os.fork()
+    if child == 0:
+        attempt(deaths)
+    if mode == "times" and killed < 8:
+        time.sleep(rng.uniform(0.02, 0.12))
+        os.kill(child, signal.SIGKILL)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+    killed += 1
+print(killed)
+"""
+
+
+def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120,
+                          check=False, cwd=Path(__file__).parents[1],
+                          env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"})
+
+
+@pytest.mark.parametrize("mode", ["times", "renames"])
+def test_killed_builds_end_in_the_same_bytes(mode: str, workspace: Workspace, built: Path, tmp_path: Path):
+    log, output = tmp_path / "log", tmp_path / "small"
+    done = run_script(KILLED, str(workspace.root), str(output), str(log), mode)
+    assert done.returncode == 0, done.stderr
+    killed = int(done.stdout)
+    assert 5 <= killed < 60
+    assert read_manifest(output).files == read_manifest(built).files
+    Index.open(output)
+    assert not (output / ".building").exists()
+    windows = log.read_text().splitlines()
+    assert len(set(windows)) == 5
+    assert len(windows) <= 5 + killed  # a kill costs at most the window that was under way
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_fifty_of_fifty_flipped_bits_are_refused_by_name(copy: Path):
+    rng = random.Random(11)
+    files = sorted(path for path in copy.rglob("*") if path.is_file() and path.name != ".lock")
+    files += [copy / "manifest.json"] * 10
+    for _ in range(50):
+        path = rng.choice(files)
+        good = path.read_bytes()
+        bad = bytearray(good)
+        bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(DamagedError, match="build-index small") as caught:
+            Index.open(copy)
+        assert str(path) in str(caught.value)
+        path.write_bytes(good)
+    Index.open(copy)
+
+
+@pytest.mark.parametrize("name", ["passages.arrow", "shards/00002.faiss", "vectors/00001.npy", "manifest.json"])
+@pytest.mark.parametrize("how", ["missing", "empty", "cut"])
+def test_missing_empty_and_cut_files_are_refused_by_name(copy: Path, name: str, how: str):
+    path = copy / name
+    data = path.read_bytes()
+    path.unlink()
+    if how != "missing":
+        path.write_bytes(data[: len(data) // 2] if how == "cut" else b"")
+    with pytest.raises(DataError) as caught:
+        Index.open(copy, verify=False)
+    assert name.rpartition("/")[2] in str(caught.value)
+    assert "ragmed build-index small" in str(caught.value)
+
+
+def test_a_manifest_cannot_point_outside(copy: Path):
+    from ragmed.index.manifest import write_manifest
+
+    manifest = read_manifest(copy)
+    write_manifest(copy, replace(manifest, files={**manifest.files, "../x": {"sha256": "", "bytes": 0}}))
+    with pytest.raises(DataError, match="outside"):
+        Index.open(copy)
+
+
+def test_another_embedder_is_refused_by_both_names(built: Path):
+    index = Index.open(built)
+    index.require_embedder(HashingEmbedder(DIMENSION))
+    with pytest.raises(MismatchError, match=r"'hashing:32'.*'hashing:64'.*dimension"):
+        index.require_embedder(HashingEmbedder(64))
+
+
+# --- search ----------------------------------------------------------------------------------------------------------
+
+
+def test_search_agrees_with_faiss_and_streaming_with_both(built: Path):
+    reference = faiss.IndexFlatIP(DIMENSION)
+    reference.add(stored(built))
+    expected_scores, expected_rows = reference.search(queries(), 10)
+    resident, streamed = Index.open(built), Index.open(built, memory_budget=0)
+    assert (resident.streaming, streamed.streaming) == (False, True)
+    for index in (resident, streamed):
+        scores, rows = index.search(queries(), k=10)
+        np.testing.assert_array_equal(rows, expected_rows)
+        np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
+    assert resident.search(queries(), k=450)[0].tobytes() == streamed.search(queries(), k=450)[0].tobytes()
+
+
+def test_a_query_gets_the_same_answer_alone_and_among_others(built: Path):
+    index = Index.open(built)
+    scores, rows = index.search(queries(64), k=7)
+    for i in range(0, 64, 9):
+        alone_scores, alone_rows = index.search(queries(64)[i : i + 1], k=7)
+        assert alone_scores.tobytes() == scores[i].tobytes()
+        assert alone_rows.tobytes() == rows[i].tobytes()
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+def test_ties_are_broken_by_row(tmp_path: Path, budget: int | None):
+    write_corpus(tmp_path, "notes", 1)
+    line = {"title": "", "text": "the same words"}
+    lines = [json.dumps({"id": f"d{i}", **line}) + "\n" for i in range(230)]
+    (tmp_path / "corpora/notes/notes.jsonl").write_text("".join(lines))
+    build_index(RECIPE, workspace=Workspace(tmp_path), output=tmp_path / "ties")
+    index = Index.open(tmp_path / "ties", memory_budget=budget)
+    scores, rows = index.search(HashingEmbedder(DIMENSION).embed_queries(["the same words", "words"]), k=30)
+    assert rows.tolist() == [list(range(30))] * 2
+    assert len(np.unique(scores[0])) == 1
+
+
+def test_more_hits_than_passages_are_not_invented(built: Path):
+    for budget in (None, 0):
+        scores, rows = Index.open(built, memory_budget=budget).search(queries(2), k=1000)
+        assert scores.shape == (2, 450)
+        assert [sorted(line) for line in rows.tolist()] == [list(range(450))] * 2
+    assert Index.open(built).search(queries(0), k=3)[1].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "k", "words"),
+    [
+        (np.ones((1, 5)), 3, r"\[n, 32\]"),
+        (np.full((1, DIMENSION), np.nan), 3, "NaN"),
+        (np.ones((1, DIMENSION)), 0, "at least 1"),
+    ],
+)
+def test_queries_that_are_none_are_refused(built: Path, vectors: np.ndarray, k: int, words: str):
+    with pytest.raises(UsageError, match=words):
+        Index.open(built).search(vectors, k=k)
+
+
+def test_the_self_check_finds_rows_that_do_not_find_themselves(copy: Path):
+    layout = Layout(copy, 450, DIMENSION, 100)
+    assert self_check(layout, factory="Flat", parameters="") == {}
+    wrong = faiss.IndexFlatIP(DIMENSION)
+    vectors = stored(copy)[100:200]
+    vectors[17] = -vectors[17]
+    wrong.add(vectors)
+    faiss.write_index(wrong, str(layout.faiss(1)))
+    with pytest.raises(DataError, match=r"1 of 450 passages .*\(rows 117\)"):
+        self_check(layout, factory="Flat", parameters="")
+
+
+def test_an_approximate_index_says_what_it_loses(workspace: Workspace, tmp_path: Path):
+    recipe = replace(RECIPE, factory="IVF4,Flat", search="nprobe=2")
+    manifest = build_index(recipe, workspace=workspace, output=tmp_path / "ivf")
+    assert "trained.faiss" in manifest.files
+    assert 0.5 < manifest.approximation["recall_at_10"] < 1
+    index = Index.open(tmp_path / "ivf")
+    assert index.search(queries(3), k=450)[1].shape == (3, 450)
+    again = build_index(recipe, workspace=workspace, output=tmp_path / "again")
+    assert again.files == manifest.files
+
+
+def test_factories_that_cannot_be_are_refused_before_embedding(workspace: Workspace, tmp_path: Path):
+    with pytest.raises(UsageError, match="'Flt'"):
+        build_index(replace(RECIPE, factory="Flt"), workspace=workspace, output=tmp_path / "a")
+    with pytest.raises(DataError, match="IVF4096,Flat"):
+        build_index(replace(RECIPE, factory="IVF4096,Flat"), workspace=workspace, output=tmp_path / "b")
+
+
+# --- recipes and devices ---------------------------------------------------------------------------------------------
+
+
+def recipe_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine" / "recipe.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_has_defaults(tmp_path: Path):
+    text = "corpora: [a, b]\nembedder: hashing:8\nchunking: {max_tokens: 99}"
+    recipe = load_index_recipe(recipe_file(tmp_path, text))
+    assert (recipe.name, recipe.corpora, recipe.factory, recipe.precision) == ("mine", ("a", "b"), "Flat", "float32")
+    assert (recipe.chunking.max_tokens, recipe.chunking.splitter) == (99, "structure")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("corpora: [a]\nembeder: x", "did you mean 'embedder'"),
+        ("corpora: [a]\nembedder: x\nchunking: {overlap: 1}", "overlap_sentences"),
+        ("corpora: []\nembedder: x", "corpora"),
+        ("corpora: [a, a]\nembedder: x", "twice"),
+        ("corpora: [a]", "embedder"),
+        ("corpora: [a]\nembedder: x\nprecision: float64", "float32"),
+        ("corpora: [a]\nembedder: x\nshard_size: many", "shard_size"),
+        ("corpora: [a]\nembedder: x\nchunking: {max_tokens: true}", "max_tokens"),
+        ("- a", "list"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_wrong_recipes_are_refused(tmp_path: Path, text: str, words: str):
+    with pytest.raises(UsageError, match="recipe") as caught:
+        load_index_recipe(recipe_file(tmp_path, text))
+    assert words in str(caught.value)
+
+
+def test_devices():
+    assert devices.parse_devices("cpu") == devices.Devices((), "cpu")
+    with pytest.raises(UnknownNameError, match="cuda:0,1"):
+        devices.parse_devices("cdua")
+    if hasattr(faiss, "StandardGpuResources"):
+        pytest.skip("faiss has GPUs here")
+    assert devices.parse_devices("auto").text == "cpu (no GPU that faiss can use)"
+    for text in ("cuda", "cuda:0,1", "all"):
+        with pytest.raises(MissingDependencyError, match="0 GPUs"):
+            devices.parse_devices(text)
+
+
+def test_two_faiss_distributions_or_none_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(devices, "_is_installed", lambda name: name in ("faiss-cpu", "faiss-gpu-cu12"))
+    with pytest.raises(MissingDependencyError, match="pip uninstall faiss-cpu faiss-gpu-cu12"):
+        devices.import_faiss()
+    monkeypatch.setattr(devices, "_is_installed", lambda name: False)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingDependencyError, match=r"ragmed\[cpu\]"):
+        devices.import_faiss()

@@ -1,0 +1,114 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ragmed.errors import BusyError, DamagedError, MismatchError, UsageError
+from ragmed.records import Message, Sample
+from ragmed.runs import Run, find_run
+
+IDS = ["a", "b", "c", "d", "e"]
+INFO = {"schema": 1, "identity": {"seed": 0, "tasks": {"toy": {"sha256": "1"}}}, "experiment": {"arms": {}}}
+
+
+def sample(example: str, text: str = "Ja\u2028wohl") -> Sample:
+    return Sample(
+        example=example,
+        arm="general",
+        task="toy",
+        status="answered",
+        extracted="A",
+        gold="A",
+        scores={"accuracy": 1.0},
+        messages=(Message("user", text),),
+        passages=({"id": "p", "rank": 1},),
+        options=("x", "y"),
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run(tmp_path / "trial")
+    run.begin(INFO)
+    return run
+
+
+def test_samples_come_back_as_they_were(run: Run) -> None:
+    run.append("general", "toy", [sample("a"), sample("b")])
+    assert run.samples() == {("general", "toy"): [sample("a"), sample("b")]}
+
+
+def test_whole_windows_are_kept_and_a_torn_one_is_taken_off(run: Run) -> None:
+    run.append("general", "toy", [sample("a"), sample("b")])
+    run.append("general", "toy", [sample("c"), sample("d")])
+    path = run.samples_file("general", "toy")
+    whole = path.read_bytes()
+    for cut in range(1, len(whole)):
+        path.write_bytes(whole[:cut])
+        done = run.done("general", "toy", IDS, window=2)
+        assert done in (0, 2)
+        assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:done])
+    path.write_bytes(whole)
+    assert run.done("general", "toy", IDS, window=2) == 4
+
+
+def test_a_short_last_window_is_whole_when_it_ends_the_task(run: Run) -> None:
+    run.append("general", "toy", [sample(i) for i in IDS[:4]])
+    run.append("general", "toy", [sample("e")])
+    assert run.done("general", "toy", IDS, window=4) == 5
+
+
+def test_samples_of_other_examples_are_refused(run: Run) -> None:
+    run.append("general", "toy", [sample("a"), sample("x")])
+    with pytest.raises(DamagedError, match=r"line 2: the sample is of 'x'"):
+        run.done("general", "toy", IDS, window=2)
+
+
+def test_a_line_that_is_no_sample_is_named(run: Run) -> None:
+    run.append("general", "toy", [sample("a")])
+    with run.samples_file("general", "toy").open("a") as stream:
+        stream.write("{}\n")
+    with pytest.raises(DamagedError, match=r"toy.jsonl', line 2"):
+        run.done("general", "toy", IDS, window=1)
+    with pytest.raises(DamagedError, match=r"toy.jsonl', line 2"):
+        run.samples()
+
+
+def test_a_changed_field_is_refused_by_its_name_and_new_ones_join(run: Run) -> None:
+    changed = {**INFO, "identity": {"seed": 0, "tasks": {"toy": {"sha256": "2"}}}}
+    with pytest.raises(MismatchError, match=r"tasks\.toy\.sha256"):
+        run.begin(changed)
+    joined = {**INFO, "identity": {"seed": 0, "tasks": {"other": {"sha256": "3"}}}}
+    assert set(run.begin(joined)["identity"]["tasks"]) == {"toy", "other"}
+    run.add_identity("weights", {"small": {"sha256": "4"}})
+    with pytest.raises(MismatchError, match=r"weights\.small\.sha256"):
+        run.add_identity("weights", {"small": {"sha256": "5"}})
+
+
+def test_two_processes_cannot_hold_one_run(run: Run) -> None:
+    with run.held(), pytest.raises(BusyError, match="in use"), Run(run.folder).held():
+        pass
+
+
+def test_what_is_not_open_is_for_its_owner_alone(tmp_path: Path) -> None:
+    run = Run(tmp_path / "secret", access="private")
+    with run.held():
+        run.begin(INFO)
+        run.append("general", "toy", [sample("a")])
+    path = run.samples_file("general", "toy")
+    assert run.folder.stat().st_mode & 0o777 == 0o700
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert run.info_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_unknown_run_is_answered_with_those_that_are_there(run: Run) -> None:
+    assert find_run(run.folder.parent, "trial").folder == run.folder
+    with pytest.raises(UsageError, match="there are: trial"):
+        find_run(run.folder.parent, "trail")
+
+
+def test_samples_are_plain_json_lines(run: Run) -> None:
+    run.append("general", "toy", [sample("a")])
+    (line,) = run.samples_file("general", "toy").read_bytes().split(b"\n")[:-1]
+    assert json.loads(line)["scores"] == {"accuracy": 1.0}

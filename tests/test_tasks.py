@@ -1,0 +1,115 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ragmed.errors import DataError, UnknownNameError, UsageError
+from ragmed.tasks import HELD_OUT, TaskSettings, find_task, load_task, task_names
+from ragmed.workspace import Workspace
+
+WORKSPACE = Workspace.find(Path(__file__).parent.parent)
+MIRAGE = WORKSPACE.data / "mirage" / "benchmark.json"
+needs_mirage = pytest.mark.skipif(not MIRAGE.is_file(), reason=f"needs {MIRAGE} (RAGMED_DATA)")
+
+
+def tiny(tmp_path: Path, sets: object) -> Workspace:
+    (tmp_path / "shared" / "data" / "mirage").mkdir(parents=True)
+    (tmp_path / "shared" / "data" / "mirage" / "benchmark.json").write_text(json.dumps(sets))
+    (tmp_path / "here").mkdir()
+    return Workspace.find(tmp_path / "here")
+
+
+def record(**changes: object) -> dict[str, object]:
+    return {"question": "Why?", "options": {"A": "this", "B": "that"}, "answer": "A", **changes}
+
+
+def load(name: str, workspace: Workspace = WORKSPACE, **settings: object) -> tuple[str, ...]:
+    bound = load_task(name, TaskSettings(**settings), workspace=workspace, seed=1)  # type: ignore[arg-type]
+    return tuple(e.id for e in bound.examples)
+
+
+@needs_mirage
+@pytest.mark.parametrize(
+    ("name", "count", "gold"),
+    [("medqa", 1273, 0), ("medmcqa", 4183, 0), ("mmlu", 1089, 0), ("pubmedqa", 500, 500), ("bioasq", 532, 532)],
+)
+def test_the_five_mirage_sets_are_whole(name: str, count: int, gold: int) -> None:
+    bound = load_task(name, TaskSettings(), workspace=WORKSPACE, seed=0)
+    assert len(bound.examples) == count
+    assert sum(bool(e.documents) for e in bound.examples) == gold
+    assert bound.task.gold_documents == bool(gold)
+
+
+@needs_mirage
+def test_the_retriever_never_sees_the_options() -> None:
+    bound = load_task("medmcqa", TaskSettings(limit=50), workspace=WORKSPACE, seed=0)
+    for example in bound.examples:
+        assert bound.query(example) == example.question
+
+
+def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(tmp_path: Path) -> None:
+    ids = [str(i) for i in range(40)]
+    here = tiny(tmp_path, {"mmlu": {i: record() for i in ids}})
+    whole = load("mmlu", here)
+    assert load("mmlu", here, limit=7) == whole[:7]
+    assert sorted(whole) == sorted(ids)
+    assert list(whole) != ids
+    other = load_task("mmlu", TaskSettings(), workspace=here, seed=2)
+    assert tuple(e.id for e in other.examples) != whole
+
+
+def test_worked_examples_are_never_scored(tmp_path: Path) -> None:
+    here = tiny(tmp_path, {"mmlu": {str(i): record() for i in range(40)}})
+    bound = load_task("mmlu", TaskSettings(shots=3), workspace=here, seed=1)
+    assert len(bound.shots) == 3
+    assert len(bound.examples) == 40 - HELD_OUT
+    assert not {e.id for e in bound.shots} & {e.id for e in bound.examples}
+    with pytest.raises(UsageError, match="16 worked examples to show, 17"):
+        load_task("mmlu", TaskSettings(shots=17), workspace=here, seed=1)
+
+
+def test_handbook_worked_examples_come_from_its_own_split() -> None:
+    bound = load_task("handbook-questions", TaskSettings(shots=2, scoring="option-text"), workspace=WORKSPACE, seed=1)
+    assert len(bound.examples) == 120
+    assert len(bound.shots) == 2
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ({"mmlu": {"1": record(answer="C")}}, "'1': the answer 'C' is no option"),
+        ({"mmlu": {"1": record(options={"A": "x"})}}, "two or more options"),
+        ({"mmlu": {"1": record(options={"A": "x", "B": " "})}}, "two or more options with text"),
+        ({"mmlu": {"1": record(question=" ")}}, "the question is empty"),
+        ({"mmlu": {"1": {"question": "?"}}}, "question, options and answer are needed"),
+        ({"mmlu": {}}, "no examples"),
+        ({"other": {}}, "no set 'mmlu'"),
+    ],
+)
+def test_a_damaged_set_is_named(tmp_path: Path, sets: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load("mmlu", tiny(tmp_path, sets))
+
+
+def test_a_missing_set_says_where_to_put_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="RAGMED_DATA"):
+        load("medqa", Workspace.find(tmp_path))
+
+
+def test_an_unknown_task_is_answered_with_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'pubmedqa'"):
+        find_task("pubmed-qa")
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_says_where_it_comes_from(name: str) -> None:
+    task = find_task(name)
+    assert task.name == name
+    assert task.source
+    assert task.license
+    assert task.metrics
+
+
+def test_option_scoring_of_a_task_without_options_is_refused() -> None:
+    with pytest.raises(UsageError, match="needs options"):
+        load("handbook-notes", scoring="letters")

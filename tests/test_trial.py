@@ -1,0 +1,168 @@
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ragmed.errors import MismatchError, UnknownNameError
+from ragmed.experiments.config import Experiment, load_experiment
+from ragmed.experiments.trial import compare_runs, dry_run, report_run, run_experiment
+from ragmed.records import Sample
+from ragmed.runs import Run, find_run
+from ragmed.workspace import Workspace
+
+
+def toy(workspace: Workspace) -> Experiment:
+    return load_experiment(workspace.configs / "toy.yaml")
+
+
+def timeless(run: Run) -> dict[tuple[str, str], list[Sample]]:
+    return {k: [dataclasses.replace(s, seconds=0.0) for s in v] for k, v in run.samples().items()}
+
+
+@pytest.fixture
+def done(small: Workspace) -> Run:
+    run_experiment(toy(small), workspace=small)
+    return find_run(small.runs, "toy")
+
+
+def test_a_trial_runs_end_to_end(small: Workspace, done: Run) -> None:
+    counts = {key: len(samples) for key, samples in done.samples().items()}
+    arms = ("general", "general+rag", "general+distractor")
+    assert {k: n for k, n in counts.items() if k[1] == "mmlu"} == {
+        (a, "mmlu"): 12 for a in (*arms, "options-only")
+    }  # no oracle: this set names no gold documents
+    assert {k: n for k, n in counts.items() if k[1] == "pubmedqa"} == {
+        (a, "pubmedqa"): 8 for a in (*arms, "options-only", "general+oracle")
+    }
+    results = done.results_file
+    assert results.is_file()
+    assert (done.report_folder / "report.md").is_file()
+    assert (small.indexes / "wards" / "manifest.json").is_file()  # built because it was missing
+
+
+def test_passages_are_what_the_arm_says(done: Run) -> None:
+    samples = done.samples()
+    for sample in samples["general+oracle", "pubmedqa"]:
+        assert [p["gold"] for p in sample.passages] == [True]
+    for sample in samples["general+distractor", "pubmedqa"]:
+        assert [p["gold"] for p in sample.passages] == [False, False]
+    hit = [any(p["gold"] for p in s.passages) for s in samples["general+rag", "pubmedqa"]]
+    assert sum(hit) >= 6
+    assert all(s.passages == () for s in samples["general", "mmlu"])
+
+
+def test_nothing_is_asked_twice(small: Workspace, done: Run) -> None:
+    files = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in done.folder.glob("samples/*/*.jsonl")}
+    first = done.results_file.read_bytes()
+    run_experiment(toy(small), workspace=small)
+    assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files} == files
+    assert done.results_file.read_bytes() == first
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_that_was_cut_ends_as_if_it_had_not(small: Workspace, done: Run, seed: int) -> None:
+    whole, results = timeless(done), compare_runs([done])
+    chance = random.Random(seed)
+    for path in sorted(done.folder.glob("samples/*/*.jsonl")):
+        data = path.read_bytes()
+        path.write_bytes(data[: chance.randrange(len(data) + 1)])
+    run_experiment(toy(small), workspace=small)
+    assert timeless(done) == whole
+    again = compare_runs([done])
+    assert {k: v for k, v in again.items() if k != "costs"} == {k: v for k, v in results.items() if k != "costs"}
+
+
+def test_a_killed_process_loses_at_most_a_window(small: Workspace, done: Run) -> None:
+    whole = timeless(done)
+    output = small.runs / "killed"
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom ragmed.experiments.config import load_experiment\n"
+        "from ragmed.experiments import trial\nfrom ragmed.workspace import Workspace\n"
+        "append = trial.Run.append\n"
+        "def slow(self, *rest):\n    append(self, *rest)\n    print('window', flush=True)\n    time.sleep(0.05)\n"
+        "trial.Run.append = slow\n"
+        f"w = Workspace.find({str(small.root)!r})\n"
+        f"trial.run_experiment(load_experiment(w.configs / 'toy.yaml'), workspace=w, output=Path({str(output)!r}))\n"
+    )
+    for windows in (1, 4, 9):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=os.environ.copy())
+        assert process.stdout is not None
+        for _ in range(windows):
+            assert process.stdout.readline() == b"window\n"
+        time.sleep(random.Random(windows).random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+    run_experiment(toy(small), workspace=small, output=output)
+    killed = find_run(small.runs, "killed")
+    assert timeless(killed) == whole
+
+
+def test_a_run_never_mixes(small: Workspace, done: Run) -> None:
+    config = small.configs / "toy.yaml"
+    text = config.read_text()
+    for old, new, field in (
+        ("seed: 3", "seed: 4", "seed"),
+        ("retrieved, k: 2", "retrieved, k: 1", "arms.general\\+rag.k"),
+        ("scoring: letters", "scoring: option-text", "tasks.mmlu.scoring"),
+        ("first-option", "echo", "models.small.name"),
+    ):
+        config.write_text(text.replace(old, new))
+        with pytest.raises(MismatchError, match=f"was made with {field} = "):
+            run_experiment(toy(small), workspace=small)
+
+
+def test_an_index_that_changed_is_noticed_before_anything_is_asked(small: Workspace, done: Run) -> None:
+    recipe = small.indexes / "wards" / "recipe.yaml"
+    recipe.write_text("corpora: [wards]\nembedder: hashing:32\n")
+    with pytest.raises(MismatchError, match="ragmed build-index wards"):
+        run_experiment(toy(small), workspace=small, output=small.runs / "second")
+
+
+def test_arms_and_tasks_can_join_later(small: Workspace, done: Run) -> None:
+    output = small.runs / "steps"
+    for arms in (("general",), ("general", "general+rag")):
+        run_experiment(toy(small).only(arms, ("mmlu",)), workspace=small, output=output)
+    steps = find_run(small.runs, "steps").samples()
+    assert set(steps) == {("general", "mmlu"), ("general+rag", "mmlu")}
+    assert len(compare_runs([find_run(small.runs, "steps")])["contrasts"]) == 1
+
+
+def test_several_runs_are_compared_as_arms_of_one(small: Workspace, done: Run) -> None:
+    other = dataclasses.replace(toy(small), name="other").only(("general",), ("mmlu",))
+    run_experiment(other, workspace=small)
+    results = compare_runs([done, find_run(small.runs, "other")])
+    rows = [c for c in results["contrasts"] if c["arm"] == "other/general"]
+    assert [(c["baseline"], c["difference"], c["p"]) for c in rows] == [("toy/general", 0.0, 1.0)]
+    with pytest.raises(UnknownNameError, match="did you mean 'toy/general'"):
+        compare_runs([done, find_run(small.runs, "other")], baseline="toy/genral")
+
+
+def test_runs_that_asked_otherwise_are_not_compared(small: Workspace, done: Run) -> None:
+    config = small.configs / "toy.yaml"
+    config.write_text(config.read_text().replace("scoring: letters", "scoring: option-text"))
+    other = dataclasses.replace(toy(small), name="other").only(("general",), ("mmlu",))
+    run_experiment(other, workspace=small)
+    with pytest.raises(MismatchError, match="asked task 'mmlu' differently"):
+        compare_runs([done, find_run(small.runs, "other")])
+
+
+def test_a_report_can_be_written_elsewhere(small: Workspace, done: Run, tmp_path: Path) -> None:
+    path = report_run(done, folder=tmp_path / "page")
+    assert path.parent == tmp_path / "page"
+    assert "general+rag" in path.read_text()
+
+
+def test_a_dry_run_shows_prompts_and_touches_nothing(small: Workspace) -> None:
+    text = dry_run(toy(small), workspace=small)
+    assert "mmlu: 12 examples, scoring letters" in text
+    assert "general+oracle: does not apply" in text
+    assert "<passage 1>" in text
+    assert not small.runs.exists()
+    assert not (small.indexes / "wards" / "manifest.json").exists()
