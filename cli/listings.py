@@ -35,9 +35,9 @@ def corpora_list(workspace: Workspace) -> None:
 @click.pass_obj
 def corpora_info(workspace: Workspace, name: str) -> None:
     """Source, licence, access, citation; counts and a sample, read from the files."""
-    from ragmed.corpora import describe_corpus
+    from ragmed.corpora import Corpus, load_recipe
 
-    click.echo(describe_corpus(name, workspace=workspace))
+    click.echo(Corpus(load_recipe(workspace.recipe("corpora", name), data=workspace.data)).describe())
 
 
 @click.group()

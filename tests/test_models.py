@@ -24,7 +24,7 @@ NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system 
 MARKS = ["<end>", "<system>", "<user>", "<assistant>"]
 
 
-def save_tiny(folder: Path, *, template: str | None = TEMPLATE, context: int = 128) -> Path:
+def save_tiny(folder: Path, *, template: str | None = TEMPLATE, hidden: int = 32) -> Path:
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -39,8 +39,8 @@ def save_tiny(folder: Path, *, template: str | None = TEMPLATE, context: int = 1
     fast.chat_template = template
     fast.save_pretrained(folder)
     config = LlamaConfig(
-        vocab_size=len(fast), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=context, initializer_range=0.3, eos_token_id=0, bos_token_id=0,
+        vocab_size=len(fast), hidden_size=hidden, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128, initializer_range=0.3, eos_token_id=0, bos_token_id=0,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -184,6 +184,9 @@ def test_adapters(tmp_path: Path) -> None:
     half: Any = load_model(f"path:{base}+adapter:{adapter}", models_folder=tmp_path, device="cpu", dtype="bfloat16")
     assert half._scorer.shares
     assert len(half.score([user("fever")], [["A", "B c"]])[0].logprobs) == 2
+    other = save_tiny(tmp_path / "other", hidden=16)
+    with pytest.raises(ModelError, match=r"does not fit 'path:.*other'"):
+        load_model(f"path:{other}+adapter:{adapter}", models_folder=tmp_path, device="cpu")
     (adapter / "ragmed.json").write_text('{"base_weights": "0123456789abcdef"}')
     with pytest.raises(ModelError, match="trained on other weights"):
         load_model(f"path:{base}+adapter:{adapter}", models_folder=tmp_path, device="cpu")

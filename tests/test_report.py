@@ -131,7 +131,7 @@ def test_worked_examples_show_fixed_and_broken_ones_with_what_each_arm_answered(
         ("broke", "e25"),
         ("fixed", "e01"),
     ]
-    assert "Question: Question 25?" in text
+    assert "Asked: Question 25?" in text
     assert "Expected: A: aspirin" in text
     assert "- **general+rag** (accuracy 1, read as A): It is A. — passages: p0" in text
     assert "- **biomedical** (accuracy 0, read as A): It is A." in text

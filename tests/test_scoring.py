@@ -16,6 +16,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
+from ragmed.errors import ModelError
 from ragmed.models.scoring import Scorer, TokenItem, common_prefix
 
 SIZE: dict[str, Any] = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -109,6 +110,24 @@ def test_greedy_is_what_the_model_would_write() -> None:
     (got,) = Scorer(model).score([TokenItem(prompt, ((best,), ((best + 1) % 97,)))])
     assert got.greedy == (True, False)
     assert got.logprobs[0] > got.logprobs[1]
+
+
+def test_a_batch_too_large_for_memory_is_read_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = Scorer(tiny("llama"))
+    wanted, read = scorer.score(items()), Scorer._read_batch
+
+    def small_memory(self: Scorer, batch: Any, *more: Any) -> Any:
+        if len(batch) > limit:
+            raise torch.OutOfMemoryError
+        return read(self, batch, *more)
+
+    monkeypatch.setattr(Scorer, "_read_batch", small_memory)
+    limit = 1
+    for got, expected in zip(scorer.score(items()), wanted, strict=True):
+        assert got.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
+    limit = 0
+    with pytest.raises(ModelError, match="no memory left to read a prompt and its options, 46 tokens"):
+        scorer.score(items()[1:2] + items()[1:2])
 
 
 def test_same_call_same_numbers() -> None:

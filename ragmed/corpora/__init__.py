@@ -74,6 +74,23 @@ class Corpus:
         self._done = True
         self._ids.clear()
 
+    def describe(self) -> str:
+        """Source, licence, access and citation; counts and a first document, from reading the whole corpus."""
+        first = None
+        for document in self.documents():
+            first = first or document
+        recipe, counts = self.recipe, self.summary()
+        lines = [
+            f"{recipe.name}: {recipe.title}",
+            f"source: {recipe.source or 'not said'}   licence: {recipe.license or 'not said'}   access: {recipe.access}",
+            f"citation: {recipe.citation or 'not said'}",
+            f"{counts['documents']} documents, {counts['characters']} characters; "
+            f"{counts['rejected']} of {counts['records']} records rejected; sha256 {str(counts['sha256'])[:16]}",
+        ]
+        if first:
+            lines.append(f"first document {first.id}: {' '.join(first.text.split())[:200]}")
+        return "\n".join(lines)
+
     def summary(self) -> dict[str, int | str]:
         """What the whole stream was: `documents + rejected = records`; `sha256` over the accepted documents, in order.
 

