@@ -105,6 +105,8 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
 def _leaks() -> Iterator[Finding]:
     found = [name for name in LEAKS if os.environ.get(name)]
     for name in found:
-        yield Finding("note", "environment", f"{name} is set: a library may send data out; unset it for restricted data")
+        yield Finding(
+            "note", "environment", f"{name} is set: a library may send data out; unset it for restricted data"
+        )
     if not found:
         yield Finding("ok", "environment", "no tracing variable is set")

@@ -140,8 +140,14 @@ def normalised(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
     return unit
 
 
-def embed_long(texts: Sequence[str], *, limit: int, count: Callable[[Sequence[str]], list[int]],
-               embed: Callable[[Sequence[str]], Vectors], dimension: int) -> Vectors:
+def embed_long(
+    texts: Sequence[str],
+    *,
+    limit: int,
+    count: Callable[[Sequence[str]], list[int]],
+    embed: Callable[[Sequence[str]], Vectors],
+    dimension: int,
+) -> Vectors:
     """Vectors of texts of any length: pieces that fit `limit` tokens, embedded together, averaged per text."""
     import numpy as np
 
@@ -201,8 +207,9 @@ class HashingEmbedder:
         return self._embed(texts)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        return embed_long(texts, limit=self.max_tokens, count=self.count_tokens, embed=self._embed,
-                          dimension=self.dimension)
+        return embed_long(
+            texts, limit=self.max_tokens, count=self.count_tokens, embed=self._embed, dimension=self.dimension
+        )
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
         import numpy as np
@@ -256,8 +263,12 @@ class SentenceEmbedder:
         self._passage_prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
 
     def fingerprint(self) -> dict[str, str]:
-        parts = {"embedder": self.name, "weights": self._weights, "precision": self._precision,
-                 "dimension": str(self.dimension)}
+        parts = {
+            "embedder": self.name,
+            "weights": self._weights,
+            "precision": self._precision,
+            "dimension": str(self.dimension),
+        }
         return parts | ({"revision": self._revision} if self._revision else {})
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -267,8 +278,14 @@ class SentenceEmbedder:
         if not texts:
             return []
         given = [prompt + text for text in texts]
-        encoded = self._model.tokenizer(given, truncation=False, padding=False, return_attention_mask=False,
-                                        return_token_type_ids=False, verbose=False)
+        encoded = self._model.tokenizer(
+            given,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
         return [len(ids) for ids in encoded["input_ids"]]
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
@@ -277,7 +294,9 @@ class SentenceEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return embed_long(
-            texts, limit=self.max_tokens, dimension=self.dimension,
+            texts,
+            limit=self.max_tokens,
+            dimension=self.dimension,
             count=lambda pieces: self._count(pieces, self._query_prompt),
             embed=lambda pieces: self._embed(pieces, "query", self._query_prompt),
         )
@@ -290,8 +309,9 @@ class SentenceEmbedder:
         encode = self._model.encode_query if verb == "query" else self._model.encode_document
         # an empty prompt is passed as such, so that a model's default prompt cannot slip in uncounted; the model
         # sorts by length itself
-        vectors = encode(list(texts), prompt=prompt, batch_size=self._batch, show_progress_bar=False,
-                         convert_to_numpy=True)
+        vectors = encode(
+            list(texts), prompt=prompt, batch_size=self._batch, show_progress_bar=False, convert_to_numpy=True
+        )
         return normalised(np.asarray(vectors))
 
 
@@ -330,7 +350,10 @@ def _load_model(name: str, folder: Path, precision: str, device: str) -> Any:
     logging.disable_progress_bar()  # 'Loading weights' is not the user's progress
     try:
         model = SentenceTransformer(
-            str(folder), device=device, local_files_only=True, trust_remote_code=False,
+            str(folder),
+            device=device,
+            local_files_only=True,
+            trust_remote_code=False,
             model_kwargs={"use_safetensors": True, "dtype": getattr(torch, precision)},
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:

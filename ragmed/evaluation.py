@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ragmed.arms import Arm
+from ragmed.errors import UsageError
 from ragmed.models import Model
 from ragmed.prompts import build_messages, continuations
 from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage, Sample, Status
@@ -34,7 +35,13 @@ class Shown:
 
 
 def choose_passages(
-    arm: Arm, bound: BoundTask, examples: Sequence[Example], *, retriever: Retriever | None, gold: GoldPassages | None, seed: int
+    arm: Arm,
+    bound: BoundTask,
+    examples: Sequence[Example],
+    *,
+    retriever: Retriever | None,
+    gold: GoldPassages | None,
+    seed: int,
 ) -> list[Shown]:
     """The passages of one arm for the examples of one task, all retrieved in one batch.
 
@@ -45,7 +52,8 @@ def choose_passages(
     """
     if not arm.needs_index:
         return [Shown() for _ in examples]
-    assert retriever is not None and gold is not None, "an arm with passages needs an index"
+    if retriever is None or gold is None:
+        raise UsageError(f"arm '{arm.name}' shows passages and needs an index")
     if arm.context == "oracle":
         return _oracle(arm, bound, examples, retriever, gold)
     queries = [bound.query(e) for e in examples]
@@ -62,14 +70,11 @@ def _oracle(
     arm: Arm, bound: BoundTask, examples: Sequence[Example], retriever: Retriever, gold: GoldPassages
 ) -> list[Shown]:
     by_document = gold.passages_of(sorted({d for e in examples for d in e.documents}))
-    shown: list[Shown] = []
-    ranked = retriever.rank([bound.query(e) for e in examples], [
-        [p for d in e.documents for p in by_document.get(d, ())] for e in examples
-    ])
-    for example, hits in zip(examples, ranked, strict=True):
-        note = "" if hits else "none of its gold documents is in the index: asked without passages"
-        shown.append(Shown(tuple(hits[: arm.k]), note))
-    return shown
+    ranked = retriever.rank(
+        [bound.query(e) for e in examples], [[p for d in e.documents for p in by_document.get(d, ())] for e in examples]
+    )
+    missing = "none of its gold documents is in the index: asked without passages"
+    return [Shown(tuple(hits[: arm.k]), "" if hits else missing) for hits in ranked]
 
 
 def _rotated(found: list[list[Hit]], examples: Sequence[Example], seed: int) -> list[list[Hit]]:
@@ -96,7 +101,9 @@ class _Prompt:
     tokens: int
 
 
-def answer(arm: Arm, bound: BoundTask, examples: Sequence[Example], shown: Sequence[Shown], *, model: Model, budget: int) -> list[Sample]:
+def answer(
+    arm: Arm, bound: BoundTask, examples: Sequence[Example], shown: Sequence[Shown], *, model: Model, budget: int
+) -> list[Sample]:
     """One sample for each example, in order. `budget`: tokens that prompt and answer may have together.
 
     Passages that do not fit are dropped whole, last ranked first, and recorded. A prompt that does not fit without
@@ -119,7 +126,9 @@ def answer(arm: Arm, bound: BoundTask, examples: Sequence[Example], shown: Seque
     result = []
     for i, example in enumerate(examples):
         if i not in samples:
-            reason = f"the prompt has {prompts[i].tokens} tokens without passages; with its answer the budget is {budget}"
+            reason = (
+                f"the prompt has {prompts[i].tokens} tokens without passages; with its answer the budget is {budget}"
+            )
             samples[i] = replace(_blank(arm, bound, example, prompts[i], shown[i]), note=reason)
         result.append(replace(samples[i], seconds=round(seconds, 4)))
     return result
@@ -172,7 +181,12 @@ def _blank(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, shown:
         group=example.group,
         messages=prompt.messages,
         passages=tuple(
-            {"id": h.passage.id, "rank": h.rank, "score": round(h.score, 6), "gold": h.passage.document in example.documents}
+            {
+                "id": h.passage.id,
+                "rank": h.rank,
+                "score": round(h.score, 6),
+                "gold": h.passage.document in example.documents,
+            }
             for h in prompt.hits
         ),
         dropped=tuple(h.passage.id for h in prompt.dropped),

@@ -156,7 +156,7 @@ def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
             stream.write(payload)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     fsync_folder(path.parent)

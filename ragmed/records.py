@@ -1,7 +1,7 @@
 """The vocabulary: small frozen records that every module speaks, importing nothing of ours.
 
-    document  --chunking-->  passage  --embedding, index, retrieval-->  hit
-    example   --prompts-->   messages --models-->  completion | option scores  --tasks-->  sample
+document  --chunking-->  passage  --embedding, index, retrieval-->  hit
+example   --prompts-->   messages --models-->  completion | option scores  --tasks-->  sample
 """
 
 from __future__ import annotations

@@ -73,7 +73,9 @@ class Run:
             raise DataError(f"there is no run at '{self.folder}'")
         info = read_json(self.info_file, "run file")
         if info.get("schema") != SCHEMA:
-            raise MismatchError(f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}")
+            raise MismatchError(
+                f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}"
+            )
         return info
 
     def begin(self, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +86,9 @@ class Run:
         """
         if not self.info_file.exists():
             if any((self.folder / "samples").glob("*/*.jsonl")):
-                raise DamagedError(f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start anew")
+                raise DamagedError(
+                    f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start anew"
+                )
             merged = dict(info)
         else:
             known = self.info()
@@ -183,7 +187,8 @@ def _read_samples(path: Path) -> Iterator[Sample]:
         number, record = item
         try:
             messages = tuple(Message(**m) for m in record.pop("messages"))
-            sample = Sample(messages=messages, **{k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names})
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names}
+            sample = Sample(messages=messages, **known)
         except (TypeError, KeyError) as error:
             raise DamagedError(f"'{path}', line {number} is no sample: {error}") from error
         if sample.status not in STATUSES:

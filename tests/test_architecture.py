@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "records", "files", "workspace", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
-    "models", "tasks", "metrics", "prompts", "arms", "evaluation", "runs", "comparison", "report", "experiments", "doctor",
+    "models", "tasks", "metrics", "prompts", "arms", "evaluation", "runs", "comparison", "report",
+    "experiments", "doctor",
 ]  # fmt: skip
 # Tasks score with metrics, which know nothing: the one pair whose order is turned round.
 ALLOWED = {("tasks", "metrics")}
@@ -23,7 +24,9 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "ragmed" else {node.module}
+            found |= (
+                {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "ragmed" else {node.module}
+            )
     return found
 
 

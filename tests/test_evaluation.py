@@ -59,9 +59,7 @@ class Fake:
         self.seen += [p[-1].content for p in prompts]
         return [Completion(self.reply, self.finish, 10, 1, self.error) for _ in prompts]  # type: ignore[arg-type]
 
-    def score(
-        self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]
-    ) -> list[OptionScores]:
+    def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         self.seen += [p[-1].content for p in prompts]
         return [
             OptionScores(
@@ -82,7 +80,10 @@ class FakeRetriever:
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
         self.calls.append(list(queries))
         names = [q.split()[1].rstrip("?") for q in queries]
-        return [list(hits(*(passage(f"d{n}", j) for j in range(2)), *(passage(f"x{n}", j) for j in range(8)))) for n in names]
+        return [
+            list(hits(*(passage(f"d{n}", j) for j in range(2)), *(passage(f"x{n}", j) for j in range(8))))
+            for n in names
+        ]
 
     def rank(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Hit]]:
         return [list(hits(*reversed(c))) for c in candidates]

@@ -1,4 +1,5 @@
 """Checks on the invented hospital handbook (two editions) and the tasks set on it."""
+
 import json
 import math
 import re
@@ -15,9 +16,13 @@ EDITIONS = {
     "handbook-2031": ("2031-03-01", 1),
 }
 NOTICE = "Fictional page of an invented hospital, written for software testing. Not medical advice."
-WORDS = {w: i for i, w in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-    " fifteen sixteen seventeen eighteen".split())}
+WORDS = {
+    w: i
+    for i, w in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+        " fifteen sixteen seventeen eighteen".split()
+    )
+}
 WORDS.update({"fifteenth": 15, "sixteenth": 16, "seventeenth": 17, "eighteenth": 18})
 
 
@@ -49,8 +54,10 @@ def normal(text):
 
 def in_binomial_range(hits, n, p):
     """Whether `hits` of `n` lies inside the central 95 % of a binomial distribution."""
+
     def below(k):
         return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
+
     low = next(k for k in range(n + 1) if below(k) > 0.025)
     high = next(k for k in range(n + 1) if below(k) >= 0.975)
     return low <= hits <= high
@@ -76,9 +83,11 @@ def values(options):
 
 def test_counts():
     assert len(PAGES["handbook"]) >= 130, f"only {len(PAGES['handbook'])} pages"
-    for name, tasks, test, dev in (("questions", QUESTIONS, 120, 12),
-                                   ("unanswerable", UNANSWERABLE, 40, 4),
-                                   ("notes", NOTES, 40, 4)):
+    for name, tasks, test, dev in (
+        ("questions", QUESTIONS, 120, 12),
+        ("unanswerable", UNANSWERABLE, 40, 4),
+        ("notes", NOTES, 40, 4),
+    ):
         splits = Counter(task["split"] for task in tasks)
         assert splits == {"test": test, "dev": dev}, f"{name}: {dict(splits)}"
 
@@ -109,8 +118,7 @@ def test_pages(edition):
 
 
 def test_documents_exist_in_both_editions():
-    assert set(PAGES["handbook"]) == set(PAGES["handbook-2031"]), (
-        set(PAGES["handbook"]) ^ set(PAGES["handbook-2031"]))
+    assert set(PAGES["handbook"]) == set(PAGES["handbook-2031"]), set(PAGES["handbook"]) ^ set(PAGES["handbook-2031"])
     for task in QUESTIONS + UNANSWERABLE + NOTES:
         assert task["documents"], f"{task['id']}: no documents"
         for name in task["documents"]:
@@ -126,7 +134,7 @@ def test_questions_are_well_formed():
         assert q.get("answer_2031") != q["answer"], f"{q['id']}: answer_2031 is the answer"
 
 
-@pytest.mark.parametrize("edition, key", [("handbook", "answer"), ("handbook-2031", "answer_2031")])
+@pytest.mark.parametrize(("edition", "key"), [("handbook", "answer"), ("handbook-2031", "answer_2031")])
 def test_answer_stands_on_its_page(edition, key):
     missing = []
     for q in QUESTIONS:
@@ -164,8 +172,9 @@ def test_option_length_is_no_clue(choose):
     assert in_binomial_range(round(hits), len(TEST), 0.25), f"{hits:.1f} of {len(TEST)}"
 
 
-@pytest.mark.parametrize("ranks, p", [((3,), 0.25), ((0,), 0.25), ((1, 2), 0.5)],
-                         ids=["largest", "smallest", "middle"])
+@pytest.mark.parametrize(
+    ("ranks", "p"), [((3,), 0.25), ((0,), 0.25), ((1, 2), 0.5)], ids=["largest", "smallest", "middle"]
+)
 def test_option_size_is_no_clue(ranks, p):
     n, hits = 0, []
     for q in TEST:
@@ -187,4 +196,5 @@ def test_notes_are_of_the_asked_length():
 
 def test_unanswerable_questions_say_why():
     for task in UNANSWERABLE:
-        assert task["why"] and task["question"].endswith("?"), task["id"]
+        assert task["why"], task["id"]
+        assert task["question"].endswith("?"), task["id"]

@@ -82,7 +82,7 @@ class Corpus:
         recipe, counts = self.recipe, self.summary()
         lines = [
             f"{recipe.name}: {recipe.title}",
-            f"source: {recipe.source or 'not said'}   licence: {recipe.license or 'not said'}   access: {recipe.access}",
+            f"source: {recipe.source or 'not said'}   licence: {recipe.license or 'not said'}  access: {recipe.access}",
             f"citation: {recipe.citation or 'not said'}",
             f"{counts['documents']} documents, {counts['characters']} characters; "
             f"{counts['rejected']} of {counts['records']} records rejected; sha256 {str(counts['sha256'])[:16]}",

@@ -60,7 +60,9 @@ class Experiment:
         chosen = {n: t for n, t in self.tasks.items() if not tasks or n in tasks}
         if limit:
             chosen = {n: dataclasses.replace(t, limit=min(limit, t.limit or limit)) for n, t in chosen.items()}
-        return dataclasses.replace(self, arms={n: a for n, a in self.arms.items() if not arms or n in arms}, tasks=chosen)
+        return dataclasses.replace(
+            self, arms={n: a for n, a in self.arms.items() if not arms or n in arms}, tasks=chosen
+        )
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain values, defaults included: what run.json keeps."""

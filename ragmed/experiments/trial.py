@@ -94,7 +94,7 @@ def describe(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -
         "seed": experiment.seed,
         "window": experiment.window,
         "context_tokens": experiment.context_tokens,
-        "models": {n: m for n, m in plain["models"].items()},
+        "models": plain["models"],
         "arms": plain["arms"],
         "tasks": {n: {**plain["tasks"][n], **b.fingerprint()} for n, b in bound.items()},
         "code": {"prompts": sha256_file(Path(prompts.__file__))},
@@ -131,9 +131,7 @@ def ask_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Ex
     with tqdm(total=len(examples), initial=piece.done, desc=label, unit="q", disable=None) as bar:
         for start in range(piece.done, len(examples), size):
             window = slice(start, start + size)
-            samples = answer(
-                piece.arm, piece.bound, examples[window], shown[window], model=model, budget=budget
-            )
+            samples = answer(piece.arm, piece.bound, examples[window], shown[window], model=model, budget=budget)
             run.append(piece.arm.name, piece.bound.name, samples)
             bar.update(len(samples))
 
@@ -249,7 +247,11 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
                 lines.append(f"  {arm.name}: does not apply ({CONTEXTS[arm.context]})")
                 continue
             lines.append(f"  {arm.name}: {experiment.models[arm.model].name}, {CONTEXTS[arm.context]}")
-            dummy = [Passage("id", "document", "Title of passage", "", "Text of passage.", 0, 16)] if arm.needs_index else []
+            dummy = (
+                [Passage("id", "document", "Title of passage", "", "Text of passage.", 0, 16)]
+                if arm.needs_index
+                else []
+            )
             messages = prompts.build_messages(
                 bound, bound.examples[0], passages=dummy, hide_question=arm.context == "options-only"
             )
@@ -261,7 +263,9 @@ def stored_settings(run: Run) -> ComparisonSettings:
     plain = run.info()["experiment"]["comparison"]
     known = {f.name for f in dataclasses.fields(ComparisonSettings)}
     if set(plain) - known:
-        raise MismatchError(f"run '{run.name}' was made by another version: unknown settings {sorted(set(plain) - known)}")
+        raise MismatchError(
+            f"run '{run.name}' was made by another version: unknown settings {sorted(set(plain) - known)}"
+        )
     plain["contrasts"] = tuple(tuple(pair) for pair in plain["contrasts"])
     plain["baseline_arms"] = tuple(plain["baseline_arms"])
     plain["binary_metrics"] = frozenset(plain["binary_metrics"])
@@ -279,7 +283,10 @@ def _commit() -> str:
     """The commit of the checkout that runs, or an empty string outside of one."""
     try:
         found = subprocess.run(
-            ["git", "-C", str(Path(ragmed.__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5
+            ["git", "-C", str(Path(ragmed.__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

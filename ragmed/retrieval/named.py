@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -130,11 +131,12 @@ def describe_manifest(manifest: Manifest) -> str:
         f"index {manifest.name}: {manifest.counts['passages']} passages of {manifest.counts['documents']} documents, "
         f"{size / 1e6:.1f} MB",
         f"embedder {manifest.recipe['embedder']} ({manifest.recipe['precision']}), {manifest.dimension} dimensions; "
-        f"FAISS {manifest.factory}; embedded on {manifest.device}; built {manifest.created} in {manifest.seconds:.1f} s",
+        f"FAISS {manifest.factory}; on {manifest.device}; built {manifest.created} in {manifest.seconds:.1f} s",
     ]
     for corpus in manifest.corpora:
         rejected = f", {corpus['rejected']} records rejected (rejected.jsonl says why)" if corpus["rejected"] else ""
-        lines.append(f"corpus {corpus['name']}: {corpus['documents']} documents, {corpus['license']}, {corpus['access']}{rejected}")
+        about = f"{corpus['documents']} documents, {corpus['license']}, {corpus['access']}"
+        lines.append(f"corpus {corpus['name']}: {about}{rejected}")
     if manifest.approximation:
         lines.append(f"approximate: recall@10 against exact search {manifest.approximation['recall_at_10']:.3f}")
     return "\n".join(lines)
@@ -147,7 +149,7 @@ def _created(folder: Path) -> str:
 @contextmanager
 def _bars(name: str) -> Iterator[Progress]:
     """Progress bars on stderr, one a stage; silent where that is no terminal."""
-    bars: dict[str, tqdm[None]] = {}
+    bars: dict[str, tqdm[Any]] = {}
 
     def show(stage: str, done: int, total: int) -> None:
         if stage not in bars:

@@ -100,7 +100,12 @@ class BoundTask:
 
     def fingerprint(self) -> dict[str, str]:
         """Hash of what is asked and shown, in its order, words included."""
-        content = [self.task.instruction, self.task.kind, [_plain(e) for e in self.examples], [_plain(s) for s in self.shots]]
+        content = [
+            self.task.instruction,
+            self.task.kind,
+            [_plain(e) for e in self.examples],
+            [_plain(s) for s in self.shots],
+        ]
         return {"sha256": sha256_json(content)}
 
 
@@ -135,7 +140,7 @@ def describe_task(name: str, *, workspace: Workspace) -> str:
         f"{task.name}: {task.title}",
         f"source: {task.source}",
         f"licence: {task.license}   access: {task.access}",
-        f"metrics: {', '.join(task.metrics)}   scored examples: {len(split.examples)}   to be shown: {len(split.shots)}",
+        f"metrics: {', '.join(task.metrics)}   scored examples: {len(split.examples)}   shown: {len(split.shots)}",
         f"gold documents: {'yes' if task.gold_documents else 'no'}",
         f"instruction: {task.instruction}",
         f"example {example.id}: {example.question}",

@@ -32,9 +32,8 @@ def find_letter(text: str, letters: Iterable[str]) -> str | None:
     one = f"([{re.escape(''.join(letters))}])"
     marks, end = r"[*_(\[{\"'`]*", r"(?=[*_\"'`]*(?:[.,:;)\]}]|\s*$|\s*\n))"
     reason = r"(?=\s+(?:because|since|as|and|due|is)\b)"
-    stated = re.findall(
-        rf"(?i:\b(?:answer|option|choice)(?:\s+(?:is|would be|should be))?|\\boxed)\s*[:=]?\s*{marks}{one}(?:{end}|{reason})", text
-    )
+    says = r"(?i:\b(?:answer|option|choice)(?:\s+(?:is|would be|should be))?|\\boxed)\s*[:=]?\s*"
+    stated = re.findall(rf"{says}{marks}{one}(?:{end}|{reason})", text)
     if stated:
         return str(stated[-1])
     opening = re.match(rf"\s*{marks}{one}{end}", text)
