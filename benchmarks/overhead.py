@@ -62,11 +62,16 @@ def measure(folder: Path, records: int, options: argparse.Namespace) -> dict[str
         output = str(root / f"index-{number}")
         ours.append(run({**base, "side": "ours", "output": output}))
         bare += [run({**base, "side": "bare", "output": output, "batch": batch}) for batch in options.batches]
-        print(f"{records} records, round {number + 1}: {ours[-1]} {bare[-len(options.batches):]}", file=sys.stderr)
+        print(f"{records} records, round {number + 1}: {ours[-1]} {bare[-len(options.batches) :]}", file=sys.stderr)
     best, rival = min(ours, key=_cpu), min(bare, key=_cpu, default=None)
-    return {"records": records, "passages": best["passages"], "ours": best, "bare": rival,
-            "cpu_ratio": round(best["cpu_s"] / rival["cpu_s"], 3) if rival else None,
-            "wall_ratio": round(best["wall_s"] / rival["wall_s"], 3) if rival else None}
+    return {
+        "records": records,
+        "passages": best["passages"],
+        "ours": best,
+        "bare": rival,
+        "cpu_ratio": round(best["cpu_s"] / rival["cpu_s"], 3) if rival else None,
+        "wall_ratio": round(best["wall_s"] / rival["wall_s"], 3) if rival else None,
+    }
 
 
 def _cpu(result: dict[str, Any]) -> float:
@@ -84,13 +89,19 @@ def write_corpus(root: Path, records: int) -> None:
             record = lines[number % len(lines)]
             stream.write(json.dumps({"id": str(number), "title": record["title"], "text": record["contents"]}) + "\n")
     (folder / "recipe.yaml").write_text(
-        "title: Sample\nreader: jsonl\npaths: [sample.jsonl]\nfields: {id: id, title: title, text: text}\n", "utf-8")
+        "title: Sample\nreader: jsonl\npaths: [sample.jsonl]\nfields: {id: id, title: title, text: text}\n", "utf-8"
+    )
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:
     threads = dict.fromkeys(THREADS, "1")
-    done = subprocess.run([sys.executable, __file__, "--child", json.dumps(task)], text=True, check=True,
-                          stdout=subprocess.PIPE, env=os.environ | threads)
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", json.dumps(task)],
+        text=True,
+        check=True,
+        stdout=subprocess.PIPE,
+        env=os.environ | threads,
+    )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -112,8 +123,9 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     embedder.embed_passages(["warm"])
     recipe = IndexRecipe("sample", ("sample",), task["embedder"])
     started = time.process_time(), time.perf_counter()
-    manifest = build_index(recipe, workspace=Workspace(Path(task["root"])), output=Path(task["output"]),
-                           embedder=embedder)
+    manifest = build_index(
+        recipe, workspace=Workspace(Path(task["root"])), output=Path(task["output"]), embedder=embedder
+    )
     return {**_spent(started), "passages": manifest.counts["passages"]}
 
 
@@ -136,8 +148,7 @@ def bare(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spent(started: tuple[float, float]) -> dict[str, float]:
-    return {"cpu_s": round(time.process_time() - started[0], 2),
-            "wall_s": round(time.perf_counter() - started[1], 2)}
+    return {"cpu_s": round(time.process_time() - started[0], 2), "wall_s": round(time.perf_counter() - started[1], 2)}
 
 
 if __name__ == "__main__":

@@ -46,16 +46,25 @@ def main() -> None:
     queries, half_queries = wide.embed_queries(asked), half.embed_queries(asked)
     truth = queries @ wide_vectors.T
     stored = wide_vectors.astype(np.float16).astype(np.float32)
-    print(json.dumps({
-        "passages": len(texts), "queries": len(asked),
-        "float16 storage": compared(truth, queries @ stored.T),
-        "bfloat16 embedding": compared(truth, half_queries @ half_vectors.T),
-        "bfloat16 embedding, float16 storage":
-            compared(truth, half_queries @ half_vectors.astype(np.float16).astype(np.float32).T),
-        "passages_per_cpu_second": {"float32": round(len(texts) / seconds[0], 1),
-                                    "bfloat16": round(len(texts) / seconds[1], 1)},
-        "speed_ratio": round(seconds[0] / seconds[1], 2),
-    }, indent=1))
+    print(
+        json.dumps(
+            {
+                "passages": len(texts),
+                "queries": len(asked),
+                "float16 storage": compared(truth, queries @ stored.T),
+                "bfloat16 embedding": compared(truth, half_queries @ half_vectors.T),
+                "bfloat16 embedding, float16 storage": compared(
+                    truth, half_queries @ half_vectors.astype(np.float16).astype(np.float32).T
+                ),
+                "passages_per_cpu_second": {
+                    "float32": round(len(texts) / seconds[0], 1),
+                    "bfloat16": round(len(texts) / seconds[1], 1),
+                },
+                "speed_ratio": round(seconds[0] / seconds[1], 2),
+            },
+            indent=1,
+        )
+    )
 
 
 def passages(count: int, embedder: Embedder) -> list[str]:

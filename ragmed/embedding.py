@@ -280,8 +280,14 @@ class SentenceEmbedder:
         tokens: list[int] = []
         for first in range(0, len(texts), COUNTED):
             given = [prompt + text for text in texts[first : first + COUNTED]]
-            encoded = self._model.tokenizer(given, truncation=False, padding=False, return_attention_mask=False,
-                                            return_token_type_ids=False, verbose=False)
+            encoded = self._model.tokenizer(
+                given,
+                truncation=False,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
             tokens.extend(len(ids) for ids in encoded["input_ids"])
         return tokens
 
@@ -292,7 +298,9 @@ class SentenceEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return embed_long(
-            texts, limit=self.max_tokens, dimension=self.dimension,
+            texts,
+            limit=self.max_tokens,
+            dimension=self.dimension,
             count=lambda pieces: self._count(pieces, self._query_prompt),
             embed=lambda pieces: self._embed(pieces, list(map(len, pieces)), "query", self._query_prompt),
         )
@@ -308,8 +316,13 @@ class SentenceEmbedder:
         for first in range(0, len(order), self._batch * BATCHES):
             some = order[first : first + self._batch * BATCHES]
             # an empty prompt is passed as such, so that a model's default prompt cannot slip in uncounted
-            vectors[some] = encode([texts[i] for i in some], prompt=prompt, batch_size=self._batch,
-                                   show_progress_bar=False, convert_to_numpy=True)
+            vectors[some] = encode(
+                [texts[i] for i in some],
+                prompt=prompt,
+                batch_size=self._batch,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
         return normalised(vectors)
 
 

@@ -51,7 +51,9 @@ def write_corpus(root: Path, name: str, documents: int, *, access: str = "open",
     (folder / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     (folder / "recipe.yaml").write_text(
         f"title: Notes\nreader: jsonl\npaths: [notes.jsonl]\nfields: {{id: id, title: title, text: text}}\n"
-        f"license: CC0\naccess: {access}\ncitation: nobody\n", "utf-8")
+        f"license: CC0\naccess: {access}\ncitation: nobody\n",
+        "utf-8",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +92,26 @@ def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
     manifest = json.loads((built / "manifest.json").read_text())
     assert manifest["counts"] == {"documents": 450, "passages": 450, "vectors": 450}
     assert manifest["corpora"][0] | {"sha256": "", "characters": 0} == {
-        "name": "notes", "title": "Notes", "license": "CC0", "access": "open", "citation": "nobody", "source": "",
-        "documents": 450, "rejected": 0, "ignored": 0, "records": 450, "characters": 0, "sha256": ""}
+        "name": "notes",
+        "title": "Notes",
+        "license": "CC0",
+        "access": "open",
+        "citation": "nobody",
+        "source": "",
+        "documents": 450,
+        "rejected": 0,
+        "ignored": 0,
+        "records": 450,
+        "characters": 0,
+        "sha256": "",
+    }
     assert manifest["embedder"]["embedder"] == "hashing:32"
     assert (manifest["factory"], manifest["storage"], manifest["metric"]) == ("Flat", "float16", "inner_product")
-    assert sorted(manifest["files"]) == ["passages.arrow", *(f"shards/0000{i}.faiss" for i in range(5)),
-                                         *(f"vectors/0000{i}.npy" for i in range(5))]
+    assert sorted(manifest["files"]) == [
+        "passages.arrow",
+        *(f"shards/0000{i}.faiss" for i in range(5)),
+        *(f"vectors/0000{i}.npy" for i in range(5)),
+    ]
     assert not (built / ".building").exists()
 
 
@@ -126,7 +142,13 @@ def test_an_unchanged_index_is_left_alone_and_a_changed_corpus_is_built_again(tm
     changed = build_index(replace(RECIPE, shard_size=50), workspace=workspace, output=output)
     assert changed.counts["passages"] == 29
     assert {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()} == {
-        "passages.arrow", "vectors.faiss", "vectors/00000.npy", "manifest.json", "recipe.yaml", ".lock"}
+        "passages.arrow",
+        "vectors.faiss",
+        "vectors/00000.npy",
+        "manifest.json",
+        "recipe.yaml",
+        ".lock",
+    }
     shutil.copy(output / "vectors.faiss", tmp_path / "good")
     (output / "vectors.faiss").write_bytes(b"x" * (output / "vectors.faiss").stat().st_size)
     build_index(replace(RECIPE, shard_size=50), workspace=workspace, output=output)
@@ -148,8 +170,14 @@ def test_restricted_text_is_for_its_owner_only(tmp_path: Path):
     build_index(RECIPE, workspace=Workspace(tmp_path), output=output)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [output, *output.rglob("*")]}
     del modes[".lock"]
-    assert modes == {"small": 0o700, "vectors": 0o700, "manifest.json": 0o600, "passages.arrow": 0o600,
-                     "vectors.faiss": 0o600, "00000.npy": 0o600}
+    assert modes == {
+        "small": 0o700,
+        "vectors": 0o700,
+        "manifest.json": 0o600,
+        "passages.arrow": 0o600,
+        "vectors.faiss": 0o600,
+        "00000.npy": 0o600,
+    }
 
 
 class Broken(HashingEmbedder):
@@ -185,7 +213,8 @@ def test_a_full_disk_is_one_sentence(workspace: Workspace, tmp_path: Path):
         "r = recipe.IndexRecipe('small', ('notes',), 'hashing:32')\n"
         "root, output = map(pathlib.Path, sys.argv[1:])\n"
         "try:\n    build.build_index(r, workspace=Workspace(root), output=output)\n"
-        "except DataError as error:\n    print(error)\n")
+        "except DataError as error:\n    print(error)\n"
+    )
     done = run_script(script, str(workspace.root), str(tmp_path / "full"))
     assert "full" in done.stdout
     assert "File too large" in done.stdout, done.stderr
@@ -244,9 +273,15 @@ print(killed)
 
 
 def run_script(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120,
-                          check=False, cwd=Path(__file__).parents[1],
-                          env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+    )
 
 
 @pytest.mark.parametrize("mode", ["times", "renames"])

@@ -14,8 +14,11 @@ from ragmed.index.store import Index
 from ragmed.retrieval.dense import DenseRetriever
 from ragmed.workspace import Workspace
 
-NOTES = {"asthma": "Salbutamol relieves an asthma attack.", "wrist": "A broken wrist needs a cast.",
-         "fever": "Paracetamol lowers a fever."}
+NOTES = {
+    "asthma": "Salbutamol relieves an asthma attack.",
+    "wrist": "A broken wrist needs a cast.",
+    "fever": "Paracetamol lowers a fever.",
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
     lines = [json.dumps({"id": key, "title": "", "text": text}) + "\n" for key, text in NOTES.items()]
     (folder / "notes.jsonl").write_text("".join(lines))
     (folder / "recipe.yaml").write_text(
-        "title: Notes\nreader: jsonl\npaths: [notes.jsonl]\nfields: {id: id, title: title, text: text}\n")
+        "title: Notes\nreader: jsonl\npaths: [notes.jsonl]\nfields: {id: id, title: title, text: text}\n"
+    )
     recipe = IndexRecipe("notes", ("notes",), "hashing:256")
     build_index(recipe, workspace=Workspace(root), output=root / "indexes" / "notes")
     return Index.open(root / "indexes" / "notes")

@@ -36,8 +36,15 @@ PRODUCTS = ("passages.arrow", "vectors.faiss", "trained.faiss", "rejected*.jsonl
 DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "numpy", "pyarrow", "sentence-transformers", "torch", "transformers")
 
 
-def build_index(recipe: IndexRecipe, *, workspace: Workspace, output: Path, embedder: Embedder | None = None,
-                device: str = "auto", progress: Progress | None = None) -> Manifest:
+def build_index(
+    recipe: IndexRecipe,
+    *,
+    workspace: Workspace,
+    output: Path,
+    embedder: Embedder | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Manifest:
     """>>> recipe = load_index_recipe(workspace.recipe("indexes", "handbook"))  # doctest: +SKIP
     >>> build_index(recipe, workspace=workspace, output=workspace.indexes / "handbook").counts  # doctest: +SKIP
     {'documents': 20, 'passages': 63, 'vectors': 63}
@@ -63,8 +70,9 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 class _Build:
-    def __init__(self, recipe: IndexRecipe, sources: Sources, output: Path, embedder: Embedder,
-                 progress: Progress) -> None:
+    def __init__(
+        self, recipe: IndexRecipe, sources: Sources, output: Path, embedder: Embedder, progress: Progress
+    ) -> None:
         self.recipe, self.sources, self.output = recipe, sources, output
         self.embedder, self.progress = embedder, progress
         self.folder = output / ".building"
@@ -115,8 +123,15 @@ class _Build:
     def _identity(self, facts: list[dict[str, Any]]) -> str:
         corpora = [{"name": one["name"], "sha256": one["sha256"]} for one in facts]
         # another version of ragmed may cut passages elsewhere
-        return sha256_json({"schema": SCHEMA, "ragmed": __version__, "recipe": self.recipe.as_dict(),
-                            "corpora": corpora, "embedder": self.embedder.fingerprint()})
+        return sha256_json(
+            {
+                "schema": SCHEMA,
+                "ragmed": __version__,
+                "recipe": self.recipe.as_dict(),
+                "corpora": corpora,
+                "embedder": self.embedder.fingerprint(),
+            }
+        )
 
     def _write_passages(self) -> dict[str, Any]:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -131,8 +146,12 @@ class _Build:
         return state
 
     def _chunked(self) -> Iterator[Passage]:
-        passages = chunk(self.sources.documents(), chunking=self.chunking, count_tokens=self.embedder.count_tokens,
-                         limit=self.embedder.max_tokens)
+        passages = chunk(
+            self.sources.documents(),
+            chunking=self.chunking,
+            count_tokens=self.embedder.count_tokens,
+            limit=self.embedder.max_tokens,
+        )
         for number, passage in enumerate(passages, 1):
             if number % 256 == 0:
                 self.progress("chunk", number, 0)
@@ -141,8 +160,11 @@ class _Build:
     def _write_vectors(self, layout: Layout) -> None:
         passages = PassageFile(self.folder / "passages.arrow", mapped=False)
         try:
-            write_vectors(layout, lambda start, stop: self._embed(passages.span(start, stop)),
-                          lambda done: self.progress("embed", done, layout.count))
+            write_vectors(
+                layout,
+                lambda start, stop: self._embed(passages.span(start, stop)),
+                lambda done: self.progress("embed", done, layout.count),
+            )
         finally:
             passages.close()
 
@@ -160,12 +182,22 @@ class _Build:
         chunking = self.recipe.as_dict()["chunking"]
         files = [path.relative_to(self.folder).as_posix() for path in _products(self.folder)]
         return Manifest(
-            name=self.recipe.name, identity=state["identity"], recipe=self.recipe.as_dict(), corpora=facts,
-            chunking=chunking | {"embedder_reads": self.embedder.max_tokens}, embedder=self.embedder.fingerprint(),
-            factory=self.recipe.factory, dimension=layout.dimension, approximation=approximation,
-            counts={"documents": sum(one["documents"] for one in facts), "passages": layout.count,
-                    "vectors": layout.count},
-            files=describe_files(self.folder, files), versions=_versions(),
+            name=self.recipe.name,
+            identity=state["identity"],
+            recipe=self.recipe.as_dict(),
+            corpora=facts,
+            chunking=chunking | {"embedder_reads": self.embedder.max_tokens},
+            embedder=self.embedder.fingerprint(),
+            factory=self.recipe.factory,
+            dimension=layout.dimension,
+            approximation=approximation,
+            counts={
+                "documents": sum(one["documents"] for one in facts),
+                "passages": layout.count,
+                "vectors": layout.count,
+            },
+            files=describe_files(self.folder, files),
+            versions=_versions(),
             device=str(getattr(self.embedder, "device", "cpu")),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self.started, 3),

@@ -12,7 +12,7 @@ from ragmed.embedding import PRECISIONS
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.files import read_text
 
-SHARD_SIZE = 65_536
+SHARD_SIZE = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,16 @@ class Searcher:
     one after the other and given back, for one pass over a large index.
     """
 
-    def __init__(self, layout: Layout, *, factory: str, devices: Devices, parameters: str = "",
-                 streaming: bool = False, resident: bool = True) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        factory: str,
+        devices: Devices,
+        parameters: str = "",
+        streaming: bool = False,
+        resident: bool = True,
+    ) -> None:
         self._layout = layout
         self._exact = factory == "Flat"
         self._devices = devices

@@ -47,8 +47,15 @@ class Sources:
     def facts(self) -> list[dict[str, Any]]:
         """One record a corpus, once `documents()` has been read to its end."""
         return [
-            {"name": recipe.name, "title": recipe.title, "license": recipe.license, "access": recipe.access,
-             "citation": recipe.citation, "source": recipe.source, **corpus.summary()}
+            {
+                "name": recipe.name,
+                "title": recipe.title,
+                "license": recipe.license,
+                "access": recipe.access,
+                "citation": recipe.citation,
+                "source": recipe.source,
+                **corpus.summary(),
+            }
             for recipe, corpus in zip(self._recipes, self._corpora, strict=True)
         ]
 

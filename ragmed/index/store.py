@@ -37,12 +37,14 @@ class Index:
             raise DamagedError(
                 f"'{folder}' holds {len(self._passages)} passages and {layout.count} vectors; {remedy(manifest.name)}"
             )
-        self._searcher = Searcher(layout, factory=manifest.factory, devices=where,
-                                  parameters=manifest.recipe["search"], streaming=streaming)
+        self._searcher = Searcher(
+            layout, factory=manifest.factory, devices=where, parameters=manifest.recipe["search"], streaming=streaming
+        )
 
     @classmethod
-    def open(cls, folder: Path, *, verify: bool = True, memory_budget: int | None = None,
-             devices: str = "cpu") -> Index:
+    def open(
+        cls, folder: Path, *, verify: bool = True, memory_budget: int | None = None, devices: str = "cpu"
+    ) -> Index:
         """Opens a built index.
 
         `verify` hashes every file (about a second a gigabyte); sizes are looked at in any case. An exact index whose
@@ -88,8 +90,9 @@ class Index:
         """MismatchError where the passages were embedded by another model, or the same one otherwise."""
         mine, theirs = dict(self.manifest.embedder), embedder.fingerprint()
         # the same weights may lie in a package, a folder and on a hub: where they were found changes no vector
-        different = sorted(key for key in (mine.keys() | theirs.keys()) - {"embedder", "revision"}
-                           if mine.get(key) != theirs.get(key))
+        different = sorted(
+            key for key in (mine.keys() | theirs.keys()) - {"embedder", "revision"} if mine.get(key) != theirs.get(key)
+        )
         if different:
             raise MismatchError(
                 f"index '{self.manifest.name}' was built with {_described(mine)}, and cannot be searched with "

@@ -170,10 +170,13 @@ def _train(layout: Layout, factory: str) -> None:
     faiss = import_faiss()
     size = min(layout.count, TRAIN_SAMPLE)
     rows = np.sort(np.random.default_rng(TRAIN_SEED).choice(layout.count, size, replace=False))
-    sample = np.concatenate([
-        layout.open(shard)[rows[(rows >= start) & (rows < stop)] - start].astype(np.float32)
-        for shard in range(layout.shards) for start, stop in [layout.span(shard)]
-    ])
+    sample = np.concatenate(
+        [
+            layout.open(shard)[rows[(rows >= start) & (rows < stop)] - start].astype(np.float32)
+            for shard in range(layout.shards)
+            for start, stop in [layout.span(shard)]
+        ]
+    )
     index = empty_index(factory, layout.dimension)
     try:
         index.train(sample)

@@ -27,10 +27,7 @@ class DenseRetriever:
             return []
         scores, rows = self._index.search(self._embedder.embed_queries(queries), k=k)
         passages = iter(self._index.passages([int(row) for row in rows.ravel()]))
-        return [
-            [Hit(next(passages), float(score), rank) for rank, score in enumerate(line, 1)]
-            for line in scores
-        ]
+        return [[Hit(next(passages), float(score), rank) for rank, score in enumerate(line, 1)] for line in scores]
 
     def rank(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Hit]]:
         """The given passages of each query, nearest first; for passages known by other means, such as gold ones."""
