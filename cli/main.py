@@ -56,10 +56,17 @@ for command in (build_index, search, evaluate, compare, report, corpora, indexes
     cli.add_command(command)
 
 
+def _quiet() -> None:
+    """Before any library is imported: progress bars only on a terminal, those of other libraries too; no telemetry."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it warns at every fork otherwise
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
 def main() -> None:
     """The console script: runs the group, and turns what goes wrong into one sentence and an exit code."""
-    # Tokenizers warn at every fork, and set their own threads otherwise; one line of quiet is worth it.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _quiet()
     debug = "--debug" in sys.argv
     try:
         cli.main(standalone_mode=False)

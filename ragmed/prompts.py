@@ -56,16 +56,16 @@ def build_messages(
     system = " ".join(filter(None, (bound.task.instruction, HOW_TO_ANSWER[mode], WITH_PASSAGES if passages else "")))
     messages = [Message("system", system)]
     for shot in bound.shots:
-        messages.append(Message("user", _question(shot, mode=mode, text=shot.question)))
+        messages.append(Message("user", _asked(bound, shot, mode=mode, text=shot.question)))
         messages.append(Message("assistant", gold_answer(shot, mode=mode)))
-    question = _question(example, mode=mode, text=HIDDEN if hide_question else example.question)
+    question = _asked(bound, example, mode=mode, text=HIDDEN if hide_question else example.question)
     body = f"{passages_block(passages)}\n\n{question}" if passages else question
     messages.append(Message("user", body))
     return tuple(messages)
 
 
-def _question(example: Example, *, mode: str, text: str) -> str:
-    lines = [harmless(text) if mode == "text" else f"Question: {harmless(text)}"]
+def _asked(bound: BoundTask, example: Example, *, mode: str, text: str) -> str:
+    lines = [f"{bound.task.label}: {harmless(text)}"]
     if mode in ("letters", "generate"):
         lines += [f"{letter}. {harmless(option)}" for letter, option in example.options.items()]
     return "\n".join(lines)

@@ -22,7 +22,7 @@ from typing import Any
 from tqdm import tqdm
 
 import ragmed
-from ragmed import prompts
+from ragmed import evaluation, prompts
 from ragmed.arms import CONTEXTS, Arm
 from ragmed.comparison.compare import ComparisonSettings, compare
 from ragmed.errors import DataError, MismatchError, UnknownNameError
@@ -32,7 +32,7 @@ from ragmed.files import sha256_file, write_json
 from ragmed.models import Model, load_model
 from ragmed.records import Passage, Sample
 from ragmed.runs import SCHEMA, Run
-from ragmed.tasks import BoundTask, load_task
+from ragmed.tasks import BoundTask, answers, load_task
 from ragmed.workspace import Workspace
 
 # A change of one of these can change an answer; a run does not go on under another version.
@@ -97,7 +97,7 @@ def describe(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -
         "models": plain["models"],
         "arms": plain["arms"],
         "tasks": {n: {**plain["tasks"][n], **b.fingerprint()} for n, b in bound.items()},
-        "code": {"prompts": sha256_file(Path(prompts.__file__))},
+        "code": {m.__name__: sha256_file(Path(str(m.__file__))) for m in (prompts, answers, evaluation)},
     }
     return {
         "schema": SCHEMA,

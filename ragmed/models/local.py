@@ -48,9 +48,10 @@ class LocalModel:
         self._generator = Generator(model, self._decode, eos=_end_tokens(model, tokenizer))
 
     def fingerprint(self) -> dict[str, str]:
-        """Hashes of weights, tokenizer, template and adapter, and the dtype; versions of libraries are the run's."""
+        """Hashes of weights, tokenizer, template and adapter, dtype and kind of device; library versions are the run's."""
         dtype = str(self.model.dtype).removeprefix("torch.")
-        return {**self._hashes, "dtype": dtype, "template": self.chat.fingerprint(), "template_kind": self.chat.kind}
+        device = str(self.model.device.type)
+        return {**self._hashes, "dtype": dtype, "device": device, "template": self.chat.fingerprint(), "template_kind": self.chat.kind}
 
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         return [len(ids) for ids in self._encode([self.chat.render(prompt) for prompt in prompts])]

@@ -48,7 +48,8 @@ class Split:
 class Task:
     """A task as published.
 
-    `kind`: `choice` has options and a letter as gold; `text` is scored by `score(example, answer)`.
+    `kind`: `choice` has options and a letter as gold; `text` is scored by `score(example, answer)`. `label`: the word
+    before what is asked, in the prompt.
     `gold_documents`: whether examples name the documents that hold the answer, so that oracle passages exist.
     """
 
@@ -63,6 +64,7 @@ class Task:
     score: Callable[[Example, str], Mapping[str, float]] | None = None
     gold_documents: bool = False
     max_tokens: int = 16
+    label: str = "Question"
     access: Access = "open"
 
 
@@ -103,6 +105,7 @@ class BoundTask:
         content = [
             self.task.instruction,
             self.task.kind,
+            self.task.label,
             [_plain(e) for e in self.examples],
             [_plain(s) for s in self.shots],
         ]

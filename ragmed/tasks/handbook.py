@@ -108,4 +108,5 @@ NOTES = Task(
     score=_overlap,
     gold_documents=True,
     max_tokens=96,
+    label="Handover note",
 )
