@@ -1,11 +1,15 @@
 """What tests of whole commands share: a small workspace that needs no weights."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from ragmed.workspace import Workspace
+
+# Tiny models gain nothing from a second thread, and lose much where another process wants the core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WARDS = ["Elm", "Oak", "Ash", "Fir", "Yew", "Bay", "Box", "Sloe", "Rowan", "Hazel", "Larch", "Maple"]
 CONFIG = """
