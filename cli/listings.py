@@ -23,11 +23,9 @@ def corpora() -> None:
 @click.pass_obj
 def corpora_list(workspace: Workspace) -> None:
     """Names and titles."""
-    from ragmed.corpora import load_recipe
+    from ragmed.corpora import describe_corpora
 
-    for name in workspace.names("corpora"):
-        recipe = load_recipe(workspace.recipe("corpora", name), data=workspace.data)
-        click.echo(f"{name:<20} {recipe.access:<13} {recipe.title}")
+    click.echo(describe_corpora(workspace))
 
 
 @corpora.command("info")

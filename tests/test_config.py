@@ -55,6 +55,12 @@ def test_defaults_are_filled_in() -> None:
         (("comparison", "alpha"), 5, "between 0 and 1"),
         (("models",), {}, "'models' must be a mapping"),
         (("window",), 0, "at least 1"),
+        (("context_tokens",), -5, "at least 0"),
+        (("arms", 1), {"model": "small"}, "the name 1 is no text"),
+        (("arms", None), {"model": "small"}, "the name None is no text"),
+        (("comparison", "policy"), {1: "wrong"}, "keys must be text"),
+        (("comparison", "contrasts"), [["general"]], "each is a pair"),
+        (("comparison", "baseline"), "options-only", "shows no question"),
         (("models", "small"), {"name": "scripted:echo", "dtype": "float3"}, "unknown dtype 'float3'"),
     ],
 )

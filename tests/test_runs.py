@@ -8,7 +8,13 @@ from ragmed.records import Message, Sample
 from ragmed.runs import Run, find_run
 
 IDS = ["a", "b", "c", "d", "e"]
-INFO = {"schema": 1, "identity": {"seed": 0, "tasks": {"toy": {"sha256": "1"}}}, "experiment": {"arms": {}}}
+INFO = {
+    "schema": 1,
+    "access": "open",
+    "identity": {"seed": 0, "tasks": {"toy": {"sha256": "1"}}},
+    "experiment": {"tasks": {}, "arms": {}, "comparison": {}},
+    "tasks": {},
+}
 
 
 def sample(example: str, text: str = "Ja\u2028wohl") -> Sample:
@@ -76,6 +82,9 @@ def test_a_line_that_is_no_sample_is_named(run: Run) -> None:
 
 def test_a_changed_field_is_refused_by_its_name_and_new_ones_join(run: Run) -> None:
     changed = {**INFO, "identity": {"seed": 0, "tasks": {"toy": {"sha256": "2"}}}}
+    run.begin(changed)  # no sample yet: nothing can mix
+    run.begin(INFO)
+    run.append("general", "toy", [sample("a")])
     with pytest.raises(MismatchError, match=r"tasks\.toy\.sha256"):
         run.begin(changed)
     joined = {**INFO, "identity": {"seed": 0, "tasks": {"other": {"sha256": "3"}}}}
@@ -112,3 +121,9 @@ def test_samples_are_plain_json_lines(run: Run) -> None:
     run.append("general", "toy", [sample("a")])
     (line,) = run.samples_file("general", "toy").read_bytes().split(b"\n")[:-1]
     assert json.loads(line)["scores"] == {"accuracy": 1.0}
+
+
+def test_a_run_file_that_lacks_a_part_is_named(run: Run) -> None:
+    run.info_file.write_text('{"schema": 1}')
+    with pytest.raises(DamagedError, match=r"run.json' lacks 'identity'"):
+        run.info()

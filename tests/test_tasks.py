@@ -12,6 +12,13 @@ MIRAGE = WORKSPACE.data / "mirage" / "benchmark.json"
 needs_mirage = pytest.mark.skipif(not MIRAGE.is_file(), reason=f"needs {MIRAGE} (RAGMED_DATA)")
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with no data set but those that a test writes."""
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "shared" / "data"))
+    return tmp_path
+
+
 def tiny(tmp_path: Path, sets: object) -> Workspace:
     (tmp_path / "shared" / "data" / "mirage").mkdir(parents=True)
     (tmp_path / "shared" / "data" / "mirage" / "benchmark.json").write_text(json.dumps(sets))
@@ -47,9 +54,9 @@ def test_the_retriever_never_sees_the_options() -> None:
         assert bound.query(example) == example.question
 
 
-def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(tmp_path: Path) -> None:
+def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(elsewhere: Path) -> None:
     ids = [str(i) for i in range(40)]
-    here = tiny(tmp_path, {"mmlu": {i: record() for i in ids}})
+    here = tiny(elsewhere, {"mmlu": {i: record() for i in ids}})
     whole = load("mmlu", here)
     assert load("mmlu", here, limit=7) == whole[:7]
     assert sorted(whole) == sorted(ids)
@@ -58,8 +65,8 @@ def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(tmp_pat
     assert tuple(e.id for e in other.examples) != whole
 
 
-def test_worked_examples_are_never_scored(tmp_path: Path) -> None:
-    here = tiny(tmp_path, {"mmlu": {str(i): record() for i in range(40)}})
+def test_worked_examples_are_never_scored(elsewhere: Path) -> None:
+    here = tiny(elsewhere, {"mmlu": {str(i): record() for i in range(40)}})
     bound = load_task("mmlu", TaskSettings(shots=3), workspace=here, seed=1)
     assert len(bound.shots) == 3
     assert len(bound.examples) == 40 - HELD_OUT
@@ -86,14 +93,14 @@ def test_handbook_worked_examples_come_from_its_own_split() -> None:
         ({"other": {}}, "no set 'mmlu'"),
     ],
 )
-def test_a_damaged_set_is_named(tmp_path: Path, sets: object, message: str) -> None:
+def test_a_damaged_set_is_named(elsewhere: Path, sets: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        load("mmlu", tiny(tmp_path, sets))
+        load("mmlu", tiny(elsewhere, sets))
 
 
-def test_a_missing_set_says_where_to_put_it(tmp_path: Path) -> None:
+def test_a_missing_set_says_where_to_put_it(elsewhere: Path) -> None:
     with pytest.raises(DataError, match="RAGMED_DATA"):
-        load("medqa", Workspace.find(tmp_path))
+        load("medqa", Workspace.find(elsewhere))
 
 
 def test_an_unknown_task_is_answered_with_near_ones() -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ragmed.errors import MismatchError, UnknownNameError
+from ragmed.errors import DamagedError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.config import Experiment, load_experiment
-from ragmed.experiments.trial import compare_runs, dry_run, report_run, run_experiment
+from ragmed.experiments.results import compare_runs, report_run
+from ragmed.experiments.trial import dry_run, run_experiment
 from ragmed.records import Sample
 from ragmed.runs import Run, find_run
 from ragmed.workspace import Workspace
@@ -166,3 +167,70 @@ def test_a_dry_run_shows_prompts_and_touches_nothing(small: Workspace) -> None:
     assert "<passage 1>" in text
     assert not small.runs.exists()
     assert not (small.indexes / "wards" / "manifest.json").exists()
+
+
+def test_an_arm_that_never_answered_keeps_its_row_and_says_why(small: Workspace) -> None:
+    config = small.configs / "toy.yaml"
+    config.write_text(config.read_text() + "context_tokens: 10\n")
+    results = run_experiment(toy(small), workspace=small)
+    rows = [s for s in results["scores"] if s["task"] == "mmlu"]
+    assert [(s["value"], s["status"]["error"]) for s in rows] == [(0.0, 12)] * 3
+    assert any("12 samples have a note" in note and "the budget is 10" in note for note in results["notes"])
+
+
+def test_passages_that_were_left_out_are_counted(small: Workspace) -> None:
+    config = small.configs / "toy.yaml"
+    config.write_text(config.read_text() + "context_tokens: 90\n")
+    results = run_experiment(toy(small), workspace=small)
+    assert any("did not fit the context" in note for note in results["notes"])
+
+
+def test_a_wrong_model_does_not_poison_a_run_that_has_no_samples(small: Workspace) -> None:
+    config = small.configs / "toy.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("scripted:first-option", "path:/nowhere"))
+    with pytest.raises(RagmedError, match="does not exist"):
+        run_experiment(toy(small), workspace=small)
+    config.write_text(text)
+    assert run_experiment(toy(small), workspace=small)["contrasts"]
+
+
+def test_an_arm_that_is_not_through_is_left_out_and_said_so(small: Workspace, done: Run) -> None:
+    path = done.samples_file("general+rag", "mmlu")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
+    results = compare_runs([done])
+    assert "'general+rag' has answered 5 of 12 of 'mmlu'" in results["notes"][0]
+    assert ("general+rag", "mmlu") not in {(s["arm"], s["task"]) for s in results["scores"]}
+
+
+def test_a_control_without_samples_is_replaced_in_plain_words(small: Workspace) -> None:
+    results = run_experiment(toy(small).only(("general+rag", "general+distractor"), ("mmlu",)), workspace=small)
+    assert "the control 'general' has no samples yet: 'general+rag' stands in" in results["notes"][0]
+
+
+def test_a_baseline_arm_is_no_control(done: Run) -> None:
+    with pytest.raises(UnknownNameError, match="unknown arm 'options-only'"):
+        compare_runs([done], baseline="options-only")
+
+
+def test_one_run_is_not_compared_with_itself(done: Run) -> None:
+    with pytest.raises(UsageError, match="two of the runs are called 'toy'"):
+        compare_runs([done, done])
+
+
+def test_samples_of_no_arm_are_named(done: Run) -> None:
+    ghost = done.samples_file("ghost", "mmlu")
+    ghost.parent.mkdir()
+    ghost.write_bytes(done.samples_file("general", "mmlu").read_bytes())
+    with pytest.raises(DamagedError, match="belongs to no arm"):
+        compare_runs([done])
+
+
+def test_a_run_on_private_references_is_for_its_owner_alone(small: Workspace) -> None:
+    recipe = small.corpora / "wards" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("access: open", "access: private"))
+    run_experiment(toy(small), workspace=small)
+    for path in (small.runs / "toy").rglob("*"):
+        if path.is_file() and path.name != ".lock":
+            assert path.stat().st_mode & 0o777 == 0o600, path
+    assert (small.runs / "toy").stat().st_mode & 0o777 == 0o700

@@ -36,19 +36,25 @@ class TaskTable:
     status: Mapping[str, dict[str, int]]
 
 
-def build_tables(samples: Mapping[tuple[str, str], Sequence[Sample]], policy: Mapping[str, str]) -> list[TaskTable]:
+def build_tables(
+    samples: Mapping[tuple[str, str], Sequence[Sample]],
+    policy: Mapping[str, str],
+    metrics: Mapping[str, Sequence[str]] | None = None,
+) -> list[TaskTable]:
     """
     >>> build_tables({("general", "medqa"): samples}, {"unparsed": "wrong"})[0].metrics  # doctest: +SKIP
     ('accuracy',)
 
-    One table a task, in the order of `samples`. Raises MismatchError where arms differ in their examples, DataError
+    One table a task, in the order of `samples`. `metrics`: what each task is known to measure, whether or not a sample
+    has it. Raises MismatchError where arms differ in their examples, DataError
     where a sample cannot be used; both name it.
     """
     tasks: dict[str, dict[str, dict[str, Sample]]] = {}
     for (arm, task), given in samples.items():
         if given:
             tasks.setdefault(task, {})[arm] = _by_id(arm, task, given)
-    return [_table(task, arms, policy) for task, arms in tasks.items()]
+    known = metrics or {}
+    return [_table(task, arms, policy, known.get(task, ())) for task, arms in tasks.items()]
 
 
 def _by_id(arm: str, task: str, samples: Iterable[Sample]) -> dict[str, Sample]:
@@ -72,12 +78,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _table(task: str, arms: Mapping[str, Mapping[str, Sample]], policy: Mapping[str, str]) -> TaskTable:
+def _table(
+    task: str, arms: Mapping[str, Mapping[str, Sample]], policy: Mapping[str, str], known: Sequence[str]
+) -> TaskTable:
     examples = {id_: sample for found in arms.values() for id_, sample in found.items()}
     for arm, found in arms.items():
         _require_same(arm, task, found, examples)
     ids = tuple(sorted(examples))
-    metrics = tuple(dict.fromkeys(m for found in arms.values() for id_ in ids for m in found[id_].scores))
+    measured = (m for found in arms.values() for id_ in ids for m in found[id_].scores)
+    metrics = tuple(dict.fromkeys([*known, *measured]))
     return TaskTable(
         name=task,
         ids=ids,
@@ -99,7 +108,7 @@ def _require_same(arm: str, task: str, found: Mapping[str, Sample], examples: Ma
     if missing:
         raise MismatchError(
             f"arm '{arm}' lacks {len(missing)} of the {len(examples)} examples of task '{task}' (first: "
-            f"'{missing[0]}'); let the run finish, or compare without this arm"
+            f"'{missing[0]}'); let the run finish: `ragmed eval` goes on where it stopped"
         )
     for id_, sample in found.items():
         for name in ("gold", "group"):
@@ -130,3 +139,18 @@ def _column(samples: Mapping[str, Sample], metric: str, policy: Mapping[str, str
             values[id_] = 0.0 if policy[sample.status] == "wrong" else None
     unscored = sum(sample.status == "answered" and metric not in sample.scores for sample in samples.values())
     return Column(values, unscored)
+
+
+def sample_notes(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> list[str]:
+    """What was out of the ordinary with samples, counted, each with the first as its example."""
+    notes = []
+    for (arm, task), given in samples.items():
+        where = f"'{arm}' on '{task}'"
+        dropped = [s for s in given if s.dropped]
+        if dropped:
+            count = sum(len(s.dropped) for s in dropped)
+            notes.append(f"{where}: {count} passages did not fit the context of {len(dropped)} samples, left out whole")
+        told = [s for s in given if s.note]
+        if told:
+            notes.append(f"{where}: {len(told)} samples have a note, the first ('{told[0].example}'): {told[0].note}")
+    return notes

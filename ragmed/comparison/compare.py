@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ragmed.comparison.baselines import trivial_baselines
-from ragmed.comparison.columns import TaskTable, build_tables
+from ragmed.comparison.columns import TaskTable, build_tables, sample_notes
 from ragmed.comparison.intervals import (
     Floats,
     Interval,
@@ -70,7 +70,12 @@ class ComparisonSettings:
 
 
 def compare(
-    samples: Mapping[tuple[str, str], Sequence[Sample]], *, run: str, settings: ComparisonSettings
+    samples: Mapping[tuple[str, str], Sequence[Sample]],
+    *,
+    run: str,
+    settings: ComparisonSettings,
+    metrics: Mapping[str, Sequence[str]] | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """
     >>> compare(samples, run="trial", settings=ComparisonSettings(baseline="general"))  # doctest: +SKIP
@@ -78,18 +83,19 @@ def compare(
 
     `samples`: (arm, task) -> its samples. Scores and differences are fractions. Arms must have answered the same
     examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and settings give
-    the same numbers, in whatever order the samples come. Raises MismatchError, DataError, UsageError,
+    the same numbers, in whatever order the samples come. `metrics`: task -> what it measures, so that an arm with no
+    scored sample keeps its row. `notes` go into the results as they are. Raises MismatchError, DataError, UsageError,
     each naming what is wrong.
     """
     arms = tuple(dict.fromkeys(arm for arm, _ in samples))
     pairs = _pairs(arms, settings)
-    tables = build_tables(samples, settings.policy)
+    tables = build_tables(samples, settings.policy, metrics)
     if not tables:
         raise DataError(f"run '{run}' has no samples; run `ragmed eval` first")
     scored = [arm for arm in arms if arm not in settings.baseline_arms]
     contrasts = [row for table in tables for row in _contrasts(table, pairs, settings)]
     _adjust(contrasts, settings)
-    baselines, notes = _baselines(tables, settings)
+    baselines, said = _baselines(tables, settings)
     return {
         "schema": SCHEMA,
         "run": run,
@@ -105,7 +111,13 @@ def compare(
         "contrasts": contrasts,
         "costs": [_cost(arm, task, given) for (arm, task), given in samples.items() if given],
         "not_run": [{"arm": a, "task": t.name} for t in tables for a in arms if not samples.get((a, t.name))],
-        "notes": _general_notes(settings, len(contrasts)) + notes + _metric_notes(tables, pairs, settings),
+        "notes": [
+            *notes,
+            *_general_notes(settings, len(contrasts)),
+            *said,
+            *_metric_notes(tables, pairs, settings),
+            *sample_notes(samples),
+        ],
     }
 
 

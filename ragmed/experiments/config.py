@@ -90,6 +90,9 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
     for key in ("models", "arms", "tasks"):
         if not isinstance(raw.get(key), dict) or not raw[key]:
             raise UsageError(f"{where}: '{key}' must be a mapping with at least one entry")
+        for name in raw[key]:
+            if not isinstance(name, str):
+                raise UsageError(f"{where}, {key}: the name {name!r} is no text; put it between quotes")
     models = {n: _model(v, f"{where}, models.{n}") for n, v in raw["models"].items()}
     index = _typed(str, raw.get("index", ""), f"{where}, index")
     arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
@@ -98,8 +101,9 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
     rest = {k: raw[k] for k in ("name", "question", "seed", "context_tokens", "window") if k in raw}
     rest = _checked(Experiment, {"name": default_name, **rest}, where)
     _folder_name(rest["name"], f"{where}, name")
-    if rest.get("window", 1) < 1:
-        raise UsageError(f"{where}, window: it must be at least 1")
+    for key, least in (("window", 1), ("context_tokens", 0), ("seed", 0)):
+        if rest.get(key, least) < least:
+            raise UsageError(f"{where}, {key}: it must be at least {least}")
     return Experiment(models=models, arms=arms, tasks=tasks, comparison=comparison, **rest)
 
 
@@ -137,9 +141,14 @@ def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str,
 
 
 def _task(name: str, value: Any, where: str) -> TaskSettings:
-    if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS, where)
+    _folder_name(name, where)
     fields = _checked(TaskSettings, value or {}, where)
+    if name not in TASKS and not fields.get("file"):
+        raise UnknownNameError("task", name, TASKS, where)
+    if name in TASKS and fields.get("file"):
+        raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give your own questions another name")
+    if fields.get("access", "private") not in ("open", "credentialed", "private"):
+        raise UnknownNameError("access", str(fields["access"]), ("open", "credentialed", "private"), where)
     if fields.get("scoring", "generate") not in SCORINGS:
         raise UnknownNameError("scoring", str(fields["scoring"]), SCORINGS, where)
     if fields.get("normalise", "none") not in NORMALISATIONS:
@@ -155,6 +164,11 @@ def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSe
     leak = tuple(n for n, a in arms.items() if a.context == "options-only")
     fields.setdefault("baseline", next((n for n in arms if n not in leak), ""))
     fields.setdefault("baseline_arms", leak)
+    for pair in fields.get("contrasts", ()):
+        if len(pair) != 2:
+            raise UsageError(f"{where}, contrasts: each is a pair [baseline, arm], found {list(pair)}")
+    if fields["baseline"] in leak:
+        raise UsageError(f"{where}, baseline: '{fields['baseline']}' shows no question; name an arm that does")
     for name in (fields["baseline"], *(n for pair in fields.get("contrasts", ()) for n in pair)):
         if name not in arms:
             raise UnknownNameError("arm", str(name), arms, where)
@@ -195,6 +209,8 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise UsageError(f"{where}: a mapping was expected, found {value!r}")
+        if any(not isinstance(key, str) for key in value):
+            raise UsageError(f"{where}: its keys must be text, found {value!r}")
         return dict(value)
     if isinstance(hint, types.UnionType):
         return value

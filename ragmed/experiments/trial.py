@@ -7,7 +7,6 @@ Goes on where an earlier call stopped, and asks nothing that is answered already
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 import platform
@@ -24,13 +23,15 @@ from tqdm import tqdm
 import ragmed
 from ragmed import evaluation, prompts
 from ragmed.arms import CONTEXTS, Arm
-from ragmed.comparison.compare import ComparisonSettings, compare
-from ragmed.errors import DataError, MismatchError, UnknownNameError
+from ragmed.corpora import load_recipe
 from ragmed.evaluation import Shown, answer, choose_passages
 from ragmed.experiments.config import Experiment
-from ragmed.files import sha256_file, write_json
+from ragmed.experiments.results import write_results
+from ragmed.files import sha256_file
+from ragmed.metrics import overlap
 from ragmed.models import Model, load_model
-from ragmed.records import Passage, Sample
+from ragmed.records import Access, Passage
+from ragmed.retrieval.named import index_recipe, open_or_build
 from ragmed.runs import SCHEMA, Run
 from ragmed.tasks import BoundTask, answers, load_task
 from ragmed.workspace import Workspace
@@ -54,7 +55,7 @@ def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path
     Raises MismatchError where `output` holds a run made otherwise, BusyError where another process writes to it.
     """
     bound = bind_tasks(experiment, workspace)
-    run = Run(output or workspace.runs / experiment.name)
+    run = Run(output or workspace.runs / experiment.name, access=access_of(experiment, bound, workspace))
     with run.held():
         run.begin(describe(experiment, bound, run))
         pieces = pending(experiment, bound, run)
@@ -66,6 +67,15 @@ def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path
 
 def bind_tasks(experiment: Experiment, workspace: Workspace) -> dict[str, BoundTask]:
     return {n: load_task(n, s, workspace=workspace, seed=experiment.seed) for n, s in experiment.tasks.items()}
+
+
+def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> Access:
+    """The strictest access of the tasks and of the corpora behind the indexes: samples quote from both."""
+    tiers: list[Access] = [b.task.access for b in bound.values()]
+    for name in dict.fromkeys(a.index for a in experiment.arms.values() if a.needs_index):
+        for corpus in index_recipe(name, workspace).corpora:
+            tiers.append(load_recipe(workspace.recipe("corpora", corpus), data=workspace.data).access)
+    return max(tiers, key=("open", "credentialed", "private").index)
 
 
 def applies(arm: Arm, bound: BoundTask) -> bool:
@@ -97,14 +107,23 @@ def describe(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -
         "models": plain["models"],
         "arms": plain["arms"],
         "tasks": {n: {**plain["tasks"][n], **b.fingerprint()} for n, b in bound.items()},
-        "code": {m.__name__: sha256_file(Path(str(m.__file__))) for m in (prompts, answers, evaluation)},
+        "code": {m.__name__: sha256_file(Path(str(m.__file__))) for m in (prompts, answers, evaluation, overlap)},
     }
     return {
         "schema": SCHEMA,
         "name": run.name,
         "experiment": plain,
         "identity": identity,
-        "sources": {n: {"source": b.task.source, "license": b.task.license} for n, b in bound.items()},
+        "access": run.access,
+        "tasks": {
+            name: {
+                "source": b.task.source,
+                "license": b.task.license,
+                "metrics": list(b.task.metrics),
+                "examples": len(b.examples),
+            }
+            for name, b in bound.items()
+        },
         "software": {"ragmed": ragmed.__version__, "python": platform.python_version(), "commit": _commit()},
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count() or 0, "system": platform.system()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -141,7 +160,6 @@ def retrieve(
 ) -> dict[tuple[str, str], list[Shown]]:
     """The passages of every pending arm and task; each index and its embedder is loaded once, and let go after."""
     from ragmed.retrieval.dense import DenseRetriever
-    from ragmed.retrieval.named import open_or_build
 
     shown: dict[tuple[str, str], list[Shown]] = {}
     for name in dict.fromkeys(p.arm.index for p in pieces):
@@ -154,87 +172,6 @@ def retrieve(
                 piece.arm, piece.bound, piece.bound.examples, retriever=retriever, gold=index, seed=experiment.seed
             )
     return shown
-
-
-def write_results(run: Run, settings: ComparisonSettings) -> dict[str, Any]:
-    """Compares the stored samples, writes results.json and the report; calls no model."""
-    from ragmed.report.markdown import write_report
-
-    samples = stored_samples(run)
-    results = compare(samples, run=run.name, settings=_present(settings, samples))
-    write_json(run.results_file, results)
-    write_report(results, run_info=run.info(), samples=samples, folder=run.report_folder)
-    return results
-
-
-def report_run(run: Run, *, folder: Path | None = None) -> Path:
-    """Writes the page of a run again, from its samples, and returns where it lies."""
-    from ragmed.report.markdown import write_report
-
-    samples = stored_samples(run)
-    results = compare(samples, run=run.name, settings=_present(stored_settings(run), samples))
-    return write_report(results, run_info=run.info(), samples=samples, folder=folder or run.report_folder)
-
-
-def compare_runs(runs: Sequence[Run], *, baseline: str | None = None, margin: float | None = None) -> dict[str, Any]:
-    """>>> compare_runs([find_run(Path("runs"), "quickstart")], margin=0.03)["contrasts"]  # doctest: +SKIP
-
-    Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
-    in the same words, else MismatchError.
-    """
-    settings = stored_settings(runs[0])
-    samples = stored_samples(runs[0])
-    if len(runs) > 1:
-        _refuse_other_questions(runs)
-        samples = {(f"{r.name}/{a}", t): s for r in runs for (a, t), s in stored_samples(r).items()}
-        leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
-        first = f"{runs[0].name}/{settings.baseline}"
-        settings = dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks)
-    if baseline is not None:
-        known = {arm for arm, _ in samples}
-        if baseline not in known:
-            raise UnknownNameError("arm", baseline, known)
-        settings = dataclasses.replace(settings, baseline=baseline, contrasts=())
-    if margin is not None:
-        settings = dataclasses.replace(settings, margin=margin)
-    return compare(samples, run="+".join(r.name for r in runs), settings=_present(settings, samples))
-
-
-def _present(settings: ComparisonSettings, samples: Mapping[tuple[str, str], Sequence[Sample]]) -> ComparisonSettings:
-    """The settings as far as arms have been asked: a run may be carried out arm by arm."""
-    arms = list(dict.fromkeys(arm for arm, _ in samples))
-    leaks = tuple(a for a in settings.baseline_arms if a in arms)
-    tested = [a for a in arms if a not in leaks]
-    if not tested:
-        raise DataError("only baseline arms have been asked yet; there is nothing to compare")
-    return dataclasses.replace(
-        settings,
-        baseline=settings.baseline if settings.baseline in tested else tested[0],
-        contrasts=tuple(pair for pair in settings.contrasts if set(pair) <= set(arms)),
-        baseline_arms=leaks,
-    )
-
-
-def _refuse_other_questions(runs: Sequence[Run]) -> None:
-    first = runs[0].info()["identity"]["tasks"]
-    for run in runs[1:]:
-        for task, identity in run.info()["identity"]["tasks"].items():
-            for key in ("sha256", "scoring", "normalise"):
-                if task in first and first[task][key] != identity[key]:
-                    raise MismatchError(
-                        f"runs '{runs[0].name}' and '{run.name}' asked task '{task}' differently ({key}); "
-                        "they cannot be compared on it"
-                    )
-
-
-def stored_samples(run: Run) -> dict[tuple[str, str], list[Sample]]:
-    """All samples of a run, in the order in which its experiment names tasks and arms."""
-    samples = run.samples()
-    if not samples:
-        raise DataError(f"run '{run.name}' has no samples yet; run `ragmed eval` with its config")
-    asked = run.info()["experiment"]
-    arms, tasks = list(asked["arms"]), list(asked["tasks"])
-    return {key: samples[key] for key in sorted(samples, key=lambda k: (tasks.index(k[1]), arms.index(k[0])))}
 
 
 def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
@@ -257,19 +194,6 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
             )
             lines += [f"      {m.role}: {line}" for m in messages for line in m.content.split("\n")]
     return "\n".join(lines)
-
-
-def stored_settings(run: Run) -> ComparisonSettings:
-    plain = run.info()["experiment"]["comparison"]
-    known = {f.name for f in dataclasses.fields(ComparisonSettings)}
-    if set(plain) - known:
-        raise MismatchError(
-            f"run '{run.name}' was made by another version: unknown settings {sorted(set(plain) - known)}"
-        )
-    plain["contrasts"] = tuple(tuple(pair) for pair in plain["contrasts"])
-    plain["baseline_arms"] = tuple(plain["baseline_arms"])
-    plain["binary_metrics"] = frozenset(plain["binary_metrics"])
-    return ComparisonSettings(**plain)
 
 
 def _version(package: str) -> str:

@@ -46,7 +46,7 @@ def load_model(name: str, *, models_folder: Path, device: str = "auto", dtype: s
     """>>> load_model("scripted:echo", models_folder=Path("models")).name
     'scripted:echo'
 
-    `models_folder`: where `ragmed models fetch` puts packaged models. `device`, `dtype`: see `local.load_local`; a
+    `models_folder`: where `ragmed models fetch` puts packaged models. `device`, `dtype`: see `loading.load_local`; a
     scripted model ignores them. Raises UnknownNameError, UsageError, DataError, ModelError.
     """
     parsed = parse_model_name(name)
@@ -59,7 +59,7 @@ def load_model(name: str, *, models_folder: Path, device: str = "auto", dtype: s
         source = Path(parsed.target).expanduser()
     elif parsed.scheme == "packaged":
         source = packaged_model_folder(parsed.target, models_folder)
-    from ragmed.models.local import load_local
+    from ragmed.models.loading import load_local
 
     return load_local(name, source, revision=parsed.revision, adapter=parsed.adapter, device=device, dtype=dtype)
 

@@ -33,6 +33,7 @@ class ChatTemplate:
         self.kind = "plain" if self.adds_special_tokens else "template"
         if self.kind == "template" and not self._takes_system():
             self.kind = "template, system text in the first user turn"
+            self._apply([Message("user", "Hi")])  # a template that cannot do this is broken: better said at once
 
     def fingerprint(self) -> str:
         """Hash of the template and of how it is used."""
@@ -41,7 +42,7 @@ class ChatTemplate:
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def render(self, messages: Sequence[Message]) -> str:
-        """Text of the turns, with the mark that opens the assistant's turn. ModelError where the template refuses."""
+        """Text of the turns, with the mark that opens the assistant's turn. ModelError where the template refuses or fails."""
         if not messages:
             raise ModelError("a prompt without messages cannot be rendered; give at least one user message")
         if self.kind == "plain":
@@ -56,15 +57,16 @@ class ChatTemplate:
             return False
 
     def _apply(self, messages: Sequence[Message]) -> str:
-        from jinja2.exceptions import TemplateError
-
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             text = self._tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True, strftime_now=_DATE.strftime, **_SETTINGS
             )
-        except TemplateError as error:
-            raise ModelError(f"the model's chat template refuses these messages: {error}") from error
+        except Exception as error:  # a template is a program of the publisher's: it can fail in any way
+            reason = str(error).strip() or "no reason given"
+            raise ModelError(
+                f"the model's chat template refuses these messages ({type(error).__name__}: {reason})"
+            ) from error
         return str(text)
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from ragmed.models.rope import unchanged_up_to
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,10 @@ class Generator:
         self, model: Any, decode: Callable[[list[int]], str], *, eos: frozenset[int], token_budget: int | None = None
     ) -> None:
         self.model = model
+        # What a call leaves open, transformers takes from here: the penalties, suppressed tokens and lengths of a
+        # publisher's generation_config.json. Greedy is the most likely token and nothing else.
+        model.generation_config = GenerationConfig()
+        self._unchanged = unchanged_up_to(model.config)
         self.decode = decode
         self.eos = eos
         self.device = next(model.parameters()).device
@@ -42,20 +49,23 @@ class Generator:
         written: dict[int, Written] = {}
         marks = tuple(mark for mark in stop if mark)
         while order:
-            room = max(1, self.token_budget // (len(prompts[order[0]]) + max_tokens))
+            room = self._room(len(prompts[order[0]]) + max_tokens)
             batch, order = order[:room], order[room:]
             with torch.inference_mode():
                 answers = self._batch([prompts[i] for i in batch], max_tokens, marks)
             written.update(zip(batch, answers, strict=True))
         return [written[i] for i in range(len(prompts))]
 
-    def _batch(self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...]) -> list[Written]:
-        from transformers import GenerationConfig, StoppingCriteriaList
+    def _room(self, longest: int) -> int:
+        """How many prompts are read together; a text so long that it changes others' positions is read alone."""
+        if self._unchanged is not None and longest > self._unchanged:
+            return 1
+        return max(1, self.token_budget // longest)
 
+    def _batch(self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...]) -> list[Written]:
         width = max(map(len, prompts))
         ids = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        # A fresh configuration: sampling and penalties that a publisher's file may carry are not greedy decoding.
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=max_tokens,

@@ -19,6 +19,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
 from ragmed.errors import ModelError
+from ragmed.models.rope import length_dependent, unchanged_up_to
 
 Tensor = torch.Tensor
 HEAD_CHUNK = 256  # positions per application of the head: a vocabulary of 150 000 in float32 then takes 150 MB
@@ -94,6 +95,8 @@ class Scorer:
         self.device = next(model.parameters()).device
         self.token_budget = token_budget or (CPU_BUDGET if self.device.type == "cpu" else GPU_BUDGET)
         self._fits: bool | None = None
+        self._unchanged = unchanged_up_to(model.config)
+        self._remembers_length = "dynamic" in length_dependent(model.config)
 
     def score(self, items: Sequence[TokenItem]) -> list[TokenScores]:
         """One TokenScores per item, in order. Items must fit the model's context; ValueError for empty ids."""
@@ -141,16 +144,22 @@ class Scorer:
         return True
 
     def _within_window(self, items: Sequence[TokenItem]) -> bool:
-        """Layers with a sliding window or chunks see everything as long as no text is longer than the window."""
+        """Whether all texts are so short that what one has read can serve another.
+
+        Layers with a sliding window or chunks see everything as long as no text is longer than the window; rotary
+        positions that depend on a text's length are the same for all texts up to a limit.
+        """
         config = self.model.config.get_text_config()
         windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
         longest = max(len(item.prompt) + max(map(len, item.continuations), default=0) for item in items)
-        return all(longest <= window for window in windows if window)
+        return all(longest <= limit for limit in (*windows, self._unchanged) if limit)
 
     def _score_alone(self, item: TokenItem) -> TokenScores:
         """The definition: the whole text of each pair through the whole model."""
         logprobs, greedy = [], []
         for continuation in item.continuations:
+            if self._remembers_length:  # a long text leaves its angles behind; a very short one sets them right again
+                self.model(input_ids=torch.tensor([item.prompt[:1]], device=self.device), use_cache=False)
             ids = torch.tensor([item.prompt + continuation[:-1]], device=self.device)
             logits = self.model(input_ids=ids, use_cache=False).logits[0, -len(continuation) :].float()
             targets = torch.tensor(continuation, device=self.device)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import sha256_json
+from ragmed.files import sha256_file, sha256_json
 from ragmed.records import Access, Example
 from ragmed.workspace import Workspace
 
@@ -70,8 +72,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
-    """What an experiment may set for a task. `limit` 0 asks all examples; `max_tokens` 0 takes the task's own."""
+    """What an experiment may set for a task. `limit` 0 asks all examples; `max_tokens` 0 takes the task's own.
 
+    `file`: questions of one's own, see `ragmed.tasks.own`, with their `access` (private unless said otherwise).
+    """
+
+    file: str = ""
+    access: Access = "private"
     limit: int = 0
     scoring: Scoring = "generate"
     normalise: Normalise = "none"
@@ -100,12 +107,18 @@ class BoundTask:
         """What the retriever sees: the question alone, never the options (MIRAGE, arXiv 2402.13178, section 3.1)."""
         return example.question
 
+    def _code(self) -> str:
+        """Hash of the file that holds the task's loader and scorer."""
+        return sha256_file(Path(inspect.getfile(self.task.load)))
+
     def fingerprint(self) -> dict[str, str]:
-        """Hash of what is asked and shown, in its order, words included."""
+        """Hash of what is asked and shown, in its order, words included, and of how answers are read and scored."""
         content = [
             self.task.instruction,
             self.task.kind,
             self.task.label,
+            self.max_tokens,
+            self._code(),
             [_plain(e) for e in self.examples],
             [_plain(s) for s in self.shots],
         ]
@@ -159,7 +172,7 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     Worked examples come from a split that is not scored; where a set has none, HELD_OUT examples are taken out of
     scoring for all arms alike. Raises DataError where a set is damaged, UsageError where settings do not fit it.
     """
-    task = find_task(name)
+    task = _own(name, settings, workspace) if settings.file else find_task(name)
     if task.kind == "text" and settings.scoring != "generate":
         raise UsageError(f"task '{name}' is answered with text; scoring '{settings.scoring}' needs options")
     split = task.load(workspace)
@@ -173,6 +186,12 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     if settings.limit:
         examples = examples[: settings.limit]
     return BoundTask(task, settings, tuple(examples), tuple(pool[: settings.shots]))
+
+
+def _own(name: str, settings: TaskSettings, workspace: Workspace) -> Task:
+    from ragmed.tasks.own import own_task
+
+    return own_task(name, workspace.root / Path(settings.file).expanduser(), access=settings.access)
 
 
 def _shuffled(examples: Sequence[Example], seed: int) -> list[Example]:

@@ -14,9 +14,14 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 
+# Anchored to the start: "not given after day 3" is an answer. "Not stated" is what the task's instruction demands; the
+# rest is what models say in its place.
 ABSTENTION = re.compile(
-    r"\bnot (?:stated|specified|mentioned|given|known|provided|available)\b|\b(?:do(?:es)? not|doesn't|don't) "
-    r"(?:know|say|state|specify|mention)\b|\b(?:unknown|cannot be determined|no information)\b",
+    r"\W*(?:(?:it|this|that|the answer) (?:is|was) )?(?:not|n't) (?:stated|specified|mentioned|known)\b"
+    r"|\W*(?:it|this|that|the answer) (?:isn't|cannot be|can't be) (?:stated|specified|mentioned|known|determined)\b"
+    r"|\W*i(?: do not| don't) know\b|\W*i(?:'m| am) not sure\b|\W*unknown\b"
+    r"|\W*the (?:hospital's )?(?:handbook|passages?|texts?) (?:does|do)(?: not|n't) (?:say|state|specify|mention)\b"
+    r"|\W*there is no (?:answer|information|mention)\b",
     re.IGNORECASE,
 )
 
@@ -26,21 +31,23 @@ def find_letter(text: str, letters: Iterable[str]) -> str | None:
     'B'
 
     In order: a stated answer (the last one wins: a model may correct itself), a letter that opens the text and is
-    marked as one (`B.`, `(B)`, `B` alone), a single distinct marked letter anywhere. Anything else, and two rival
-    marked letters, is None: "A patient with ..." is not the answer A.
+    marked as one (`B.`, `(B)`, `B` alone), a single distinct marked letter anywhere. Where other letters are marked
+    too (the options read out, two rivals) and none is stated, nothing is read: "A patient with ..." is not the answer
+    A, and neither is a list that begins with A.
     """
     one = f"([{re.escape(''.join(letters))}])"
     marks, end = r"[*_(\[{\"'`]*", r"(?=[*_\"'`]*(?:[.,:;)\]}]|\s*$|\s*\n))"
     reason = r"(?=\s+(?:because|since|as|and|due|is)\b)"
-    says = r"(?i:\b(?:answer|option|choice)(?:\s+(?:is|would be|should be))?|\\boxed)\s*[:=]?\s*"
+    linked = r"(?:\s+(?:is|would be|should be|must be|has to be)\s*:?|\s*[:=])"
+    says = rf"(?i:\banswer{linked}|\b(?:correct|right|best) (?:option|choice){linked}|\\boxed)\s*(?i:option|choice)?\s*"
     stated = re.findall(rf"{says}{marks}{one}(?:{end}|{reason})", text)
     if stated:
         return str(stated[-1])
-    opening = re.match(rf"\s*{marks}{one}{end}", text)
-    if opening:
-        return opening.group(1)
-    marked = set(re.findall(rf"(?<![A-Za-z0-9])\(?{one}[).](?![A-Za-z0-9])", text))
-    return str(marked.pop()) if len(marked) == 1 else None
+    marked = set(re.findall(rf"(?<![A-Za-z0-9])\(?{one}[).:](?![A-Za-z0-9])", text))
+    opening = re.match(rf"\s*(?:(?i:option|choice)\s+)?{marks}{one}{end}", text)
+    if opening and marked <= {opening.group(1)}:
+        return str(opening.group(1))
+    return str(marked.pop()) if len(marked) == 1 and not opening else None
 
 
 def is_refusal(text: str) -> bool:
@@ -48,5 +55,5 @@ def is_refusal(text: str) -> bool:
 
 
 def is_abstention(text: str) -> bool:
-    """Whether an answer says that the answer is not to be had: counted on questions that have none."""
-    return ABSTENTION.search(text) is not None
+    """Whether a text opens by saying that the answer is not to be had: counted on questions that have none."""
+    return ABSTENTION.match(text) is not None

@@ -5,6 +5,8 @@
     {"id": "hq-001", "split": "test", "question": "...", "options": {"A": "...", "B": "...", "C": "...", "D": "..."},
      "answer": "C", "documents": ["formulary/velmarine"], "group": "formulary"}
 
+The record's `group` is the chapter; `answer_2031`, on some, the letter that was right in the first edition.
+
 Questions: four options, one right. Unanswerable: what the handbook does not say; right is to say so. Notes: a short
 handover note in the hospital's own codes, to be summarised in plain words (ROUGE-L F1 against a reference).
 """
@@ -45,14 +47,14 @@ def _records(file: str, make: Callable[[dict[str, Any]], Example]) -> Callable[[
 
 
 def _question(record: dict[str, Any]) -> Example:
-    extra = {"answer_2031": record["answer_2031"]} if "answer_2031" in record else {}
-    return Example(
-        record["id"], record["question"], record["answer"], record["options"], tuple(record["documents"]), extra=extra
-    )
+    documents = tuple(record["documents"])
+    # Questions on one page stand and fall together with finding it.
+    return Example(record["id"], record["question"], record["answer"], record["options"], documents, documents[0])
 
 
 def _unanswerable(record: dict[str, Any]) -> Example:
-    return Example(record["id"], record["question"], "Not stated.")
+    # The record's documents are the pages that one would look at in vain: they hold no answer, so they are not gold.
+    return Example(record["id"], record["question"], "Not stated.", group=record["documents"][0])
 
 
 def _note(record: dict[str, Any]) -> Example:

@@ -1,0 +1,162 @@
+"""Stored samples -> results.json and the report. Calls no model, and can be done again with other settings.
+
+results = compare_runs([find_run(workspace.runs, "quickstart")], margin=0.03)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UsageError
+from ragmed.files import write_json
+from ragmed.records import Sample
+from ragmed.runs import Run
+
+Samples = dict[tuple[str, str], list[Sample]]
+
+
+def write_results(run: Run, settings: ComparisonSettings) -> dict[str, Any]:
+    """Compares the stored samples, writes results.json and the report."""
+    results, samples = _results(run, settings)
+    write_json(run.results_file, results, mode=run.file_mode)
+    _write_report(run, results, samples, run.report_folder)
+    return results
+
+
+def report_run(run: Run, *, folder: Path | None = None) -> Path:
+    """Writes the page of a run again, from its samples, and returns where it lies."""
+    results, samples = _results(run, stored_settings(run))
+    return _write_report(run, results, samples, folder or run.report_folder)
+
+
+def _write_report(run: Run, results: Mapping[str, Any], samples: Samples, folder: Path) -> Path:
+    from ragmed.report.markdown import write_report
+
+    folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
+    return write_report(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
+
+
+def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Samples]:
+    samples, unfinished = stored_samples(run)
+    present, notes = _present(settings, samples)
+    return compare(samples, run=run.name, settings=present, metrics=_metrics([run]), notes=unfinished + notes), samples
+
+
+def compare_runs(runs: Sequence[Run], *, baseline: str | None = None, margin: float | None = None) -> dict[str, Any]:
+    """
+    >>> compare_runs([find_run(Path("runs"), "quickstart")], margin=0.03)["contrasts"]  # doctest: +SKIP
+
+    Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
+    in the same words, else MismatchError. UsageError where two runs have one name, or `baseline` is no arm to compare
+    with.
+    """
+    settings = stored_settings(runs[0])
+    samples, notes = stored_samples(runs[0])
+    if len(runs) > 1:
+        samples, notes, settings = _joined(runs, settings)
+    if baseline is not None:
+        known = {arm for arm, _ in samples} - set(settings.baseline_arms)
+        if baseline not in known:
+            raise UnknownNameError("arm", baseline, known, "what can be compared with")
+        settings = dataclasses.replace(settings, baseline=baseline, contrasts=())
+    if margin is not None:
+        settings = dataclasses.replace(settings, margin=margin)
+    present, more = _present(settings, samples)
+    name = "+".join(r.name for r in runs)
+    return compare(samples, run=name, settings=present, metrics=_metrics(runs), notes=notes + more)
+
+
+def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples, list[str], ComparisonSettings]:
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two of the runs are called '{name}'; give each once, from folders of different names")
+    _refuse_other_questions(runs)
+    samples: Samples = {}
+    notes: list[str] = []
+    for run in runs:
+        found, unfinished = stored_samples(run)
+        samples |= {(f"{run.name}/{arm}", task): given for (arm, task), given in found.items()}
+        notes += [f"{run.name}: {note}" for note in unfinished]
+    leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
+    first = f"{runs[0].name}/{settings.baseline}"
+    return samples, notes, dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks)
+
+
+def _refuse_other_questions(runs: Sequence[Run]) -> None:
+    first: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for run in runs:
+        for task, identity in run.info()["identity"]["tasks"].items():
+            other, known = first.setdefault(task, (run.name, identity))
+            for key in ("sha256", "scoring", "normalise"):
+                if known.get(key) != identity.get(key):
+                    raise MismatchError(
+                        f"runs '{other}' and '{run.name}' asked task '{task}' differently ({key}); they cannot be "
+                        "compared on it"
+                    )
+
+
+def _present(
+    settings: ComparisonSettings, samples: Mapping[tuple[str, str], Sequence[Sample]]
+) -> tuple[ComparisonSettings, list[str]]:
+    """The settings as far as arms have been asked (a run may be carried out arm by arm), and notes on what differs."""
+    arms = list(dict.fromkeys(arm for arm, _ in samples))
+    leaks = tuple(a for a in settings.baseline_arms if a in arms)
+    tested = [a for a in arms if a not in leaks]
+    if not tested:
+        raise DataError("no arm but the baselines has been asked yet; there is nothing to compare")
+    notes = []
+    baseline = settings.baseline
+    if baseline not in tested:
+        baseline = tested[0]
+        notes.append(f"the control '{settings.baseline}' has no samples yet: '{baseline}' stands in for it here")
+    contrasts = tuple(pair for pair in settings.contrasts if set(pair) <= set(tested))
+    return dataclasses.replace(settings, baseline=baseline, contrasts=contrasts, baseline_arms=leaks), notes
+
+
+def stored_samples(run: Run) -> tuple[Samples, list[str]]:
+    """The samples of a run, in the order in which its experiment names tasks and arms, and notes on what is missing.
+
+    An arm that is not through with a task is left out of it, and said so: half of its answers are not its score.
+    """
+    info = run.info()
+    tasks, arms = list(info["experiment"]["tasks"]), list(info["experiment"]["arms"])
+    found = run.samples()
+    for arm, task in found:
+        if arm not in arms or task not in tasks:
+            raise DamagedError(f"'{run.samples_file(arm, task)}' belongs to no arm and task of run '{run.name}'")
+    whole: Samples = {}
+    notes = []
+    for task in tasks:
+        counts = {arm: len(found[arm, task]) for arm in arms if (arm, task) in found}
+        asked = int(info["tasks"][task]["examples"])
+        for arm, count in counts.items():
+            if count == asked:
+                whole[arm, task] = found[arm, task]
+            else:
+                notes.append(f"'{arm}' has answered {count} of {asked} of '{task}', and is left out of it until then")
+    if not whole:
+        raise DataError(f"run '{run.name}' has no finished arm yet; run `ragmed eval` with its config, it goes on")
+    return whole, notes
+
+
+def stored_settings(run: Run) -> ComparisonSettings:
+    """The comparison's settings as the run's config gave them."""
+    plain = dict(run.info()["experiment"]["comparison"])
+    known = {f.name for f in dataclasses.fields(ComparisonSettings)}
+    if set(plain) - known:
+        raise MismatchError(f"run '{run.name}' was made by another version, with {sorted(set(plain) - known)}")
+    plain["contrasts"] = tuple(tuple(pair) for pair in plain["contrasts"])
+    plain["baseline_arms"] = tuple(plain["baseline_arms"])
+    for key in ("binary_metrics", "descriptive_metrics"):
+        plain[key] = frozenset(plain[key])
+    return ComparisonSettings(**plain)
+
+
+def _metrics(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
+    """What each task measures, so that an arm none of whose answers could be scored keeps its row."""
+    return {task: tuple(facts["metrics"]) for run in runs for task, facts in run.info()["tasks"].items()}
