@@ -101,8 +101,8 @@ def read_jsonl(path: Path, what: str = "JSON Lines file") -> Iterator[tuple[int,
     """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place.
 
     Memory is bounded by MAX_LINE_BYTES: a longer line is skipped and reported. Blank lines are passed over. Raises
-    DataError where the file itself cannot be read (missing, a directory, empty). A gzip stream that is cut or
-    damaged ends with a BadLine.
+    DataError where the file itself cannot be read (missing, a directory, empty), or where its gzip stream is cut or
+    damaged: what follows is then lost, and how much that is nobody can say.
     """
     require_file(path, what)
     with open_binary(path) as stream:
@@ -116,8 +116,9 @@ def read_jsonl(path: Path, what: str = "JSON Lines file") -> Iterator[tuple[int,
                     if rest.endswith(b"\n"):
                         break
             except (EOFError, OSError, zlib.error) as error:
-                yield BadLine(number, f"the compressed file is cut or damaged here ({error})")
-                return
+                raise DataError(
+                    f"{what} '{path}' is cut or damaged at line {number} ({error}); fetch or make the file again"
+                ) from error
             if not line:
                 return
             if too_long:

@@ -6,12 +6,13 @@ import gzip
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ragmed.corpora import Corpus, Recipe, load_recipe
+from ragmed.corpora import Corpus, Recipe, describe_corpora, load_recipe
 from ragmed.corpora import text as text_reader
 from ragmed.errors import DataError, RagmedError, UnknownNameError, UsageError
 from ragmed.records import Document
@@ -177,6 +178,42 @@ def test_one_file_may_be_a_corpus(tmp_path: Path) -> None:
     assert [(one.id, one.title, one.text) for one in Corpus(made).documents()] == [("one", "one", "words")]
 
 
+def test_links_in_a_circle_are_rejected(tmp_path: Path) -> None:
+    corpus = pages(tmp_path, a_md=b"good")
+    (tmp_path / "pages" / "b.md").symlink_to("c.md")
+    (tmp_path / "pages" / "c.md").symlink_to("b.md")
+    assert [one.id for one in corpus.documents()] == ["a"]
+    found = refused(tmp_path)
+    assert [name for name, _, _ in found] == ["b.md", "c.md"]
+    assert "circle" in found[0][2] or "cannot be read" in found[0][2]
+
+
+def test_front_matter_that_unfolds_or_never_ends_is_rejected_at_once(tmp_path: Path) -> None:
+    bomb = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
+    corpus = pages(
+        tmp_path,
+        a_md=b"good",
+        b_md=f"---\n{bomb}---\nbody".encode(),
+        c_md=b"---\ntitle: " + b"x" * 70_000 + b"\n---\nbody",
+        d_md=b"---\ndate: !!timestamp x\n---\nbody",
+    )
+    started = time.monotonic()
+    assert [one.id for one in corpus.documents()] == ["a"]
+    assert time.monotonic() - started < 5
+    reasons = [reason for _, _, reason in refused(tmp_path)]
+    assert "aliases (*name) are not taken" in reasons[0]
+    assert "longer than 65536 characters" in reasons[1]
+    assert reasons[2] == (
+        "the front matter is not YAML: a date, a number or a tagged value in it is malformed; put text in quotes"
+    )
+
+
+def test_the_same_stem_twice_is_explained(tmp_path: Path) -> None:
+    list(pages(tmp_path, a_md=b"one", a_txt=b"two").documents())
+    assert refused(tmp_path)[0][0] == "a.txt"
+    assert "path without the suffix" in refused(tmp_path)[0][2]
+
+
 def test_file_names_that_are_no_text_are_rejected(tmp_path: Path) -> None:
     corpus = pages(tmp_path, a_md=b"good")
     name = os.fsencode(tmp_path / "pages") + b"/\xff.md"
@@ -236,9 +273,10 @@ def test_a_cut_gzip_is_told(tmp_path: Path) -> None:
     records = [{"id": str(n), "text": str(random.Random(n).random())} for n in range(2000)]
     packed = gzip.compress("\n".join(map(json.dumps, records)).encode())
     corpus = lines(tmp_path, packed[: len(packed) // 2])
-    assert 100 < sum(1 for _ in corpus.documents()) < 2000
-    assert corpus.rejected == 1
-    assert "cut or damaged" in refused(tmp_path)[0][2]
+    with pytest.raises(DataError, match=r"a\.jsonl' is cut or damaged"):
+        list(corpus.documents())
+    with pytest.raises(UsageError, match="not been read to its end"):
+        corpus.summary()
 
 
 def test_paths_that_cannot_be_read_are_named_with_the_remedy(tmp_path: Path) -> None:
@@ -292,6 +330,25 @@ def test_the_summary_tells_the_content(tmp_path: Path) -> None:
 
 # printf '{"access":"open","date":"","id":"a","license":"","source":"","text":"bcd","title":""}\n' | sha256sum
 SHA = "cdf36499aaf84ad76118dc31ea4896eee26f2aa493f88417f6dbd0ef146a9eb3"
+
+
+def test_the_description_shows_what_was_left_out(tmp_path: Path) -> None:
+    text = pages(tmp_path, a_md=b"good", b_png=b"x", c_PNG=b"x", d_pdf=b"x", e_md=b"").describe()
+    assert "3 files ignored: 2 .png, 1 .pdf\n" in text
+    assert f"rejected: {tmp_path / 'pages' / 'e.md'}: the file is empty\n" in text
+    text = lines(tmp_path / "lines", b'{"id": "a", "text": "b"}\n' + b"x\n" * 7).describe()
+    assert text.count("a.jsonl, line") == 5
+    assert "rejected: 2 more" in text
+
+
+def test_a_broken_recipe_does_not_hide_the_others(tmp_path: Path) -> None:
+    recipe(tmp_path / "corpora" / "good", "title: Good\nreader: text\npaths: [x]\n")
+    (tmp_path / "corpora" / "bad").mkdir()
+    (tmp_path / "corpora" / "bad" / "recipe.yaml").write_text("title: T\nreeder: text\npaths: [x]\n")
+    bad, good = describe_corpora(Workspace(tmp_path)).splitlines()
+    assert bad.startswith("bad ")
+    assert "lacks 'reader'" in bad
+    assert good.split() == ["good", "Good"]
 
 
 def test_restricted_rejections_are_for_the_owner_alone(tmp_path: Path) -> None:

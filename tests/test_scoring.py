@@ -12,11 +12,13 @@ from transformers import (
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    Phi3Config,
     Qwen2Config,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from ragmed.errors import ModelError
+from ragmed.models.generation import Generator
 from ragmed.models.scoring import Scorer, TokenItem, common_prefix
 
 SIZE: dict[str, Any] = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -29,6 +31,19 @@ CONFIGS = {
     "mistral": MistralConfig(**MORE, num_key_value_heads=2, initializer_range=0.3, sliding_window=24),
     "bloom": BloomConfig(vocab_size=97, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3),
 }
+# Rotary angles that change beyond 40 tokens, so that some of the texts below are long and others short.
+THETA: dict[str, Any] = {"rope_theta": 10000.0}
+LONG: dict[str, Any] = {**THETA, "short_factor": [1.0, 1.1, 1.2, 1.3], "long_factor": [3.0, 4.0, 5.0, 6.0]}
+CONFIGS |= {
+    "longrope": Phi3Config(
+        **MORE, num_key_value_heads=2, initializer_range=0.3, pad_token_id=0, original_max_position_embeddings=40,
+        rope_scaling={"rope_type": "longrope", "original_max_position_embeddings": 40, **LONG},
+    ),
+    "dynamic": LlamaConfig(
+        **{**MORE, "max_position_embeddings": 40}, num_key_value_heads=2, initializer_range=0.3,
+        rope_scaling={"rope_type": "dynamic", "factor": 4.0, **THETA},
+    ),
+}  # fmt: skip
 
 
 def tiny(kind: str) -> Any:
@@ -55,9 +70,10 @@ def items() -> list[TokenItem]:
 def reference(model: Any, item: TokenItem) -> list[tuple[float, bool]]:
     results = []
     for continuation in item.continuations:
+        model(torch.tensor([[5]]))  # "dynamic" remembers a long text until it sees a short one
         whole = torch.tensor([[*item.prompt, *continuation]])
         with torch.no_grad():
-            logprobs = model(whole).logits[0].double().log_softmax(-1)
+            logprobs = model(whole[:, :-1]).logits[0].double().log_softmax(-1)
         places = range(len(item.prompt) - 1, whole.shape[1] - 1)
         total = sum(float(logprobs[place, whole[0, place + 1]]) for place in places)
         results.append((total, all(int(logprobs[place].argmax()) == int(whole[0, place + 1]) for place in places)))
@@ -101,6 +117,21 @@ def test_a_text_longer_than_the_window_is_read_alone() -> None:
     assert scorer.shares
     assert not scorer._within_window(items())
     assert scorer._within_window([TokenItem(ids(0, 12), (ids(1, 4),))])
+
+
+@pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+def test_texts_below_the_length_that_changes_positions_share(kind: str) -> None:
+    scorer = Scorer(tiny(kind))
+    assert scorer.shares
+    assert not scorer._within_window(items())
+    assert scorer._within_window([TokenItem(ids(0, 30), (ids(1, 9),))])
+
+
+def test_a_long_text_does_not_turn_the_positions_of_its_company() -> None:
+    generator = Generator(tiny("longrope"), str, eos=frozenset())
+    prompts = [ids(0, 50), ids(1, 10), ids(2, 12)]
+    together = generator.generate(prompts, max_tokens=8)
+    assert together == [generator.generate([prompt], max_tokens=8)[0] for prompt in prompts]
 
 
 def test_greedy_is_what_the_model_would_write() -> None:

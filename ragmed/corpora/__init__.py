@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -20,11 +21,14 @@ from ragmed.corpora.recipe import (
     reader_named,
     require_paths,
 )
-from ragmed.errors import DataError, UsageError
+from ragmed.errors import DataError, RagmedError, UsageError
 from ragmed.files import canonical_json
 from ragmed.records import Document
+from ragmed.workspace import Workspace
 
-__all__ = ["READERS", "Corpus", "Found", "Ignored", "Reader", "Recipe", "Rejected", "load_recipe"]
+__all__ = ["READERS", "Corpus", "Found", "Ignored", "Reader", "Recipe", "Rejected", "describe_corpora", "load_recipe"]
+
+SHOWN = 5  # rejected records, and suffixes of ignored files, that a description names
 
 
 class Corpus:
@@ -49,6 +53,8 @@ class Corpus:
         # alarm among them less likely than 1e-23.
         self._ids: set[bytes] = set()
         self._done = False
+        self._suffixes: Counter[str] = Counter()
+        self._refused: list[Rejected] = []
 
     def documents(self) -> Iterator[Document]:
         """Streams the accepted documents, in the reader's order; each call reads the corpus anew.
@@ -61,12 +67,15 @@ class Corpus:
             for item in reader_named(self.recipe.reader)(self.recipe):
                 if isinstance(item, Ignored):
                     self.ignored += 1
+                    self._suffixes[Path(item.file).suffix.lower() or "no suffix"] += 1
                     continue
                 self.records += 1
-                reason = item.reason if isinstance(item, Rejected) else self._accept(item.document)
+                reason = item.reason if isinstance(item, Rejected) else self._accept(item)
                 if reason:
                     self.rejected += 1
                     refused.write(Rejected(item.file, item.line, reason))
+                    if len(self._refused) < SHOWN:
+                        self._refused.append(Rejected(item.file, item.line, reason))
                 elif isinstance(item, Found):
                     yield item.document
         if not self.accepted:
@@ -87,9 +96,24 @@ class Corpus:
             f"{counts['documents']} documents, {counts['characters']} characters; "
             f"{counts['rejected']} of {counts['records']} records rejected; sha256 {str(counts['sha256'])[:16]}",
         ]
+        lines.extend(self._left_out())
         if first:
             lines.append(f"first document {first.id}: {' '.join(first.text.split())[:200]}")
         return "\n".join(lines)
+
+    def _left_out(self) -> list[str]:
+        """What the corpus holds that is no document of it, in a few lines."""
+        lines = []
+        if self.ignored:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in self._suffixes.most_common(SHOWN))
+            more = len(self._suffixes) - SHOWN
+            lines.append(f"{self.ignored} files ignored: {kinds}" + (f" and {more} more kinds" if more > 0 else ""))
+        for one in self._refused:
+            where = f"{one.file}, line {one.line}" if one.line else one.file
+            lines.append(f"rejected: {where}: {one.reason}")
+        if self.rejected > len(self._refused):
+            lines.append(f"rejected: {self.rejected - len(self._refused)} more")
+        return [line.encode("utf-8", "backslashreplace").decode("utf-8") for line in lines]
 
     def summary(self) -> dict[str, int | str]:
         """What the whole stream was: `documents + rejected = records`; `sha256` over the accepted documents, in order.
@@ -107,8 +131,9 @@ class Corpus:
             "sha256": self._hash.hexdigest(),
         }
 
-    def _accept(self, document: Document) -> str:
+    def _accept(self, found: Found) -> str:
         """Counts a document in, or says why it cannot be."""
+        document = found.document
         if not document.id.strip():
             return "the id is empty"
         if not document.text.strip():
@@ -121,7 +146,12 @@ class Corpus:
             return "holds a NUL character: it is not text"
         digest = hashlib.blake2b(document.id.encode("utf-8"), digest_size=16).digest()
         if digest in self._ids:
-            return f"the id '{document.id}' was met before"
+            if found.line:
+                return f"the id '{document.id}' was met before"
+            return (
+                f"the id '{document.id}' was met before: it is the path without the suffix, and another file, "
+                "such as one with another suffix, has the same; rename one of them"
+            )
         self._ids.add(digest)
         self._hash.update(payload + b"\n")
         self.accepted += 1
@@ -133,6 +163,18 @@ class Corpus:
         if self.rejected and self.rejected_path:
             return f"{text}; see '{self.rejected_path}'"
         return f"{text}; check 'reader' and 'paths' in its recipe"
+
+
+def describe_corpora(workspace: Workspace) -> str:
+    """One line a corpus: its name and title, or what is wrong with its recipe."""
+    lines = []
+    for name in workspace.names("corpora"):
+        try:
+            about = load_recipe(workspace.recipe("corpora", name), data=workspace.data).title
+        except RagmedError as error:
+            about = f"broken: {error}"
+        lines.append(f"{name:<20} {about}")
+    return "\n".join(lines)
 
 
 class _RejectedFile:

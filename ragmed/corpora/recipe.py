@@ -138,11 +138,25 @@ def require_paths(recipe: Recipe) -> None:
 
 
 def parse_yaml(text: str) -> object:
-    """What a YAML text holds; ValueError, in one line, where it holds none."""
+    """What a YAML text holds; ValueError, in one line, where it holds none, or an alias."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, *_YAML_RAISES) as error:
-        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from error
+        return yaml.load(text, Loader=_PlainLoader)  # a SafeLoader with less
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())[:300]) from error
+    except _YAML_RAISES as error:  # their own words are Python's, and say nothing to who wrote the YAML
+        raise ValueError("a date, a number or a tagged value in it is malformed; put text in quotes") from error
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases (and so without merges of anchored mappings): a few lines of them unfold to any size."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = cast(Any, self).peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not taken here; write it out", mark)
+        return super().compose_node(parent, index)
 
 
 def plain_text(value: object) -> str | None:

@@ -21,6 +21,9 @@ SUFFIXES = (*MARKDOWN, ".txt")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """A larger file is rejected: it is a dump of many documents, for the jsonl reader."""
 
+MAX_FRONT = 64 * 1024
+"""Characters of front matter that are parsed: it says a title, a date, a licence; more is something else."""
+
 OPTIONS: Mapping[str, OptionCheck] = {}
 
 _FRONT = re.compile(r"---[ \t]*\r?\n(?P<yaml>.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -58,8 +61,9 @@ def _walk(root: Path) -> Iterator[Path | Rejected | Ignored]:
             path = Path(folder, name)
             if name.startswith("."):
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
-                yield Rejected(str(path), 0, "a link that leaves the corpus folder is not followed")
+            reason = _bad_link(path, home) if path.is_symlink() else ""
+            if reason:
+                yield Rejected(str(path), 0, reason)
             elif path.is_dir():
                 yield Ignored(str(path), "a link to a folder that is read at its own place")
             elif path.suffix.lower() in SUFFIXES:
@@ -68,6 +72,15 @@ def _walk(root: Path) -> Iterator[Path | Rejected | Ignored]:
                 yield Ignored(str(path), f"not one of {', '.join(SUFFIXES)}")
     for error in unreadable:
         yield Rejected(str(error.filename), 0, f"the folder cannot be read ({error.strerror})")
+
+
+def _bad_link(path: Path, home: Path) -> str:
+    """Why a link is not followed, or an empty string."""
+    try:
+        inside = path.resolve().is_relative_to(home)
+    except (OSError, RuntimeError):  # which of the two a loop raises depends on the version of Python
+        return "a link that leads in a circle"
+    return "" if inside else "a link that leaves the corpus folder is not followed"
 
 
 def _read_file(path: Path, root: Path, recipe: Recipe) -> Found | Rejected:
@@ -114,6 +127,8 @@ def _front_matter(text: str) -> tuple[dict[str, str], str]:
     match = _FRONT.match(text)
     if not match:
         return {}, text
+    if len(match["yaml"]) > MAX_FRONT:
+        raise ValueError(f"the front matter is longer than {MAX_FRONT} characters; move it into the text")
     try:
         values = parse_yaml(match["yaml"]) or {}
     except ValueError as error:

@@ -12,14 +12,15 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ragmed import __version__
 from ragmed.chunking import Chunking, chunk, embedded_text
 from ragmed.embedding import BadTextsError, Embedder, load_embedder
-from ragmed.errors import DataError
-from ragmed.files import exclusive, fsync_folder, read_json, sha256_json, write_json
+from ragmed.errors import DamagedError, DataError
+from ragmed.files import exclusive, fsync_folder, read_json, sha256_file, sha256_json, write_json
 from ragmed.index.check import self_check
 from ragmed.index.manifest import SCHEMA, Manifest, check_files, describe_files, read_manifest, write_manifest
 from ragmed.index.passages import PassageFile, write_passages
@@ -82,23 +83,41 @@ class _Build:
         self.chunking = Chunking(asked.splitter, asked.max_tokens, asked.overlap_sentences)
 
     def run(self) -> Manifest:
+        for left in self.output.glob(".manifest.json.*.tmp"):  # of a build that was killed while it wrote that
+            left.unlink()
         finished = self._finished()
         state = self._state()
         if finished or state:
-            identity = self._identity(self.sources.scan())
+            facts = self.sources.scan()
+            identity = self._identity(facts)
             if finished and finished.identity == identity:
                 shutil.rmtree(self.folder, ignore_errors=True)
-                return finished
+                return self._described_anew(finished, facts)
             if state and state["identity"] != identity:
                 state = None
         if not state:
             state = self._write_passages()
         layout = Layout(self.folder, state["passages"], self.embedder.dimension, self.recipe.shard_size)
         if not (self.folder / "manifest.json").exists():
-            self._write_vectors(layout)
-            write_faiss(layout, self.recipe.factory, lambda done: self.progress("index", done, layout.count))
-            write_manifest(self.folder, self._manifest(state, layout), mode=self._mode)
+            try:
+                self._write_vectors(layout)
+                write_faiss(layout, self.recipe.factory, lambda done: self.progress("index", done, layout.count))
+                manifest = self._manifest(state, layout)
+            except DamagedError as error:  # going on from these files would fail for ever
+                shutil.rmtree(self.folder, ignore_errors=True)
+                raise DamagedError(
+                    f"index '{self.recipe.name}': {error}; the unfinished build was removed, build it again"
+                ) from error
+            write_manifest(self.folder, manifest, mode=self._mode)
         return self._publish()
+
+    def _described_anew(self, finished: Manifest, facts: list[dict[str, Any]]) -> Manifest:
+        """The index stays; what its manifest says of the corpora (files' times, a licence) is brought up to date."""
+        if list(finished.corpora) == facts:
+            return finished
+        manifest = replace(finished, corpora=facts)
+        write_manifest(self.output, manifest, mode=self._mode)
+        return manifest
 
     @property
     def _mode(self) -> int:
@@ -114,10 +133,17 @@ class _Build:
         return manifest
 
     def _state(self) -> dict[str, Any] | None:
-        """What a killed build left, from the moment its passages were written."""
+        """What a killed build left, from the moment its passages were written; None where those were damaged since.
+
+        Once the manifest is written, the passages may have been moved to their place already.
+        """
+        passages = self.folder / "passages.arrow"
         try:
-            return read_json(self.folder / "state.json", "build state")
-        except DataError:
+            state = read_json(self.folder / "state.json", "build state")
+            if (self.folder / "manifest.json").exists():
+                return state
+            return state if sha256_file(passages) == state.get("sha256") else None
+        except (DataError, FileNotFoundError):
             return None
 
     def _identity(self, facts: list[dict[str, Any]]) -> str:
@@ -141,7 +167,8 @@ class _Build:
         if not count:
             raise DataError(f"index '{self.recipe.name}': its corpora gave no passage; see '{self.folder}'")
         facts = self.sources.facts()
-        state = {"identity": self._identity(facts), "corpora": facts, "passages": count}
+        digest = sha256_file(self.folder / "passages.arrow")
+        state = {"identity": self._identity(facts), "corpora": facts, "passages": count, "sha256": digest}
         write_json(self.folder / "state.json", state)
         return state
 
@@ -176,8 +203,21 @@ class _Build:
             more = f" and {len(error.indices) - 5} more" if len(error.indices) > 5 else ""
             raise DataError(f"index '{self.recipe.name}': {error.reason}: passages {named}{more}") from error
 
+    def _checked(self, layout: Layout) -> dict[str, Any]:
+        passages = PassageFile(self.folder / "passages.arrow", mapped=False)
+        try:
+            return self_check(
+                layout,
+                factory=self.recipe.factory,
+                parameters=self.recipe.search,
+                embed=lambda rows: self._embed(passages.rows(rows)),
+                precision=self.embedder.fingerprint()["precision"],
+            )
+        finally:
+            passages.close()
+
     def _manifest(self, state: dict[str, Any], layout: Layout) -> Manifest:
-        approximation = self_check(layout, factory=self.recipe.factory, parameters=self.recipe.search)
+        approximation = self._checked(layout)
         facts = state["corpora"]
         chunking = self.recipe.as_dict()["chunking"]
         files = [path.relative_to(self.folder).as_posix() for path in _products(self.folder)]

@@ -7,8 +7,11 @@ threads, the device, or whether the vectors fitted into memory.
 
 from __future__ import annotations
 
+import resource
+import weakref
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +32,8 @@ class Searcher:
     """>>> Searcher(layout, factory="Flat", devices=parse_devices("cpu")).search(queries, k=10)  # doctest: +SKIP
 
     `streaming`: exact search over the stored vectors in blocks, nothing held. `resident` False: FAISS shards are read
-    one after the other and given back, for one pass over a large index.
+    one after the other and given back, for one pass over a large index. Every file is opened here and now: a build
+    that puts others in their place does not reach a searcher that is at work.
     """
 
     def __init__(
@@ -49,7 +53,10 @@ class Searcher:
         self._streaming = streaming
         self._resident = resident
         self._loaded: list[Any] = []
-        self._stored: dict[int, npt.NDArray[np.float16]] = {}
+        _allow_files(3 * layout.shards)
+        self._stored = [layout.open(shard) for shard in range(layout.shards)]
+        self._faiss = [] if streaming else [_opened(layout.faiss(shard)) for shard in range(layout.shards)]
+        weakref.finalize(self, _close, self._faiss)
 
     def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
         """float32 [n, d] -> scores float32 and rows int64, both [n, min(k, count)], best first."""
@@ -105,8 +112,6 @@ class Searcher:
         gathered = np.empty((len(rows), self._layout.dimension), dtype=np.float64)
         shards = rows // self._layout.shard_size
         for shard in np.unique(shards):
-            if int(shard) not in self._stored:
-                self._stored[int(shard)] = self._layout.open(int(shard))
             mask = shards == shard
             gathered[mask] = self._stored[int(shard)][rows[mask] - int(shard) * self._layout.shard_size]
         scores: Vectors = (gathered * query.astype(np.float64)).sum(axis=1).astype(np.float32)
@@ -115,13 +120,13 @@ class Searcher:
     def vectors(self, rows: Rows) -> Vectors:
         """The stored vectors of some rows, float32 [n, d]."""
         size = self._layout.shard_size
-        return np.stack([self._layout.open(int(row) // size)[int(row) % size].astype(np.float32) for row in rows])
+        return np.stack([self._stored[int(row) // size][int(row) % size].astype(np.float32) for row in rows])
 
     def _stream(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         best_scores = [np.zeros(0, dtype=np.float32) for _ in queries]
         best_rows = [np.zeros(0, dtype=np.int64) for _ in queries]
         for shard in range(self._layout.shards):
-            for first, block in self._layout.blocks(shard):
+            for first, block in self._layout.blocks(shard, self._stored[shard]):
                 for i, line in _rough_scores(queries, block):
                     at = np.flatnonzero(line >= _threshold(line, best_scores[i], k) - ROUNDING)
                     if not len(at):
@@ -136,13 +141,15 @@ class Searcher:
     def _indexes(self) -> Iterator[tuple[int, Any]]:
         if self._resident and not self._loaded:
             self._loaded = [self._read(shard) for shard in range(self._layout.shards)]
+            _close(self._faiss)
         for shard in range(self._layout.shards):
             yield shard, self._loaded[shard] if self._loaded else self._read(shard)
 
     def _read(self, shard: int) -> Any:
         faiss, path, (start, stop) = import_faiss(), self._layout.faiss(shard), self._layout.span(shard)
         try:
-            index = faiss.read_index(str(path))
+            self._faiss[shard].seek(0)
+            index = faiss.read_index(faiss.PyCallbackIOReader(self._faiss[shard].read))
         except RuntimeError as error:
             raise DamagedError(f"'{path}' cannot be read by FAISS: {reason(error)}") from error
         if index.ntotal != stop - start or index.d != self._layout.dimension:
@@ -155,6 +162,27 @@ class Searcher:
             raise UsageError(
                 f"FAISS cannot use this index with search '{self._parameters}' on {self._devices.text}: {reason(error)}"
             ) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DamagedError(f"'{path}' cannot be opened: {error.strerror}") from error
+
+
+def _close(streams: list[IO[bytes]]) -> None:
+    for stream in streams:
+        stream.close()
+
+
+def _allow_files(wanted: int) -> None:
+    """Lifts this process's limit of open files where a large index needs more; no further than the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + 256  # for everything else that is open
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _rough_scores(queries: Vectors, block: Vectors) -> Iterator[tuple[int, Vectors]]:

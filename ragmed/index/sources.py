@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ragmed.corpora import Corpus, Recipe, load_recipe
+from ragmed.errors import UnknownNameError
+from ragmed.files import sha256_json
 from ragmed.records import Document
 from ragmed.workspace import Workspace
 
@@ -28,6 +31,7 @@ class Sources:
             Corpus(recipe, rejected=rejected / self._file(recipe.name) if rejected else None)
             for recipe in self._recipes
         ]
+        self._stamps = [""] * len(names)
 
     def _file(self, corpus: str) -> str:
         return "rejected.jsonl" if len(self._recipes) == 1 else f"rejected.{corpus}.jsonl"
@@ -38,7 +42,8 @@ class Sources:
         return all(recipe.access == "open" for recipe in self._recipes)
 
     def documents(self) -> Iterator[Document]:
-        for recipe, corpus in zip(self._recipes, self._corpora, strict=True):
+        for number, (recipe, corpus) in enumerate(zip(self._recipes, self._corpora, strict=True)):
+            self._stamps[number] = stamp(recipe)  # before the reading: what changes meanwhile must look changed
             for document in corpus.documents():
                 if len(self._recipes) > 1:
                     document = replace(document, id=f"{recipe.name}:{document.id}")
@@ -54,9 +59,10 @@ class Sources:
                 "access": recipe.access,
                 "citation": recipe.citation,
                 "source": recipe.source,
+                "stamp": files,
                 **corpus.summary(),
             }
-            for recipe, corpus in zip(self._recipes, self._corpora, strict=True)
+            for recipe, corpus, files in zip(self._recipes, self._corpora, self._stamps, strict=True)
         ]
 
     def scan(self) -> list[dict[str, Any]]:
@@ -64,3 +70,59 @@ class Sources:
         for _ in self.documents():
             pass
         return self.facts()
+
+
+def stamp(recipe: Recipe) -> str:
+    """One hash of how a corpus is read and of its files' paths, sizes and times: equal stamps, equal corpus.
+
+    The other way round it does not hold: a copied file has another time.
+    """
+    files = []
+    for root in recipe.paths:
+        if not root.is_dir():
+            files.append(["", *_facts(root)])
+        for folder, names, found in os.walk(root):
+            names.sort()
+            here = Path(folder)
+            # names may be no Unicode: repr() writes any
+            files.extend([repr(str((here / name).relative_to(root))), *_facts(here / name)] for name in sorted(found))
+    said = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date, dict(recipe.options)]
+    return sha256_json({"recipe": said, "files": files})
+
+
+def _facts(path: Path) -> list[int]:
+    try:
+        facts = path.stat()
+    except OSError:
+        return []
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+def changed_corpora(names: Sequence[str], built: Sequence[Mapping[str, Any]], *, workspace: Workspace) -> list[str]:
+    """Which of an index's corpora no longer hold what it was built from (`built`: its manifest's `corpora`).
+
+    Where the stamp differs the corpus is read, since only its content counts. A corpus that is not here, as beside an
+    index that was copied from elsewhere, has not changed. DataError where a corpus is here and cannot be read.
+    """
+    changed = []
+    for name, one in zip(names, built, strict=True):
+        try:
+            path = workspace.recipe("corpora", name)
+        except UnknownNameError:
+            continue
+        recipe = load_recipe(path, data=workspace.data)
+        if not all(_reachable(root) for root in recipe.paths) or stamp(recipe) == one.get("stamp"):
+            continue
+        corpus = Corpus(recipe)
+        for _ in corpus.documents():
+            pass
+        if corpus.summary()["sha256"] != one["sha256"]:
+            changed.append(name)
+    return changed
+
+
+def _reachable(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False

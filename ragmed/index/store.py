@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ragmed.embedding import Embedder
-from ragmed.errors import DamagedError, MismatchError
+from ragmed.errors import BusyError, DamagedError, MismatchError
 from ragmed.index.devices import parse_devices
 from ragmed.index.manifest import Manifest, check_files, read_manifest, remedy
 from ragmed.index.passages import PassageFile
@@ -40,6 +40,8 @@ class Index:
         self._searcher = Searcher(
             layout, factory=manifest.factory, devices=where, parameters=manifest.recipe["search"], streaming=streaming
         )
+        if read_manifest(folder).files != manifest.files:  # a build moved its files in while these were opened
+            raise BusyError(f"index '{manifest.name}' was built anew while it was being opened; open it again")
 
     @classmethod
     def open(
@@ -51,7 +53,8 @@ class Index:
         float32 vectors need more than `memory_budget` bytes (by default half of the free memory) is searched from
         disk, with the same results. `devices`: auto, cpu, cuda, cuda:0,1, all.
 
-        Raises DataError where there is no index, DamagedError (naming the file), MissingDependencyError.
+        An open index goes on with its own files where another build replaces them. Raises DataError where there is
+        no index, DamagedError (naming the file), MissingDependencyError, BusyError (built anew at this moment).
         """
         manifest = read_manifest(folder)
         check_files(folder, manifest, hashes=verify)

@@ -1,10 +1,13 @@
 """Vectors on disk: windows that survive a kill, joined into float16 shards, and the FAISS files made from those.
 
-A file under its final name is whole: each is written beside, flushed to disk and renamed. What exists is not redone.
+A file under its final name is whole: each is written beside, flushed to disk and renamed. What exists is not redone;
+a window ends with the sha256 of its vectors, and one that does not fit it is made again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,13 +68,16 @@ class Layout:
             raise DamagedError(f"'{path}' holds {mapped.dtype} {mapped.shape}, not the vectors that were written")
         return mapped
 
-    def blocks(self, shard: int) -> Iterator[tuple[int, Vectors]]:
+    def blocks(self, shard: int, stored: npt.NDArray[np.float16] | None = None) -> Iterator[tuple[int, Vectors]]:
         """One shard as float32, 8,192 rows at a time, with the number of each block's first row. Memory is bounded:
-        the file is mapped anew for each block, so pages that were read are given back."""
+        pages that were read are given back. `stored`: the shard as `open` gave it, where somebody holds it."""
         start, stop = self.span(shard)
+        rows = self.open(shard) if stored is None else stored
         for first in range(start, stop, BLOCK):
-            rows = self.open(shard)[first - start : min(stop, first + BLOCK) - start]
-            yield first, rows.astype(np.float32)
+            block = rows[first - start : min(stop, first + BLOCK) - start].astype(np.float32)
+            if isinstance(rows.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+                rows.base.madvise(mmap.MADV_DONTNEED)
+            yield first, block
 
 
 @contextmanager
@@ -92,13 +98,12 @@ def write_vectors(layout: Layout, embed: Embed, progress: Callable[[int], None])
         if not layout.vectors(shard).exists():
             windows = [(first, min(stop, first + WINDOW)) for first in range(start, stop, WINDOW)]
             for first, last in windows:
-                path = _window(layout, first)
-                if not path.exists():
-                    vectors = embed(first, last)
-                    with appearing(path) as beside, beside.open("wb") as stream:
-                        stream.write(vectors.astype("<f2").tobytes())
+                if _read_window(layout, first, last) is None:
+                    data = embed(first, last).astype("<f2").tobytes()
+                    with appearing(_window(layout, first)) as beside, beside.open("wb") as stream:
+                        stream.write(data + hashlib.sha256(data).digest())
                 progress(last)
-            _join(layout, shard, [_window(layout, first) for first, _ in windows])
+            _join(layout, shard, windows)
         for first in range(start, stop, WINDOW):
             _window(layout, first).unlink(missing_ok=True)
         progress(stop)
@@ -108,13 +113,27 @@ def _window(layout: Layout, first: int) -> Path:
     return layout.folder / "windows" / f"{first:010d}.f16"
 
 
-def _join(layout: Layout, shard: int, windows: list[Path]) -> None:
+def _read_window(layout: Layout, first: int, last: int) -> bytes | None:
+    """The vectors of a window as they were written; None where it is missing or damaged."""
+    try:
+        data = _window(layout, first).read_bytes()
+    except FileNotFoundError:
+        return None
+    size = (last - first) * layout.dimension * 2
+    whole = len(data) == size + 32 and hashlib.sha256(data[:size]).digest() == data[size:]
+    return data[:size] if whole else None
+
+
+def _join(layout: Layout, shard: int, windows: list[tuple[int, int]]) -> None:
     start, stop = layout.span(shard)
     header = {"descr": "<f2", "fortran_order": False, "shape": (stop - start, layout.dimension)}
     with appearing(layout.vectors(shard)) as beside, beside.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
-        for path in windows:
-            stream.write(path.read_bytes())
+        for first, last in windows:
+            data = _read_window(layout, first, last)
+            if data is None:
+                raise DamagedError(f"'{_window(layout, first)}' is damaged, though it was just written or verified")
+            stream.write(data)
 
 
 def empty_index(factory: str, dimension: int) -> Any:

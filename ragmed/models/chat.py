@@ -42,7 +42,7 @@ class ChatTemplate:
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def render(self, messages: Sequence[Message]) -> str:
-        """Text of the turns, with the mark that opens the assistant's turn. ModelError where the template refuses or fails."""
+        """Text of the turns, with the mark that opens the assistant's turn. ModelError where the template fails."""
         if not messages:
             raise ModelError("a prompt without messages cannot be rendered; give at least one user message")
         if self.kind == "plain":

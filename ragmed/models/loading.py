@@ -85,7 +85,7 @@ def _some(keys: Collection[str]) -> str:
 
 
 def _check_causal(model: Any, name: str) -> None:
-    """Two texts that differ in their last token must give the same predictions before it.
+    """Two texts that differ in their second half must give the same predictions in the first.
 
     Encoders (BERT and its like) load as language models too, and would score an answer that they have already seen.
     """
@@ -93,12 +93,16 @@ def _check_causal(model: Any, name: str) -> None:
 
     vocabulary = int(model.get_input_embeddings().weight.shape[0])
     one = [(7 * place + 3) % vocabulary for place in range(_PROBE_TOKENS)]
-    other = [*one[:-1], (one[-1] + vocabulary // 2) % vocabulary]
+    half = _PROBE_TOKENS // 2
+    other = one[:half] + [(token + vocabulary // 2) % vocabulary for token in one[half:]]
     with torch.inference_mode():
         logits = model(input_ids=torch.tensor([one, other], device=model.device), use_cache=False).logits.float()
     change = (logits[0] - logits[1]).abs().amax(-1)
-    rounding = 1e-4 if model.dtype == torch.float32 else 2e-2
-    if change[:-1].max() > rounding * change[-1]:
+    # Both rows are read at once, so that little rounding is seen; in 16 bits it is allowed for where no layer says
+    # of itself that it looks ahead.
+    ahead = any(getattr(module, "is_causal", None) is False for module in model.modules())
+    rounding = 1e-4 if ahead or model.dtype == torch.float32 else 2e-2
+    if change[:half].max() > rounding * change[half:].max():
         raise ModelError(f"'{name}' reads texts in both directions (an encoder); a causal language model is needed")
 
 
@@ -147,7 +151,10 @@ def _hint(source: str | Path) -> str:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    kind = type(error).__name__
+    if not lines:
+        return kind
+    return lines[0] if isinstance(error, (OSError, ValueError, RuntimeError, ImportError)) else f"{kind}: {lines[0]}"
 
 
 def _hashes(source: str | Path, model: Any, tokenizer: Any) -> dict[str, str]:

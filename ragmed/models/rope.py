@@ -1,4 +1,4 @@
-"""Rotary positions that change with the length of a text. In: a model's config. Out: the length up to which they do not.
+"""Rotary positions that change with a text's length. In: a model's config. Out: the length up to which they do not.
 
 `longrope` and `dynamic` turn all positions of a text, its first ones too, by other angles once the text is long. What
 was read for a short text then cannot serve a long one, nor a long text stand in one batch with a short one.

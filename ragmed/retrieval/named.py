@@ -11,10 +11,11 @@ from typing import Any
 from tqdm import tqdm
 
 from ragmed.embedding import Embedder, load_embedder
-from ragmed.errors import MismatchError, UnknownNameError, UsageError
+from ragmed.errors import MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.index.build import Progress, build_index
 from ragmed.index.manifest import MANIFEST, Manifest, read_manifest
 from ragmed.index.recipe import IndexRecipe, load_index_recipe
+from ragmed.index.sources import changed_corpora
 from ragmed.index.store import Index
 from ragmed.records import Hit
 from ragmed.retrieval.dense import DenseRetriever
@@ -26,12 +27,13 @@ DEFAULT_EMBEDDER = "packaged:minilm"
 def index_recipe(name: str, workspace: Workspace) -> IndexRecipe:
     """The recipe of an index, by name or path; a corpus without one of its own gets the defaults."""
     try:
-        return load_index_recipe(workspace.recipe("indexes", name))
+        path = workspace.recipe("indexes", name)
     except UnknownNameError:
         if name in workspace.names("corpora"):
             return IndexRecipe(name, (name,), DEFAULT_EMBEDDER)
         known = {*workspace.names("indexes"), *workspace.names("corpora")}
         raise UnknownNameError("index or corpus", name, known, str(workspace.root)) from None
+    return load_index_recipe(path)
 
 
 def index_folder(name: str, workspace: Workspace) -> Path:
@@ -76,7 +78,8 @@ def build_named(
 def open_or_build(name: str, *, workspace: Workspace, device: str = "auto") -> tuple[Index, Embedder]:
     """The index with the embedder for its queries, built first where it is missing.
 
-    Raises MismatchError where an index lies there that its recipe would not make: it names the field.
+    Raises MismatchError where an index lies there that its recipe would not make, or that was made from another state
+    of its corpora: it names the field or the corpus.
     """
     recipe = index_recipe(name, workspace)
     folder = workspace.indexes / recipe.name
@@ -90,6 +93,11 @@ def open_or_build(name: str, *, workspace: Workspace, device: str = "auto") -> t
                 f"index '{name}' was built with {key} = {made}, its recipe now says {value}; "
                 f"run: ragmed build-index {name}"
             )
+    changed = changed_corpora(recipe.corpora, index.manifest.corpora, workspace=workspace)
+    if changed:
+        raise MismatchError(
+            f"index '{name}' was built before its corpus changed ({', '.join(changed)}); run: ragmed build-index {name}"
+        )
     embedder = load_embedder(recipe.embedder, precision=recipe.precision, device="auto")
     return index, embedder
 
@@ -106,17 +114,24 @@ def search_named(name: str, query: str, *, k: int, workspace: Workspace, device:
 
 
 def describe_indexes(workspace: Workspace) -> str:
-    """One line an index: what it is built over, or that it is not built."""
-    lines = []
-    for name in workspace.names("indexes"):
+    """One line an index: what it is built over, or that it is not built, or what is wrong with it."""
+    return "\n".join(f"{name:<20} {_about(name, workspace)}" for name in workspace.names("indexes"))
+
+
+def _about(name: str, workspace: Workspace) -> str:
+    try:
         recipe = index_recipe(name, workspace)
-        folder = workspace.indexes / name
-        state = f"not built; run: ragmed build-index {name}"
-        if (folder / MANIFEST).is_file():
+    except RagmedError as error:  # one broken recipe must not hide the others
+        return f"broken: {error}"
+    folder = workspace.indexes / name
+    state = f"not built; run: ragmed build-index {name}"
+    if (folder / MANIFEST).is_file():
+        try:
             counts = read_manifest(folder).counts
             state = f"{counts['passages']} passages of {counts['documents']} documents"
-        lines.append(f"{name:<20} {', '.join(recipe.corpora):<20} {recipe.embedder:<18} {recipe.factory:<8} {state}")
-    return "\n".join(lines)
+        except RagmedError as error:
+            state = f"broken: {error}"
+    return f"{', '.join(recipe.corpora):<20} {recipe.embedder:<18} {recipe.factory:<8} {state}"
 
 
 def describe_index(name: str, workspace: Workspace) -> str:

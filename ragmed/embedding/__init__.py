@@ -7,14 +7,13 @@ door; `hashing:DIM` is a double without weights, for tests and dry runs.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ragmed.embedding.folders import MODEL_FILES, first_line, folder_hash, load_model, positions_of
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
-from ragmed.files import sha256_file, sha256_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +27,6 @@ CPU_BATCH = 4  # small batches of texts of equal length waste little on padding:
 GPU_BATCH = 256
 BATCHES = 16  # batches a call of the model
 COUNTED = 64  # texts tokenised at a time to count: a token takes some 300 bytes until its text is counted
-MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json", "*/*.txt", "*/*.safetensors", "*/*.model")
 
 
 class Embedder(Protocol):
@@ -118,12 +116,8 @@ def _folder(name: str, kind: str, rest: str) -> tuple[Path, str]:
     try:
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(MODEL_FILES)))
     except (OSError, ValueError) as error:  # every hub error is one of the two, offline ones included
-        raise ModelError(f"embedder '{name}' could not be fetched: {_first_line(error)}") from error
+        raise ModelError(f"embedder '{name}' could not be fetched: {first_line(error)}") from error
     return folder, folder.name  # a snapshot's folder is named by its commit, also where the revision was a branch
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def normalised(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
@@ -253,13 +247,19 @@ class SentenceEmbedder:
         self.device = torch_device(device)
         self._precision = precision
         self._revision = revision
-        self._model = _load_model(name, folder, precision, self.device)
+        self._model = load_model(name, folder, precision, self.device)
         self._weights = folder_hash(folder)
         self._batch = batch_size or (CPU_BATCH if self.device == "cpu" else GPU_BATCH)
         self.dimension = int(self._model.get_embedding_dimension() or 0)
         self.max_tokens = int(self._model.max_seq_length or 0)
         if self.dimension < 1 or self.max_tokens < 1:
             raise ModelError(f"embedder '{name}' does not say its dimension or how many tokens it reads")
+        positions = positions_of(self._model)
+        if positions and self.max_tokens > positions:
+            raise ModelError(
+                f"embedder '{name}' says that it reads {self.max_tokens} tokens, but has only {positions} positions; "
+                "correct max_seq_length in its sentence_bert_config.json"
+            )
         prompts = {key: text for key, text in self._model.prompts.items() if text}
         self._query_prompt = prompts.get("query", "")
         self._passage_prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
@@ -339,55 +339,3 @@ def torch_device(device: str) -> str:
             f"device '{device}' was asked for, but torch sees {torch.cuda.device_count()} CUDA devices; use cpu or auto"
         )
     return device
-
-
-def folder_hash(folder: Path) -> str:
-    """One hash of every file that takes part in embedding: weights, configuration, tokenizer."""
-    wanted = {path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()}
-    return sha256_json({path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(wanted)})
-
-
-def _load_model(name: str, folder: Path, precision: str, device: str) -> Any:
-    _refuse_unsafe(name, folder)
-    try:
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"embedder '{name}' needs sentence-transformers; run: pip install \"ragmed[cpu]\""
-        ) from error
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # 'Loading weights' is not the user's progress
-    try:
-        model = SentenceTransformer(
-            str(folder),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True, "dtype": getattr(torch, precision)},
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        raise ModelError(f"embedder '{name}' could not be loaded from '{folder}': {_first_line(error)}") from error
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-    return model.eval()
-
-
-def _refuse_unsafe(name: str, folder: Path) -> None:
-    """Pickled weights, code from elsewhere, and folders whose pooling nobody declared are refused before loading."""
-    try:
-        modules = json.loads((folder / "modules.json").read_text("utf-8"))
-        paths = [folder / module["path"] for module in modules]
-        foreign = [module["type"] for module in modules if not module["type"].startswith("sentence_transformers.")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"embedder '{name}': '{folder}' has no readable modules.json, so how it pools tokens is unknown; "
-            "save it with sentence-transformers first"
-        ) from error
-    if foreign:
-        raise ModelError(f"embedder '{name}' brings its own code ({', '.join(foreign)}), which is not run")
-    for path in paths:
-        if (path / "pytorch_model.bin").exists() and not (path / "model.safetensors").exists():
-            raise ModelError(f"embedder '{name}': '{path}' has pickled weights only; safetensors are needed")
