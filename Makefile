@@ -1,5 +1,5 @@
 # Two commands for everybody: `make quickstart` and `make test`. On a machine with an NVIDIA GPU and Meta's faiss-gpu
-# wheel: `make quickstart FAISS=gpu`.
+# wheel: `make quickstart FAISS=gpu`. The two FAISS packages overwrite each other, so set-up takes both out first.
 PYTHON ?= python3
 FAISS ?= cpu
 BIN := .venv/bin
@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) install --quiet torch==$$(sed -n 's/^torch==//p' constraints.txt)
-	$(PIP) uninstall --quiet --yes faiss-cpu faiss-gpu  # both at once overwrite each other
+	$(PIP) uninstall -qq --yes faiss-cpu faiss-gpu
 	$(PIP) install --quiet -c constraints.txt -e ".[$(FAISS),embedded,dev]"
 	rm -f .venv/.ready-* && touch $@
 

@@ -140,7 +140,11 @@ def require_paths(recipe: Recipe) -> None:
 def parse_yaml(text: str) -> object:
     """What a YAML text holds; ValueError, in one line, where it holds none, or an alias."""
     try:
-        return yaml.load(text, Loader=_PlainLoader)  # a SafeLoader with less
+        loader = _PlainLoader(text)
+        try:
+            return cast(object, loader.get_single_data())
+        finally:
+            loader.dispose()
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except yaml.YAMLError as error:
