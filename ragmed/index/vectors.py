@@ -24,7 +24,7 @@ from ragmed.index.devices import import_faiss
 Vectors = npt.NDArray[np.float32]
 Embed = Callable[[int, int], Vectors]
 
-WINDOW = 2048
+WINDOW = 1024  # passages embedded between two flushes to disk; what a kill costs, and most of what a build holds
 BLOCK = 8192
 TRAIN_SAMPLE = 65_536
 TRAIN_SEED = 20_240_229
@@ -92,7 +92,7 @@ def appearing(path: Path) -> Iterator[Path]:
 
 
 def write_vectors(layout: Layout, embed: Embed, progress: Callable[[int], None]) -> None:
-    """Every shard's .npy, a window of 2,048 passages at a time. `embed(start, stop)` gives float32 [stop-start, d]."""
+    """Every shard's .npy, a window of passages at a time. `embed(start, stop)` gives float32 [stop-start, d]."""
     for shard in range(layout.shards):
         start, stop = layout.span(shard)
         if not layout.vectors(shard).exists():

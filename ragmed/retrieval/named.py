@@ -150,7 +150,7 @@ def describe_manifest(manifest: Manifest) -> str:
     ]
     for corpus in manifest.corpora:
         rejected = f", {corpus['rejected']} records rejected (rejected.jsonl says why)" if corpus["rejected"] else ""
-        about = f"{corpus['documents']} documents, {corpus['license']}, {corpus['access']}"
+        about = f"{corpus['documents']} documents, {corpus['license'] or 'licence not said'}, {corpus['access']}"
         lines.append(f"corpus {corpus['name']}: {about}{rejected}")
     if manifest.approximation:
         lines.append(f"approximate: recall@10 against exact search {manifest.approximation['recall_at_10']:.3f}")

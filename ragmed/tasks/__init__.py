@@ -156,7 +156,7 @@ def describe_task(name: str, *, workspace: Workspace) -> str:
         f"{task.name}: {task.title}",
         f"source: {task.source}",
         f"licence: {task.license}   access: {task.access}",
-        f"metrics: {', '.join(task.metrics)}   scored examples: {len(split.examples)}   shown: {len(split.shots)}",
+        f"metrics: {', '.join(task.metrics)}   scored examples: {len(split.examples)}   to show: {len(split.shots)}",
         f"gold documents: {'yes' if task.gold_documents else 'no'}",
         f"instruction: {task.instruction}",
         f"example {example.id}: {example.question}",
