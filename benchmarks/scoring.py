@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ragmed.models import load_model
+from ragmed.models import ModelSettings, load_model
 from ragmed.records import Message
 from ragmed.workspace import Workspace
 
@@ -154,7 +154,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--questions", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--model", default="packaged:smollm2-135m")
-    parser.add_argument("--models-folder", type=Path, default=Workspace.find().models)
     parser.add_argument("--only", choices=sorted(TARGETS), help="one setting instead of three")
     given = parser.parse_args(arguments)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -162,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from lm_eval.models.huggingface import HFLM
 
     torch.set_num_threads(1)
-    model: Any = load_model(given.model, models_folder=given.models_folder, device="cpu", dtype="float32")
+    model: Any = load_model(ModelSettings(given.model, device="cpu", dtype="float32"), workspace=Workspace.find())
 
     def make(size: int) -> Any:
         return HFLM(pretrained=model.model, tokenizer=model.tokenizer, batch_size=size)

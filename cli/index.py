@@ -63,3 +63,5 @@ def search(workspace: Workspace, index: str, query: str, k: int, device: str, as
         place = " > ".join(filter(None, (hit.passage.title, hit.passage.heading)))
         click.echo(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {place}")
         click.echo("     " + " ".join(hit.passage.text.split())[:300])
+        if hit.passage.citation:
+            click.echo(f"     {hit.passage.citation}")

@@ -38,6 +38,59 @@ def corpora_info(workspace: Workspace, name: str) -> None:
     click.echo(Corpus(load_recipe(workspace.recipe("corpora", name), data=workspace.data)).describe())
 
 
+@corpora.command("fetch")
+@click.argument("name")
+@click.option("--max-gb", type=click.FloatRange(min=0, min_open=True), default=20, show_default=True, help="Per file.")
+@click.pass_obj
+def corpora_fetch(workspace: Workspace, name: str, max_gb: float) -> None:
+    """Download what the corpus' recipe names; goes on with what was cut, checks the hash.
+
+    \b
+    Example:
+      ragmed corpora fetch medquad
+    """
+    from ragmed.corpora import load_recipe
+    from ragmed.corpora.fetch import fetch
+
+    recipe = load_recipe(workspace.recipe("corpora", name), data=workspace.data)
+    fetch(recipe, max_bytes=int(max_gb * 1024**3), say=click.echo)
+
+
+@corpora.command("new")
+@click.argument("name")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--reader", help="How it is read; by default all Markdown, text, HTML and PDF files of a folder.")
+@click.option("--access", default="private", show_default=True, type=click.Choice(["open", "credentialed", "private"]))
+@click.option("--license", default="", help="What may be done with it, in your words.")
+@click.option("--title", default="", help="How reports name it.")
+@click.pass_obj
+def corpora_new(
+    workspace: Workspace, name: str, paths: tuple[Path, ...], reader: str, access: str, license: str, title: str
+) -> None:
+    """Write the recipe of a corpus of your own: NAME, and the folders or files that hold it.
+
+    \b
+    Example:
+      ragmed corpora new guidelines ~/guidelines --license internal
+      ragmed build-index guidelines
+    """
+    from typing import cast
+
+    from ragmed.corpora.new import new_recipe
+    from ragmed.records import Access
+
+    file = new_recipe(
+        name,
+        paths,
+        workspace=workspace,
+        reader=reader or "",
+        access=cast(Access, access),
+        license=license,
+        title=title,
+    )
+    click.echo(f"{file}: edit it where it says too little; then: ragmed build-index {name}")
+
+
 @click.group()
 def indexes() -> None:
     """The indexes of this workspace.
@@ -122,7 +175,7 @@ def models_info(workspace: Workspace, name: str) -> None:
     """What decides a model's answers: hashes of weights and template, precision, context."""
     from ragmed.models import load_model
 
-    model = load_model(name, models_folder=workspace.models)
+    model = load_model(name, workspace=workspace)
     click.echo(f"{model.name}\ncontext: {model.context_tokens} tokens")
     for key, value in model.fingerprint().items():
         click.echo(f"{key}: {value}")

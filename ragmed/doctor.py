@@ -11,12 +11,12 @@ from importlib import metadata
 from typing import Literal
 
 from ragmed.errors import RagmedError
+from ragmed.protection import TRACING
 from ragmed.workspace import Workspace
 
 # Each of these, when set, makes some library send prompts, answers or file names to somebody else.
 LEAKS = (
-    "LANGSMITH_TRACING",
-    "LANGCHAIN_TRACING_V2",
+    *TRACING,
     "LANGSMITH_API_KEY",
     "WANDB_API_KEY",
     "COMET_API_KEY",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ragmed.arms import Arm
-from ragmed.errors import UsageError
+from ragmed.errors import MismatchError, UsageError
 from ragmed.models import Model
+from ragmed.models.recorded import RecordedAnswers
 from ragmed.prompts import build_messages, continuations
 from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage, Sample, Status
 from ragmed.retrieval import Retriever
@@ -21,17 +22,23 @@ DISTRACTOR_DEPTH = 4  # distractors are taken from the first k + this many hits,
 
 
 class GoldPassages(Protocol):
-    """Passages by the ids of their documents; a document that is not there has no entry."""
+    """Passages by the names of their documents (`ids` says what kind of names: PMIDs, or the corpus's own)."""
 
-    def passages_of(self, document_ids: Sequence[str]) -> Mapping[str, Sequence[Passage]]: ...
+    def knows(self, ids: str) -> bool: ...
+
+    def passages_of(self, names: Sequence[str], *, ids: str) -> Mapping[str, Sequence[Passage]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The passages meant for one example, best first, before the budget; `note` says what was out of the ordinary."""
+    """The passages meant for one example, best first, before the budget; `note` says what was out of the ordinary.
+
+    `gold`: ids of the passages of its gold documents; None where nobody can say which they are.
+    """
 
     hits: tuple[Hit, ...] = ()
     note: str = ""
+    gold: frozenset[str] | None = None
 
 
 def choose_passages(
@@ -46,35 +53,45 @@ def choose_passages(
     """The passages of one arm for the examples of one task, all retrieved in one batch.
 
     `oracle` takes the first k passages of the gold documents, those most like the question first. `distractor` takes
-    the best-ranked passages that are of no gold document; where a task names no gold documents, those retrieved for
-    another of its questions (a seeded rotation), since a passage retrieved for the question itself might hold the
-    answer.
+    the best-ranked passages that are of no gold document; where a task names no gold documents, or the index does not
+    know their kind of id, those retrieved for another of its questions (a seeded rotation), since a passage retrieved
+    for the question itself might hold the answer. MismatchError for an oracle over an index without such ids.
     """
     if not arm.needs_index:
         return [Shown() for _ in examples]
     if retriever is None or gold is None:
         raise UsageError(f"arm '{arm.name}' shows passages and needs an index")
-    if arm.context == "oracle":
-        return _oracle(arm, bound, examples, retriever, gold)
+    known = bound.task.gold_documents and gold.knows(bound.task.ids)
+    by_document = gold.passages_of(_names(examples), ids=bound.task.ids) if known else {}
+    right = [tuple(p for d in e.documents for p in by_document.get(d, ())) for e in examples]
+    ids = [frozenset(p.id for p in passages) if known else None for passages in right]
     queries = [bound.query(e) for e in examples]
+    if arm.context == "oracle":
+        if not known:
+            raise MismatchError(
+                f"arm '{arm.name}' on task '{bound.name}': its gold documents are named by '{bound.task.ids}' ids, and "
+                f"no corpus of index '{arm.index}' says `ids: {bound.task.ids}`; add that line to the recipe of the "
+                "one whose document ids they are, or leave the arm out"
+            )
+        return _oracle(arm, retriever.rank(queries, right), ids)
     depth = arm.k if arm.context == "retrieved" else DISTRACTOR_DEPTH * (arm.k + DISTRACTOR_DEPTH)
     found = retriever.retrieve(queries, k=depth)
     if arm.context == "retrieved":
-        return [Shown(tuple(hits)) for hits in found]
-    if not bound.task.gold_documents:
+        return [Shown(tuple(hits), gold=which) for hits, which in zip(found, ids, strict=True)]
+    if not known:
         found = _rotated(found, examples, seed)
-    return [_without_gold(arm, e, hits) for e, hits in zip(examples, found, strict=True)]
+    return [_without_gold(arm, hits, which) for hits, which in zip(found, ids, strict=True)]
 
 
-def _oracle(
-    arm: Arm, bound: BoundTask, examples: Sequence[Example], retriever: Retriever, gold: GoldPassages
-) -> list[Shown]:
-    by_document = gold.passages_of(sorted({d for e in examples for d in e.documents}))
-    ranked = retriever.rank(
-        [bound.query(e) for e in examples], [[p for d in e.documents for p in by_document.get(d, ())] for e in examples]
-    )
+def _names(examples: Sequence[Example]) -> list[str]:
+    return sorted({name for example in examples for name in example.documents})
+
+
+def _oracle(arm: Arm, ranked: Sequence[Sequence[Hit]], ids: Sequence[frozenset[str] | None]) -> list[Shown]:
     missing = "none of its gold documents is in the index: asked without passages"
-    return [Shown(tuple(hits[: arm.k]), "" if hits else missing) for hits in ranked]
+    return [
+        Shown(tuple(hits[: arm.k]), "" if hits else missing, which) for hits, which in zip(ranked, ids, strict=True)
+    ]
 
 
 def _rotated(found: list[list[Hit]], examples: Sequence[Example], seed: int) -> list[list[Hit]]:
@@ -87,10 +104,10 @@ def _rotated(found: list[list[Hit]], examples: Sequence[Example], seed: int) -> 
     return [[h for h in hits if h.passage.id not in mine] for hits, mine in zip(shifted, own, strict=True)]
 
 
-def _without_gold(arm: Arm, example: Example, hits: Sequence[Hit]) -> Shown:
-    kept = [hit for hit in hits if hit.passage.document not in example.documents][: arm.k]
+def _without_gold(arm: Arm, hits: Sequence[Hit], gold: frozenset[str] | None) -> Shown:
+    kept = [hit for hit in hits if hit.passage.id not in (gold or ())][: arm.k]
     note = f"only {len(kept)} of {arm.k} distractors were to be had" if len(kept) < arm.k else ""
-    return Shown(tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)), note)
+    return Shown(tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)), note, gold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +124,23 @@ def answer(
     """One sample for each example, in order. `budget`: tokens that prompt and answer may have together.
 
     Passages that do not fit are dropped whole, last ranked first, and recorded. A prompt that does not fit without
-    any ends in the status `error`: nothing is ever cut.
+    any ends in the status `error`: nothing is ever cut. A model of recorded answers is not asked: see `_recorded`.
     """
+    if isinstance(model, RecordedAnswers):
+        return _recorded(arm, bound, examples, model)
     started = time.perf_counter()
     prompts = _fit(arm, bound, examples, shown, model, budget)
     fits = [i for i, p in enumerate(prompts) if p.tokens + _reserve(bound, examples[i], model) <= budget]
     messages = [prompts[i].messages for i in fits]
     samples: dict[int, Sample] = {}
-    if bound.task.kind == "choice" and bound.settings.scoring != "generate":
+    if _by_likelihood(bound):
         options = [continuations(bound, examples[i]) for i in fits]
         for i, scores in zip(fits, model.score(messages, options), strict=True):
             samples[i] = _from_scores(_blank(arm, bound, examples[i], prompts[i], shown[i]), bound, examples[i], scores)
     else:
         for i, completion in zip(fits, model.generate(messages, max_tokens=bound.max_tokens), strict=True):
             blank = _blank(arm, bound, examples[i], prompts[i], shown[i])
-            samples[i] = _from_completion(blank, bound, examples[i], completion)
+            samples[i] = _spent(_from_completion(blank, bound, examples[i], completion), model.thinking_tokens)
     seconds = (time.perf_counter() - started) / max(1, len(examples))
     result = []
     for i, example in enumerate(examples):
@@ -135,11 +154,15 @@ def answer(
 
 
 def _reserve(bound: BoundTask, example: Example, model: Model) -> int:
-    """Tokens kept free for the answer: what may be generated, or the longest option."""
-    if bound.task.kind == "choice" and bound.settings.scoring != "generate":
+    """Tokens kept free for the answer: what may be thought and generated, or the longest option."""
+    if _by_likelihood(bound):
         # Byte-level tokenizers never make more tokens than bytes; options are short, so the bound costs nothing.
         return max(len(text.encode("utf-8")) for text in continuations(bound, example))
-    return bound.max_tokens
+    return model.thinking_tokens + bound.max_tokens
+
+
+def _by_likelihood(bound: BoundTask) -> bool:
+    return bound.task.kind == "choice" and bound.settings.scoring != "generate"
 
 
 def _fit(
@@ -185,7 +208,8 @@ def _blank(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, shown:
                 "id": h.passage.id,
                 "rank": h.rank,
                 "score": round(h.score, 6),
-                "gold": h.passage.document in example.documents,
+                "gold": None if shown.gold is None else h.passage.id in shown.gold,
+                "citation": h.passage.citation,
             }
             for h in prompt.hits
         ),
@@ -226,9 +250,13 @@ def _from_completion(sample: Sample, bound: BoundTask, example: Example, complet
         input_tokens=completion.input_tokens,
         output_tokens=completion.output_tokens,
         note=completion.error or sample.note,
+        thinking=completion.thinking,
+        thinking_tokens=completion.thinking_tokens,
     )
     if completion.finish == "error":
         return sample
+    if completion.finish == "refused":
+        return replace(sample, status="refused")
     if bound.task.kind == "choice":
         extracted = find_letter(completion.text, example.options)
         scores = {"accuracy": float(extracted == example.gold)}
@@ -249,3 +277,77 @@ def _status(bound: BoundTask, completion: Completion, extracted: str | None) -> 
     if bound.task.kind == "choice" and is_refusal(completion.text):
         return "refused"
     return "answered" if extracted is not None else "unparsed"
+
+
+def _spent(sample: Sample, budget: int) -> Sample:
+    """Thinking that has as many tokens as it may have did not end by itself: a reader should know."""
+    if not budget or sample.thinking_tokens < budget:
+        return sample
+    reason = f"its thinking was ended at the budget of {budget} tokens"
+    return replace(sample, note="; ".join(filter(None, (sample.note, reason))))
+
+
+def _recorded(arm: Arm, bound: BoundTask, examples: Sequence[Example], model: RecordedAnswers) -> list[Sample]:
+    """One sample for each example, from answers that are there already, read and scored as any other answer.
+
+    Prompt, passages, tokens and time are those of the recorded sample, where it has them. An example without an answer
+    is an `error`; answers to examples that are not asked are counted in the note of the task's first sample.
+    """
+    if arm.context != "none":
+        raise UsageError(f"arm '{arm.name}': recorded answers see no passages anew; its context must be none")
+    was = model.scoring(bound.name)
+    if _by_likelihood(bound) and was and was != bound.settings.scoring:
+        raise MismatchError(
+            f"arm '{arm.name}': '{model.name}' scored '{bound.name}' by {was}, and {bound.settings.scoring} is asked; "
+            f"set the task's scoring to {was}"
+        )
+    ids = [example.id for example in examples]
+    if _by_likelihood(bound):
+        scored = zip(examples, model.option_scores(bound.name, ids), strict=True)
+        samples = [_rescored(_replayed(arm, bound, e, model), bound, e, scores) for e, scores in scored]
+    else:
+        said = zip(examples, model.completions(bound.name, ids), strict=True)
+        samples = [_reread(_replayed(arm, bound, e, model), bound, e, completion) for e, completion in said]
+    if examples and examples[0].id == bound.examples[0].id:
+        extra = model.unasked(bound.name, {example.id for example in bound.examples})
+        reason = f"{extra} recorded answers are of no example that is asked here" if extra else ""
+        samples[0] = replace(samples[0], note="; ".join(filter(None, (samples[0].note, reason))))
+    return samples
+
+
+def _replayed(arm: Arm, bound: BoundTask, example: Example, model: RecordedAnswers) -> Sample:
+    blank = _blank(arm, bound, example, _Prompt((), (), (), 0), Shown())
+    stored = model.stored(bound.name, example.id)
+    if stored is None:
+        return blank
+    return replace(
+        blank,
+        messages=stored.messages,
+        passages=stored.passages,
+        dropped=stored.dropped,
+        seconds=stored.seconds,
+        note=stored.note,
+        input_tokens=stored.completion.input_tokens,
+        output_tokens=stored.completion.output_tokens,
+        options=stored.options or blank.options,
+    )
+
+
+def _rescored(sample: Sample, bound: BoundTask, example: Example, scores: OptionScores) -> Sample:
+    if not scores.error and sample.options != tuple(example.options.values()):
+        scores = replace(scores, error="the recorded options are not those of today, or stand in another order")
+    elif not scores.error and len(scores.logprobs) != len(example.options):
+        scores = replace(scores, error="the recorded sample lacks the log-likelihood of an option")
+    elif not scores.error and bound.settings.normalise == "tokens":
+        reason = "how many tokens each option had is not recorded; set normalise to none or characters"
+        scores = replace(scores, error=reason)
+    again = _from_scores(sample, bound, example, scores)
+    return replace(again, output_tokens=sample.output_tokens, options=tuple(example.options.values()))
+
+
+def _reread(sample: Sample, bound: BoundTask, example: Example, completion: Completion) -> Sample:
+    """A recorded refusal of a choice may be what an older parser made of the text: the text is read anew."""
+    refused = completion.finish == "refused" and bound.task.kind == "choice" and bool(completion.text.strip())
+    again = _from_completion(sample, bound, example, replace(completion, finish="stop") if refused else completion)
+    again = replace(again, options=tuple(example.options.values()))
+    return replace(again, status="refused") if refused and again.status == "unparsed" else again

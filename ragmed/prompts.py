@@ -53,7 +53,8 @@ def build_messages(
 ) -> tuple[Message, ...]:
     """The prompt of one example. `hide_question` leaves only the options: the baseline that must stay at chance."""
     mode = bound.settings.scoring if bound.task.kind == "choice" else "text"
-    system = " ".join(filter(None, (bound.task.instruction, HOW_TO_ANSWER[mode], WITH_PASSAGES if passages else "")))
+    words = (bound.settings.system_instruction, bound.task.instruction, HOW_TO_ANSWER[mode])
+    system = " ".join(filter(None, (*words, WITH_PASSAGES if passages else "")))
     messages = [Message("system", system)]
     for shot in bound.shots:
         messages.append(Message("user", _asked(bound, shot, mode=mode, text=shot.question)))

@@ -18,7 +18,11 @@ STATUSES: tuple[Status, ...] = ("answered", "unparsed", "refused", "truncated", 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One piece of a corpus, as published. `id` is unique within the corpus; `text` is never rewritten."""
+    """One piece of a corpus, as published. `id` is unique within the corpus; `text` is never rewritten.
+
+    `source`: who published it, or its address. `citation`: how a reader finds it, in one line: publisher or authors,
+    title, year, identifier or address. `corpus`: the name of the corpus it was read from.
+    """
 
     id: str
     title: str
@@ -27,11 +31,21 @@ class Document:
     license: str = ""
     access: Access = "open"
     date: str = ""
+    citation: str = ""
+    corpus: str = ""
+
+    @property
+    def key(self) -> str:
+        """Unique within an index over several corpora: `pubmed-sample:9465206`."""
+        return f"{self.corpus}:{self.id}" if self.corpus else self.id
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A slice of a document: `document.text[start:end] == text`, always (offsets in code points)."""
+    """A slice of a document: `document.text[start:end] == text`, always (offsets in code points).
+
+    `document` is unique within `corpus`, `id` within an index. `citation`: the document's, see `Document`.
+    """
 
     id: str
     document: str
@@ -41,6 +55,13 @@ class Passage:
     start: int
     end: int
     source: str = ""
+    corpus: str = ""
+    citation: str = ""
+
+    @property
+    def document_key(self) -> str:
+        """The `key` of its document."""
+        return f"{self.corpus}:{self.document}" if self.corpus else self.document
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +97,19 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a model wrote. `finish`: `stop` (it ended), `length` (it was cut), `error` (then `error` says why)."""
+    """What a model wrote. `finish`: `stop` (it ended), `length` (it was cut), `refused` (a filter of its server, or the
+    model's own refusal field), `error` (then `error` says why).
+
+    `thinking`: what a reasoning model wrote before its answer; its `thinking_tokens` are part of `output_tokens`.
+    """
 
     text: str
-    finish: Literal["stop", "length", "error"]
+    finish: Literal["stop", "length", "refused", "error"]
     input_tokens: int
     output_tokens: int
     error: str = ""
+    thinking: str = ""
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +153,5 @@ class Sample:
     output_tokens: int = 0
     seconds: float = 0.0
     note: str = ""
+    thinking: str = ""
+    thinking_tokens: int = 0

@@ -49,7 +49,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         text = f"# {ward} ward\n\nThe extension of {ward} ward is {4000 + number + 1000 * (number % 2)}.\n"
         (pages / f"{ward.lower()}.md").write_text(text)
     (tmp_path / "corpora" / "wards" / "recipe.yaml").write_text(
-        "title: Wards\nreader: markdown\npaths: [pages]\nlicense: none\naccess: open\n"
+        "title: Wards\nreader: markdown\npaths: [pages]\nlicense: none\naccess: open\nids: pmid\n"
     )
     (tmp_path / "indexes" / "wards").mkdir(parents=True)
     (tmp_path / "indexes" / "wards" / "recipe.yaml").write_text("corpora: [wards]\nembedder: hashing:64\n")

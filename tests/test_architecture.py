@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "records", "files", "workspace", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
-    "models", "tasks", "metrics", "prompts", "arms", "evaluation", "runs", "comparison", "report",
+    "models", "protection", "tasks", "metrics", "prompts", "arms", "evaluation", "runs", "comparison", "report",
     "experiments", "doctor",
 ]  # fmt: skip
 # Tasks score with metrics, which know nothing: the one pair whose order is turned round.

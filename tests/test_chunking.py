@@ -64,7 +64,7 @@ def cut(text: str, *, title: str = "", limit: int = 32, count: Count = by_words,
 def check(document: Document, passages: Sequence[Passage], count: Count, limit: int) -> None:
     covered = bytearray(len(document.text))
     for number, passage in enumerate(passages):
-        assert passage.id == f"{document.id}#{number}"
+        assert passage.id == f"{document.key}#{number}"
         assert passage.document == document.id
         assert document.text[passage.start : passage.end] == passage.text == passage.text.strip()
         covered[passage.start : passage.end] = b"\1" * (passage.end - passage.start)

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,24 @@ def test_a_recipe_that_is_no_file_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "latin.yaml", data=tmp_path)
 
 
+def bare(corpus: Corpus) -> list[Document]:
+    """The documents without what the corpus adds to each: its name, and how it is cited."""
+    return [replace(document, corpus="", citation="") for document in corpus.documents()]
+
+
+# ---- citations
+
+
+def test_a_document_is_cited_as_its_recipe_says(tmp_path: Path) -> None:
+    data = b'{"id": "12", "title": "On fever.", "text": "c"}\n{"id": "13", "text": "d"}\n'
+    corpus = lines(tmp_path, data, 'cite: "{title} PubMed {id}."\ncitation: C\nids: pmid\n')
+    assert [document.citation for document in corpus.documents()] == ["On fever. PubMed 12.", "PubMed 13."]
+    corpus = lines(tmp_path, data, "citation: Sample of ours\n")
+    assert [document.citation for document in corpus.documents()] == ["On fever. Sample of ours", "Sample of ours"]
+    with pytest.raises(UnknownNameError, match=r"unknown place '\{name\}'"):
+        lines(tmp_path, data, 'cite: "{name}"\n')
+
+
 # ---- markdown and text
 
 
@@ -127,7 +146,7 @@ def test_pages_become_documents(tmp_path: Path) -> None:
         z_png=b"\x89PNG",
         a___hidden_md=b"hidden",
     )
-    assert list(corpus.documents()) == [
+    assert bare(corpus) == [
         Document("b", "Front", "\r\n# Head\r\nBody.\r\n", "X", "L", "open", "2031-01-02"),
         Document("a/c", "The Head", "text\n\n# The Head #\n\nBody.", "S", "L", "open", "2032-03-01"),
         Document("a/d", "d", "---\nnot: front\n---\nplain", "S", "L", "open", "2032-03-01"),
@@ -232,7 +251,7 @@ def test_file_names_that_are_no_text_are_rejected(tmp_path: Path) -> None:
 def test_lines_become_documents(tmp_path: Path) -> None:
     data = '{"pmid": 12, "t": null, "text": " a\u2028b ", "year": 2019}\n{"pmid": "x", "text": "c", "license": "MIT"}\n'
     corpus = lines(tmp_path, data.encode(), "fields: {id: pmid, title: t, date: year}\nlicense: L\naccess: private\n")
-    assert list(corpus.documents()) == [
+    assert bare(corpus) == [
         Document("12", "", " a\u2028b ", "", "L", "private", "2019"),
         Document("x", "", "c", "", "MIT", "private", ""),
     ]
@@ -328,8 +347,8 @@ def test_the_summary_tells_the_content(tmp_path: Path) -> None:
     assert refused(tmp_path) == []
 
 
-# printf '{"access":"open","date":"","id":"a","license":"","source":"","text":"bcd","title":""}\n' | sha256sum
-SHA = "cdf36499aaf84ad76118dc31ea4896eee26f2aa493f88417f6dbd0ef146a9eb3"
+# sha256sum of the canonical JSON of that document and a line feed
+SHA = "7bdfc46ebc972d24f8c1a9ae888c97a6e659cb7fc838b281a28606e3ab183235"
 
 
 def test_the_description_shows_what_was_left_out(tmp_path: Path) -> None:

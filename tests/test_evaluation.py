@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from ragmed.arms import Arm
+from ragmed.errors import MismatchError
 from ragmed.evaluation import Shown, answer, choose_passages
 from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
@@ -22,7 +23,7 @@ TASK = Task(
 EXAMPLES = tuple(
     Example(str(i), f"Question {i}?", "B", {"A": "wrong", "B": "right"}, documents=(f"d{i}",)) for i in range(4)
 )
-ARM = Arm("general+rag", "small", "retrieved", "toy", 2)
+ARM = Arm("general+rag", "small", "retrieved", "pages", 2)
 
 
 def passage(document: str, n: int = 0, words: int = 5) -> Passage:
@@ -42,6 +43,7 @@ class Fake:
 
     name = "fake"
     context_tokens = 1000
+    thinking_tokens = 0
 
     def __init__(self, reply: str = "B", best: str = "B", finish: str = "stop", error: str = "") -> None:
         self.reply, self.best, self.finish, self.error = reply, best, finish, error
@@ -90,8 +92,11 @@ class FakeRetriever:
 
 
 class FakeGold:
-    def passages_of(self, document_ids: Sequence[str]) -> Mapping[str, Sequence[Passage]]:
-        return {d: [passage(d, 0), passage(d, 1), passage(d, 2)] for d in document_ids if d != "d3"}
+    def knows(self, ids: str) -> bool:
+        return ids in ("", "pmid")
+
+    def passages_of(self, names: Sequence[str], *, ids: str) -> Mapping[str, Sequence[Passage]]:
+        return {d: [passage(d, 0), passage(d, 1), passage(d, 2)] for d in names if d != "d3"}
 
 
 def choose(arm: Arm, task: Task = TASK) -> tuple[list[Shown], FakeRetriever]:
@@ -126,6 +131,16 @@ def test_without_gold_documents_distractors_come_from_another_question() -> None
         assert all(not h.passage.document.endswith(str(i)) for h in one.hits)
 
 
+def test_ids_of_another_kind_are_never_taken_for_gold() -> None:
+    other = replace(TASK, ids="scifact")
+    with pytest.raises(MismatchError, match="no corpus of index 'pages' says `ids: scifact`"):
+        choose(replace(ARM, context="oracle"), other)
+    shown, _ = choose(replace(ARM, context="distractor"), other)
+    assert all(not h.passage.document.endswith(str(i)) for i, one in enumerate(shown) for h in one.hits)
+    shown, _ = choose(ARM, other)
+    assert shown[0].gold is None
+
+
 def test_an_option_is_chosen_and_scored() -> None:
     (sample, *_) = answer(ARM, bound(), EXAMPLES, [Shown()] * 4, model=Fake(), budget=1000)
     assert (sample.status, sample.extracted, sample.scores) == ("answered", "B", {"accuracy": 1.0})
@@ -135,7 +150,7 @@ def test_an_option_is_chosen_and_scored() -> None:
 
 
 def test_passages_that_do_not_fit_are_dropped_whole_and_recorded() -> None:
-    shown = [Shown(hits(passage("d0", 0, 40), passage("x", 0, 40), passage("y", 0, 40)))] * 4
+    shown = [Shown(hits(passage("d0", 0, 40), passage("x", 0, 40), passage("y", 0, 40)), gold=frozenset(["d0#0"]))] * 4
     model = Fake()
     (sample, *_) = answer(ARM, bound(), EXAMPLES, shown, model=model, budget=170)
     assert [p["id"] for p in sample.passages] == ["d0#0", "x#0"]

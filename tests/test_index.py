@@ -98,6 +98,7 @@ def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
         "title": "Notes",
         "license": "CC0",
         "access": "open",
+        "ids": "",
         "citation": "nobody",
         "source": "",
         "documents": 450,
@@ -163,8 +164,22 @@ def test_several_corpora_are_joined_and_told_apart(workspace: Workspace, tmp_pat
     manifest = build_index(recipe, workspace=workspace, output=tmp_path / "both")
     index = Index.open(tmp_path / "both")
     assert [one["documents"] for one in manifest.corpora] == [450, 20]
-    assert index.passage(0).document == "notes:d0"
-    assert index.passage(450).document == "more:d0"
+    first, other = index.passage(0), index.passage(450)
+    assert (first.corpus, first.document, first.id) == ("notes", "d0", "notes:d0#0")
+    assert (other.corpus, other.document, other.id) == ("more", "d0", "more:d0#0")
+    assert index.passages_of(["notes:d0", "more:d0"]) == {"notes:d0": [first], "more:d0": [other]}
+    with pytest.raises(MismatchError, match="write 'notes:d0' or 'more:d0'"):
+        index.passages_of(["d0"])
+
+
+def test_ids_of_one_kind_are_not_taken_for_another(workspace: Workspace, tmp_path: Path):
+    file = workspace.corpora / "notes" / "recipe.yaml"
+    file.write_text(file.read_text() + "ids: pmid\n")
+    build_index(replace(RECIPE, corpora=("notes", "more")), workspace=workspace, output=tmp_path / "both")
+    index = Index.open(tmp_path / "both")
+    assert index.passages_of(["d0", "d449"], ids="pmid") == {"d0": [index.passage(0)], "d449": [index.passage(449)]}
+    assert index.passages_of(["d0"], ids="scifact") == {"d0": []}
+    assert (index.knows("pmid"), index.knows("scifact"), index.knows("")) == (True, False, True)
 
 
 def test_restricted_text_is_for_its_owner_only(tmp_path: Path):
@@ -199,7 +214,7 @@ class Broken(HashingEmbedder):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
 def test_a_bad_vector_stops_the_build_and_names_the_passage(workspace: Workspace, tmp_path: Path, bad: float):
-    with pytest.raises(DataError, match=r"passages d130#0"):
+    with pytest.raises(DataError, match=r"passages notes:d130#0"):
         build_index(RECIPE, workspace=workspace, output=tmp_path / "bad", embedder=Broken(bad))
     with pytest.raises(DataError, match="no finished index"):
         Index.open(tmp_path / "bad")

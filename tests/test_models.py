@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ragmed.errors import DataError, ModelError, UnknownNameError, UsageError
-from ragmed.models import ModelName, describe_models, load_model, parse_model_name
+from ragmed.models import ModelName, ModelSettings, describe_models, load_model, parse_model_name
 from ragmed.models.scripted import load_scripted
 from ragmed.records import Completion, Message
 from ragmed.workspace import Workspace
@@ -23,6 +23,10 @@ TEMPLATE = (
 )
 NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}" + TEMPLATE
 MARKS = ["<end>", "<system>", "<user>", "<assistant>"]
+
+
+def load_on_cpu(name: str, root: Path, *, dtype: str = "auto") -> Any:
+    return load_model(ModelSettings(name, device="cpu", dtype=dtype), workspace=Workspace(root))
 
 
 def save_tiny(folder: Path, *, template: str | None = TEMPLATE, hidden: int = 32) -> Path:
@@ -52,7 +56,7 @@ def save_tiny(folder: Path, *, template: str | None = TEMPLATE, hidden: int = 32
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = save_tiny(tmp_path_factory.mktemp("tiny"))
-    return load_model(f"path:{folder}", models_folder=folder, device="cpu")
+    return load_on_cpu(f"path:{folder}", folder)
 
 
 def user(text: str) -> list[Message]:
@@ -73,11 +77,11 @@ def test_malformed_names_are_refused(name: str) -> None:
 
 def test_unknown_names_are_answered_with_near_ones(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'packaged'"):
-        load_model("package:smollm2-135m", models_folder=tmp_path)
+        load_model("package:smollm2-135m", workspace=Workspace(tmp_path))
     with pytest.raises(UnknownNameError, match="did you mean 'smollm2-135m'"):
-        load_model("packaged:smollm-135m", models_folder=tmp_path)
+        load_model("packaged:smollm-135m", workspace=Workspace(tmp_path))
     with pytest.raises(ModelError, match="run: ragmed models fetch packaged:smollm2-135m"):
-        load_model("packaged:smollm2-135m", models_folder=tmp_path)
+        load_model("packaged:smollm2-135m", workspace=Workspace(tmp_path))
 
 
 def test_models_are_described(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_scripted_file(tmp_path: Path, form: str) -> None:
     lines = ['{"contains": "gout", "answer": "B"}', '{"regex": "^Is .*", "answer": "yes"}', '{"default": "?"}']
     file = tmp_path / f"answers.{form}"
     file.write_text("\n".join(lines if form == "jsonl" else [f"- {line}" for line in lines]))
-    model = load_model(f"scripted:{file}", models_folder=tmp_path)
+    model = load_model(f"scripted:{file}", workspace=Workspace(tmp_path))
     prompts = [user("Is it gout?"), user("Is it?"), user("Why?")]
     assert [answer.text for answer in model.generate(prompts, max_tokens=9)] == ["B", "yes", "?"]
     file.write_text('{"contain": "x"}' if form == "jsonl" else "- {contain: x}")
@@ -122,7 +126,7 @@ def test_score_takes_the_tokens_that_follow_the_prompt(tiny: Any) -> None:
 
 def test_a_border_that_melts_keeps_the_whole_continuation(tmp_path: Path) -> None:
     melting = "{% for m in messages %}{{ m.content }}{% endfor %}"
-    model: Any = load_model(f"path:{save_tiny(tmp_path, template=melting)}", models_folder=tmp_path, device="cpu")
+    model: Any = load_on_cpu(f"path:{save_tiny(tmp_path, template=melting)}", tmp_path)
     assert model.tokenizer.tokenize("the fever")[-1] == "Ġfever"
     (item,) = model._items(["the fe"], [["ver"]])
     assert model._decode([*item.prompt, *item.continuations[0]]) == "the fever"
@@ -160,11 +164,9 @@ def test_stop_strings_end_the_text(tiny: Any) -> None:
 def test_templates(tmp_path: Path, tiny: Any) -> None:
     messages = [Message("system", "Be brief."), Message("user", "Fever?")]
     assert tiny.chat.render(messages) == "<system>Be brief.<end><user>Fever?<end><assistant>"
-    plain: Any = load_model(f"path:{save_tiny(tmp_path / 'a', template=None)}", models_folder=tmp_path, device="cpu")
+    plain: Any = load_on_cpu(f"path:{save_tiny(tmp_path / 'a', template=None)}", tmp_path)
     assert plain.chat.render(messages) == "System: Be brief.\n\nUser: Fever?\n\nAssistant:"
-    folded: Any = load_model(
-        f"path:{save_tiny(tmp_path / 'b', template=NO_SYSTEM)}", models_folder=tmp_path, device="cpu"
-    )
+    folded: Any = load_on_cpu(f"path:{save_tiny(tmp_path / 'b', template=NO_SYSTEM)}", tmp_path)
     assert folded.chat.render(messages) == "<user>Be brief.\n\nFever?<end><assistant>"
     assert len({model.fingerprint()["template"] for model in (tiny, plain, folded)}) == 3
     assert len({model.fingerprint()["weights"] for model in (tiny, plain, folded)}) == 1
@@ -183,31 +185,31 @@ def test_adapters(tmp_path: Path) -> None:
             if "lora_B" in name:
                 weight.fill_(0.05)
     tuned.save_pretrained(adapter)
-    plain = load_model(f"path:{base}", models_folder=tmp_path, device="cpu")
-    adapted: Any = load_model(f"path:{base}+adapter:{adapter}", models_folder=tmp_path, device="cpu")
+    plain = load_on_cpu(f"path:{base}", tmp_path)
+    adapted: Any = load_on_cpu(f"path:{base}+adapter:{adapter}", tmp_path)
     assert set(adapted.fingerprint()) - set(plain.fingerprint()) == {"adapter"}
     prompt = torch.tensor([adapted._encode([adapted.chat.render(user("fever"))])[0]])
     merged = adapted.model(prompt).logits
     assert torch.allclose(merged, tuned(prompt).logits, atol=1e-4)
     assert plain.score([user("fever")], [["A"]]) != adapted.score([user("fever")], [["A"]])
-    half: Any = load_model(f"path:{base}+adapter:{adapter}", models_folder=tmp_path, device="cpu", dtype="bfloat16")
+    half: Any = load_on_cpu(f"path:{base}+adapter:{adapter}", tmp_path, dtype="bfloat16")
     assert half._scorer.shares
     assert len(half.score([user("fever")], [["A", "B c"]])[0].logprobs) == 2
     other = save_tiny(tmp_path / "other", hidden=16)
     with pytest.raises(ModelError, match=r"does not fit 'path:.*other'"):
-        load_model(f"path:{other}+adapter:{adapter}", models_folder=tmp_path, device="cpu")
+        load_on_cpu(f"path:{other}+adapter:{adapter}", tmp_path)
     (adapter / "ragmed.json").write_text('{"base_weights": "0123456789abcdef"}')
     with pytest.raises(ModelError, match="trained on other weights"):
-        load_model(f"path:{base}+adapter:{adapter}", models_folder=tmp_path, device="cpu")
+        load_on_cpu(f"path:{base}+adapter:{adapter}", tmp_path)
 
 
 def test_folders_that_are_no_model(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
-        load_model(f"path:{tmp_path / 'none'}", models_folder=tmp_path, device="cpu")
+        load_on_cpu(f"path:{tmp_path / 'none'}", tmp_path)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_text("x")
     with pytest.raises(DataError, match="safetensors"):
-        load_model(f"path:{tmp_path}", models_folder=tmp_path, device="cpu")
+        load_on_cpu(f"path:{tmp_path}", tmp_path)
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -221,7 +223,7 @@ def edit_tensors(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]])
 
 
 def load(folder: Path, adapter: str = "") -> Any:
-    return load_model(f"path:{folder}{adapter}", models_folder=folder, device="cpu")
+    return load_on_cpu(f"path:{folder}{adapter}", folder)
 
 
 @pytest.fixture
@@ -319,7 +321,7 @@ def test_an_encoder_is_no_language_model(folder: Path) -> None:
         else:
             for dtype in ("float32", "bfloat16"):
                 with pytest.raises(ModelError, match="reads texts in both directions"):
-                    load_model(f"path:{folder}", models_folder=folder, device="cpu", dtype=dtype)
+                    load_on_cpu(f"path:{folder}", folder, dtype=dtype)
 
 
 def test_no_end_mark_before_the_answer(tmp_path: Path) -> None:
@@ -367,7 +369,7 @@ def test_smollm2_writes_and_chooses() -> None:
     folder = Workspace.find().models
     if not (folder / "smollm2-135m" / "ragmed.json").is_file():
         pytest.skip("packaged:smollm2-135m is not fetched (ragmed models fetch smollm2-135m)")
-    model: Any = load_model("packaged:smollm2-135m", models_folder=folder, device="cpu")
+    model: Any = load_on_cpu("packaged:smollm2-135m", folder)
     system = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     rest = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert model.chat.render(user("Hi")) == system + rest

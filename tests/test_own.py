@@ -42,7 +42,7 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
     run_experiment(make_experiment(config, default_name="ours", where="config"), workspace=small)
     run = find_run(small.runs, "ours")
     samples = run.samples()["oracle", "ours"]
-    assert [p["id"] for p in samples[0].passages] == ["oak#0"]
+    assert [p["id"] for p in samples[0].passages] == ["wards:oak#0"]
     assert len(samples) == 4
     assert samples[0].messages[2].content == "B"
     # private unless said otherwise, whatever the corpus is
@@ -54,7 +54,7 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"answer": "C"}, "the answer 'C' is no option"),
+        ({"answer": "C"}, "the answer 'C' must be one"),
         ({"options": {"B": "x", "A": "y"}}, "line 1: the letters of 'options' must be A, B, C"),
         ({"options": ["x"]}, "line 1: 'options' must be letters"),
         ({"question": " "}, "line 1: 'question' must be text"),
@@ -83,3 +83,52 @@ def test_a_name_that_ragmed_has_is_refused(small: Workspace) -> None:
     }
     with pytest.raises(UsageError, match="another name"):
         make_experiment(config, default_name="x", where="config")
+
+
+CSV = """id,question,A,B,C,answer,documents,split
+q1,"Who signs, and when?",clerk,consultant,nurse,B,oak; elm,
+,Which ward?,Oak,Elm,,A,oak,test
+q3,Shown?,yes,no,,B,oak,dev
+"""
+
+
+@pytest.mark.parametrize(("mark", "start"), [(",", ""), (";", "\ufeff"), ("\t", "")])
+def test_a_spreadsheet_is_asked_as_it_is_saved(small: Workspace, mark: str, start: str) -> None:
+    text = CSV.replace('"Who signs, and when?"', "Who signs?").replace("; ", "+").replace(",", mark).replace("+", "; ")
+    text = text if mark != ";" else text.replace("oak; elm", '"oak; elm"')
+    (small.root / "questions.csv").write_text(start + text.replace("\n", "\r\n"))
+    bound = load_task("ours", TaskSettings(file="questions.csv", shots=1), workspace=small, seed=0)
+    first, second = sorted(bound.examples, key=lambda e: e.id)
+    assert (first.id, first.options, first.gold, first.documents) == (
+        "q1", {"A": "clerk", "B": "consultant", "C": "nurse"}, "B", ("oak", "elm")
+    )  # fmt: skip
+    assert (second.id, second.options) == ("row-3", {"A": "Oak", "B": "Elm"})
+    assert [shot.id for shot in bound.shots] == ["q3"]
+
+
+def test_questions_without_options_are_answered_with_text(small: Workspace) -> None:
+    (small.root / "questions.csv").write_text("question,answer\nWho signs?,the ward consultant\n")
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert (bound.task.kind, bound.task.metrics, bound.examples[0].id) == ("text", ("rouge_l",), "row-2")
+    assert bound.task.score is not None
+    assert bound.task.score(bound.examples[0], "the consultant") == {"rouge_l": pytest.approx(0.8)}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("question,answr\na,b\n", "unknown column 'answr'"),
+        ("question,question,answer\na,b,c\n", "twice"),
+        ("question,A,B,answer\na,x,y\n", "3 cells, the header has 4"),
+        ("question,A,B,answer\na,x,y,C\n", "line 2: two options or more are needed, and the answer 'C'"),
+        ("question,A,B,answer\na,,y,B\n", "the question's options|an option with text|two or more options"),
+        ("question,A,B,answer\na,x,y,A\nb,,,free\n", "a file holds one kind"),
+        ('question,A,B,answer\n"a,x,y,A\n', "line 2"),
+        ("question,answer\n", "holds no question"),
+        ("question,answer\n,b\n", "'question' must be text"),
+    ],
+)
+def test_a_wrong_spreadsheet_is_named_with_its_line(small: Workspace, text: str, words: str) -> None:
+    (small.root / "questions.csv").write_text(text)
+    with pytest.raises(DataError, match=words):
+        load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)

@@ -84,7 +84,7 @@ def chunk(
 ) -> Iterator[Passage]:
     """>>> for passage in chunk(documents, chunking=Chunking(), count_tokens=count, limit=256): ...  # doctest: +SKIP
 
-    Passages in the documents' order, ids `DOCUMENT#0`, `DOCUMENT#1`, ... For every passage
+    Passages in the documents' order, ids `CORPUS:DOCUMENT#0`, `CORPUS:DOCUMENT#1`, ... For every passage
     `document.text[start:end] == text`, without white space at its ends; every other character of a document is in at
     least one passage (a document of white space has none); and `count_tokens([embedded_text(passage)])[0] <= limit`,
     counted before it is yielded. `count_tokens` counts the embedder's own marks, too ([CLS] and [SEP]).
@@ -126,7 +126,7 @@ class _Cutter:
         for _, group in itertools.groupby(parts, key=lambda part: id(part.document)):
             done = itertools.chain.from_iterable(part.done or [] for part in group)
             for number, passage in enumerate(done):
-                yield replace(passage, id=f"{passage.document}#{number}")
+                yield replace(passage, id=f"{passage.document_key}#{number}")
 
     def _parts(self, document: Document) -> Iterator[_Part]:
         title = " ".join(document.title.split())
@@ -216,6 +216,8 @@ class _Cutter:
             start=start,
             end=end,
             source=document.source,
+            corpus=document.corpus,
+            citation=document.citation,
         )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from ragmed.corpora.recipe import (
     Reader,
     Recipe,
     Rejected,
+    cited,
     load_recipe,
     reader_named,
     require_paths,
@@ -70,6 +72,8 @@ class Corpus:
                     self._suffixes[Path(item.file).suffix.lower() or "no suffix"] += 1
                     continue
                 self.records += 1
+                if isinstance(item, Found):
+                    item = replace(item, document=self._cited(item.document))
                 reason = item.reason if isinstance(item, Rejected) else self._accept(item)
                 if reason:
                     self.rejected += 1
@@ -82,6 +86,9 @@ class Corpus:
             raise DataError(self._nothing())
         self._done = True
         self._ids.clear()
+
+    def _cited(self, document: Document) -> Document:
+        return replace(document, corpus=self.recipe.name, citation=cited(document, self.recipe))
 
     def describe(self) -> str:
         """Source, licence, access and citation; counts and a first document, from reading the whole corpus."""
@@ -99,6 +106,7 @@ class Corpus:
         lines.extend(self._left_out())
         if first:
             lines.append(f"first document {first.id}: {' '.join(first.text.split())[:200]}")
+            lines.append(f"cited as: {first.citation or 'nothing: give the recipe a title, a citation or cite'}")
         return "\n".join(lines)
 
     def _left_out(self) -> list[str]:
@@ -214,4 +222,5 @@ def _plain(document: Document) -> dict[str, str]:
         "license": document.license,
         "access": document.access,
         "date": document.date,
+        "citation": document.citation,
     }

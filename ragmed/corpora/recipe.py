@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Protocol, cast, get_args
 
 import yaml
 
+from ragmed.corpora.downloads import Download, parse_downloads
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_text
 from ragmed.records import Access, Document
@@ -22,21 +24,40 @@ from ragmed.records import Access, Document
 DATA_MARK = "$RAGMED_DATA"
 
 READERS: dict[str, str] = {
+    "beir": "ragmed.corpora.beir:read",
+    "bioasq": "ragmed.corpora.bioasq:read",
+    "csv": "ragmed.corpora.tabular:read_csv",
+    "html": "ragmed.corpora.html:read",
     "jsonl": "ragmed.corpora.jsonl:read",
     "markdown": "ragmed.corpora.text:read",
+    "medrag": "ragmed.corpora.medrag:read",
+    "medquad": "ragmed.corpora.medquad:read",
+    "openstax": "ragmed.corpora.openstax:read",
+    "parquet": "ragmed.corpora.tabular:read_parquet",
+    "pdf": "ragmed.corpora.pdf:read",
+    "pmc": "ragmed.corpora.pmc:read",
+    "pubmedqa": "ragmed.corpora.pubmedqa:read",
     "text": "ragmed.corpora.text:read",
 }
 """Name -> `module:function`. The module's `OPTIONS` names the recipe keys that are this reader's own."""
 
+CITED = ("id", "title", "date", "source")
+_PLACE = re.compile(r"\{([^{}]*)\}")
+
 # PyYAML lets the constructors of ill-formed scalars (`!!int ""`, `2032-13-45`) raise whatever they run into.
 _YAML_RAISES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-_TEXTS = ("title", "license", "source", "date", "citation")
-_KEYS = ("title", "reader", "paths", "license", "access", "source", "date", "citation")
+_TEXTS = ("title", "license", "source", "date", "citation", "cite", "ids")
+_KEYS = ("title", "reader", "paths", "license", "access", "source", "date", "citation", "cite", "ids", "downloads")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A corpus on disk and its reader. `folder`: where the recipe lies; `data`: what `$RAGMED_DATA` stood for."""
+    """A corpus on disk and its reader. `folder`: where the recipe lies; `data`: what `$RAGMED_DATA` stood for.
+
+    `cite`: how one of its documents is cited, with {id}, {title}, {date} and {source} to be filled in, such as
+    "{title}. PubMed {id}." `ids`: what its documents' ids are (`pmid`), so that tasks know which of them they mean.
+    `downloads`: what `ragmed corpora fetch` fetches, from where, to which of the paths.
+    """
 
     name: str
     folder: Path
@@ -49,7 +70,10 @@ class Recipe:
     source: str = ""
     date: str = ""
     citation: str = ""
+    cite: str = ""
+    ids: str = ""
     data: Path | None = None
+    downloads: tuple[Download, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +129,8 @@ def load_recipe(path: Path, *, data: Path) -> Recipe:
             raise UsageError(f"{where} lacks '{key}'")
     reader = _text(values, "reader", where)
     folder = path.resolve().parent
+    texts = {key: _text(values, key, where) for key in _TEXTS}
+    _check_cite(texts["cite"], where)
     return Recipe(
         name=folder.name if path.stem == "recipe" else path.stem,
         folder=folder,
@@ -113,7 +139,10 @@ def load_recipe(path: Path, *, data: Path) -> Recipe:
         options=_options(values, reader, where),
         access=_access(values.get("access", "open"), where),
         data=data,
-        **{key: _text(values, key, where) for key in _TEXTS},
+        downloads=parse_downloads(
+            values.get("downloads"), place=lambda name: _place(name, folder, data, where), where=where
+        ),
+        **texts,
     )
 
 
@@ -130,7 +159,9 @@ def require_paths(recipe: Recipe) -> None:
                 continue
         except OSError as error:  # a name too long, a folder that may not be entered
             raise DataError(f"corpus '{recipe.name}': '{path}' cannot be reached ({error.strerror})") from error
-        if recipe.data is not None and path.is_relative_to(recipe.data):
+        if any(path.is_relative_to(one.path) or one.path.is_relative_to(path) for one in recipe.downloads):
+            remedy = f"fetch it: ragmed corpora fetch {recipe.name}"
+        elif recipe.data is not None and path.is_relative_to(recipe.data):
             remedy = f"set RAGMED_DATA to the folder that holds '{path.relative_to(recipe.data)}' (now '{recipe.data}')"
         else:
             remedy = "correct 'paths' in its recipe"
@@ -189,6 +220,22 @@ def _text(values: Mapping[str, Any], key: str, where: str) -> str:
     return text
 
 
+def _check_cite(template: str, where: str) -> None:
+    for name in _PLACE.findall(template):
+        if name not in CITED:
+            raise UnknownNameError("place", "{" + name + "}", ["{" + one + "}" for one in CITED], f"{where}, cite")
+
+
+def cited(document: Document, recipe: Recipe) -> str:
+    """How a document is cited: as its reader says, else as `cite` says, else its title and what the corpus is."""
+    if document.citation:
+        return document.citation
+    if recipe.cite:
+        filled = _PLACE.sub(lambda place: str(getattr(document, place[1])), recipe.cite)
+        return " ".join(filled.split())
+    return ". ".join(part.rstrip(".") for part in (document.title, recipe.citation or document.source) if part)
+
+
 def _access(value: object, where: str) -> Access:
     if value not in get_args(Access):
         raise UsageError(f"{where}: 'access' is one of {', '.join(get_args(Access))}, found {value!r}")
@@ -198,15 +245,15 @@ def _access(value: object, where: str) -> Access:
 def _paths(value: object, folder: Path, data: Path, where: str) -> tuple[Path, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
         raise UsageError(f"{where}: 'paths' is a list of file or folder names")
-    paths = []
-    for one in value:
-        if one == DATA_MARK or one.startswith(DATA_MARK + "/"):
-            paths.append(data / one[len(DATA_MARK) + 1 :])
-        elif one.startswith("$"):
-            raise UsageError(f"{where}: in '{one}', {DATA_MARK}/ is the only variable that is replaced")
-        else:
-            paths.append(folder / one)
-    return tuple(paths)
+    return tuple(_place(one, folder, data, where) for one in value)
+
+
+def _place(name: str, folder: Path, data: Path, where: str) -> Path:
+    if name == DATA_MARK or name.startswith(DATA_MARK + "/"):
+        return data / name[len(DATA_MARK) + 1 :]
+    if name.startswith("$"):
+        raise UsageError(f"{where}: in '{name}', {DATA_MARK}/ is the only variable that is replaced")
+    return folder / name
 
 
 def _options(values: Mapping[str, Any], reader: str, where: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ragmed.embedding.folders import MODEL_FILES, first_line, folder_hash, load_model, positions_of
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
+from ragmed.hub import hub_reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +117,8 @@ def _folder(name: str, kind: str, rest: str) -> tuple[Path, str]:
     try:
         folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(MODEL_FILES)))
     except (OSError, ValueError) as error:  # every hub error is one of the two, offline ones included
-        raise ModelError(f"embedder '{name}' could not be fetched: {first_line(error)}") from error
+        reason = hub_reason(error, repository, revision) or f"it could not be fetched: {first_line(error)}"
+        raise ModelError(f"embedder '{name}': {reason}") from error
     return folder, folder.name  # a snapshot's folder is named by its commit, also where the revision was a branch
 
 

@@ -16,20 +16,11 @@ import yaml
 from ragmed.arms import CONTEXTS, Arm
 from ragmed.comparison.compare import ComparisonSettings
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import read_text
+from ragmed.files import read_text, write_atomic
+from ragmed.models import ModelSettings, check_settings
 from ragmed.tasks import NORMALISATIONS, SCORINGS, TASKS, TaskSettings
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*\Z")  # names become folders
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """`name` is one string, such as `packaged:smollm2-135m` or `hf:ORG/NAME@REVISION+adapter:DIR`."""
-
-    name: str
-    dtype: str = "auto"
-    device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +42,18 @@ class Experiment:
     context_tokens: int = 0
     window: int = 64
 
-    def only(self, arms: tuple[str, ...] = (), tasks: tuple[str, ...] = (), limit: int = 0) -> Experiment:
+    def only(self, arms: tuple[str, ...] = (), tasks: tuple[str, ...] = (), limit: float = 0) -> Experiment:
         """The same experiment with some of its arms and tasks, and at most `limit` examples a task."""
+        if limit != int(limit):
+            raise UsageError(f"a limit of {limit}: with a config, it is a number of examples")
         for kind, asked, known in (("arm", arms, self.arms), ("task", tasks, self.tasks)):
             for name in asked:
                 if name not in known:
                     raise UnknownNameError(kind, name, known, f"experiment '{self.name}'")
         chosen = {n: t for n, t in self.tasks.items() if not tasks or n in tasks}
         if limit:
-            chosen = {n: dataclasses.replace(t, limit=min(limit, t.limit or limit)) for n, t in chosen.items()}
+            most = int(limit)
+            chosen = {n: dataclasses.replace(t, limit=min(most, t.limit or most)) for n, t in chosen.items()}
         return dataclasses.replace(
             self, arms={n: a for n, a in self.arms.items() if not arms or n in arms}, tasks=chosen
         )
@@ -81,6 +75,13 @@ def load_experiment(path: Path) -> Experiment:
     if not isinstance(raw, dict):
         raise DataError(f"config '{path}': a mapping of keys was expected, found {type(raw).__name__}")
     return make_experiment(raw, default_name=path.stem, where=f"config '{path}'")
+
+
+def save_config(raw: Mapping[str, Any], path: Path) -> None:
+    """Writes the mapping as a config file, whole or not at all; DataError where there is one already."""
+    if path.exists():
+        raise DataError(f"'{path}' exists already; give --save-config another name")
+    write_atomic(path, yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=120))
 
 
 def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) -> Experiment:
@@ -111,9 +112,7 @@ def _model(value: Any, where: str) -> ModelSettings:
     fields = _checked(ModelSettings, {"name": value} if isinstance(value, str) else value, where)
     if "name" not in fields:
         raise UsageError(f"{where}: 'name' is missing, such as packaged:smollm2-135m")
-    if fields.get("dtype", "auto") not in DTYPES:
-        raise UnknownNameError("dtype", str(fields["dtype"]), DTYPES, where)
-    return ModelSettings(**fields)
+    return check_settings(ModelSettings(**fields), where)
 
 
 def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str, where: str) -> Arm:

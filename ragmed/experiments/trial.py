@@ -30,6 +30,7 @@ from ragmed.experiments.results import write_results
 from ragmed.files import sha256_file
 from ragmed.metrics import overlap
 from ragmed.models import Model, load_model
+from ragmed.protection import refuse_leaks
 from ragmed.records import Access, Passage
 from ragmed.retrieval.named import index_recipe, open_or_build
 from ragmed.runs import SCHEMA, Run
@@ -55,7 +56,9 @@ def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path
     Raises MismatchError where `output` holds a run made otherwise, BusyError where another process writes to it.
     """
     bound = bind_tasks(experiment, workspace)
-    run = Run(output or workspace.runs / experiment.name, access=access_of(experiment, bound, workspace))
+    access = access_of(experiment, bound, workspace)
+    refuse_leaks(access, [experiment.models[arm.model] for arm in experiment.arms.values()], os.environ)
+    run = Run(output or workspace.runs / experiment.name, access=access)
     with run.held():
         run.begin(describe(experiment, bound, run))
         pieces = pending(experiment, bound, run)
@@ -134,8 +137,7 @@ def ask(pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace
     """Retrieval first, for all pieces; then each model once, over its pieces, window by window."""
     shown = retrieve(pieces, experiment, workspace=workspace, run=run)
     for name in dict.fromkeys(p.arm.model for p in pieces):
-        settings = experiment.models[name]
-        model = load_model(settings.name, models_folder=workspace.models, device=settings.device, dtype=settings.dtype)
+        model = load_model(experiment.models[name], workspace=workspace, seed=experiment.seed)
         run.add_identity("weights", {name: model.fingerprint()})
         for piece in (p for p in pieces if p.arm.model == name):
             ask_piece(piece, shown[piece.arm.name, piece.bound.name], model, experiment, run)

@@ -11,7 +11,7 @@ from typing import Any
 from ragmed.errors import DamagedError, DataError
 from ragmed.files import sha256_file, sha256_json, write_atomic
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "manifest.json"
 
 

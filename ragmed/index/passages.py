@@ -11,7 +11,7 @@ from ragmed.errors import DamagedError
 from ragmed.records import Passage
 
 BATCH = 2048
-_TEXTS = ("id", "document", "title", "heading", "text", "source")
+_TEXTS = ("id", "document", "title", "heading", "text", "source", "corpus", "citation")
 _NUMBERS = ("start", "end")
 
 
@@ -103,19 +103,20 @@ class PassageFile:
         for number in range(self._batches):
             yield from _passages(self._reader.get_batch(number))
 
-    def of_documents(self, documents: Sequence[str]) -> dict[str, list[Passage]]:
-        """Every asked document's passages, in order; an empty list for one that has none."""
+    def of_documents(self, keys: Sequence[str]) -> dict[str, list[Passage]]:
+        """Every asked document's passages, by its key (`CORPUS:ID`), in order; an empty list for one that has none."""
         import pyarrow
         import pyarrow.compute as compute
 
-        found: dict[str, list[Passage]] = {document: [] for document in documents}
-        wanted = pyarrow.array(list(found), type=pyarrow.large_string())
+        found: dict[str, list[Passage]] = {key: [] for key in keys}
+        wanted = pyarrow.array(sorted({key.partition(":")[2] for key in found}), type=pyarrow.large_string())
         for number in range(self._batches):
             batch = self._reader.get_batch(number)
             mask = compute.is_in(batch.column("document"), value_set=wanted)
             if mask.true_count:
                 for passage in _passages(batch.filter(mask)):
-                    found[passage.document].append(passage)
+                    if passage.document_key in found:
+                        found[passage.document_key].append(passage)
         return found
 
 

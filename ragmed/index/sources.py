@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ class Sources:
     """>>> sources = Sources(["handbook"], workspace=Workspace.find(), rejected=None)  # doctest: +SKIP
     >>> documents = list(sources.documents()); sources.facts()[0]["documents"]  # doctest: +SKIP
 
-    With more than one corpus, document ids get the corpus's name before them (`handbook:asthma`): ids are unique only
-    within a corpus. `rejected`: the folder for the lists of refused records, or None for none.
+    A document knows its corpus: ids are unique only within one. `rejected`: the folder for the lists of refused
+    records, or None for none.
     """
 
     def __init__(self, names: Sequence[str], *, workspace: Workspace, rejected: Path | None) -> None:
@@ -44,10 +43,7 @@ class Sources:
     def documents(self) -> Iterator[Document]:
         for number, (recipe, corpus) in enumerate(zip(self._recipes, self._corpora, strict=True)):
             self._stamps[number] = stamp(recipe)  # before the reading: what changes meanwhile must look changed
-            for document in corpus.documents():
-                if len(self._recipes) > 1:
-                    document = replace(document, id=f"{recipe.name}:{document.id}")
-                yield document
+            yield from corpus.documents()
 
     def facts(self) -> list[dict[str, Any]]:
         """One record a corpus, once `documents()` has been read to its end."""
@@ -57,6 +53,7 @@ class Sources:
                 "title": recipe.title,
                 "license": recipe.license,
                 "access": recipe.access,
+                "ids": recipe.ids,
                 "citation": recipe.citation,
                 "source": recipe.source,
                 "stamp": files,
@@ -86,7 +83,8 @@ def stamp(recipe: Recipe) -> str:
             here = Path(folder)
             # names may be no Unicode: repr() writes any
             files.extend([repr(str((here / name).relative_to(root))), *_facts(here / name)] for name in sorted(found))
-    said = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date, dict(recipe.options)]
+    said: list[Any] = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date, recipe.citation, recipe.cite]
+    said += [recipe.ids, dict(recipe.options)]
     return sha256_json({"recipe": said, "files": files})
 
 
@@ -116,7 +114,7 @@ def changed_corpora(names: Sequence[str], built: Sequence[Mapping[str, Any]], *,
         corpus = Corpus(recipe)
         for _ in corpus.documents():
             pass
-        if corpus.summary()["sha256"] != one["sha256"]:
+        if corpus.summary()["sha256"] != one["sha256"] or recipe.ids != one["ids"]:
             changed.append(name)
     return changed
 

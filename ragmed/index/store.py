@@ -77,9 +77,35 @@ class Index:
         """Every passage, in row order, streamed."""
         return iter(self._passages)
 
-    def passages_of(self, document_ids: Sequence[str]) -> dict[str, list[Passage]]:
-        """The passages of documents, in order; an empty list for a document that is not here."""
-        return self._passages.of_documents(document_ids)
+    def knows(self, ids: str) -> bool:
+        """Whether some corpus here names its documents by such ids (`ids` in its recipe); '' is known to all."""
+        return not ids or any(corpus["ids"] == ids for corpus in self.manifest.corpora)
+
+    def passages_of(self, names: Sequence[str], *, ids: str = "") -> dict[str, list[Passage]]:
+        """The passages of documents, in order; an empty list for a document that is not here.
+
+        A name is an id, or `CORPUS:ID`. Of the corpora only those whose recipe says these `ids` are looked at: the
+        same number may be one thing's PMID and another's place in a list. MismatchError where a name without a corpus
+        stands for documents of two.
+        """
+        keys = {name: self._keys(name, ids) for name in names}
+        by_key = self._passages.of_documents([key for several in keys.values() for key in several])
+        found = {}
+        for name, several in keys.items():
+            here = [key for key in several if by_key[key]]
+            if len(here) > 1:
+                raise MismatchError(
+                    f"'{name}' is a document of more than one corpus of index '{self.manifest.name}': write "
+                    + " or ".join(f"'{key}'" for key in here)
+                )
+            found[name] = by_key[here[0]] if here else []
+        return found
+
+    def _keys(self, name: str, ids: str) -> list[str]:
+        corpora = {str(corpus["name"]): str(corpus["ids"]) for corpus in self.manifest.corpora}
+        if name.partition(":")[0] in corpora and ":" in name:
+            return [name]
+        return [f"{corpus}:{name}" for corpus, its in corpora.items() if not ids or its == ids]
 
     def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
         """float32 [n, d], rows of length 1 -> scores (inner products, float32) and rows (int64), best first.

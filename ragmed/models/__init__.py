@@ -1,20 +1,42 @@
 """Models answer: messages -> completion; prompt and continuations -> log-likelihoods.
 
-One string names a model: `packaged:NAME`, `path:DIR`, `hf:ORG/NAME@REVISION`, `scripted:FILE`, and `+adapter:DIR`
-behind a local one. `load_model` is the only door.
+One string names a model (`ragmed.models.names`), its settings say the rest (`ragmed.models.settings`). `load_model` is
+the only door: every kind of model has a loader `(settings, *, workspace, seed) -> Model` in a module of its own.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
-from ragmed.packaged import packaged_model_folder
+from ragmed.models.settings import ModelSettings, check_settings
 from ragmed.records import Completion, Message, OptionScores
+from ragmed.workspace import Workspace
 
-__all__ = ["MODEL_SCHEMES", "Model", "ModelName", "describe_models", "load_model", "parse_model_name"]
+__all__ = [
+    "MODEL_SCHEMES",
+    "Model",
+    "ModelName",
+    "ModelSettings",
+    "check_settings",
+    "describe_models",
+    "load_model",
+    "parse_model_name",
+]
+
+_LOADERS: dict[str, str] = {
+    "packaged": "ragmed.models.loading:load",
+    "path": "ragmed.models.loading:load",
+    "hf": "ragmed.models.loading:load",
+    "endpoint": "ragmed.models.endpoint:load",
+    "chat": "ragmed.models.langchain_chat:load",
+    "vllm": "ragmed.models.vllm:load",
+    "recorded": "ragmed.models.recorded:load",
+    "scripted": "ragmed.models.scripted:load",
+}
 
 
 class Model(Protocol):
@@ -26,12 +48,17 @@ class Model(Protocol):
     name: str
     context_tokens: int
     """How many tokens prompt and answer may have together."""
+    thinking_tokens: int
+    """How many it may think beside its answer; they count within `context_tokens`."""
 
     def fingerprint(self) -> dict[str, str]:
         """What can change an answer: weights' hash, revision, dtype, template hash, adapter's hash."""
 
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
-        """Tokens of each prompt, with the chat template and the mark that opens the assistant's turn."""
+        """Tokens of each prompt, with the chat template and the mark that opens the assistant's turn.
+
+        Where a server cannot be asked and no tokenizer is named, an estimate; the fingerprint says so.
+        """
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
@@ -42,26 +69,18 @@ class Model(Protocol):
         """log P(continuation | prompt) for every continuation of every prompt."""
 
 
-def load_model(name: str, *, models_folder: Path, device: str = "auto", dtype: str = "auto") -> Model:
-    """>>> load_model("scripted:echo", models_folder=Path("models")).name
+def load_model(settings: ModelSettings | str, *, workspace: Workspace, seed: int = 0) -> Model:
+    """>>> load_model("scripted:echo", workspace=Workspace.find()).name
     'scripted:echo'
 
-    `models_folder`: where `ragmed models fetch` puts packaged models. `device`, `dtype`: see `loading.load_local`; a
-    scripted model ignores them. Raises UnknownNameError, UsageError, DataError, ModelError.
+    A name alone stands for its settings' defaults. `seed`: sent where answers are sampled. Raises UnknownNameError,
+    UsageError, DataError, ModelError, MissingDependencyError.
     """
-    parsed = parse_model_name(name)
-    if parsed.scheme == "scripted":
-        from ragmed.models.scripted import load_scripted
-
-        return load_scripted(name, parsed.target)
-    source: str | Path = parsed.target
-    if parsed.scheme == "path":
-        source = Path(parsed.target).expanduser()
-    elif parsed.scheme == "packaged":
-        source = packaged_model_folder(parsed.target, models_folder)
-    from ragmed.models.loading import load_local
-
-    return load_local(name, source, revision=parsed.revision, adapter=parsed.adapter, device=device, dtype=dtype)
+    given = ModelSettings(settings) if isinstance(settings, str) else settings
+    check_settings(given, f"model '{given.name}'")
+    module, function = _LOADERS[given.scheme].split(":")
+    load = getattr(importlib.import_module(module), function)
+    return cast(Model, load(given, workspace=workspace, seed=seed))
 
 
 def describe_models(models_folder: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from ragmed.errors import ModelError
+from ragmed.models.thinking import TAGS, closing_tag, left_open
 from ragmed.records import Message
 
 _LABELS = {"system": "System", "user": "User", "assistant": "Assistant"}
@@ -16,6 +17,7 @@ _PLAIN = "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between
 # letters must be what comes next; templates without these names ignore them.
 _DATE = datetime(2024, 7, 26)
 _SETTINGS: dict[str, Any] = {"date_string": f"{_DATE:%d %b %Y}", "enable_thinking": False}
+_CLOSED = ", thinking closed"
 
 
 class ChatTemplate:
@@ -25,20 +27,30 @@ class ChatTemplate:
     The tokenizer's own template; where it has none, plain labelled turns. A template that refuses system turns gets
     the system text at the head of the first user turn. `kind` says which of these happened. With a template the text
     carries the special tokens itself; plain text gets those that the tokenizer adds (`adds_special_tokens`).
+    A reasoning model's template is told not to let it think, unless `thinking` is 'on'; where it opens the thinking
+    all the same, that is closed again, so that the answer is what comes next.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, thinking: Literal["on", "off"] = "off") -> None:
         self._tokenizer = tokenizer
+        self._settings = {**_SETTINGS, "enable_thinking": thinking == "on"}
         self.adds_special_tokens = not tokenizer.chat_template
         self.kind = "plain" if self.adds_special_tokens else "template"
         if self.kind == "template" and not self._takes_system():
             self.kind = "template, system text in the first user turn"
             self._apply([Message("user", "Hi")])  # a template that cannot do this is broken: better said at once
+        if self.kind != "plain" and thinking == "off" and left_open(self._apply([Message("user", "Hi")])):
+            self.kind += _CLOSED
+
+    def knows_thinking(self) -> bool:
+        """Whether the template speaks of thinking: by its switch, or by a tag that opens or closes it."""
+        source = repr(self._tokenizer.chat_template)
+        return "enable_thinking" in source or any(tag in source for pair in TAGS.items() for tag in pair)
 
     def fingerprint(self) -> str:
         """Hash of the template and of how it is used."""
         source = _PLAIN if self.kind == "plain" else repr(self._tokenizer.chat_template)
-        text = "\n".join([self.kind, source, repr(sorted(_SETTINGS.items()))])
+        text = "\n".join([self.kind, source, repr(sorted(self._settings.items()))])
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def render(self, messages: Sequence[Message]) -> str:
@@ -48,7 +60,11 @@ class ChatTemplate:
         if self.kind == "plain":
             turns = [f"{_LABELS[message.role]}: {message.content}" for message in messages]
             return "\n\n".join([*turns, f"{_LABELS['assistant']}:"])
-        return self._apply(messages if self.kind == "template" else _fold_system(messages))
+        folds = self.kind.removesuffix(_CLOSED) != "template"
+        text = self._apply(_fold_system(messages) if folds else messages)
+        if self.kind.endswith(_CLOSED) and (opened := left_open(text)):
+            text += f"\n{closing_tag(opened)}\n\n"
+        return text
 
     def _takes_system(self) -> bool:
         try:
@@ -60,7 +76,7 @@ class ChatTemplate:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, strftime_now=_DATE.strftime, **_SETTINGS
+                turns, tokenize=False, add_generation_prompt=True, strftime_now=_DATE.strftime, **self._settings
             )
         except Exception as error:  # a template is a program of the publisher's: it can fail in any way
             reason = str(error).strip() or "no reason given"

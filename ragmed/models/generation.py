@@ -14,11 +14,15 @@ from ragmed.models.rope import unchanged_up_to
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`tokens` is how many were written, the end-of-text token included; `text` is without it and without `stop`."""
+    """`tokens` is how many were written, the end-of-text token included; `text` is without it and without `stop`.
+
+    `ids`: the same tokens, with what ended them.
+    """
 
     text: str
     finish: Literal["stop", "length"]
     tokens: int
+    ids: tuple[int, ...] = ()
 
 
 class Generator:
@@ -43,8 +47,18 @@ class Generator:
         self.device = next(model.parameters()).device
         self.token_budget = token_budget or (8192 if self.device.type == "cpu" else 65536)
 
-    def generate(self, prompts: Sequence[Sequence[int]], *, max_tokens: int, stop: Sequence[str] = ()) -> list[Written]:
-        """One Written per prompt, in order; every prompt has a token at least and fits the context with its answer."""
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> list[Written]:
+        """One Written per prompt, in order; every prompt has a token at least and fits the context with its answer.
+
+        `ends`: tokens that end the text as an end-of-text token does.
+        """
         order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
         written: dict[int, Written] = {}
         marks = tuple(mark for mark in stop if mark)
@@ -52,7 +66,7 @@ class Generator:
             room = self._room(len(prompts[order[0]]) + max_tokens)
             batch, order = order[:room], order[room:]
             with torch.inference_mode():
-                answers = self._batch([prompts[i] for i in batch], max_tokens, marks)
+                answers = self._batch([prompts[i] for i in batch], max_tokens, marks, self.eos | ends)
             written.update(zip(batch, answers, strict=True))
         return [written[i] for i in range(len(prompts))]
 
@@ -62,15 +76,17 @@ class Generator:
             return 1
         return max(1, self.token_budget // longest)
 
-    def _batch(self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...]) -> list[Written]:
+    def _batch(
+        self, prompts: Sequence[Sequence[int]], max_tokens: int, stop: tuple[str, ...], ends: frozenset[int]
+    ) -> list[Written]:
         width = max(map(len, prompts))
         ids = [[0] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         config = GenerationConfig(
             do_sample=False,
             max_new_tokens=max_tokens,
-            eos_token_id=sorted(self.eos) or None,
-            pad_token_id=min(self.eos, default=0),
+            eos_token_id=sorted(ends) or None,
+            pad_token_id=min(ends, default=0),
         )
         criteria = StoppingCriteriaList([self._stopper(width, stop)] if stop else [])
         out = self.model.generate(
@@ -79,7 +95,11 @@ class Generator:
             generation_config=config,
             stopping_criteria=criteria,
         )
-        return [self._written(row, max_tokens, stop) for row in out[:, width:].tolist()]
+        return [self._written(row, stop, ends) for row in out[:, width:].tolist()]
+
+    def finished(self, row: Sequence[int], stop: Sequence[str]) -> Written:
+        """What tokens that are written already say, up to an end-of-text token or a stop string."""
+        return self._written(list(row), tuple(mark for mark in stop if mark), self.eos)
 
     def _stopper(self, width: int, stop: tuple[str, ...]) -> Any:
         # The tail that could newly hold a stop string: a token writes at least a byte, a character takes up to four.
@@ -91,17 +111,18 @@ class Generator:
 
         return stopped
 
-    def _written(self, row: list[int], max_tokens: int, stop: tuple[str, ...]) -> Written:
+    def _written(self, row: list[int], stop: tuple[str, ...], ends: frozenset[int]) -> Written:
         """Cuts the row where its own answer ended: what follows is padding while others of the batch still wrote."""
-        end = next((place for place, token in enumerate(row) if token in self.eos), None)
+        end = next((place for place, token in enumerate(row) if token in ends), None)
         tokens = row if end is None else row[:end]
         text = self.decode(tokens)
         cuts = [text.index(mark) for mark in stop if mark in text]
         if cuts:
-            return Written(text[: min(cuts)], "stop", self._tokens_until(tokens, stop))
+            used = self._tokens_until(tokens, stop)
+            return Written(text[: min(cuts)], "stop", used, tuple(tokens[:used]))
         if end is not None:
-            return Written(text, "stop", end + 1)
-        return Written(text, "length", len(tokens))
+            return Written(text, "stop", end + 1, tuple(row[: end + 1]))
+        return Written(text, "length", len(tokens), tuple(tokens))
 
     def _tokens_until(self, tokens: list[int], stop: tuple[str, ...]) -> int:
         """The shortest beginning whose text holds a stop string: that is when decoding of this answer was over."""

@@ -7,74 +7,153 @@ that is read in both directions) is refused.
 
 from __future__ import annotations
 
-import os
+import importlib.util
 import sys
 import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DataError, ModelError, RagmedError, UsageError
+from ragmed.errors import DataError, MissingDependencyError, ModelError, RagmedError, UsageError
 from ragmed.files import read_json, sha256_file, sha256_json
+from ragmed.hub import hub_reason, offline
 from ragmed.models.local import LocalModel
+from ragmed.models.names import parse_model_name
+from ragmed.models.settings import DTYPES, ModelSettings
+from ragmed.packaged import packaged_model_folder
+from ragmed.workspace import Workspace
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 _PROBE_TOKENS = 8
+# Weights in other formats, and what lies in subfolders (other formats of the same weights), are not fetched.
+_FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken")
+_LEFT = ("*/*", "consolidated*")
 
 
-def load_local(
-    name: str, source: str | Path, *, revision: str = "", adapter: str = "", device: str = "auto", dtype: str = "auto"
-) -> LocalModel:
-    """>>> load_local("path:models/m", Path("models/m"))  # doctest: +SKIP
+def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LocalModel:
+    """The loader of `packaged:`, `path:` and `hf:` names. `seed` is not needed: decoding is greedy."""
+    name = parse_model_name(settings.name)
+    if name.scheme == "path":
+        return load_folder(settings, Path(name.target).expanduser())
+    if name.scheme == "packaged":
+        return load_folder(settings, packaged_model_folder(name.target, workspace.models))
+    return load_folder(settings, hub_folder(name.target, name.revision), snapshot_of=name.target)
 
-    `source`: a folder, or ORG/NAME for the hub (its local cache alone where HF_HUB_OFFLINE=1). `device`: auto, cpu,
-    cuda, cuda:1 …; auto takes cuda where there is one. `dtype`: auto is float32 on a CPU, bfloat16 elsewhere.
-    `adapter`: a folder with a LoRA adapter in safetensors. Raises ModelError, DataError, UsageError.
+
+def hub_folder(repository: str, revision: str) -> Path:
+    """>>> hub_folder("org/name", "main").name  # doctest: +SKIP
+    '0123456789abcdef0123456789abcdef01234567'
+
+    The snapshot in the hub's local cache, named by its commit, fetched first where it is missing and the hub may be
+    asked. ModelError says what to do about a gated, private or misspelt repository, a missing revision, no network.
     """
-    device_, dtype_ = _device(device), _dtype(dtype, device)
-    if isinstance(source, Path):
-        _check_folder(source)
-    base = name.partition("+")[0]
+    from huggingface_hub import snapshot_download
+
     try:
-        model, tokenizer = _read(source, revision, dtype_, base)
-        hashes = _hashes(source, model, tokenizer)
+        folder = snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=list(_FETCHED),
+            ignore_patterns=list(_LEFT),
+            local_files_only=offline(),
+        )
+    except Exception as error:  # the hub's errors, its validators' and those of the connection have no common root
+        reason = hub_reason(error, repository, revision) or f"it could not be fetched: {_first_line(error)}"
+        raise ModelError(f"model 'hf:{repository}': {reason}") from error
+    return Path(folder)
+
+
+def load_folder(settings: ModelSettings, folder: Path, *, snapshot_of: str = "") -> LocalModel:
+    """>>> load_folder(ModelSettings("path:models/m"), Path("models/m"))  # doctest: +SKIP
+
+    `settings.device`: auto, cpu, cuda, cuda:1 …, or map, which spreads the layers over all GPUs; auto takes cuda where
+    there is one. `dtype`: auto is float32 on a CPU, bfloat16 elsewhere. `quantization`: 8bit or 4bit (NF4), by
+    bitsandbytes while the weights are read. An adapter is a folder with a LoRA adapter in safetensors. `snapshot_of`:
+    the repository, where the folder is a snapshot of one, named by its commit. Raises ModelError, DataError, UsageError,
+    MissingDependencyError.
+    """
+    import torch
+
+    name = settings.name.partition("+adapter:")[0]
+    device = _device(settings.device)
+    dtype = _dtype(settings.dtype, settings.device)
+    check_folder(folder, snapshot_of)
+    placement = _placement(settings, device, dtype)
+    try:
+        model, tokenizer = _read(folder, dtype, name, placement)
+        hashes = file_hashes(folder, tokenizer) | ({"revision": folder.name} if snapshot_of else {})
     except RagmedError:
         raise
     except Exception as error:  # the files are a stranger's, and the libraries that read them fail in their own ways
-        raise ModelError(f"'{base}' could not be loaded: {_first_line(error)}{_hint(source)}") from error
-    if adapter:
-        model, hashes["adapter"] = _with_adapter(model, Path(adapter).expanduser(), base, hashes["weights"])
+        raise ModelError(f"'{name}' could not be loaded: {_reason(error)}") from error
+    if settings.quantization != "none":
+        hashes["quantization"] = settings.quantization
+    if adapter := parse_model_name(settings.name).adapter:
+        merge = settings.quantization == "none" and model.dtype == torch.float32
+        model, hashes["adapter"] = _with_adapter(model, Path(adapter).expanduser(), name, hashes["weights"], merge)
     try:
-        model = model.to(device_).eval()
+        model = model.eval() if placement else model.to(device).eval()
     except RuntimeError as error:
-        raise ModelError(f"'{base}' does not fit on '{device_}': {_first_line(error)}") from error
+        raise ModelError(f"'{name}' does not fit on '{device}': {_first_line(error)}") from error
     try:
-        _check_causal(model, base)
-        return LocalModel(name, model, tokenizer, hashes=hashes)
+        _check_causal(model, name)
+        return LocalModel(
+            settings.name,
+            model,
+            tokenizer,
+            hashes=hashes,
+            thinking_tokens=settings.thinking_tokens,
+            context_tokens=settings.context_tokens,
+        )
     except RagmedError:
         raise
     except Exception as error:
-        raise ModelError(f"'{base}' cannot be used as a language model: {_first_line(error)}") from error
+        raise ModelError(f"'{name}' cannot be used as a language model: {_first_line(error)}") from error
 
 
-def _read(source: str | Path, revision: str, dtype: Any, name: str) -> tuple[Any, Any]:
+def _placement(settings: ModelSettings, device: str, dtype: Any) -> dict[str, Any]:
+    """What transformers is told where the weights do not simply go to one device, as they are."""
+    options: dict[str, Any] = {}
+    if settings.device == "map":
+        _require("accelerate", "device: map")
+        options["device_map"] = "auto"
+    if settings.quantization != "none":
+        _require("bitsandbytes", f"quantization: {settings.quantization}")
+        _require("accelerate", f"quantization: {settings.quantization}")
+        options["quantization_config"] = _quantization(settings.quantization, dtype)
+        options.setdefault("device_map", {"": device})
+    return options
+
+
+def _quantization(kind: str, dtype: Any) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _require(package: str, what: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise MissingDependencyError(f"{what} needs the package {package}: pip install 'ragmed[large]'")
+
+
+def _read(folder: Path, dtype: Any, name: str, placement: dict[str, Any]) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    options: dict[str, Any] = {"trust_remote_code": False}
-    if revision:
-        options["revision"] = revision
-    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     model, report = AutoModelForCausalLM.from_pretrained(
-        source, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
+        folder, use_safetensors=True, dtype=dtype, output_loading_info=True, trust_remote_code=False, **placement
     )
     if getattr(model, "_hf_peft_config_loaded", False):
         raise ModelError(f"'{name}' is an adapter, not a model; name the model, then +adapter: and a folder with it")
     wrong = set(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
     if wrong:  # transformers would put random numbers there
         raise ModelError(f"the weights of '{name}' lack {_some(wrong)}, or have them in another shape; fetch them anew")
+    if "disk" in set(getattr(model, "hf_device_map", {}).values()):
+        raise ModelError(f"'{name}' does not fit into the memory of the GPUs and of the machine; quantize it")
     return model, tokenizer
 
 
@@ -109,7 +188,7 @@ def _check_causal(model: Any, name: str) -> None:
 def _device(device: str) -> str:
     import torch
 
-    if device == "auto":
+    if device in ("auto", "map"):
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device '{device}' was asked for, and torch sees no GPU here; use --device cpu")
@@ -129,24 +208,24 @@ def _dtype(dtype: str, device: str) -> Any:
     return getattr(torch, dtype)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path, repository: str) -> None:
+    """`repository`: its name, where the folder is a snapshot in a cache whose path would tell a reader nothing."""
+    what = f"'{repository}'" if repository else f"model folder '{folder}'"
     if not folder.is_dir():
-        raise DataError(f"model folder '{folder}' does not exist")
+        raise DataError(f"{what} does not exist")
     if not (folder / "config.json").is_file():
-        raise DataError(f"model folder '{folder}' has no config.json; is it a transformers model?")
+        raise DataError(f"{what} has no config.json; is it a transformers model?")
     read_json(folder / "config.json", "model config")
     if (folder / "adapter_config.json").exists():  # transformers would apply it unasked, or load another base model
-        raise DataError(f"model folder '{folder}' holds an adapter too; move it elsewhere and name it with +adapter:")
+        raise DataError(f"{what} holds an adapter too; move it elsewhere and name it with +adapter:")
     if not any(folder.glob("*.safetensors")):
-        raise DataError(f"model folder '{folder}' has no *.safetensors; other formats can hold code and are not read")
+        raise DataError(f"{what} has no *.safetensors; other formats can hold code and are not read")
 
 
-def _hint(source: str | Path) -> str:
-    if isinstance(source, Path):
-        return ""
-    if os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True", "ON", "YES"):
-        return " (HF_HUB_OFFLINE is set, so only models already in the local cache can be used)"
-    return ""
+def _reason(error: BaseException) -> str:
+    if "trust_remote_code" in str(error):
+        return "it needs code of its publisher, which is not run; choose a model that transformers itself knows"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:
@@ -157,25 +236,17 @@ def _first_line(error: BaseException) -> str:
     return lines[0] if isinstance(error, (OSError, ValueError, RuntimeError, ImportError)) else f"{kind}: {lines[0]}"
 
 
-def _hashes(source: str | Path, model: Any, tokenizer: Any) -> dict[str, str]:
+def file_hashes(folder: Path, tokenizer: Any) -> dict[str, str]:
     """`weights`: over the names and hashes of all safetensors; `config`: of config.json, which says how to compute with
     them; `tokenizer`: of what turns text into ids.
     """
-    hashes: dict[str, str] = {}
-    if isinstance(source, Path):
-        folder = source
-    else:
-        from huggingface_hub import snapshot_download
-
-        revision = str(getattr(model.config, "_commit_hash", "") or "")
-        hashes["revision"] = revision
-        folder = Path(snapshot_download(source, revision=revision or None, local_files_only=True))
-    hashes["weights"] = weights_hash(folder)
-    hashes["config"] = sha256_file(folder / "config.json")
     backend = getattr(tokenizer, "backend_tokenizer", None)
     vocabulary = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
-    hashes["tokenizer"] = sha256_json(vocabulary)
-    return hashes
+    return {
+        "weights": weights_hash(folder),
+        "config": sha256_file(folder / "config.json"),
+        "tokenizer": sha256_json(vocabulary),
+    }
 
 
 def weights_hash(folder: Path) -> str:
@@ -193,29 +264,23 @@ def weights_hash(folder: Path) -> str:
     return sha256_json(hashes)
 
 
-def _with_adapter(model: Any, folder: Path, name: str, base: str) -> tuple[Any, str]:
+def _with_adapter(model: Any, folder: Path, name: str, base: str, merge: bool) -> tuple[Any, str]:
     """The model with the LoRA adapter, and the adapter's hash.
 
-    In float32 the adapter is merged into the weights, exact to 1e-6 and as fast as no adapter. In 16 bits merging
-    would round away small updates, so there it stays beside the weights, as it was trained.
+    In float32 the adapter is merged into the weights, exact to 1e-6 and as fast as no adapter. In 16 bits and below
+    merging would round away small updates, so there it stays beside the weights, as it was trained.
     """
-    import torch
     from peft import PeftModel
 
-    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
-        raise DataError(f"adapter folder '{folder}' lacks adapter_config.json or adapter_model.safetensors")
-    _check_base(folder, name, base)
-    config = read_json(folder / "adapter_config.json", "adapter configuration")
-    if config.get("peft_type") != "LORA":
-        raise ModelError(f"the adapter '{folder}' is of type {config.get('peft_type')}; only LORA can be loaded")
+    config = check_adapter(folder, name, base)
     try:
-        digest = sha256_json([sha256_json(config), sha256_file(folder / "adapter_model.safetensors")])
+        digest = adapter_hash(folder, config)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5 for a renamed attribute
             warnings.filterwarnings("ignore", message=".*missing adapter keys")  # an error of ours, below
             tuned = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
             _check_adapter_fits(tuned, folder)
-            if model.dtype == torch.float32:
+            if merge:
                 return tuned.merge_and_unload(), digest
             return tuned.get_base_model(), digest
     except Exception as error:
@@ -223,6 +288,21 @@ def _with_adapter(model: Any, folder: Path, name: str, base: str) -> tuple[Any, 
         raise ModelError(
             f"the adapter '{folder}' does not fit '{name}': {reason}; load it on the model it was trained on"
         ) from error
+
+
+def check_adapter(folder: Path, name: str, base: str) -> dict[str, Any]:
+    """The configuration of a LoRA adapter; DataError or ModelError where the folder holds none, or one of `base`'s not."""
+    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
+        raise DataError(f"adapter folder '{folder}' lacks adapter_config.json or adapter_model.safetensors")
+    _check_base(folder, name, base)
+    config = read_json(folder / "adapter_config.json", "adapter configuration")
+    if config.get("peft_type") != "LORA":
+        raise ModelError(f"the adapter '{folder}' is of type {config.get('peft_type')}; only LORA can be loaded")
+    return config
+
+
+def adapter_hash(folder: Path, config: dict[str, Any]) -> str:
+    return sha256_json([sha256_json(config), sha256_file(folder / "adapter_model.safetensors")])
 
 
 def _check_adapter_fits(tuned: Any, folder: Path) -> None:

@@ -1,73 +1,133 @@
-"""Causal language models that run here, through transformers. In: model and tokenizer (`loading.py`). Out: a Model."""
+"""Causal language models that run here. In: a tokenizer, and what computes (`loading.py`, `vllm.py`). Out: a Model."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
 
 from ragmed.errors import ModelError, UsageError
 from ragmed.files import sha256_json
 from ragmed.models.chat import ChatTemplate
-from ragmed.models.generation import Generator
+from ragmed.models.generation import Generator, Written
+from ragmed.models.reasoning import Reasoner
 from ragmed.models.scoring import Scorer, TokenItem, TokenScores
+from ragmed.models.thinking import left_open
 from ragmed.records import Completion, Message, OptionScores
 
 _NO_LIMIT = 10**9
 
 
-class LocalModel:
-    """>>> model = load_local("path:m", Path("m"))  # doctest: +SKIP
-    >>> model.score([[Message("user", "A or B?")]], [["A", "B"]])[0].logprobs  # doctest: +SKIP
-    (-0.7, -1.1)
+class Writer(Protocol):
+    """Writes on where token ids end: `generation.Generator` through transformers, `vllm.VllmWriter` through vLLM."""
 
-    `model` and `tokenizer` are those of transformers; `hashes` goes into the fingerprint as it is. A continuation's
-    tokens are those that follow the prompt's when both are tokenised as one text (the convention of
+    eos: frozenset[int]
+
+    def decode(self, ids: list[int]) -> str: ...
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> list[Written]: ...
+
+    def finished(self, row: Sequence[int], stop: Sequence[str]) -> Written: ...
+
+
+class TokenScorer(Protocol):
+    def score(self, items: Sequence[TokenItem]) -> list[TokenScores]: ...
+
+
+class TokenModel:
+    """A Model over token ids: templates, budgets and borders are here, the computing is in `writer` and `scorer`.
+
+    A continuation's tokens are those that follow the prompt's when both are tokenised as one text (the convention of
     lm-evaluation-harness, which moves a prompt's last white space into the continuation besides: that adds the same
     number to all options of a prompt). Where the two melt into one token at the border, the continuation's own tokens
     are taken, so that none of its characters is left out.
+
+    `hashes` goes into the fingerprint as it is. `thinking_tokens` above 0: what is generated may think so many tokens
+    first; log-likelihoods are those of a model that does not think, since what it would have thought is not given.
     """
 
-    def __init__(self, name: str, model: Any, tokenizer: Any, *, hashes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        tokenizer: Any,
+        *,
+        writer: Writer,
+        scorer: TokenScorer,
+        context_tokens: int,
+        hashes: Mapping[str, str],
+        thinking_tokens: int = 0,
+    ) -> None:
         self.name = name
-        self.model = model.eval()
         self.tokenizer = tokenizer
         self.chat = ChatTemplate(tokenizer)
-        self.context_tokens = _context(model, tokenizer)
+        self._asks = ChatTemplate(tokenizer, thinking="on") if thinking_tokens else self.chat
+        self.context_tokens = context_tokens
+        self.thinking_tokens = thinking_tokens
         self._appended = _appended(tokenizer) if self.chat.adds_special_tokens else 0
-        eos = _end_tokens(model, tokenizer)
-        self._hashes = {**hashes, "config": sha256_json([hashes.get("config", ""), sorted(eos)])}
-        self._scorer = Scorer(model)
-        self._generator = Generator(model, self._decode, eos=eos)
+        self._hashes = {**hashes, "config": sha256_json([hashes.get("config", ""), sorted(writer.eos)])}
+        self._scorer = scorer
+        self._generator = writer
+        self._reasoner: Reasoner | None = None
+        if thinking_tokens:
+            if self.chat.kind == "plain" or not self.chat.knows_thinking():
+                raise UsageError(f"the chat template of '{name}' knows no thinking; take thinking_tokens out")
+            self._reasoner = Reasoner(writer, tokenizer, budget=thinking_tokens)
 
     def fingerprint(self) -> dict[str, str]:
         """Hashes of weights, config, tokenizer, template and adapter, dtype, kind of device; no library versions."""
-        dtype = str(self.model.dtype).removeprefix("torch.")
-        device = str(self.model.device.type)
         template = {"template": self.chat.fingerprint(), "template_kind": self.chat.kind}
-        return {**self._hashes, "dtype": dtype, "device": device, **template}
+        if self._reasoner:
+            template |= {"template_thinking": self._asks.fingerprint(), "thinking_tokens": str(self.thinking_tokens)}
+        return {**self._hashes, **template}
 
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
-        return [len(ids) for ids in self._encode([self.chat.render(prompt) for prompt in prompts])]
+        """Tokens with the template; where thinking changes the template's text, of the longer one."""
+        counts = [len(ids) for ids in self._encode([self.chat.render(prompt) for prompt in prompts])]
+        if self._asks is self.chat:
+            return counts
+        asked = self._encode([self._asks.render(prompt) for prompt in prompts])
+        return [max(count, len(ids)) for count, ids in zip(counts, asked, strict=True)]
 
     def generate(
         self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
     ) -> list[Completion]:
-        """Greedy answers. A prompt that leaves no room for `max_tokens` gets an error, and is not cut."""
+        """Greedy answers. A prompt that leaves no room for thinking and `max_tokens` gets an error, and is not cut."""
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}")
-        ids = self._encode([self.chat.render(prompt) for prompt in prompts])
-        fitting = [i for i, tokens in enumerate(ids) if len(tokens) + max_tokens <= self.context_tokens]
-        written = self._generator.generate([ids[i] for i in fitting], max_tokens=max_tokens, stop=stop)
+        texts = [self._asks.render(prompt) for prompt in prompts]
+        ids = self._encode(texts)
+        room = self.thinking_tokens + max_tokens
+        fitting = [i for i, tokens in enumerate(ids) if len(tokens) + room <= self.context_tokens]
+        written = self._write([ids[i] for i in fitting], [texts[i] for i in fitting], max_tokens, stop)
         answers = dict(zip(fitting, written, strict=True))
         completions = []
         for place, tokens in enumerate(ids):
             if (answer := answers.get(place)) is None:
-                reason = self._too_long(len(tokens), max_tokens)
-                completions.append(Completion("", "error", len(tokens), 0, reason))
+                completions.append(Completion("", "error", len(tokens), 0, self._too_long(len(tokens), room)))
             else:
-                completions.append(Completion(answer.text, answer.finish, len(tokens), answer.tokens))
+                completions.append(replace(answer, input_tokens=len(tokens)))
         return completions
+
+    def _write(
+        self, ids: Sequence[list[int]], texts: Sequence[str], max_tokens: int, stop: Sequence[str]
+    ) -> list[Completion]:
+        if self._reasoner is None:
+            written = self._generator.generate(ids, max_tokens=max_tokens, stop=stop)
+            return [Completion(one.text, one.finish, 0, one.tokens) for one in written]
+        opened = [bool(left_open(text)) for text in texts]
+        return [
+            Completion(one.text, one.finish, 0, one.tokens, "", one.thinking, one.thinking_tokens)
+            for one in self._reasoner.generate(ids, opened=opened, max_tokens=max_tokens, stop=stop)
+        ]
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         """Log-likelihoods; many prompts in one call are read faster, because what all share is read once.
@@ -94,7 +154,7 @@ class LocalModel:
     def _scores(self, got: TokenScores, lengths: tuple[int, ...], prompt: int) -> OptionScores:
         if all(map(math.isfinite, got.logprobs)):
             return OptionScores(got.logprobs, lengths, got.greedy, prompt)
-        dtype = str(self.model.dtype).removeprefix("torch.")
+        dtype = self._hashes.get("dtype", "its precision")
         reason = (
             f"'{self.name}' computed a log-likelihood that is not a finite number in {dtype}; "
             "use --dtype float32, or check the weights"
@@ -133,7 +193,7 @@ class LocalModel:
         return [list(map(int, ids[:end])) for ids in encoded["input_ids"]]
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return plain_text(self.tokenizer, ids)
 
     def _too_long(self, prompt: int, answer: int) -> str:
         return (
@@ -142,17 +202,57 @@ class LocalModel:
         )
 
 
-def _context(model: Any, tokenizer: Any) -> int:
-    config = model.config.get_text_config()
+class LocalModel(TokenModel):
+    """>>> model = load_folder(ModelSettings("path:m"), Path("m"))  # doctest: +SKIP
+    >>> model.score([[Message("user", "A or B?")]], [["A", "B"]])[0].logprobs  # doctest: +SKIP
+    (-0.7, -1.1)
+
+    `model` and `tokenizer` are those of transformers. `context_tokens` 0: all that the model can read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        *,
+        hashes: Mapping[str, str],
+        thinking_tokens: int = 0,
+        context_tokens: int = 0,
+    ) -> None:
+        self.model = model.eval()
+        eos = end_tokens(model.generation_config.eos_token_id, tokenizer)
+        limit = context_of(name, model.config.get_text_config(), tokenizer, context_tokens)
+        machine = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device.type)}
+        super().__init__(
+            name,
+            tokenizer,
+            writer=Generator(model, partial(plain_text, tokenizer), eos=eos),
+            scorer=Scorer(model),
+            context_tokens=limit,
+            hashes={**hashes, **machine},
+            thinking_tokens=thinking_tokens,
+        )
+
+
+def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def context_of(name: str, config: Any, tokenizer: Any, asked: int) -> int:
+    """How many tokens a model reads: what was asked for, if its config and its tokenizer allow it, or all they allow."""
     limits = [getattr(config, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     known = [int(limit) for limit in (*limits, tokenizer.model_max_length) if limit and 0 < limit < _NO_LIMIT]
     if not known:
         raise ModelError("neither the model's config nor its tokenizer says how long a text the model can read")
-    return min(known)
+    if asked > min(known):
+        raise UsageError(f"context_tokens {asked}: '{name}' reads {min(known)} at most; give that, or leave it out")
+    return asked or min(known)
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    found = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
+def end_tokens(named: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end a text: those that the model's files name, and the tokenizer's."""
+    found = [named, tokenizer.eos_token_id]
     return frozenset(t for value in found for t in (value if isinstance(value, list) else [value]) if t is not None)
 
 

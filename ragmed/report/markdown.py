@@ -211,7 +211,7 @@ def _examples(results: Mapping[str, Any], samples: Samples) -> Iterator[str]:
             f"Expected: {escape(example.gold)}",
             "\n".join(
                 f"- **{escape(name)}** ({escape(outcome)}): {escape(text)}"
-                + (f" — passages: {escape(', '.join(passages))}" if passages else "")
+                + (f" — passages: {escape('; '.join(passages))}" if passages else "")
                 for name, outcome, text, passages in example.answers
             ),
         ]

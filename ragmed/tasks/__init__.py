@@ -35,6 +35,8 @@ TASKS: dict[str, str] = {
     "mmlu": "ragmed.tasks.mirage:MMLU",
     "pubmedqa": "ragmed.tasks.mirage:PUBMEDQA",
     "bioasq": "ragmed.tasks.mirage:BIOASQ",
+    "meqsum": "ragmed.tasks.meqsum:MEQSUM",
+    "scifact": "ragmed.tasks.scifact:SCIFACT",
 }
 
 
@@ -52,7 +54,8 @@ class Task:
 
     `kind`: `choice` has options and a letter as gold; `text` is scored by `score(example, answer)`. `label`: the word
     before what is asked, in the prompt.
-    `gold_documents`: whether examples name the documents that hold the answer, so that oracle passages exist.
+    `gold_documents`: whether examples name the documents that hold the answer, so that oracle passages exist. `ids`:
+    what these names are (`pmid`), as corpora say it of their documents' ids; '' for whatever an index holds.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Task:
     max_tokens: int = 16
     label: str = "Question"
     access: Access = "open"
+    ids: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class TaskSettings:
     """What an experiment may set for a task. `limit` 0 asks all examples; `max_tokens` 0 takes the task's own.
 
     `file`: questions of one's own, see `ragmed.tasks.own`, with their `access` (private unless said otherwise).
+    `system_instruction`: words before the task's own, at the head of the system message of every arm.
     """
 
     file: str = ""
@@ -84,6 +89,7 @@ class TaskSettings:
     normalise: Normalise = "none"
     shots: int = 0
     max_tokens: int = 0
+    system_instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

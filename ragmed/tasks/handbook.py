@@ -79,6 +79,7 @@ QUESTIONS = Task(
     license=LICENSE,
     metrics=("accuracy",),
     gold_documents=True,
+    ids="handbook",
 )
 UNANSWERABLE = Task(
     name="handbook-unanswerable",
@@ -109,6 +110,7 @@ NOTES = Task(
     metrics=("rouge_l",),
     score=_overlap,
     gold_documents=True,
+    ids="handbook",
     max_tokens=96,
     label="Handover note",
 )

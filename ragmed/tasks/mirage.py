@@ -61,6 +61,7 @@ def _task(name: str, title: str, instruction: str, license: str, *, gold_documen
         license=license,
         metrics=("accuracy",),
         gold_documents=gold_documents,
+        ids="pmid" if gold_documents else "",
     )
 
 

@@ -1,76 +1,158 @@
-"""Questions of one's own: a JSON Lines file -> a multiple-choice task, without a line of code.
+"""Questions of one's own: a JSON Lines or CSV file -> a task, without a line of code.
 
 A config names the file beside the task (`tasks: {our-rules: {file: questions.jsonl, scoring: letters}}`); a record:
 
     {"id": "q1", "question": "Who signs form R7?", "options": {"A": "the ward clerk", "B": "the consultant"},
      "answer": "B", "documents": ["forms/r7"], "group": "forms", "split": "test"}
 
-`id`, `question`, `options` and `answer` are needed. `documents` (ids in the corpus) give the oracle arm its passages;
-it exists only where every scored record names some. `group`: records that share one are resampled together. `split`:
-`dev` records may be shown as worked examples and are never scored.
+or a row of a CSV file, as a spreadsheet writes it, whose options are the columns A, B, C …:
+
+    id,question,A,B,answer,documents
+    q1,Who signs form R7?,the ward clerk,the consultant,B,forms/r7; forms/r8
+
+`question` and `answer` are needed; `id`, too, in JSON Lines (a row without one is named after its number). Records
+without options are answered with text, scored by ROUGE-L against `answer`; a file has all of one kind. `documents`
+(ids in the corpus, or CORPUS:ID) give the oracle arm its passages; it exists only where every scored record names
+some. `group`: records that share one are resampled together. `split`: `dev` records may be shown as worked examples
+and are never scored.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
-from ragmed.files import BadLine, read_jsonl, sha256_file
+from ragmed.files import BadLine, read_jsonl, read_text, sha256_file
+from ragmed.metrics.overlap import rouge_l
 from ragmed.records import Access, Example
 from ragmed.tasks import Split, Task
 
 KEYS = ("id", "question", "options", "answer", "documents", "group", "split")
+COLUMNS = ("id", "question", "answer", "documents", "group", "split")
+SUFFIXES = (".jsonl", ".csv", ".tsv")
+_DELIMITERS = ",;\t"  # spreadsheets of half of Europe write semicolons
+_ANSWER_TOKENS = 128
 
 
 def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
     """
-    >>> own_task("our-rules", Path("questions.jsonl")).kind  # doctest: +SKIP
+    >>> own_task("our-rules", Path("questions.csv")).kind  # doctest: +SKIP
     'choice'
 
     Raises DataError with file and line for a record that cannot be used. Private unless the config says otherwise.
     """
     split = _read(path)
+    choice = bool((*split.examples, *split.shots)[0].options)
     return Task(
         name=name,
         title=f"questions from {path.name}",
-        kind="choice",
-        instruction="You answer multiple-choice questions. Exactly one of the options is right.",
+        kind="choice" if choice else "text",
+        instruction="You answer multiple-choice questions. Exactly one of the options is right."
+        if choice
+        else "You answer questions, briefly and in plain words.",
         load=lambda workspace: split,
         source=f"{path.name}, sha256 {sha256_file(path)[:16]}",
         license="not said",
-        metrics=("accuracy",),
+        metrics=("accuracy",) if choice else ("rouge_l",),
+        score=None if choice else _overlap,
         gold_documents=all(example.documents for example in split.examples),
+        max_tokens=16 if choice else _ANSWER_TOKENS,
         access=access,
     )
 
 
+def _overlap(example: Example, answer: str) -> Mapping[str, float]:
+    return {"rouge_l": rouge_l(answer, example.gold)}
+
+
 def _read(path: Path) -> Split:
     splits: dict[str, list[Example]] = {"test": [], "dev": []}
+    kinds: dict[bool, str] = {}
+    records = _lines(path) if path.suffix == ".jsonl" else _rows(path)
+    for where, record in records:
+        split = record.get("split", "test")
+        if split not in splits:
+            raise DataError(f"{where}: split is {split!r}; write test or dev")
+        example = _example(record, where)
+        kinds.setdefault(bool(example.options), where)
+        if len(kinds) == 2:
+            raise DataError(f"{where}: one record has options, another has none ({kinds[True]}, {kinds[False]}); a "
+                            "file holds one kind: make two of it")  # fmt: skip
+        splits[split].append(example)
+    if not splits["test"]:
+        raise DataError(f"questions file '{path}' holds no question to be scored")
+    return Split(tuple(splits["test"]), tuple(splits["dev"]))
+
+
+def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in read_jsonl(path, "questions file"):
         number, record = (item.number, item.reason) if isinstance(item, BadLine) else item
         where = f"questions file '{path}', line {number}"
         if isinstance(record, str):
             raise DataError(f"{where}: {record}")
-        split = record.get("split", "test")
-        if split not in splits:
-            raise DataError(f"{where}: split is {split!r}; write test or dev")
-        splits[split].append(_example(record, where))
-    return Split(tuple(splits["test"]), tuple(splits["dev"]))
+        for key in record:
+            if key not in KEYS:
+                raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(KEYS)}")
+        yield where, record
 
 
-def _example(record: dict[str, Any], where: str) -> Example:
-    for key in record:
-        if key not in KEYS:
-            raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(KEYS)}")
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of a CSV as records, with the line on which each ends."""
+    text = read_text(path, "questions file")
+    head = text.split("\n", 1)[0]
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=head.count), strict=True)
+    try:
+        header = [name.strip() for name in next(rows)]
+        letters = _letters(header, f"questions file '{path}', line 1")
+        for row in rows:
+            where = f"questions file '{path}', line {rows.line_num}"
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) != len(header):
+                raise DataError(f"{where}: {len(row)} cells, the header has {len(header)}; put quotes around text "
+                                "that holds the separator")  # fmt: skip
+            cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+            yield where, _record(cells, letters, rows.line_num)
+    except csv.Error as error:
+        raise DataError(f"questions file '{path}', line {rows.line_num}: {error}") from error
+
+
+def _letters(header: list[str], where: str) -> list[str]:
+    letters = [name for name in header if len(name) == 1 and "A" <= name <= "Z"]
+    for name in header:
+        if name not in COLUMNS and name not in letters:
+            raise DataError(f"{where}: unknown column '{name}'; known: {', '.join(COLUMNS)}, and A, B, C … for options")
+        if header.count(name) > 1:
+            raise DataError(f"{where}: the column '{name}' is there twice")
+    return letters
+
+
+def _record(cells: dict[str, str], letters: list[str], number: int) -> dict[str, Any]:
+    """A row in the form of a JSON record; options that are empty at the end of the letters are not there."""
+    options = {letter: cells[letter] for letter in sorted(letters)}
+    while options and not list(options.values())[-1]:
+        options.popitem()
+    record: dict[str, Any] = {name: cells.get(name, "") for name in ("question", "answer", "group")}
+    record |= {"id": cells.get("id") or f"row-{number}", "split": cells.get("split") or "test"}
+    record["documents"] = [part.strip() for part in cells.get("documents", "").split(";") if part.strip()]
+    return record | ({"options": options} if options else {})
+
+
+def _example(record: Mapping[str, Any], where: str) -> Example:
     for key in ("id", "question", "answer"):
         if not isinstance(record.get(key), str) or not record[key].strip():
             raise DataError(f"{where}: '{key}' must be text that is not empty")
-    options, documents = record.get("options"), record.get("documents", [])
+    options, documents = record.get("options", {}), record.get("documents", [])
     if not isinstance(options, dict) or not all(isinstance(text, str) for text in options.values()):
         raise DataError(f'{where}: \'options\' must be letters with texts, such as {{"A": "yes", "B": "no"}}')
     if list(options) != [chr(ord("A") + i) for i in range(len(options))]:
         raise DataError(f"{where}: the letters of 'options' must be A, B, C … in this order, found {list(options)}")
+    if options and (len(options) < 2 or record["answer"] not in options):
+        raise DataError(f"{where}: two options or more are needed, and the answer '{record['answer']}' must be one")
     if not isinstance(documents, list) or not all(isinstance(one, str) for one in documents):
         raise DataError(f"{where}: 'documents' must be a list of document ids")
     group = record.get("group", "")

@@ -1,0 +1,247 @@
+"""A CNXML module (the XML of OpenStax books) -> Markdown: headings, lists, tables, captions, notes, key terms.
+
+Exercises and their solutions are written apart from the text, because a book's questions are no reference.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Iterator
+from xml.etree.ElementTree import Element
+
+from ragmed.corpora.mathml import math_text, raised
+from ragmed.corpora.safe_xml import local
+
+DEEPEST = 6
+"""Markdown has no deeper heading."""
+
+_THROUGH = ("para", "problem", "solution", "commentary", "quote", "content", "abstract", "glossary", "example")
+_NAMED = {"fig": "Figure", "osc": "Figure", "tbl": "Table", "tab": "Table"}
+_EMPTY = Element("empty")
+
+
+def module_title(root: Element) -> str:
+    return " ".join("".join(child(root, "title").itertext()).split())
+
+
+def module_text(root: Element) -> str:
+    """>>> module_text(parse_xml(data))[:25]  # doctest: +SKIP
+    'By the end of this sectio'
+
+    The module's text (what it wants to teach, its sections from `##` down, key terms, footnotes) without its title
+    and its exercises.
+    """
+    writer = _Writer(root)
+    found = writer.blocks(child(child(root, "metadata"), "abstract"), 3)
+    found += writer.blocks(child(root, "content"), 2)
+    terms = writer.blocks(child(root, "glossary"), 3)
+    if terms:
+        found += ["## Key Terms", "\n".join(terms)]
+    if writer.footnotes:
+        found += ["## Footnotes", "\n".join(writer.footnotes)]
+    return "\n\n".join(found)
+
+
+def exercises_text(root: Element) -> str:
+    """The module's exercises, each with its answer where the book gives one, under the headings of their sections."""
+    writer = _Writer(root)
+    found: list[str] = []
+    for holder in root.iter():
+        if not any(local(one) == "exercise" for one in holder):
+            continue
+        title = writer.line(child(holder, "title"))
+        found += [f"## {title}"] if title else []
+        for number, exercise in enumerate((one for one in holder if local(one) == "exercise"), 1):
+            question = writer.blocks(child(exercise, "problem"), 3)
+            found += [f"{number}. {question[0]}", *question[1:]] if question else []
+            answer = writer.blocks(child(exercise, "solution"), 3)
+            found += [f"Answer: {answer[0]}", *answer[1:]] if answer else []
+    return "\n\n".join(found)
+
+
+def child(element: Element, name: str) -> Element:
+    """The first child of that local name; an empty element where there is none."""
+    return next((one for one in element if local(one) == name), _EMPTY)
+
+
+class _Writer:
+    """Writes elements as blocks of Markdown, and collects the footnotes that it meets."""
+
+    def __init__(self, root: Element) -> None:
+        self._kinds = {element.get("id"): local(element) for element in root.iter()}
+        self.footnotes: list[str] = []
+        self._writers: dict[str, Callable[[Element, int], list[str]]] = {
+            "section": self._section,
+            "note": self._note,
+            "list": self._list_block,
+            "table": self._table,
+            "figure": self._figure,
+            "subfigure": self._figure,
+            "media": self._media,
+            "definition": self._definition,
+            "equation": self._equation,
+            "exercise": lambda element, level: [],
+        } | dict.fromkeys(_THROUGH, self.blocks)
+
+    def blocks(self, element: Element, level: int) -> list[str]:
+        """An element's content: block children each on their own, the running text between them as paragraphs."""
+        found: list[str] = []
+        running = element.text or ""
+        for one in element:
+            write = self._writers.get(local(one))
+            if write:
+                found += [*_paragraph(running), *write(one, level)]
+                running = ""
+            elif local(one) not in ("title", "label"):
+                running = self._inline(one, running)
+            running += one.tail or ""
+        return found + _paragraph(running)
+
+    def line(self, element: Element) -> str:
+        """An element's running text in one line, blocks in it one behind the other."""
+        parts = self.blocks(element, DEEPEST)
+        return " ".join(" ".join(parts).split())
+
+    def _inline(self, element: Element, before: str) -> str:
+        """The text so far with an inline element behind it. Italics and bold are dropped, superscripts kept apart."""
+        name = local(element)
+        if name == "newline":
+            return before + "\n"
+        if name == "math":
+            return before + math_text(element)
+        if name == "footnote":
+            self.footnotes.append(f"[{len(self.footnotes) + 1}] {self.line(element)}")
+            return f"{before.rstrip()} [{len(self.footnotes)}]"
+        inner = element.text or ""
+        for one in element:
+            inner = self._inline(one, inner) + (one.tail or "")
+        if name == "sup":
+            return raised(before, inner)
+        if name == "link" and not inner.strip():
+            return before + self._pointed(element)
+        return before + inner
+
+    def _pointed(self, link: Element) -> str:
+        """What a link without words of its own points to: the numbers of figures are made by the publisher's site."""
+        target = link.get("target-id", "")
+        kind = self._kinds.get(target, "").capitalize() if target else ""
+        return kind or _NAMED.get(target[:3].lower(), "") or link.get("url", "")
+
+    def _section(self, section: Element, level: int) -> list[str]:
+        if any(local(one) == "exercise" for one in section):
+            return []
+        inner = self.blocks(section, level + 1)
+        title = self.line(child(section, "title"))
+        return [f"{'#' * min(level, DEEPEST)} {title}", *inner] if inner and title else inner
+
+    def _note(self, note: Element, level: int) -> list[str]:
+        """Its kind and title are a paragraph, not a heading: what follows the note is not under it."""
+        kind = self.line(child(note, "label")) or note.get("class", "").split(" ")[-1].replace("-", " ").capitalize()
+        title = self.line(child(note, "title"))
+        inner = self.blocks(note, level)
+        head = ": ".join(part for part in (kind, title) if part)
+        return [f"**{head}**", *inner] if inner and head else inner
+
+    def _list_block(self, element: Element, level: int) -> list[str]:
+        title = self.line(child(element, "title"))
+        lines = list(self._items(element))
+        return ["\n".join([title, *lines] if title else lines)] if lines else []
+
+    def _items(self, element: Element) -> Iterator[str]:
+        mark = _marks(element)
+        for number, item in enumerate((one for one in element if local(one) == "item"), _start(element)):
+            parts = self.blocks(item, DEEPEST)
+            indent = "  "
+            lines = "\n".join(parts).split("\n")
+            if lines != [""]:
+                yield "\n".join([mark(number) + lines[0], *(indent + line for line in lines[1:])])
+
+    def _figure(self, figure: Element, level: int) -> list[str]:
+        """Title and caption; what the image shows only where it has neither."""
+        words = [self.line(child(figure, name)) for name in ("title", "caption")]
+        words = [word if word[-1] in ".?!:" else word + "." for word in words if word]
+        inner = [block for one in figure if local(one) == "subfigure" for block in self._figure(one, level)]
+        if words:
+            return [f"Figure: {' '.join(words)}", *inner]
+        return inner or [block for one in figure if local(one) == "media" for block in self._media(one, level)]
+
+    def _media(self, media: Element, level: int) -> list[str]:
+        shown = " ".join(media.get("alt", "").split())
+        return [f"[Image: {shown}]"] if shown else []
+
+    def _definition(self, definition: Element, level: int) -> list[str]:
+        return [f"- {self.line(child(definition, 'term'))}: {self.line(child(definition, 'meaning'))}"]
+
+    def _equation(self, equation: Element, level: int) -> list[str]:
+        return [text for one in equation if local(one) == "math" and (text := math_text(one))]
+
+    def _table(self, table: Element, level: int) -> list[str]:
+        words = [self.line(child(table, name)) for name in ("title", "caption")]
+        found = [f"Table: {' '.join(word for word in words if word)}"] if any(words) else []
+        for group in (one for one in table if local(one) == "tgroup"):
+            rows = self._rows(group)
+            if rows:
+                found.append("\n".join(rows))
+        return found
+
+    def _rows(self, group: Element) -> list[str]:
+        """`| a | b |`, a rule behind the head. A cell that spans rows is repeated: each row can be read alone."""
+        columns = {one.get("colname"): at for at, one in enumerate(e for e in group if local(e) == "colspec")}
+        above: dict[int, tuple[int, str]] = {}
+        lines: list[str] = []
+        for part in (one for one in group if local(one) in ("thead", "tbody", "tfoot")):
+            for row in (one for one in part if local(one) == "row"):
+                cells = self._cells(row, columns, above)
+                lines.append(f"| {' | '.join(cells)} |")
+            if local(part) == "thead" and lines:
+                width = lines[-1].replace("\\|", "").count("|") - 1
+                lines.append("|" + " --- |" * width)
+        return lines
+
+    def _cells(self, row: Element, columns: dict[str | None, int], above: dict[int, tuple[int, str]]) -> list[str]:
+        """A row's cells. `above`: column -> how many more rows a cell spans, and its text; brought up to date here."""
+        cells: dict[int, str] = {}
+        for at in list(above):
+            left, text = above.pop(at)
+            cells[at] = text
+            if left > 1:
+                above[at] = (left - 1, text)
+        at = 0
+        for entry in (one for one in row if local(one) == "entry"):
+            while at in cells:
+                at += 1
+            at = max(at, columns.get(entry.get("namest") or entry.get("colname"), at))
+            text = self.line(entry).replace("|", "\\|")
+            last = max(at, columns.get(entry.get("nameend"), at))
+            rows = _number(entry.get("morerows"))
+            for column in range(at, last + 1):
+                cells[column] = text if column == at else ""
+                if rows:
+                    above[column] = (rows, cells[column])
+            at = last + 1
+        return [cells.get(column, "") for column in range(max(cells, default=-1) + 1)]
+
+
+def _paragraph(text: str) -> list[str]:
+    """Running text with its white space as one space, line breaks that the author set kept."""
+    text = re.sub(r"[ \t\r\f\v]*\n[ \t\r\f\v]*", "\n", text)
+    text = " ".join(text.split())
+    return [text] if text else []
+
+
+def _number(value: str | None) -> int:
+    return int(value) if value and value.isascii() and value.isdigit() and len(value) < 4 else 0
+
+
+def _start(element: Element) -> int:
+    return _number(element.get("start-value")) or 1
+
+
+def _marks(element: Element) -> Callable[[int], str]:
+    if element.get("list-type") != "enumerated":
+        return lambda number: "- "
+    letters = {"lower-alpha": string.ascii_lowercase, "upper-alpha": string.ascii_uppercase}.get(
+        element.get("number-style", ""), ""
+    )
+    return lambda number: f"{letters[number - 1] if number <= len(letters) else number}. "

@@ -1,0 +1,232 @@
+"""An HTML tree in, its text with Markdown headings, lists, tables and listings out.
+
+What is no text of the page is left out: scripts, styles, navigation, form controls, drawings. All else is kept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+DROPPED = frozenset(
+    "script style noscript template nav svg canvas iframe object embed video audio map button select textarea input "
+    "head title annotation annotation-xml dialog".split()
+)
+DROPPED_ROLES = frozenset("navigation search menu menubar".split())
+BLOCKS = frozenset(
+    "address article aside blockquote body caption center dd details dir div dl dt fieldset figcaption figure footer "
+    "form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu ol p pre section summary table tbody td tfoot th "
+    "thead tr ul".split()
+)
+LISTS = frozenset(("ul", "ol", "dir", "menu"))
+HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
+OPENING = {"sup": "^", "del": "~~", "s": "~~", "strike": "~~", "q": '"'}
+CLOSING = {"del": "~~", "s": "~~", "strike": "~~", "q": '"'}
+MAX_INDENT = 8  # a deeper list is no list
+MAX_SPAN = 100
+"""Columns or rows that a cell is taken to span: a hostile page says a million."""
+
+_SPACE = re.compile(r"\s+")
+_HEADING_MARK = re.compile(r"^([ ]{0,3})(#{1,6})(?=\s|\Z)", re.MULTILINE)
+_WITHIN = "table table, table h1, table h2, table h3, table h4"
+
+
+def markdown_of(root: Any) -> str:
+    """>>> markdown_of(LexborHTMLParser("<h1>A</h1><ul><li>b<li>c</ul>").body)  # doctest: +SKIP
+
+    '# A\\n\\n- b\\n- c\\n'
+
+    Powers keep their mark (10^9, not 109), struck text its own (~~5 mg~~); a cell that spans rows is repeated in each.
+    """
+    writer = _Writer({node.mem_id for node in _layout_tables(root)})
+    steps: list[tuple[Any, bool]] = [(root, True)]
+    while steps:
+        node, entering = steps.pop()
+        if not entering:
+            writer.leave(node)
+        elif node.is_text_node:
+            writer.text(node.text_content or "")
+        elif node.is_element_node and not _dropped(node):
+            writer.enter(node)
+            steps.append((node, False))
+            child = node.last_child
+            while child is not None:
+                steps.append((child, True))
+                child = child.prev
+    return writer.whole()
+
+
+def _dropped(node: Any) -> bool:
+    return node.tag in DROPPED or (node.attributes.get("role") or "").lower() in DROPPED_ROLES
+
+
+def _layout_tables(root: Any) -> list[Any]:
+    """Tables that lay out a page: those around other tables or headings, and those that say so."""
+    found: list[Any] = list(root.css("table[role=presentation], table[role=none]"))
+    for inner in root.css(_WITHIN):
+        node = inner.parent
+        while node is not None and node.tag != "table":
+            node = node.parent
+        if node is not None:
+            found.append(node)
+    return found
+
+
+def _number(node: Any, name: str, default: int) -> int:
+    value = (node.attributes.get(name) or "").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else default
+
+
+def _span(node: Any, name: str) -> int:
+    return max(1, min(_number(node, name, 1), MAX_SPAN))
+
+
+class _Table:
+    """Rows of cells; `head`: how many rows at the top are headings."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[str]] = []
+        self.head = 0
+        self._below: dict[int, tuple[int, str]] = {}  # column -> rows that a cell of it still covers, and its text
+        self._headings = True
+
+    def begin_row(self) -> None:
+        self.rows.append([])
+        self._headings = True
+        self._fill()
+
+    def add(self, text: str, node: Any) -> None:
+        row, rows = self.rows[-1], _span(node, "rowspan")
+        self._headings = self._headings and node.tag == "th"
+        for nth in range(_span(node, "colspan")):
+            shown = text if nth == 0 else ""
+            if rows > 1:
+                self._below[len(row)] = (rows, shown)
+            row.append(shown)
+        self._fill()
+
+    def end_row(self, node: Any) -> None:
+        self._below = {column: (left - 1, text) for column, (left, text) in self._below.items() if left > 1}
+        if not any(self.rows[-1]):
+            self.rows.pop()
+        elif self.head == len(self.rows) - 1 and (self._headings or node.parent.tag == "thead"):
+            self.head += 1
+
+    def _fill(self) -> None:
+        row = self.rows[-1]
+        while len(row) in self._below:
+            row.append(self._below[len(row)][1])
+
+    def lines(self) -> str:
+        width = max(map(len, self.rows), default=0)
+        lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in self.rows]
+        if 0 < self.head < len(lines):
+            lines.insert(self.head, "|" + " --- |" * width)
+        return "\n".join(lines)
+
+
+class _Writer:
+    """Takes the tree's events in order. Within a table that shows data there is no other table and no heading."""
+
+    def __init__(self, layout: set[int]) -> None:
+        self._layout = layout
+        self._blocks: list[tuple[str, bool]] = []  # text, and whether it opens a list item: those stand close
+        self._inline: list[str] = []
+        self._lists: list[int | None] = []  # per open list, the number of its last item, or None for bullets
+        self._marker = ""
+        self._pre = 0
+        self._table: _Table | None = None
+        self._in_cell = False
+
+    def text(self, text: str) -> None:
+        self._inline.append(text if self._pre else _SPACE.sub(" ", text))
+
+    def enter(self, node: Any) -> None:
+        tag = node.tag
+        if tag in BLOCKS:
+            self._end_block()
+        if tag in LISTS:
+            self._lists.append(_number(node, "start", 1) - 1 if tag == "ol" else None)
+        elif tag == "li":
+            self._begin_item()
+        elif tag == "pre":
+            self._pre += 1
+        elif tag == "table" and node.mem_id not in self._layout:
+            self._table = _Table()
+        elif self._table and tag == "tr":
+            self._table.begin_row()
+        elif self._table and tag in ("td", "th"):
+            self._in_cell = True
+        elif tag == "br":
+            self._inline.append("\n")
+        elif tag == "img" and (node.attributes.get("alt") or "").strip():
+            self._inline.append(f" [image: {_SPACE.sub(' ', node.attributes['alt']).strip()}] ")
+        else:
+            self._inline.append(OPENING.get(tag, ""))
+
+    def leave(self, node: Any) -> None:
+        tag = node.tag
+        if self._table and tag in ("td", "th"):
+            cell = " ".join("".join(self._inline).split()).replace("|", "\\|")
+            self._inline, self._in_cell = [], False
+            self._table.add(cell, node)
+        elif tag in BLOCKS:
+            self._end_block(heading=int(tag[1]) if tag in HEADINGS else 0)
+        if tag in LISTS:
+            self._lists.pop()
+        elif tag == "li":
+            self._marker = ""
+        elif tag == "pre":
+            self._pre -= 1
+        elif self._table and tag == "tr":
+            self._table.end_row(node)
+        elif self._table and tag == "table":
+            self._blocks.append((self._table.lines(), False))
+            self._table = None
+        else:
+            self._inline.append(CLOSING.get(tag, ""))
+
+    def whole(self) -> str:
+        self._end_block()
+        pieces: list[str] = []
+        close = False
+        for block, item in self._blocks:
+            pieces.extend(["" if not pieces else "\n" if close and item else "\n\n", block])
+            close = item
+        return "".join(pieces) + "\n" if pieces else ""
+
+    def _begin_item(self) -> None:
+        if not self._lists or (last := self._lists[-1]) is None:
+            self._marker = "- "
+        else:
+            self._lists[-1] = last + 1
+            self._marker = f"{last + 1}. "
+        if self._in_cell:
+            self._inline.append(self._marker)
+
+    def _end_block(self, heading: int = 0) -> None:
+        if self._in_cell:
+            self._inline.append(" ")
+            return
+        text = "".join(self._inline)
+        self._inline = []
+        if not text.strip():
+            return
+        if self._pre:
+            self._blocks.append((f"````\n{text.strip(chr(10))}\n````", False))
+        elif heading:
+            self._blocks.append(("#" * heading + " " + " ".join(text.split()), False))
+        else:
+            lines = [" ".join(line.split()) for line in text.split("\n")]
+            body = _HEADING_MARK.sub(r"\1\\\2", "\n".join(line for line in lines if line))
+            self._blocks.append((self._placed(body), bool(self._marker)))
+            self._marker = ""
+
+    def _placed(self, body: str) -> str:
+        """Under the list items that it stands in, behind its own one's marker."""
+        depth = max(len(self._lists), 1 if self._marker else 0)
+        if not depth:
+            return body
+        indent = "  " * min(depth - 1, MAX_INDENT)
+        first = indent + (self._marker or "  ")
+        return first + body.replace("\n", "\n" + indent + "  ")

@@ -1,0 +1,171 @@
+"""Reads MedQuAD (XML of questions that NIH pages answer): one question with its answer -> one document.
+
+The text is the question, the other names of what it is about, and the answer. The names are there because patients
+and records use them; UMLS concept codes are not, since to an embedder they are noise: `pairs` has them.
+
+Paper: Ben Abacha and Demner-Fushman 2019, "A question-entailment approach to question answering", BMC Bioinformatics.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import Element
+
+from ragmed.corpora.members import Member, members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.safe_xml import parse_xml
+from ragmed.records import Document
+
+SUFFIXES = (".xml",)
+OPTIONS: Mapping[str, OptionCheck] = {}
+
+PUBLISHERS = {
+    "ADAM": "A.D.A.M. Medical Encyclopedia, MedlinePlus",
+    "CDC": "Centers for Disease Control and Prevention",
+    "CancerGov": "National Cancer Institute",
+    "GARD": "Genetic and Rare Diseases Information Center",
+    "GHR": "Genetics Home Reference",
+    "MPlusDrugs": "MedlinePlus Drugs",
+    "MPlusHealthTopics": "MedlinePlus Health Topics",
+    "MPlusHerbsSupplements": "MedlinePlus Herbs and Supplements",
+    "NHLBI": "National Heart, Lung, and Blood Institute",
+    "NIDDK": "National Institute of Diabetes and Digestive and Kidney Diseases",
+    "NIHSeniorHealth": "NIH SeniorHealth",
+    "NINDS": "National Institute of Neurological Disorders and Stroke",
+}
+"""The short names of the files -> who that is."""
+
+# A few files are of an older make: the same in lower case, with shorter names.
+_ROOTS = ("Document", "DiseaseFile", "doc")
+_PAIR = ("QAPair", "pair")
+_FOCUS = ("Focus", "doctitle-focus")
+
+
+@dataclass(frozen=True, slots=True)
+class QA:
+    """A question with its answer. `document`: the id of its document; `kind`: `treatment`, `symptoms`, …"""
+
+    document: str
+    question: str
+    answer: str
+    focus: str
+    kind: str
+    publisher: str
+    url: str
+    cuis: tuple[str, ...]
+    semantic_types: tuple[str, ...]
+    synonyms: tuple[str, ...]
+    file: str
+
+
+def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read(recipe)).document.id  # doctest: +SKIP
+    '1_CancerGov_QA/0000001_1/1'
+
+    A document's id is the path of its file and the number of the pair in it: ids of files repeat in the set. A pair
+    without an answer is Rejected (the publisher withdrew some answers and left the questions), and so is a file that
+    is no MedQuAD.
+    """
+    for item in _records(recipe):
+        yield Found(_document(item, recipe), item.file) if isinstance(item, QA) else item
+
+
+def pairs(recipe: Recipe) -> Iterator[QA]:
+    """The questions and answers themselves, in the order of `read`, those that it rejects left out."""
+    return (item for item in _records(recipe) if isinstance(item, QA))
+
+
+def _records(recipe: Recipe) -> Iterator[QA | Rejected | Ignored]:
+    for path in recipe.paths:
+        for item in members(path, SUFFIXES):
+            if isinstance(item, Member):
+                yield from _of_file(item)
+            else:
+                yield item
+
+
+def _of_file(member: Member) -> Iterator[QA | Rejected | Ignored]:
+    try:
+        root = parse_xml(member.read())
+    except ValueError as error:
+        yield Rejected(member.file, 0, str(error))
+        return
+    if root.tag not in _ROOTS:
+        yield Rejected(member.file, 0, f"its root is <{root.tag}>, <Document> was expected: not a file of MedQuAD")
+        return
+    found = [element for element in root.iter() if element.tag in _PAIR]
+    if not found:
+        yield Ignored(member.file, "holds no question")
+    for number, pair in enumerate(found, 1):
+        yield _qa(pair, root, member) or Rejected(member.file, 0, _lack(pair, number))
+
+
+def _qa(pair: Element, root: Element, member: Member) -> QA | None:
+    question, answer = _question(pair), _answer(pair)
+    if not question or not answer:
+        return None
+    asked = _child(pair, "question")
+    return QA(
+        document=f"{PurePosixPath(member.name).with_suffix('')}/{pair.get('pid', '')}",
+        question=question,
+        answer=answer,
+        focus=" ".join(next((e.text or "" for e in root if e.tag in _FOCUS), "").split()),
+        kind=asked.get("qtype", "") if asked is not None else "",
+        publisher=root.get("source") or root.get("corpus") or "",
+        url=root.get("url", ""),
+        cuis=_all(root, "cui"),
+        semantic_types=_all(root, "semantictype"),
+        synonyms=_all(root, "synonym"),
+        file=member.file,
+    )
+
+
+def _lack(pair: Element, number: int) -> str:
+    return f"pair {pair.get('pid') or number} has no {'answer' if _question(pair) else 'question'}"
+
+
+def _question(pair: Element) -> str:
+    """The files end questions in ` ?` or `? ?`."""
+    return re.sub(r"[\s?]+\Z", "?", " ".join(_text(_child(pair, "question")).split())).lstrip("?")
+
+
+def _answer(pair: Element) -> str:
+    """Paragraphs and list items on lines of their own: the files keep them apart by runs of spaces, or blank lines."""
+    text = _text(_child(pair, "answer")).strip()
+    text = re.sub(r"[ \t]*\n[ \t]*", "\n", text)
+    text = re.sub(r"[ \t]{2,}- ", "\n- ", text)
+    text = re.sub(r"[ \t]{4,}|\n{2,}", "\n\n", text)
+    return re.sub(r"[ \t]{2,}", " ", text)
+
+
+def _document(qa: QA, recipe: Recipe) -> Document:
+    title = qa.focus or qa.question
+    publisher = PUBLISHERS.get(qa.publisher, qa.publisher)
+    also = f"Also called: {'; '.join(qa.synonyms)}" if qa.synonyms else ""
+    return Document(
+        id=qa.document,
+        title=title,
+        text="\n\n".join(part for part in (qa.question, also, qa.answer) if part),
+        source=qa.url or publisher or recipe.source,
+        license=recipe.license,
+        access=recipe.access,
+        date=recipe.date,
+        citation=" ".join(part for part in (f"{publisher}: {title}." if publisher else f"{title}.", qa.url) if part),
+    )
+
+
+def _child(pair: Element, name: str) -> Element | None:
+    return next((child for child in pair if child.tag.lower() == name), None)
+
+
+def _text(element: Element | None) -> str:
+    return "" if element is None else "".join(element.itertext())
+
+
+def _all(root: Element, name: str) -> tuple[str, ...]:
+    """Texts of all elements of a name, in order, each once."""
+    texts = (" ".join((element.text or "").split()) for element in root.iter() if element.tag.lower() == name)
+    return tuple(dict.fromkeys(text for text in texts if text))

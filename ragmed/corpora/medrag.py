@@ -1,0 +1,94 @@
+"""Reads the corpora of MedRAG as its hub publishes them: folders of `chunk/*.jsonl`, one snippet a line -> documents.
+
+The layout is that of Xiong et al. 2024, "Benchmarking Retrieval-Augmented Generation for Medicine": `id`, `title`,
+`content`, and `contents`, which is title and content in one and is not read; PubMed's has a `PMID` beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, plain_text
+from ragmed.errors import DataError
+from ragmed.files import BadLine, read_jsonl
+from ragmed.records import Document
+
+OPTIONS: Mapping[str, OptionCheck] = {}
+
+SUFFIXES = (".jsonl", ".jsonl.gz")
+
+POINTER = b"version https://git-lfs"
+"""A clone made without Git LFS has these few bytes in the place of every file."""
+
+
+def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read(recipe)).document.id  # doctest: +SKIP
+
+    'Anatomy_Gray_0'
+
+    A path is a corpus' folder, its `chunk` folder, or one file of it. Files come in sorted order; ids are unique over
+    all of them. DataError: no such file in the folder, or Git LFS pointers in their place.
+    """
+    for path in recipe.paths:
+        folder = path / "chunk" if (path / "chunk").is_dir() else path
+        if path.is_file():
+            yield from _read_file(path, recipe)
+            continue
+        found = False
+        for one in sorted(folder.iterdir()):
+            if one.name.startswith("."):
+                continue
+            if not one.name.endswith(SUFFIXES):
+                yield Ignored(str(one), f"not one of {', '.join(SUFFIXES)}")
+                continue
+            found = True
+            yield from _read_file(one, recipe)
+        if not found:
+            raise DataError(
+                f"corpus '{recipe.name}': '{folder}' holds no {' or '.join(SUFFIXES)} file; "
+                "give the folder above 'chunk', as the hub publishes it"
+            )
+
+
+def _read_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
+    if path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise DataError(f"'{path}' is a Git LFS pointer, not the file; run 'git lfs pull' in its clone")
+    for item in read_jsonl(path, "MedRAG chunk file"):
+        if isinstance(item, BadLine):
+            yield Rejected(str(path), item.number, item.reason)
+            continue
+        line, record = item
+        document = _document(record, recipe)
+        if isinstance(document, str):
+            yield Rejected(str(path), line, document)
+        else:
+            yield Found(document, str(path), line)
+
+
+def _document(record: Mapping[str, object], recipe: Recipe) -> Document | str:
+    values: dict[str, str] = {}
+    for key in ("id", "title", "PMID"):
+        value = plain_text(record.get(key))
+        if value is None:
+            return f"'{key}' is a {type(record[key]).__name__}, a string was expected"
+        values[key] = value
+    text = record.get("content")
+    if text is None:
+        return "no 'content'"
+    if not isinstance(text, str):
+        return f"'content' is a {type(text).__name__}, a string was expected"
+    title, pmid = values["title"], values["PMID"]
+    citation = f"{title.rstrip('.')}. PMID {pmid}" if title and pmid else f"PMID {pmid}" if pmid else ""
+    return Document(
+        id=values["id"],
+        title=title,
+        text=text,
+        source=f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/" if pmid else recipe.source,
+        license=recipe.license,
+        access=recipe.access,
+        date=recipe.date,
+        citation=citation,
+    )

@@ -1,0 +1,155 @@
+"""Reads OpenStax books (CNXML modules and the collection files that order them): one module -> one document.
+
+A path is a book's folder or archive, with `*.collection.xml` and `modules/ID/index.cnxml` somewhere in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element
+
+from ragmed.corpora.cnxml import child, exercises_text, module_text, module_title
+from ragmed.corpora.members import Member, members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.safe_xml import local, parse_xml
+from ragmed.errors import DataError
+from ragmed.records import Document
+
+SUFFIXES = (".xml", ".cnxml")
+EXERCISES = ("exclude", "only")
+
+
+def _check_exercises(value: object) -> str:
+    return "" if value in EXERCISES else f"is one of {', '.join(EXERCISES)}"
+
+
+OPTIONS: Mapping[str, OptionCheck] = {"exercises": _check_exercises}
+
+_LICENSE = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    file: str
+    title: str
+    slug: str
+    license: str
+    modules: tuple[tuple[str, str], ...]
+    """Module id and title of its chapter, in the order of the book."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    file: str
+    title: str
+    text: str
+
+
+def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read(recipe)).document.title  # doctest: +SKIP
+    'Preface'
+
+    Modules in the order of their book, each once; the id is the module's, the title has its chapter in brackets. A
+    module that the book names and that is missing is Rejected, one in no book Ignored. With `exercises: only` the
+    documents are the questions and answers at the end of modules, and a module without any is Ignored. The texts of
+    one path are in memory at once (a book: 5 MB), since archives have an order of their own.
+    """
+    for path in recipe.paths:
+        yield from _of_path(path, recipe)
+
+
+def _of_path(path: Path, recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    books: list[_Book] = []
+    modules: dict[str, _Module | Rejected] = {}
+    only = recipe.options.get("exercises") == "only"
+    for item in members(path, SUFFIXES):
+        if not isinstance(item, Member):
+            yield item
+            continue
+        name = PurePosixPath(item.name)
+        try:
+            root = parse_xml(item.read())
+        except ValueError as error:
+            rejected = Rejected(item.file, 0, str(error))
+            if name.suffix == ".cnxml":
+                modules[name.parent.name] = rejected
+            else:
+                yield rejected
+            continue
+        if local(root) == "collection":
+            books.append(_book(root, item.file))
+        elif local(root) == "document":
+            text = exercises_text(root) if only else module_text(root)
+            modules[name.parent.name] = _Module(item.file, module_title(root), text)
+        else:
+            yield Ignored(item.file, f"its root is <{local(root)}>: neither a module nor a collection")
+    if not books:
+        raise DataError(f"'{path}' holds no collection file; name the folder with 'collections' and 'modules' in it")
+    yield from _in_order(books, modules, recipe)
+
+
+def _in_order(
+    books: list[_Book], modules: dict[str, _Module | Rejected], recipe: Recipe
+) -> Iterator[Found | Rejected | Ignored]:
+    done: set[str] = set()
+    for book in books:
+        for identity, chapter in book.modules:
+            if identity in done:
+                continue
+            done.add(identity)
+            module = modules.get(identity) or Rejected(
+                book.file, 0, f"the module '{identity}' that it names is missing"
+            )
+            if isinstance(module, Rejected):
+                yield module
+            elif module.text:
+                yield Found(_document(identity, module, chapter, book=book, recipe=recipe), module.file)
+            elif recipe.options.get("exercises") == "only":
+                yield Ignored(module.file, "a module without exercises")
+            else:
+                yield Rejected(module.file, 0, "a module without text")
+    for identity, module in modules.items():
+        if identity not in done:
+            yield Ignored(module.file, "a module that no collection names")
+
+
+def _document(identity: str, module: _Module, chapter: str, *, book: _Book, recipe: Recipe) -> Document:
+    title = f"{module.title} ({chapter})" if chapter else module.title
+    url = f"https://openstax.org/details/books/{book.slug}" if book.slug else ""
+    license_ = book.license or recipe.license
+    parts = [f"{title}.", ", ".join(part for part in (book.title, "OpenStax", license_, url) if part)]
+    return Document(
+        id=identity,
+        title=title,
+        text=module.text,
+        source=url or recipe.source,
+        license=license_,
+        access=recipe.access,
+        date=recipe.date,
+        citation=" ".join(parts),
+    )
+
+
+def _book(root: Element, file: str) -> _Book:
+    metadata = child(root, "metadata")
+    texts = {local(one): " ".join((one.text or "").split()) for one in metadata}
+    found = _LICENSE.search(child(metadata, "license").get("url", ""))
+    return _Book(
+        file=file,
+        title=texts.get("title", ""),
+        slug=texts.get("slug", ""),
+        license=f"CC {found[1].upper()} {found[2]}" if found else "",
+        modules=tuple(_modules(child(root, "content"), "")),
+    )
+
+
+def _modules(content: Element, chapter: str) -> Iterator[tuple[str, str]]:
+    for one in content:
+        if local(one) == "module":
+            yield one.get("document", ""), chapter
+        elif local(one) == "subcollection":
+            title = " ".join((child(one, "title").text or "").split())
+            yield from _modules(child(one, "content"), title)

@@ -1,0 +1,243 @@
+"""Reads PDF files, alone, in folders or in archives: one file -> one document, its pages under headings `## Page 3`.
+
+Text comes from the file's own text layer; where there is none (a scan), the file is rejected and OCR named.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+from ragmed.corpora.members import Member, members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.worker import Worker
+from ragmed.errors import MissingDependencyError
+from ragmed.records import Document
+
+OPTIONS: Mapping[str, OptionCheck] = {}
+
+SUFFIXES = (".pdf",)
+MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_PAGES = 10_000
+PAGE_SECONDS = 60.0
+FILE_SECONDS = 900.0
+
+UNREADABLE_SHARE = 0.2
+"""Above this share of characters that are none, a page's fonts do not tell what they show."""
+
+OCR = "run OCR over it (such as ocrmypdf) and put the result in its place"
+_END = 2048  # bytes in which a whole file has its end mark; the standard says 1024, and some programs append a little
+_HYPHEN = re.compile(r"([^\W\d_]+)(?:\u00ad|[-\u2010])[ \t]*\n[ \t]*([^\W\d_]+)")
+_COMPOUND = re.compile(r"[^\W\d_]+[-\u2010][^\W\d_]+")
+_HEADING = re.compile(r"^([ ]{0,3})(#{1,6})(?=\s|\Z)", re.MULTILINE)
+_NO_TITLE = re.compile(r"untitled|document\d*|microsoft \w+ - .*|.*\.(docx?|indd|qxd|tex|dvi|pptx?|rtf|pdf|fm)", re.I)
+_NO_CHARACTER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
+_LOST = re.compile(r"decompress|not defined|Stream length|end of stream|Limit", re.I)
+_LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "ft", "st"), strict=True)))
+
+
+def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read(recipe)).document.text[:20]  # doctest: +SKIP
+
+    '## Page 1\\n\\nDiabetes '
+
+    The title is the file's own, where it has one that is no file name; the date is the recipe's, else the day the
+    file was made. A word parted at a line's end is joined, with its hyphen where the document has it so elsewhere.
+    Rejected: an encrypted, damaged, cut, scanned or too large file. Pages that could not be read, or that hold an
+    image and no text, are named in a Rejected of their own beside the document that the others make.
+    """
+    with ExitStack() as stack:
+        read_member = member_reader(recipe, stack)
+        for path in recipe.paths:
+            for item in members(path, SUFFIXES):
+                yield from read_member(item) if isinstance(item, Member) else [item]
+
+
+def member_reader(recipe: Recipe, stack: ExitStack) -> Callable[[Member], Iterator[Found | Rejected]]:
+    """What reads one file, in a process that lives as long as the stack. MissingDependencyError names the extra."""
+    if importlib.util.find_spec("pypdf") is None:
+        raise MissingDependencyError("reading PDF needs pypdf; pip install 'ragmed[pdf]'")
+    worker = stack.enter_context(Worker(f"{__name__}:pages", item_seconds=PAGE_SECONDS, file_seconds=FILE_SECONDS))
+    return lambda member: _read_member(member, worker, recipe)
+
+
+def _read_member(member: Member, worker: Worker, recipe: Recipe) -> Iterator[Found | Rejected]:
+    try:
+        answer = worker.run(member.read(MAX_FILE_BYTES))
+    except ValueError as error:
+        answer = str(error)
+    if isinstance(answer, str):
+        yield Rejected(member.file, 0, answer)
+        return
+    about, *found = answer
+    texts = ["" if _garbled(one["text"]) else one["text"] for one in found]
+    wrong = [one["wrong"] or _garbled(one["text"]) for one in found]
+    lost = [about["wrong"]] if about["wrong"] else []
+    lost += [f"page {number} {reason}" for number, reason in enumerate(wrong, 1) if reason]
+    if not any(text.strip() for text in texts):
+        reason = (
+            f"{lost[0]}, and no other page has text; {OCR}" if lost else f"no page has text; if it is a scan, {OCR}"
+        )
+        yield Rejected(member.file, 0, reason)
+        return
+    name = PurePosixPath(member.name)
+    yield Found(
+        Document(
+            id=name.with_suffix("").as_posix() if name.suffix.lower() in SUFFIXES else name.as_posix(),
+            title=about["title"] or name.stem,
+            text=_joined(texts),
+            source=recipe.source,
+            license=recipe.license,
+            access=recipe.access,
+            date=recipe.date or about["date"],
+        ),
+        member.file,
+    )
+    if lost:
+        more = f" and {len(lost) - 5} more such pages" if len(lost) > 5 else ""
+        named = f"{'; '.join(lost[:5])}{more}"
+        yield Rejected(member.file, 0, f"{named}: missing from the document; fetch the file again, or {OCR}")
+
+
+def _garbled(text: str) -> str:
+    """What is wrong with a page whose letters are none, or an empty string."""
+    signs = len(text) - sum(map(text.count, " \n\t\r"))
+    bad = text.count("\ufffd") + sum("\ue000" <= sign <= "\uf8ff" for sign in text)
+    return "has fonts that do not say which characters they show" if bad > UNREADABLE_SHARE * signs else ""
+
+
+def _joined(texts: list[str]) -> str:
+    whole = "\n".join(texts)
+    compounds = {found.lower().replace("\u2010", "-") for found in _COMPOUND.findall(whole)}
+
+    def join(match: re.Match[str]) -> str:
+        left, right = match[1], match[2]
+        if f"{left}-{right}".lower() in compounds or not right[0].islower():
+            return match[0] if "\u00ad" in match[0] else f"{left}-{right}"
+        return left + right
+
+    parts = []
+    for number, text in enumerate(texts, 1):
+        # A line that looks like a heading of ours must not end the page.
+        body = _HEADING.sub(r"\1\\\2", _HYPHEN.sub(join, text)).strip()
+        if body:
+            parts.append(f"## Page {number}\n\n{body}\n")
+    return "\n".join(parts)
+
+
+def pages(data: bytes) -> Iterator[dict[str, str]]:
+    """In the worker: `title` and `date` of a PDF, then each page's `text`, and what is `wrong` with each if anything.
+
+    ValueError says why the file cannot be read.
+    """
+    with _said() as said:
+        reader, count = _opened(data)
+        yield _about(reader, count)
+        for number in range(count):
+            yield _page(reader, number, said)
+
+
+def _opened(data: bytes) -> tuple[Any, int]:
+    import pypdf
+
+    if b"%PDF-" not in data[:1024]:
+        web = b"<html" in data[:4096].lower() or b"<!doctype" in data[:4096].lower()
+        raise ValueError("not a PDF but a web page, perhaps a login; fetch the file itself" if web else "not a PDF")
+    if b"%%EOF" not in data[-_END:]:
+        raise ValueError("the end of the file is missing: it is cut; fetch it again")
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(data))
+        # Many publishers encrypt with an empty password, so that the file opens but may not be changed.
+        opened = not reader.is_encrypted or bool(reader.decrypt(""))
+        count = len(reader.pages) if opened else 0
+    except (MemoryError, RecursionError):
+        raise
+    except pypdf.errors.DependencyError as error:
+        raise ValueError("it is encrypted, and reading it needs cryptography; pip install 'ragmed[pdf]'") from error
+    except Exception as error:  # whatever a library for a format this rich runs into on bytes that are not in it
+        raise ValueError(f"damaged, or no PDF ({_words(error)}); fetch it again, or save it anew") from error
+    if not opened:
+        raise ValueError("it is encrypted with a password; save a copy without one")
+    if not count:
+        raise ValueError("it has no page")
+    if count > MAX_PAGES:
+        raise ValueError(f"it has {count} pages, more than {MAX_PAGES}; split it")
+    return reader, count
+
+
+@contextmanager
+def _said() -> Iterator[list[str]]:
+    """What pypdf warns of meanwhile: it repairs what it can, and says only so that something was lost."""
+    said: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if len(said) < 10_000:
+                said.append(record.getMessage())
+
+    handler, logger = Handler(), logging.getLogger("pypdf")
+    before = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+def _page(reader: Any, number: int, said: list[str]) -> dict[str, str]:
+    before = len(said)
+    try:
+        page = reader.pages[number]
+        if "/Contents" in page and page.get_contents() is None:
+            return {"text": "", "wrong": "points to content that is not there"}
+        text = _NO_CHARACTER.sub("\ufffd", page.extract_text().replace("\x0b", "\n").replace("\x0c", "\n"))
+        here = next((one for one in said[before:] if _LOST.search(one)), "")
+        wrong = f"is damaged ({here[:80]})" if here else ""
+        if not text.strip() and _has_image(page):
+            wrong = "holds an image and no text"
+        elif not text.strip() and said and not wrong:
+            wrong = f"has no text in a damaged file ({said[-1][:80]})"
+        return {"text": text.translate(_LIGATURES), "wrong": wrong}
+    except MemoryError:
+        raise
+    except Exception as error:
+        return {"text": "", "wrong": f"cannot be read ({_words(error)})"}
+
+
+def _has_image(page: Any) -> bool:
+    resources = page.get("/Resources")
+    drawn = resources.get_object().get("/XObject") if resources is not None else None
+    if drawn is None:
+        return False
+    return any(one.get_object().get("/Subtype") in ("/Image", "/Form") for one in drawn.get_object().values())
+
+
+def _about(reader: Any, count: int) -> dict[str, str]:
+    """A broken title or date is no reason to lose the text."""
+    title = date = wrong = ""
+    try:
+        title = " ".join(_NO_CHARACTER.sub("", reader.metadata.title or "").split())
+    except Exception:
+        title = ""
+    try:
+        date = reader.metadata.creation_date.date().isoformat()
+    except Exception:
+        date = ""
+    try:
+        declared = int(reader.trailer["/Root"]["/Pages"]["/Count"])
+        wrong = f"it has {count} pages where it says {declared}" if declared != count else ""
+    except Exception:
+        wrong = "how many pages it has is not said"
+    return {"title": "" if _NO_TITLE.fullmatch(title) else title, "date": date, "wrong": wrong}
+
+
+def _words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:120]

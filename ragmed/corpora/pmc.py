@@ -1,0 +1,122 @@
+"""Reads plain texts of PubMed Central articles with section marks (`BODY.METHODS.BLINDING:`): one file -> one document.
+
+The marks become Markdown headings, the words between them stay as they are. The id is the file's name, `PMC1065065`.
+
+Source of the format: DeYoung et al. 2020, "Evidence Inference 2.0: more data, better models", BioNLP.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from ragmed.corpora.members import Member, members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.files import not_text
+from ragmed.records import Document
+
+SUFFIXES = (".txt",)
+OPTIONS: Mapping[str, OptionCheck] = {}
+
+DEEPEST = 6
+"""Markdown has no deeper heading."""
+
+# A heading may go over the end of a line or two; one that is in one line may have a colon of its own.
+_MARK = re.compile(
+    r"^[ \t]*(?P<part>ABSTRACT|BODY)(?::[ \t]*$|\.(?P<path>(?:[^\n:]*\n){0,2}[^\n:]{0,300}):(?P<rest>[^\n]*)$)",
+    re.MULTILINE,
+)
+_LEVEL = re.compile(r"(?<!\d)\.(?=\S)|\.(?=[^\s\d])")
+"""The full stop between two levels: not the one of `2.1`, nor that of `2. METHODS`."""
+
+_HASHES = re.compile(r"^(#{1,6} )", re.MULTILINE)
+"""Footnotes of tables begin with such marks; escaped, they are no headings."""
+
+_ID = re.compile(r"PMC[0-9]+")
+
+
+def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read(recipe)).document.id  # doctest: +SKIP
+    'PMC1065065'
+
+    A file that is empty, no text, or not named by its PMC id is Rejected.
+    """
+    for path in recipe.paths:
+        for item in members(path, SUFFIXES):
+            if not isinstance(item, Member):
+                yield item
+                continue
+            try:
+                yield Found(_document(item, recipe), item.file)
+            except ValueError as error:
+                yield Rejected(item.file, 0, str(error))
+
+
+def _document(member: Member, recipe: Recipe) -> Document:
+    pmc = PurePosixPath(member.name).stem
+    if not _ID.fullmatch(pmc):
+        raise ValueError("the file's name is no PMC id, such as PMC1065065.txt")
+    data = member.read()
+    reason = "the file is empty" if not data else not_text(data)
+    if reason:
+        raise ValueError(reason)
+    title, text = as_markdown(data.decode("utf-8-sig").replace("\r\n", "\n"))
+    if not text:
+        raise ValueError("nothing behind its title")
+    url = f"https://www.ncbi.nlm.nih.gov/pmc/articles/{pmc}/"
+    return Document(
+        id=pmc,
+        title=title or pmc,
+        text=text,
+        source=url,
+        license=recipe.license,
+        access=recipe.access,
+        date=recipe.date,
+        citation=" ".join(
+            part for part in (f"{title.rstrip('.')}." if title else "", f"PubMed Central {pmc}.", url) if part
+        ),
+    )
+
+
+def as_markdown(text: str) -> tuple[str, str]:
+    r"""The title, and the text with headings.
+
+    >>> as_markdown("TITLE: \nRest\n\nABSTRACT.AIMS:\nTo rest.\n\nBODY.METHODS.SETTING:\nA bed.")
+    ('Rest', '## ABSTRACT\n\n### AIMS\n\nTo rest.\n\n## METHODS\n\n### SETTING\n\nA bed.')
+    """
+    marks = list(_MARK.finditer(text))
+    front = text[: marks[0].start() if marks else len(text)]
+    title, rest = "", front
+    if front.lstrip().startswith("TITLE:"):
+        title, _, rest = front.strip().removeprefix("TITLE:").strip().partition("\n\n")
+    blocks = [rest.strip()]
+    before: tuple[str, ...] = ()
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    for mark, end in zip(marks, ends[: len(marks)], strict=True):
+        body = text[_end(mark) : end].strip()
+        if not body:
+            continue
+        path = _path(mark)
+        shared = 0
+        while shared < min(len(path) - 1, len(before)) and path[shared] == before[shared]:
+            shared += 1
+        for depth in range(shared, len(path)):
+            blocks.append(f"{'#' * min(depth + 2, DEEPEST)} {path[depth]}")
+        blocks.append(_HASHES.sub(r"\\\1", body))
+        before = path
+    return " ".join(title.split()), "\n\n".join(block for block in blocks if block)
+
+
+def _end(mark: re.Match[str]) -> int:
+    """Where the text behind a mark begins: what follows a heading of two lines in its own line is text already."""
+    return mark.start("rest") if "\n" in (mark["path"] or "") else mark.end()
+
+
+def _path(mark: re.Match[str]) -> tuple[str, ...]:
+    """The headings above a section, outermost first; those of the body stand beside the abstract."""
+    path = mark["path"] or ""
+    named = path if "\n" in path else f"{path}:{mark['rest'] or ''}"
+    levels = [" ".join(level.split()).strip(" :.") for level in _LEVEL.split(re.sub(r"\s*\.\s*\n", ".", named))]
+    levels = [level for level in levels if level]
+    return tuple(["ABSTRACT", *levels] if mark["part"] == "ABSTRACT" else levels or ["BODY"])

@@ -1,0 +1,231 @@
+"""Reads tables: a row of CSV, TSV or Parquet -> one document. The recipe's `fields` say which column is which.
+
+CSV is read as RFC 4180 has it (quotes, doubled quotes, line ends in quotes), UTF-8, with a header, plain or packed,
+also from folders and archives. Both kinds are streamed: memory is bounded by a row, or by a batch of rows.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from ragmed.corpora.fields import check_fields, document_of, fields_of, require_columns
+from ragmed.corpora.members import Member, members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.errors import DataError
+from ragmed.files import not_text, require_file
+
+CSV_SUFFIXES = (".csv", ".tsv", ".tab")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+MAX_ROW_BYTES = 8 * 1024 * 1024
+"""A longer row, most often one whose quote was never closed, ends the reading of its file."""
+
+BATCH_ROWS = 256
+"""Rows of Parquet that are turned into documents at a time."""
+
+
+def _check_delimiter(value: object) -> str:
+    if isinstance(value, str) and len(value) == 1 and value not in '"\r\n':
+        return ""
+    return 'is one character, such as ";" or "\\t", and no quote'
+
+
+def _check_number_rows(value: object) -> str:
+    return "" if isinstance(value, bool) else "is true or false"
+
+
+OPTIONS: Mapping[str, OptionCheck] = {
+    "fields": check_fields,
+    "delimiter": _check_delimiter,
+    "number_rows": _check_number_rows,
+}
+"""`number_rows`: a row's id is its file's name and its line, for tables without ids, or with the same in many files."""
+
+
+def read_csv(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read_csv(recipe)).document.id  # doctest: +SKIP
+
+    `line` of what is found or rejected is the file's line on which the row starts. A row with more or fewer cells
+    than the header is rejected. An empty cell counts as none. DataError: a file without the columns that are needed,
+    with a column twice, or not text; text that follows a quote never closed cannot be told into rows.
+    """
+    for path in recipe.paths:
+        for item in members(path, CSV_SUFFIXES):
+            yield from _read_member(item, recipe) if isinstance(item, Member) else [item]
+
+
+def read_parquet(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
+    """>>> next(read_parquet(recipe)).document.id  # doctest: +SKIP
+
+    A path is a file, or a folder of them (as `datasets` writes them). `line` is the row's number in its file, from 1.
+    Only the columns that are needed are read, row group by row group. DataError: not Parquet, damaged, a column that
+    is missing.
+    """
+    for path in recipe.paths:
+        for item in members(path, PARQUET_SUFFIXES):
+            if not isinstance(item, Member):
+                yield item
+            elif item.path is None:
+                yield Rejected(item.file, 0, "Parquet is read from its end; unpack the archive that holds it")
+            else:
+                yield from _read_parquet_file(item.path, recipe)
+
+
+def _read_member(member: Member, recipe: Recipe) -> Iterator[Found | Rejected]:
+    delimiter = recipe.options.get("delimiter") or ("," if member.name.lower().endswith(".csv") else "\t")
+    try:
+        with member.stream() as stream:
+            yield from _read_rows(_Lines(stream), delimiter, member.file, recipe)
+    except ValueError as error:
+        # What was read of a file stays read; that the rest is missing must not pass as the end.
+        raise DataError(f"'{member.file}': {error}") from error
+
+
+def _read_rows(lines: _Lines, delimiter: str, file: str, recipe: Recipe) -> Iterator[Found | Rejected]:
+    # The limit is the module's own, for the whole process: set high once, the rows are bounded by _Lines.
+    csv.field_size_limit(MAX_ROW_BYTES + 1)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
+    header = _header(rows, lines, f"'{file}'")
+    require_columns(recipe, [*header, *_own_columns(recipe)], f"'{file}'")
+    fields = fields_of(recipe)
+    while True:
+        lines.begin_row()
+        try:
+            cells = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Rejected(file, lines.first, _csv_reason(error, lines))
+            if lines.ended:
+                return
+            continue
+        if lines.wrong:
+            yield Rejected(file, lines.first, lines.wrong)
+        elif len(cells) == len(header):
+            record: dict[str, object] = {name: cell or None for name, cell in zip(header, cells, strict=True)}
+            record |= _numbered(file, lines.first, fields, recipe)
+            document = document_of(record, fields, recipe)
+            if isinstance(document, str):
+                yield Rejected(file, lines.first, document)
+            else:
+                yield Found(document, file, lines.first)
+        elif cells:
+            yield Rejected(file, lines.first, f"the row has {len(cells)} cells, the header has {len(header)}")
+
+
+def _own_columns(recipe: Recipe) -> list[str]:
+    return [fields_of(recipe)["id"]] if recipe.options.get("number_rows") else []
+
+
+def _numbered(file: str, line: int, fields: Mapping[str, str], recipe: Recipe) -> dict[str, object]:
+    """The id of a row where the recipe has its rows numbered."""
+    if not recipe.options.get("number_rows"):
+        return {}
+    return {fields["id"]: f"{PurePosixPath(file.rpartition('!')[2]).stem}-{line}"}
+
+
+def _header(rows: Iterator[list[str]], lines: _Lines, where: str) -> list[str]:
+    lines.begin_row()
+    try:
+        header = [name.strip() for name in next(rows)]
+    except StopIteration:
+        raise DataError(f"{where} is empty; a header with the names of its columns was expected") from None
+    except csv.Error as error:
+        raise DataError(f"{where}: the header cannot be read: {_plain(error)}") from error
+    if lines.wrong:
+        raise DataError(f"{where}: the header {lines.wrong}")
+    twice = sorted({name for name in header if name and header.count(name) > 1})
+    if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
+        raise DataError(
+            f"{where} has one column, '{header[0][:60]}'; say in the recipe what parts them: delimiter: \";\""
+        )
+    if twice:
+        raise DataError(f"{where} has the column '{twice[0]}' more than once; rename one of them")
+    return header
+
+
+def _csv_reason(error: csv.Error, lines: _Lines) -> str:
+    if "unexpected end of data" in str(error):
+        lost = lines.number - lines.first + 1
+        return f"a quote that opens in this row is never closed, so the file's last {lost} lines were read as one row"
+    return f"not a row of CSV: {_plain(error)}"
+
+
+def _plain(error: csv.Error) -> str:
+    """The csv module's words, but for those that speak to a programmer."""
+    if "new-line character" in str(error):
+        return "it has a carriage return without a line feed; end lines with \\n or \\r\\n"
+    return str(error)
+
+
+class _Lines:
+    """A binary stream as text lines for the csv module, which joins those that a quoted cell spans.
+
+    Bytes that are no UTF-8 are replaced, and the row is marked `wrong`: it is rejected, and those after it are read.
+    `first`: the line that the row began on. ValueError once a row is longer than MAX_ROW_BYTES.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.number = 0
+        self.ended = False
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        self.first, self.wrong, self._size = self.number + 1, "", 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._stream.readline(MAX_ROW_BYTES + 1)
+        if not line:
+            self.ended = True
+            raise StopIteration
+        self.number += 1
+        self._size += len(line)
+        if self._size > MAX_ROW_BYTES:
+            raise ValueError(
+                f"the row that starts on line {self.first} is longer than {MAX_ROW_BYTES} bytes: "
+                "a quote that is never closed, or no CSV; check 'delimiter' and the quotes there"
+            )
+        if self.number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ValueError("the file is UTF-16; save it as UTF-8 (spreadsheets call that 'CSV UTF-8')")
+        self.wrong = self.wrong or not_text(line)
+        # A byte-order mark is not part of the first column's name.
+        return line.removeprefix(codecs.BOM_UTF8 if self.number == 1 else b"").decode("utf-8", "replace")
+
+
+def _read_parquet_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
+    import pyarrow
+    from pyarrow import parquet
+
+    require_file(path, "Parquet file")
+    fields = fields_of(recipe)
+    try:
+        # Pre-buffering would hold whole row groups, and a file's own pages are read as they are needed.
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=1024 * 1024) as table:
+            names = table.schema_arrow.names
+            if len(names) != len(set(names)):
+                raise DataError(f"'{path}' has a column more than once; rename one of them")
+            require_columns(recipe, [*names, *_own_columns(recipe)], f"'{path}'")
+            wanted = [name for name in dict.fromkeys(fields.values()) if name in names]
+            row = 0
+            for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted, use_threads=False):
+                columns: dict[str, list[Any]] = batch.to_pydict()
+                for index in range(batch.num_rows):
+                    row += 1
+                    record = {name: columns[name][index] for name in columns}
+                    record |= _numbered(str(path), row, fields, recipe)
+                    document = document_of(record, fields, recipe)
+                    yield (
+                        Rejected(str(path), row, document)
+                        if isinstance(document, str)
+                        else Found(document, str(path), row)
+                    )
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise DataError(f"'{path}' cannot be read as Parquet ({words}); fetch or make the file again") from error

@@ -1,0 +1,156 @@
+"""A server's reply read as an answer. In: a Reply. Out: a Completion, whatever the reply is; nothing is raised.
+
+What cannot be told for certain is an `error` with its reason, never an empty answer: an empty answer would be scored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ragmed.models.endpoint.client import Reply
+from ragmed.models.endpoint.secret import Secret
+from ragmed.models.thinking import split_thinking
+from ragmed.records import Completion
+
+Finish = Literal["stop", "length", "refused"]
+ENDS: dict[str, Finish] = {
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "model_length", "MAX_TOKENS"), "length"),
+    **dict.fromkeys(("content_filter", "refusal", "safety", "sensitive"), "refused"),
+}
+_THOUGHTS = ("reasoning_content", "reasoning")
+_ROOM_FOR_TEMPLATES = 16  # tokens by which a server's template may be shorter than ours, beside a tenth of the prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A reply that is no answer, and why."""
+
+    reason: str
+
+
+def read_object(reply: Reply, secret: Secret) -> dict[str, Any] | Unread:
+    """The JSON object of a reply with status 200, or what stands in its way."""
+    if reply.failure:
+        return Unread(reply.failure)
+    if reply.status != 200:
+        return Unread(f"the server answered with status {reply.status}: {server_words(reply, secret)}")
+    try:
+        value = json.loads(reply.text)
+    except (ValueError, RecursionError):
+        kind = f", with content type {reply.kind}" if "json" not in reply.kind else ""
+        return Unread(f"the reply is no whole JSON{kind}: {secret.quote(reply.text[:2000])}")
+    if not isinstance(value, dict):
+        return Unread("the reply is JSON, but no object")
+    if value.get("error"):
+        return Unread(f"the server reports an error: {server_words(reply, secret)}")
+    return value
+
+
+def server_words(reply: Reply, secret: Secret) -> str:
+    """What a server said about an error, in one bounded line without the key."""
+    try:
+        value = json.loads(reply.text)
+    except (ValueError, RecursionError):
+        value = reply.text
+    for key in ("error", "message", "detail"):
+        if isinstance(value, Mapping) and value.get(key):
+            value = value[key]
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return secret.quote(text[:20_000]) or "nothing more"
+
+
+def read_answer(
+    reply: Reply,
+    *,
+    secret: Secret,
+    stop: Sequence[str] = (),
+    expected: int = 0,
+    count: Callable[[str], int] | None = None,
+) -> Completion:
+    """>>> read_answer(Reply(200, "<html>"), secret=read_secret("")).finish
+    'error'
+
+    `stop`: strings that end the text; some servers leave them in it. `expected`: the prompt's tokens, where they are
+    known: a server that read far fewer has cut the prompt. `count`: counts thinking whose tokens the server leaves out.
+    """
+    value = read_object(reply, secret)
+    if isinstance(value, Unread):
+        return Completion("", "error", 0, 0, value.reason)
+    given, written, thought = _usage(value)
+    choices = value.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        return Completion("", "error", given, written, "the reply holds no answer (no choices with a message)")
+    text, thinking, trouble = _texts(message)
+    if thinking and not thought and count is not None:
+        thought = min(count(thinking), written) if written else count(thinking)
+    finish, reason = _finish(choice, message, text=text, thinking=thinking)
+    if 0 < given < 0.9 * expected - _ROOM_FOR_TEMPLATES:
+        trouble = f"the server read {given} of the prompt's {expected} tokens: it cut the prompt; give it more context"
+    if trouble or reason:
+        return Completion(text, "error", given, written, trouble or reason, thinking, thought)
+    if finish == "refused":
+        refusal = message.get("refusal")
+        text = text or (refusal if isinstance(refusal, str) else "")
+    cuts = [text.index(mark) for mark in stop if mark and mark in text]
+    if cuts:
+        text, finish = text[: min(cuts)], "refused" if finish == "refused" else "stop"
+    return Completion(_writable(text), finish, given, written, "", _writable(thinking), thought)
+
+
+def _texts(message: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Answer, thinking, and what is wrong with them."""
+    content = message.get("content")
+    if isinstance(content, list):
+        pieces = [p.get("text") if isinstance(p, dict) and p.get("type") == "text" else None for p in content]
+        content = "".join(str(p) for p in pieces) if all(isinstance(p, str) for p in pieces) else pieces
+    if content is not None and not isinstance(content, str):
+        return "", "", "the answer's content is neither text nor null"
+    apart = next((t for key in _THOUGHTS if isinstance(t := message.get(key), str) and t.strip()), "")
+    inline, answer = split_thinking(content or "")
+    thinking = "\n\n".join(part for part in (apart.strip(), inline) if part)
+    # The template's line breaks between thinking and answer belong to neither.
+    return answer.lstrip("\n") if thinking else answer, thinking, ""
+
+
+def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str, thinking: str) -> tuple[Finish, str]:
+    """How the answer ended, or why it is none."""
+    word = choice.get("finish_reason")
+    if isinstance(message.get("refusal"), str) and message["refusal"].strip():
+        return "refused", ""
+    finish = ENDS.get(word) if isinstance(word, str) else None
+    if finish is None:
+        called = word in ("tool_calls", "function_call")
+        why = (
+            "the model called a tool instead of answering"
+            if called
+            else f"the answer ended for the reason {word!r:.80}"
+        )
+        return "stop", why
+    empty = message.get("content") is None and not text and not thinking
+    return finish, "the answer's content is null" if empty and finish == "stop" else ""
+
+
+def _usage(value: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Tokens read, tokens written, and tokens of thinking among these; 0 where the server does not say."""
+    usage = value.get("usage")
+    if not isinstance(usage, dict):
+        return 0, 0, 0
+    details = usage.get("completion_tokens_details")
+    inner = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    thought = _number(inner) or _number(usage.get("reasoning_tokens"))
+    return _number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")), thought
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
+
+
+def _writable(text: str) -> str:
+    """Half of a surrogate pair cannot be written to a file."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,68 @@
+"""How long a prompt is for a server. In: prompts. Out: tokens: by a tokenizer here, by the server's own, or estimated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ragmed.errors import ModelError
+from ragmed.models.endpoint.answers import Unread, read_object
+from ragmed.models.endpoint.client import Ask, Client
+from ragmed.models.endpoint.server import Facts, Form
+from ragmed.records import Message
+
+_PROBE = [Message("user", "Hi")]
+
+
+def plain(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+class ServerCounter:
+    """Counts with the server's own tokenizer and template: `/tokenize` of vLLM, `/apply-template` of llama.cpp."""
+
+    def __init__(self, client: Client, *, kind: str, form: Form) -> None:
+        self.kind = f"by the server ({kind})"
+        self._client = client
+        self._llamacpp = kind == "llamacpp"
+        self._form = form
+
+    def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        """ModelError where the server does not count one of them."""
+        root = self._client.endpoint.root
+        bodies = [{"messages": plain(prompt), **self._kwargs()} for prompt in prompts]
+        if self._llamacpp:
+            texts = self._values(f"{root}/apply-template", bodies, "prompt", str)
+            bodies = [{"content": text, "add_special": True, "parse_special": True} for text in texts]
+            return [len(tokens) for tokens in self._values(f"{root}/tokenize", bodies, "tokens", list)]
+        asked = [{"model": self._client.endpoint.model, "add_generation_prompt": True, **body} for body in bodies]
+        return [int(count) for count in self._values(f"{root}/tokenize", asked, "count", int)]
+
+    def _kwargs(self) -> dict[str, Any]:
+        if self._form.thinking is None:
+            return {}
+        return {"chat_template_kwargs": {"enable_thinking": self._form.thinking}}
+
+    def _values(self, url: str, bodies: Sequence[dict[str, Any]], key: str, kind: type) -> list[Any]:
+        values = []
+        for reply in self._client.ask([Ask(url, body) for body in bodies]):
+            value = read_object(reply, self._client.secret)
+            found = None if isinstance(value, Unread) else value.get(key)
+            if not isinstance(found, kind):
+                reason = value.reason if isinstance(value, Unread) else f"its reply holds no {key}"
+                raise ModelError(
+                    f"the server could not count a prompt's tokens at '{url}': {reason}; name a tokenizer: instead"
+                )
+            values.append(found)
+        return values
+
+
+def server_counter(client: Client, facts: Facts, form: Form) -> ServerCounter | None:
+    """The server's own counter, if it has one that works."""
+    if facts.kind not in ("vllm", "llamacpp"):
+        return None
+    counter = ServerCounter(client, kind=facts.kind, form=form)
+    try:
+        return counter if counter.count([_PROBE])[0] > 0 else None
+    except ModelError:
+        return None

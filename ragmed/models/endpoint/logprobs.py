@@ -1,0 +1,153 @@
+"""Log-likelihoods by way of a server that echoes a prompt with them. In: token ids. Out: sums over the continuations.
+
+`/v1/completions` with `echo` and `logprobs` gives the log-likelihood of every token of the prompt (OpenAI's older models,
+vLLM, SGLang). llama.cpp, TGI, Ollama and `transformers serve` refuse `echo`, or take it and leave the prompt's numbers
+out; so nothing is believed that does not have one entry for each token that was sent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragmed.errors import ModelError, UsageError
+from ragmed.models.endpoint.answers import Unread, read_object
+from ragmed.models.endpoint.client import Reply
+from ragmed.models.endpoint.secret import Secret
+from ragmed.records import OptionScores
+
+INSTEAD = "score by generated text instead (scoring: generate)"
+_PROBE = "A patient with a fever and a cough was seen today."
+_TIE = 1e-4  # servers round: the chosen token and the likeliest are one when they differ by less
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`ids`: prompt and continuation together, of which the first `prompt` tokens are the prompt's."""
+
+    ids: tuple[int, ...]
+    prompt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    logprob: float
+    greedy: bool
+
+
+def body_of(ids: Sequence[int], model: str) -> dict[str, Any]:
+    """One token has to be generated: not every server takes 0."""
+    return {
+        "model": model, "prompt": list(ids), "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1,
+        "stream": False,
+    }  # fmt: skip
+
+
+class PairMaker:
+    """Tokens of prompts with their continuations, cut where models that run here cut them (see `LocalModel`)."""
+
+    def __init__(self, tokenizer: Any, render: Callable[[Any], str], *, special: bool) -> None:
+        self._tokenizer = tokenizer
+        self._render = render
+        self._special = special
+
+    def pairs(self, prompt: Any, continuations: Sequence[str]) -> list[Pair]:
+        """UsageError for a continuation that is empty or has no tokens."""
+        text = self._render(prompt)
+        head = self._ids(text, special=self._special)
+        made = []
+        for option in continuations:
+            whole = self._ids(text + option, special=self._special)
+            tail = whole[len(head) :] if whole[: len(head)] == head else []
+            tail = tail or self._ids(option, special=False)
+            if not tail:
+                raise UsageError(f"the continuation {option!r} has no tokens, and so no likelihood")
+            made.append(Pair((*head, *tail), len(head)))
+        return made
+
+    def probe(self) -> tuple[list[int], str]:
+        ids = self._ids(_PROBE, special=False)
+        return ids, str(self._tokenizer.decode(ids))
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=special, truncation=False, verbose=False)
+        return list(map(int, encoded["input_ids"]))
+
+
+def read_likelihood(reply: Reply, pair: Pair, secret: Secret) -> Likelihood | Unread:
+    """The continuation's log-likelihood, or why the reply does not hold it."""
+    found = _entries(reply, len(pair.ids), secret)
+    if isinstance(found, Unread):
+        return found
+    values, tops = found
+    chosen = values[pair.prompt : len(pair.ids)]
+    numbers = [v for v in chosen if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
+    if len(numbers) != len(chosen) or any(v > _TIE for v in numbers):
+        return Unread("the server gave no log-likelihood for some of the continuation's tokens")
+    best = [_best(top) for top in tops[pair.prompt : len(pair.ids)]]
+    return Likelihood(math.fsum(numbers), all(b is not None and v >= b - _TIE for v, b in zip(numbers, best)))
+
+
+def check_probe(reply: Reply, ids: Sequence[int], text: str, *, secret: Secret, name: str) -> None:
+    """ModelError where a server cannot score, or reads the tokens as another text than our tokenizer does."""
+    found = _entries(reply, len(ids), secret)
+    if isinstance(found, Unread):
+        raise ModelError(f"'{name}' cannot give log-likelihoods: {found.reason}; {INSTEAD}")
+    values = found[0][1 : len(ids)]
+    if not all(isinstance(v, int | float) and math.isfinite(v) and v <= _TIE for v in values):
+        raise ModelError(f"'{name}' gives no log-likelihoods of a prompt's tokens; {INSTEAD}")
+    logprobs = _logprobs(reply, secret)
+    tokens = logprobs.get("tokens") if isinstance(logprobs, Mapping) else None
+    if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
+        return
+    read = "".join(tokens[: len(ids)])
+    if read.startswith("token_id:"):
+        same = re.findall(r"token_id:(\d+)", read) == [str(i) for i in ids]
+    else:
+        same = re.sub(r"[\s▁Ġ]", "", read) == re.sub(r"\s", "", text)
+    if not same:
+        raise ModelError(f"'{name}' reads other words out of the tokens than the tokenizer named in its settings wrote")
+
+
+def summed(found: Sequence[Likelihood | Unread], pairs: Sequence[Pair]) -> OptionScores:
+    """The options of one prompt together; one that has no likelihood makes an error of all."""
+    lengths = tuple(len(pair.ids) - pair.prompt for pair in pairs)
+    prompt = pairs[0].prompt if pairs else 0
+    for likelihood in found:
+        if isinstance(likelihood, Unread):
+            return OptionScores((), lengths, (), prompt, likelihood.reason)
+    known = [likelihood for likelihood in found if isinstance(likelihood, Likelihood)]
+    return OptionScores(tuple(k.logprob for k in known), lengths, tuple(k.greedy for k in known), prompt)
+
+
+def _logprobs(reply: Reply, secret: Secret) -> Any:
+    value = read_object(reply, secret)
+    if isinstance(value, Unread):
+        return value
+    choices = value.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return choice.get("logprobs") if isinstance(choice, dict) else None
+
+
+def _entries(reply: Reply, sent: int, secret: Secret) -> tuple[list[Any], list[Any]] | Unread:
+    """Numbers and likeliest tokens, one for each token that was sent and at most one for what was generated."""
+    logprobs = _logprobs(reply, secret)
+    if isinstance(logprobs, Unread):
+        return logprobs
+    values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+    if not isinstance(values, list):
+        return Unread("the server left out the log-likelihoods (echo and logprobs of /v1/completions)")
+    if len(values) not in (sent, sent + 1):
+        return Unread(f"the server gave {len(values)} log-likelihoods for the {sent} tokens of a prompt")
+    tops = logprobs.get("top_logprobs")
+    return values, tops if isinstance(tops, list) and len(tops) == len(values) else [None] * len(values)
+
+
+def _best(top: object) -> float | None:
+    if not isinstance(top, dict):
+        return None
+    numbers = [v for v in top.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+    return max(numbers, default=None)

@@ -1,0 +1,180 @@
+"""What a server says of itself, asked before the first question. In: a Client. Out: Facts, and the form of requests.
+
+One short question ("Hi") finds out what would otherwise spoil an hour: a model that is not there, a parameter that is
+not taken. Where something equal can be sent instead, it is, and the fingerprint says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ragmed.errors import ModelError
+from ragmed.models.endpoint.answers import Unread, read_object, server_words
+from ragmed.models.endpoint.client import Ask, Client, Reply
+from ragmed.models.settings import ModelSettings
+
+# By what their /models says; these are known to take chat_template_kwargs.
+_TEMPLATE_KWARGS = ("vllm", "sglang", "llamacpp")
+_PROBE = [{"role": "user", "content": "Hi"}]
+_PROBE_TOKENS = 16
+_SHOWN_MODELS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """`kind`: vllm, sglang, llamacpp, ollama, tgi, or empty; `context_tokens` 0 where the server does not say."""
+
+    kind: str = ""
+    models: tuple[str, ...] = ()
+    context_tokens: int = 0
+    reported: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How requests are written for this server: under which name the limit goes, whether seed and thinking are sent."""
+
+    limit: str = "max_tokens"
+    seed: int | None = None
+    thinking: bool | None = None
+
+    def body(self, settings: ModelSettings, *, model: str, messages: Any, max_tokens: int) -> dict[str, Any]:
+        body = {
+            "model": model,
+            "messages": messages,
+            self.limit: max_tokens,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "stream": False,
+        }
+        if self.seed is not None:
+            body["seed"] = self.seed
+        if self.thinking is not None:
+            body["chat_template_kwargs"] = {"enable_thinking": self.thinking}
+        return body
+
+    def fingerprint(self) -> dict[str, str]:
+        seed = "not sent: the server does not take it" if self.seed is None else str(self.seed)
+        thinking = "not sent" if self.thinking is None else str(self.thinking).lower()
+        return {"limit": self.limit, "seed": seed, "enable_thinking": thinking}
+
+
+def ask_facts(client: Client) -> Facts:
+    """ModelError where nobody listens or the key is not accepted; a server that says nothing of itself is taken as it is."""
+    endpoint = client.endpoint
+    value = _get(client, f"{endpoint.url}/models", once=False)
+    entries = [entry for entry in _list(value, "data") if isinstance(entry.get("id"), str)]
+    names = tuple(entry["id"] for entry in entries)
+    entry = next((e for e in entries if e["id"] == endpoint.model), entries[0] if len(entries) == 1 else {})
+    owner = str(entry.get("owned_by", ""))
+    reported = {key: str(entry[key]) for key in ("id", "owned_by", "root", "parent") if entry.get(key)}
+    context = _positive(entry.get("max_model_len")) or _positive(entry.get("context_length"))
+    facts = Facts(owner if owner in _TEMPLATE_KWARGS else "", names, context, reported)
+    if facts.kind == "llamacpp":
+        return _llamacpp(client, facts)
+    if facts.kind:
+        return _with_version(facts, _get(client, f"{endpoint.root}/version"))
+    return _ollama(client, facts) or _tgi(client, facts) or facts
+
+
+def _llamacpp(client: Client, facts: Facts) -> Facts:
+    props = _get(client, f"{client.endpoint.root}/props")
+    generation = props.get("default_generation_settings")
+    context = _positive(generation.get("n_ctx")) if isinstance(generation, dict) else 0
+    told = {"model_path": props.get("model_path"), "version": props.get("build_info")}
+    if isinstance(template := props.get("chat_template"), str):
+        told["template"] = hashlib.sha256(template.encode("utf-8", "replace")).hexdigest()
+    reported = {**facts.reported, **{key: str(value) for key, value in told.items() if value}}
+    return replace(facts, context_tokens=context or facts.context_tokens, reported=reported)
+
+
+def _ollama(client: Client, facts: Facts) -> Facts | None:
+    version = _get(client, f"{client.endpoint.root}/api/version")
+    if not isinstance(version.get("version"), str):
+        return None
+    known = _list(_get(client, f"{client.endpoint.root}/api/tags"), "models")
+    names = (client.endpoint.model, f"{client.endpoint.model}:latest")
+    digest = next((str(m["digest"]) for m in known if m.get("name") in names and m.get("digest")), "")
+    reported = {**facts.reported, **({"digest": digest} if digest else {})}
+    return _with_version(replace(facts, kind="ollama", reported=reported), version)
+
+
+def _tgi(client: Client, facts: Facts) -> Facts | None:
+    info = _get(client, f"{client.endpoint.root}/info")
+    if not isinstance(info.get("model_id"), str):
+        return None
+    told = {key: str(info[key]) for key in ("model_id", "model_sha", "model_dtype") if info.get(key)}
+    context = _positive(info.get("max_total_tokens"))
+    facts = replace(facts, kind="tgi", context_tokens=context, reported={**facts.reported, **told})
+    return _with_version(facts, info)
+
+
+def _with_version(facts: Facts, value: Mapping[str, Any]) -> Facts:
+    version = value.get("version")
+    return replace(facts, reported={**facts.reported, "version": version}) if isinstance(version, str) else facts
+
+
+def find_form(client: Client, settings: ModelSettings, facts: Facts, *, seed: int) -> Form:
+    """The form that the server takes; ModelError, with what it said, where it takes none."""
+    thinks = settings.thinking_tokens > 0
+    form = Form(seed=seed, thinking=thinks if thinks or facts.kind in _TEMPLATE_KWARGS else None)
+    while True:
+        body = form.body(settings, model=client.endpoint.model, messages=_PROBE, max_tokens=_PROBE_TOKENS)
+        reply = client.ask([Ask(f"{client.endpoint.url}/chat/completions", body)])[0]
+        if reply.status not in (400, 422):
+            check_found(reply, client, facts)
+            value = read_object(reply, client.secret)
+            if isinstance(value, Unread) or not isinstance(value.get("choices"), list):
+                reason = value.reason if isinstance(value, Unread) else "its reply holds no choices"
+                raise ModelError(
+                    f"'{client.endpoint.url}' does not answer as an OpenAI-compatible server does: {reason}; "
+                    "check the address (it often ends in /v1)"
+                )
+            return form
+        following = _without_refused(form, settings, server_words(reply, client.secret))
+        if following is None:
+            raise ModelError(
+                f"the server at '{client.endpoint.url}' refuses the request's parameters (status {reply.status}): "
+                f"{server_words(reply, client.secret)}"
+            )
+        form = following
+
+
+def check_found(reply: Reply, client: Client, facts: Facts) -> None:
+    """ModelError, with the models that are there, for status 404."""
+    if reply.status != 404:
+        return
+    shown = ", ".join(client.secret.quote(name) for name in facts.models[:_SHOWN_MODELS])
+    more = f" and {len(facts.models) - _SHOWN_MODELS} more" if len(facts.models) > _SHOWN_MODELS else ""
+    raise ModelError(
+        f"the server at '{client.endpoint.url}' has no model '{client.endpoint.model}' "
+        f"({server_words(reply, client.secret)}); " + (f"it lists: {shown}{more}" if shown else "it lists no models")
+    )
+
+
+def _without_refused(form: Form, settings: ModelSettings, words: str) -> Form | None:
+    """The form without what the server does not take, where that changes no answer; None where nothing is left."""
+    if form.limit == "max_tokens" and "max_completion_tokens" in words:
+        return replace(form, limit="max_completion_tokens")
+    if form.thinking is False and ("chat_template" in words or "enable_thinking" in words):
+        return replace(form, thinking=None)
+    if form.seed is not None and settings.temperature == 0 and "seed" in words:  # greedy: nothing is drawn
+        return replace(form, seed=None)
+    return None
+
+
+def _get(client: Client, url: str, *, once: bool = True) -> dict[str, Any]:
+    value = read_object(client.ask([Ask(url, once=once)])[0], client.secret)
+    return {} if isinstance(value, Unread) else value
+
+
+def _list(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    entries = value.get(key)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
+
+def _positive(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,294 @@
+"""Any provider's chat model through its LangChain package. In: messages. Out: completions, thinking apart.
+
+LangChain's `init_chat_model` makes the model; what it reads from the environment (the provider's key) never passes
+through here. Nothing is traced, whatever the environment says, and a proxy that the environment alone puts between us
+and the provider is refused: the questions go to the provider that the name says, or nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, RagmedError, UsageError
+from ragmed.models.counting import TokenCounter, load_counter
+from ragmed.models.langchain_reply import completion_of
+from ragmed.models.names import MODEL_SCHEMES, parse_model_name
+from ragmed.models.settings import ModelSettings
+from ragmed.records import Completion, Message, OptionScores
+from ragmed.workspace import Workspace
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+CONTEXT_TOKENS = 32_768  # providers do not say; a config's context_tokens does
+# Our word -> the names that providers' classes have for it.
+_NAMES: dict[str, tuple[str, ...]] = {
+    "max_tokens": ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict", "max_new_tokens"),
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "seed": ("seed", "random_seed"),
+    "timeout": ("timeout", "request_timeout"),
+    "max_retries": ("max_retries",),
+}
+_TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+_LONGEST_WAIT = 60.0
+
+Build = Callable[[Mapping[str, Any]], "BaseChatModel"]
+
+
+class LangChainChat:
+    """>>> load(ModelSettings("chat:anthropic:NAME"), workspace=Workspace.find(), seed=0)  # doctest: +SKIP
+
+    `build`: options of the provider's class -> its chat model; it is called once for each answer length. Requests that
+    failed for a moment (too many, a server's error, a broken connection) are asked again up to `retries` times, with
+    the wait that the provider names, or a growing one; the packages' own retries are switched off, so that there are
+    not two of them. `timeout` bounds a wait for the provider's bytes, not the whole of an answer that trickles in.
+    Log-likelihoods are not to be had from chat models: `score` refuses.
+    """
+
+    def __init__(self, settings: ModelSettings, build: Build, *, seed: int, counter: TokenCounter) -> None:
+        self.name = settings.name
+        self.context_tokens = settings.context_tokens or CONTEXT_TOKENS
+        self.thinking_tokens = settings.thinking_tokens
+        self.sleep: Callable[[float], None] = time.sleep
+        self._settings = settings
+        self._build = build
+        self._seed = seed
+        self._counter = counter
+        self._provider = parse_model_name(settings.name).target.partition(":")[0]
+        self._chats: dict[int, BaseChatModel] = {}
+        bare = build({})
+        self._class = type(bare)
+        self._known = _option_names(bare)
+        self._options, self._untold = self._choose()
+
+    def __repr__(self) -> str:
+        return f"LangChainChat({self.name!r})"
+
+    def fingerprint(self) -> dict[str, str]:
+        """Class and version of the provider's package, what is sent with every request, what could not be sent."""
+        package = self._class.__module__.partition(".")[0]
+        sent = {k: v for k, v in self._options.items() if k not in _NAMES["timeout"] + _NAMES["max_retries"]}
+        return {
+            "class": f"{self._class.__module__}.{self._class.__qualname__}",
+            "package": f"{package} {_version(package)}",
+            "sent": ", ".join(f"{k}={v}" for k, v in sorted(sent.items()) if k != "client_kwargs"),
+            "not_sent": ", ".join(self._untold),
+            "thinking_tokens": str(self.thinking_tokens),
+            "tokens": self._counter.kind,
+        }
+
+    def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
+        return self._counter.count(prompts)
+
+    def generate(
+        self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
+    ) -> list[Completion]:
+        """One completion for each prompt, in order, up to `concurrency` at a time; a failure is its own `error`."""
+        if max_tokens < 1:
+            raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}")
+        from langchain_core.messages import AIMessage
+
+        chat = self._chat(max_tokens)
+        answers: dict[int, Any] = {}
+        waiting = list(range(len(prompts)))
+        for attempt in range(self._settings.retries + 1):
+            if attempt:
+                self.sleep(max(_wait(answers[i], attempt) for i in waiting))
+            replies = self._batch(chat, [prompts[i] for i in waiting], stop)
+            answers.update(zip(waiting, replies, strict=True))
+            waiting = [i for i in waiting if isinstance(answers[i], Exception) and _transient(answers[i])]
+            if not waiting:
+                break
+        counts = self._counter.count(prompts)
+        done = []
+        for i, tokens in enumerate(counts):
+            answer = answers[i]
+            if isinstance(answer, AIMessage):
+                done.append(completion_of(answer, tokens, self._counter.count_text))
+            else:
+                done.append(Completion("", "error", tokens, 0, self._failure(answer)))
+        return done
+
+    def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
+        raise UsageError(f"'{self.name}' gives no log-likelihoods of options; set the task's scoring to generate")
+
+    def _batch(self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], stop: Sequence[str]) -> list[Any]:
+        from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+        from langsmith.run_helpers import tracing_context
+
+        kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+        inputs = [[kinds[message.role](content=message.content) for message in prompt] for prompt in prompts]
+        given: dict[str, Any] = {"stop": list(stop)} if stop else {}
+        config: Any = {"max_concurrency": self._settings.concurrency, "callbacks": []}
+        with tracing_context(enabled=False):
+            return list(chat.batch(inputs, config=config, return_exceptions=True, **given))
+
+    def _chat(self, max_tokens: int) -> BaseChatModel:
+        if max_tokens not in self._chats:
+            name = next(one for one in _NAMES["max_tokens"] if one in self._known)
+            # Providers that take a budget of thinking count it among the tokens of the answer.
+            options = {**self._options, name: max_tokens + self.thinking_tokens}
+            self._chats[max_tokens] = self._build(options)
+        return self._chats[max_tokens]
+
+    def _choose(self) -> tuple[dict[str, Any], list[str]]:
+        """The options that the provider's class takes, in its own words, and what it does not take.
+
+        UsageError for a setting that was made and cannot be sent, or where the length of an answer cannot be bounded.
+        """
+        if not any(name in self._known for name in _NAMES["max_tokens"]):
+            raise UsageError(f"'{self.name}': {self._class.__name__} takes no limit of an answer's tokens")
+        wanted: dict[str, Any] = {
+            "temperature": self._settings.temperature,
+            "seed": self._seed,
+            "timeout": max(1, round(self._settings.timeout)),  # whole seconds: some classes take nothing else
+            # Google's package counts the first attempt too, and reads 0 as its own five.
+            "max_retries": 1 if self._provider.startswith("google") else 0,
+        }
+        if self._settings.top_p != 1:  # some providers refuse both temperature and top_p; 1 is what they take anyway
+            wanted["top_p"] = self._settings.top_p
+        options: dict[str, Any] = {}
+        untold = []
+        for word, value in wanted.items():
+            name = next((one for one in _NAMES[word] if one in self._known), "")
+            if name:
+                options[name] = value
+            elif word == "timeout" and "client_kwargs" in self._known:
+                options["client_kwargs"] = {"timeout": self._settings.timeout}
+            elif word == "top_p" or (word == "temperature" and value):
+                raise UsageError(f"'{self.name}': {self._class.__name__} takes no {word}; take it out")
+            elif word in ("temperature", "seed"):
+                untold.append(word)
+        if "num_ctx" in self._known:  # Ollama cuts a prompt that is longer than its window, and does not say so
+            options["num_ctx"] = self.context_tokens
+        return {**options, **self._thinking()}, untold
+
+    def _thinking(self) -> dict[str, Any]:
+        """How this provider is asked to think, or not to."""
+        budget = self.thinking_tokens
+        if self._provider == "ollama" and "reasoning" in self._known:
+            return {"reasoning": budget > 0}
+        if "thinking_budget" in self._known:
+            return {"thinking_budget": budget, **({"include_thoughts": True} if budget else {})}
+        if not budget:
+            return {}
+        if "thinking" in self._known:
+            return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+        raise UsageError(f"'{self.name}': {self._class.__name__} takes no budget of thinking; take thinking_tokens out")
+
+    def _failure(self, error: Any) -> str:
+        return without_keys(f"'{self.name}' did not answer: {type(error).__name__}: {error}".strip()[:600])
+
+
+def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LangChainChat:
+    """The loader of `chat:PROVIDER:MODEL` names; ModelError where the provider's class cannot be made (no key)."""
+    provider, colon, model = parse_model_name(settings.name).target.partition(":")
+    if not colon or not provider or not model:
+        raise UsageError(f"model name '{settings.name}' cannot be read; write it as {MODEL_SCHEMES['chat']}")
+    proxy = os.environ.get("LANGSMITH_GATEWAY", "").lower()
+    if proxy not in ("", "false", "0", "no") and provider != "langsmith":
+        raise ProtectionError(
+            f"'{settings.name}': LANGSMITH_GATEWAY would send all questions through another's server; unset it"
+        )
+
+    def build(options: Mapping[str, Any]) -> BaseChatModel:
+        from langchain.chat_models import init_chat_model
+
+        try:
+            made: BaseChatModel = init_chat_model(model, model_provider=provider, **options)
+        except ImportError as error:
+            raise _missing(provider, error) from error
+        except ValueError as error:
+            if "nsupported" in str(error) and "provider" in str(error):
+                raise UsageError(f"model name '{settings.name}': LangChain knows no provider '{provider}'") from error
+            raise ModelError(_unmade(settings.name, error)) from error
+        except Exception as error:  # a provider's package: it can fail in any way
+            raise ModelError(_unmade(settings.name, error)) from error
+        return made
+
+    counter = load_counter(settings.tokenizer, workspace=workspace)
+    return LangChainChat(settings, build, seed=seed, counter=counter)
+
+
+def _unmade(name: str, error: BaseException) -> str:
+    # A validation error repeats its input, which may be a key.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = next((line for line in lines if "env" in line.lower() or "key" in line.lower()), lines[0] if lines else "")
+    told = re.sub(r"\[type=.*", "", told).strip()
+    return without_keys(f"'{name}' could not be made: {type(error).__name__}: {told[:300]}")
+
+
+def _missing(provider: str, error: ImportError) -> RagmedError:
+    found = re.search(r"pip install (?:-U )?([A-Za-z0-9_.-]+)", str(error))
+    package = found.group(1).strip(".") if found else f"langchain-{provider.replace('_', '-')}"
+    return MissingDependencyError(f"the provider '{provider}' needs the package {package}: pip install {package}")
+
+
+def without_keys(text: str) -> str:
+    """>>> without_keys("no access")
+    'no access'
+
+    The text without what the environment holds in variables named as keys, tokens, secrets or passwords.
+    """
+    for name, value in os.environ.items():
+        if len(value) >= 8 and re.search(r"KEY|TOKEN|SECRET|PASSWORD", name.upper()):
+            text = text.replace(value, f"<{name}>")
+    return re.sub(r"\b(sk|pk|gsk|hf|xai|lsv2)[-_][A-Za-z0-9_\-*]{8,}", "<key>", text)
+
+
+def _option_names(chat: BaseChatModel) -> set[str]:
+    names: set[str] = set()
+    for name, field in type(chat).model_fields.items():
+        aliases = (field.alias, field.validation_alias)
+        names |= {alias for alias in aliases if isinstance(alias, str)}
+        if type(chat).model_config.get("populate_by_name") or not field.alias:
+            names.add(name)
+    return names
+
+
+def _transient(error: BaseException) -> bool:
+    status = _status(error)
+    if status:
+        return status in _TRANSIENT
+    names = {kind.__name__ for kind in type(error).__mro__}
+    broken = {"ConnectError", "ReadError", "RemoteProtocolError", "TimeoutException", "APIConnectionError"}
+    return isinstance(error, (ConnectionError, TimeoutError)) or bool(names & broken)
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status of an error, or of the one that it was raised from."""
+    link: BaseException | None = error
+    for _ in range(4):
+        if link is None:
+            break
+        response = getattr(link, "response", None)
+        for found in (getattr(link, "status_code", 0), getattr(response, "status_code", 0), getattr(link, "code", 0)):
+            if isinstance(found, int) and found:
+                return found
+        link = link.__cause__
+    return 0
+
+
+def _wait(error: BaseException, attempt: int) -> float:
+    """Seconds before the next attempt: what the provider asks for, else 1, 2, 4 …, a little shaken."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    try:
+        named = float(headers.get("retry-after", ""))
+    except (TypeError, ValueError, AttributeError):
+        named = 0.0
+    growing = 2.0 ** (attempt - 1) * (1 + random.random() / 4)  # no answer depends on it
+    return min(_LONGEST_WAIT, named or growing)
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package.replace("_", "-"))
+    except metadata.PackageNotFoundError:
+        return "of unknown version"

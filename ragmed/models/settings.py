@@ -1,0 +1,92 @@
+"""What an experiment may set for a model. In: the entry of a config. Out: a checked, frozen ModelSettings.
+
+Settings that mean nothing for a kind of model are refused, so that no run seems to have been made with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ragmed.errors import UnknownNameError, UsageError
+from ragmed.models.names import parse_model_name
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTIZATIONS = ("none", "8bit", "4bit")
+LOCAL = ("packaged", "path", "hf")
+REMOTE = ("endpoint", "chat")
+SAMPLING = (*REMOTE, "vllm")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """>>> ModelSettings("endpoint:http://127.0.0.1:8000/v1#medllama", concurrency=16).temperature
+    0.0
+
+    `name`: one string, see `ragmed.models.names`. For models that run here: `dtype`, `device` (auto, cpu, cuda,
+    cuda:1, or `map` to spread the layers over all GPUs), `quantization` (needs bitsandbytes). For servers and
+    providers: `concurrency` (requests at a time), `timeout` (seconds a request may take, whatever trickles in),
+    `retries`, `key` (the environment variable that holds the key), `trusted` (restricted data may be sent there: you
+    say that it lies within your walls), `tokenizer` (a `path:` or `hf:` name that counts tokens as the server does).
+    `temperature`, `top_p` and the experiment's seed are sent with every request; models that run here decode greedily.
+    `context_tokens` 0: what the model or its server says. `thinking_tokens`: how many tokens a reasoning model may
+    think, before and beside the answer's own; 0 asks it not to.
+    """
+
+    name: str
+    dtype: str = "auto"
+    device: str = "auto"
+    quantization: str = "none"
+    context_tokens: int = 0
+    thinking_tokens: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    concurrency: int = 8
+    timeout: float = 120.0
+    retries: int = 5
+    key: str = ""
+    trusted: bool = False
+    tokenizer: str = ""
+
+    @property
+    def scheme(self) -> str:
+        return parse_model_name(self.name).scheme
+
+
+FOR: dict[str, tuple[str, ...]] = {
+    "dtype": (*LOCAL, "vllm"),
+    "device": LOCAL,
+    "quantization": LOCAL,
+    "context_tokens": (*LOCAL, *REMOTE, "vllm"),
+    "thinking_tokens": (*LOCAL, *REMOTE, "vllm"),
+    "temperature": SAMPLING,
+    "top_p": SAMPLING,
+    "concurrency": REMOTE,
+    "timeout": REMOTE,
+    "retries": REMOTE,
+    "key": ("endpoint",),
+    "trusted": REMOTE,
+    "tokenizer": REMOTE,
+}
+"""Setting -> the schemes for which it means something."""
+
+
+def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
+    """The settings, if they fit the model's kind; UsageError or UnknownNameError name the setting and the remedy."""
+    if settings.dtype not in DTYPES:
+        raise UnknownNameError("dtype", settings.dtype, DTYPES, where)
+    if settings.quantization not in QUANTIZATIONS:
+        raise UnknownNameError("quantization", settings.quantization, QUANTIZATIONS, where)
+    scheme = settings.scheme
+    defaults = {f.name: f.default for f in fields(ModelSettings)}
+    for name, schemes in FOR.items():
+        if scheme not in schemes and getattr(settings, name) != defaults[name]:
+            raise UsageError(f"{where}, {name}: it means nothing for '{scheme}:' models; take it out")
+    least = {"context_tokens": 0, "thinking_tokens": 0, "temperature": 0, "concurrency": 1, "retries": 0}
+    for name, bound in least.items():
+        if getattr(settings, name) < bound:
+            raise UsageError(f"{where}, {name}: it must be at least {bound}")
+    if not 0 < settings.top_p <= 1:
+        raise UsageError(f"{where}, top_p: it lies above 0 and is at most 1")
+    if not 0 < settings.timeout < 86_400:
+        raise UsageError(f"{where}, timeout: seconds, more than 0 and less than a day")
+    return settings

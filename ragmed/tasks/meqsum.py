@@ -1,0 +1,160 @@
+"""MeQSum (Ben Abacha and Demner-Fushman 2019, ACL P19-1215): a consumer health question -> one short question.
+
+An .xlsx file in `meqsum/` under RAGMED_DATA, sheet `QS`, a header and one question a row:
+
+    File                    CHQ                                                           Summary
+    1-131188152.xml.txt     SUBJECT: who and where to get cetirizine - D\\nMESSAGE: I …   Who manufactures cetirizine?
+
+Subject lines, the mail form's boilerplate and the marks that stand for names and places ([NAME], [LOCATION]) are part
+of what a summariser meets, and stay as published. Rows with the same summary or the same question are one group: they
+are resampled together, and on one side of the split.
+
+The set has no split of its own. Worked examples come from the groups all of whose summaries hash into one part of 32
+(28 of 759 rows): a hash of the row's own text, so that a row's side does not depend on the seed, on the order or
+on which other rows a file holds. The rest is scored, whether examples are shown or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ragmed.errors import DataError, MissingDependencyError
+from ragmed.files import require_file
+from ragmed.metrics.overlap import ROUGES, rouge
+from ragmed.records import Example
+from ragmed.tasks import Split, Task
+from ragmed.workspace import Workspace
+
+SHEET = "QS"
+COLUMNS = ("File", "CHQ", "Summary")
+DEV_PARTS = 32
+MOST_BYTES = 64 * 1024 * 1024  # unpacked; the published file has under 1 MB
+MOST_ROWS = 100_000
+# A damaged workbook lets openpyxl raise whatever it runs into.
+_OPENPYXL_RAISES = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, EOFError, SyntaxError, RuntimeError,
+    zlib.error, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+def load(workspace: Workspace) -> Split:
+    """DataError names the file and the row where the set is not whole."""
+    folder = workspace.data / "meqsum"
+    files = [path for path in sorted(folder.glob("*.xlsx")) if not path.name.startswith("~$")]
+    if len(files) != 1:
+        found = ", ".join(path.name for path in files) or "none"
+        raise DataError(
+            f"one MeQSum workbook (.xlsx) was expected in '{folder}', found {found}: put it there, or set RAGMED_DATA "
+            "to the folder that holds meqsum/"
+        )
+    rows = _rows(files[0])
+    groups = _groups(rows)
+    scored = {group for group, row in zip(groups, rows, strict=True) if not _is_dev(row[2])}
+    examples = [_example(i, rows, groups) for i in range(len(rows))]
+    return Split(
+        tuple(e for e in examples if e.group in scored),
+        tuple(e for e in examples if e.group not in scored),
+    )
+
+
+def _rows(path: Path) -> list[tuple[str, str, str]]:
+    try:
+        import defusedxml  # noqa: F401  openpyxl parses with it where it is there: entities are then refused
+        import openpyxl
+    except ImportError as error:
+        raise MissingDependencyError("reading .xlsx files needs: pip install 'ragmed[xlsx]'") from error
+    where = f"MeQSum workbook '{path}'"
+    require_file(path, "MeQSum workbook")
+    try:
+        _refuse_large(path, where)
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)  # read-only: row by row, never a grid
+        try:
+            if SHEET not in book.sheetnames:
+                raise DataError(f"{where} has no sheet '{SHEET}', only {', '.join(book.sheetnames)}")
+            cells = book[SHEET].iter_rows(max_col=len(COLUMNS), max_row=MOST_ROWS + 1, values_only=True)
+            return list(_checked(cells, where))
+        finally:
+            book.close()
+    except _OPENPYXL_RAISES as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{where} cannot be read ({reason}); fetch it again") from error
+
+
+def _refuse_large(path: Path, where: str) -> None:
+    """A few kilobytes of .xlsx can unpack to any size; nothing reads more of a member than its entry declares."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_BYTES:
+        raise DataError(f"{where} unpacks to {size} bytes, more than the {MOST_BYTES} that are read")
+
+
+def _checked(cells: Iterator[tuple[Any, ...]], where: str) -> Iterator[tuple[str, str, str]]:
+    header = tuple(next(cells, ()))
+    if header != COLUMNS:
+        raise DataError(f"{where}, row 1: the columns {', '.join(COLUMNS)} were expected, found {header}")
+    for number, row in enumerate(cells, 2):
+        if number > MOST_ROWS:
+            raise DataError(f"{where} has more than {MOST_ROWS} rows")
+        if all(cell is None for cell in row):
+            continue  # a row that only has a format
+        texts = [cell if isinstance(cell, str) else "" for cell in row]
+        for name, text in zip(COLUMNS, texts + [""] * (len(COLUMNS) - len(texts)), strict=True):
+            if not text.strip():
+                raise DataError(f"{where}, row {number}: '{name}' is empty or no text")
+        yield texts[0], texts[1], texts[2]
+
+
+def _key(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _is_dev(summary: str) -> bool:
+    digest = hashlib.sha256(f"meqsum\x00{_key(summary)}".encode()).digest()
+    return digest[0] % DEV_PARTS == 0
+
+
+def _groups(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """The group of each row: the File of the first row that shares a question or a summary with it, chains included."""
+    group = list(range(len(rows)))
+    first: dict[tuple[int, str], int] = {}
+    for i, row in enumerate(rows):
+        for column in (1, 2):
+            other = group[first.setdefault((column, _key(row[column])), i)]
+            if other != group[i]:
+                low, high = sorted((other, group[i]))
+                group = [low if g == high else g for g in group]
+    return [rows[g][0] for g in group]
+
+
+def _example(number: int, rows: Sequence[tuple[str, str, str]], groups: Sequence[str]) -> Example:
+    file, question, summary = rows[number]
+    before = sum(row[0] == file for row in rows[:number])
+    # A second question of one file is an example of its own.
+    return Example(f"{file}#{before + 1}" if before else file, question, summary, group=groups[number])
+
+
+def _score(example: Example, answer: str) -> Mapping[str, float]:
+    return rouge(answer, example.gold)
+
+
+MEQSUM = Task(
+    name="meqsum",
+    title="MeQSum: consumer health questions, each to be summarised as one short question",
+    kind="text",
+    instruction="You summarise a consumer's health question as one short question that keeps what has to be answered.",
+    load=load,
+    source=(
+        "MeQSum workbook, sheet QS, github.com/abachaa/MeQSum (Ben Abacha and Demner-Fushman 2019, ACL P19-1215); "
+        "ROUGE as CLUE reports it (arXiv 2404.04067)"
+    ),
+    license="CC BY 4.0",
+    metrics=tuple(ROUGES),
+    score=_score,
+    max_tokens=64,
+    label="Health question",
+)

@@ -1,0 +1,112 @@
+"""SciFact (Wadden et al. 2020, arXiv 2004.14974): a scientific claim -> supported, refuted or not enough information.
+
+`scifact/claims_train.jsonl` under RAGMED_DATA, one claim a line, as published:
+
+    {"id": 2, "claim": "1 in 5 million in UK have abnormal PrP positivity.", "cited_doc_ids": [13734012],
+     "evidence": {"13734012": [{"sentences": [4], "label": "CONTRADICT"}]}}
+
+The paper's labels are SUPPORTS, REFUTES and NOINFO, the files' SUPPORT, CONTRADICT and no evidence at all; the options
+here say the same in words. The paper labels pairs of a claim and an abstract; the label of a claim is that of its
+evidence. None of the 809 training claims has evidence of both kinds (332 are supported, 173 refuted, 304 have none);
+one that had would have no single right answer, and is refused.
+
+`documents`: for a claim with evidence, the abstracts that hold it, not the others that were cited beside them. For a
+claim without, the abstracts that were cited and read in vain: its label says that these do not settle it, nothing
+about other abstracts. So the oracle arm shows the annotators' abstracts for every claim, and whether there are
+passages tells nobody the label; and the distractor arm never shows an abstract that a label rests on. What retrieval
+adds for such a claim may well settle it, and closed-book arms have nothing that the label could refer to: read the
+effect for that label apart from the others.
+
+Claims that cite a common abstract (often one and its negation), or have the same words, are one group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ragmed.errors import DataError
+from ragmed.files import BadLine, read_jsonl
+from ragmed.records import Example
+from ragmed.tasks import Split, Task
+from ragmed.workspace import Workspace
+
+OPTIONS = {"A": "supported", "B": "refuted", "C": "not enough information"}
+LETTERS = {"SUPPORT": "A", "CONTRADICT": "B"}
+NO_EVIDENCE = "C"
+
+
+def load(workspace: Workspace) -> Split:
+    """DataError names the file and the line where a claim cannot be used."""
+    path = workspace.data / "scifact" / "claims_train.jsonl"
+    if not path.exists():
+        raise DataError(
+            f"'{path}' does not exist: put SciFact's claims_train.jsonl there, or set RAGMED_DATA to the folder that "
+            "holds scifact/claims_train.jsonl"
+        )
+    examples, cited = [], []
+    for item in read_jsonl(path, "SciFact claims"):
+        number, record = (item.number, item.reason) if isinstance(item, BadLine) else item
+        where = f"SciFact claims '{path}', line {number}"
+        if isinstance(record, str):
+            raise DataError(f"{where}: {record}")
+        example, abstracts = _example(record, where)
+        examples.append(example)
+        cited.append(abstracts)
+    return Split(tuple(_grouped(examples, cited)))
+
+
+def _example(record: Mapping[str, Any], where: str) -> tuple[Example, tuple[str, ...]]:
+    try:
+        cited = tuple(str(one) for one in record["cited_doc_ids"])
+        labels = {str(doc): {str(part["label"]) for part in parts} for doc, parts in record["evidence"].items()}
+        key, claim = str(record["id"]), record["claim"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{where}: id, claim, evidence and cited_doc_ids are needed ({error})") from error
+    if not isinstance(claim, str) or not cited:
+        raise DataError(f"{where}: 'claim' must be text, and 'cited_doc_ids' name an abstract")
+    if not set(labels) <= set(cited) or not all(labels.values()):
+        raise DataError(f"{where}: there is evidence without a label, or from an abstract that is not cited")
+    found = set().union(*labels.values())
+    if not found <= set(LETTERS):
+        raise DataError(f"{where}: label '{min(found - set(LETTERS))}'; known: {', '.join(LETTERS)}")
+    if len(found) > 1:
+        raise DataError(f"{where}: claim '{key}' has evidence for and against it, and so no single right answer")
+    gold = LETTERS[found.pop()] if found else NO_EVIDENCE
+    documents = tuple(doc for doc in cited if doc in labels) or cited
+    return Example(key, claim, gold, OPTIONS, documents), cited
+
+
+def _grouped(examples: Sequence[Example], cited: Sequence[Sequence[str]]) -> list[Example]:
+    """The examples with their groups, each named by its first abstract: chains of shared abstracts and words."""
+    group: dict[str, str] = {}
+    for example, abstracts in zip(examples, cited, strict=True):
+        links = [*abstracts, f"claim {_key(example)}"]
+        names = {group.setdefault(link, abstracts[0]) for link in links}
+        keep = group[links[0]]
+        if len(names) > 1:
+            group.update({link: keep for link, name in group.items() if name in names})
+    return [replace(example, group=group[abstracts[0]]) for example, abstracts in zip(examples, cited, strict=True)]
+
+
+def _key(example: Example) -> str:
+    return " ".join(example.question.casefold().split())
+
+
+SCIFACT = Task(
+    name="scifact",
+    title="SciFact, training claims: supported, refuted or not enough information",
+    kind="choice",
+    instruction=(
+        "You check scientific claims against published research. A claim is supported, refuted, or there is not enough "
+        "information to say."
+    ),
+    load=load,
+    source="SciFact claims_train.jsonl, github.com/allenai/scifact (Wadden et al. 2020, arXiv 2004.14974)",
+    license="CC BY 4.0 (claims), ODC-By 1.0 (abstracts)",
+    metrics=("accuracy",),
+    gold_documents=True,
+    ids="scifact",
+    label="Claim",
+)

@@ -1,0 +1,147 @@
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import ir_measures
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragmed.embedding import HashingEmbedder
+from ragmed.errors import UsageError
+from ragmed.metrics.retrieval import hit, ndcg, recall, reciprocal_rank
+from ragmed.workspace import Workspace
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "retrieval.py"
+DOCUMENTS = [f"d{i}" for i in range(12)]
+RANKINGS = st.lists(st.sampled_from(DOCUMENTS), unique=True, min_size=1)
+QRELS = st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1)
+
+
+def test_values_worked_out_by_hand() -> None:
+    ranked, relevant = ["a", "b", "c", "d"], {"b": 1, "d": 2, "z": 3, "c": 0}
+    gained = 1 / math.log2(3) + 2 / math.log2(5)
+    ideal = 3 + 2 / math.log2(3) + 1 / math.log2(4)
+    assert ndcg(ranked, relevant, k=10) == pytest.approx(gained / ideal, abs=1e-15)
+    assert ndcg(ranked, relevant, k=1) == 0.0
+    assert recall(ranked, relevant, k=2) == pytest.approx(1 / 3)
+    assert recall(ranked, relevant, k=4) == pytest.approx(2 / 3)
+    assert (hit(ranked, relevant, k=1), hit(ranked, relevant, k=2)) == (0.0, 1.0)
+    assert (reciprocal_rank(ranked, relevant, k=1), reciprocal_rank(ranked, relevant, k=2)) == (0.0, 0.5)
+
+
+def test_the_gain_is_the_relevance_itself() -> None:
+    # 2^relevance - 1 would give (1 + 3 / log2 3) / (3 + 1 / log2 3) = 0.797
+    expected = (1 + 2 / math.log2(3)) / (2 + 1 / math.log2(3))
+    assert ndcg(["a", "b"], {"a": 1, "b": 2}, k=2) == pytest.approx(expected)
+
+
+def test_recall_counts_what_does_not_fit_into_k() -> None:
+    relevant = dict.fromkeys("abcd", 1)
+    assert recall(list("abcd"), relevant, k=2) == 0.5
+    assert ndcg(list("abcd"), relevant, k=2) == 1.0
+
+
+@pytest.mark.parametrize("measure", [ndcg, recall, hit, reciprocal_rank])
+def test_a_query_without_relevant_documents_is_zero(measure: object) -> None:
+    assert callable(measure)
+    assert measure(["a"], {"a": 0}, k=5) == 0.0
+    assert measure(["a"], {}, k=5) == 0.0
+    assert measure([], {"a": 1}, k=5) == 0.0
+
+
+@pytest.mark.parametrize("measure", [ndcg, recall, hit, reciprocal_rank])
+def test_what_is_no_ranking_is_refused(measure: object) -> None:
+    assert callable(measure)
+    with pytest.raises(UsageError, match="k must be at least 1, found 0"):
+        measure(["a"], {"a": 1}, k=0)
+    with pytest.raises(UsageError, match="ranked twice"):
+        measure(["a", "b", "a"], {"a": 1}, k=1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(RANKINGS, QRELS, st.integers(1, 15))
+def test_every_value_is_that_of_ir_measures(ranked: list[str], relevant: dict[str, int], k: int) -> None:
+    run = {"q": {document: float(-rank) for rank, document in enumerate(ranked)}}
+    names = {f"nDCG@{k}": ndcg, f"R@{k}": recall, f"Success@{k}": hit}
+    theirs = ir_measures.calc_aggregate([ir_measures.parse_measure(name) for name in names], {"q": relevant}, run)
+    for measure, value in theirs.items():
+        assert names[str(measure)](ranked, relevant, k=k) == pytest.approx(value, abs=1e-12)
+    first = {"q": dict(list(run["q"].items())[:k])}
+    expected = ir_measures.calc_aggregate([ir_measures.RR], {"q": relevant}, first)[ir_measures.RR]
+    assert reciprocal_rank(ranked, relevant, k=k) == pytest.approx(expected, abs=1e-12)
+
+
+@given(RANKINGS, QRELS, st.integers(1, 15))
+def test_values_are_fractions_that_agree_with_each_other(ranked: list[str], relevant: dict[str, int], k: int) -> None:
+    values = [f(ranked, relevant, k=k) for f in (ndcg, recall, hit, reciprocal_rank)]
+    assert all(0.0 <= value <= 1.0 + 1e-12 for value in values)
+    assert all(bool(value) == bool(values[2]) for value in values)
+    assert recall(ranked, relevant, k=k) <= recall(ranked, relevant, k=k + 1)
+    assert hit(ranked, relevant, k=k) <= hit(ranked, relevant, k=k + 1)
+
+
+@given(QRELS.filter(lambda relevant: any(relevant.values())), st.integers(1, 15))
+def test_the_ideal_order_is_worth_one(relevant: dict[str, int], k: int) -> None:
+    ideal = sorted(relevant, key=lambda document: -relevant[document])
+    assert ndcg(ideal, relevant, k=k) == pytest.approx(1.0)
+    assert reciprocal_rank(ideal, relevant, k=k) == 1.0
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("retrieval_benchmark", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(benchmark: ModuleType, small: Workspace, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    queries = [{"_id": "1", "text": "the extension of Elm ward"}, {"_id": "2", "text": "the extension of Yew ward"}]
+    queries.append({"_id": "3", "text": "not judged"})
+    (small.root / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    lines = ["query-id\tcorpus-id\tscore", "1\telm\t1", "1\telsewhere\t1", "2\tyew\t1", "2\toak\t0"]
+    (small.root / "test.tsv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("RAGMED_ROOT", str(small.root))
+    files = ["--queries", str(small.root / "queries.jsonl"), "--qrels", str(small.root / "test.tsv")]
+    return int(benchmark.main(["--dataset", "scifact", "--index", "wards", "--modes", "passages", *files, *more]))
+
+
+def test_the_benchmark_on_a_toy_index(
+    benchmark: ModuleType, small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(benchmark, small, monkeypatch, "--expect", "1.0") == 0
+    printed = capsys.readouterr().out
+    assert "12 documents: 2 of 2 queries, 2 of 3 relevant documents are there" in printed
+    assert "| passages | all | 2 | 1.0000 | 1.0000 | 1.0000 |" in printed
+    assert run(benchmark, small, monkeypatch, "--expect", "0.9") == 1
+
+
+class Fixed:
+    """An index whose passages are in the order of their scores."""
+
+    def require_embedder(self, embedder: object) -> None:
+        assert isinstance(embedder, HashingEmbedder)
+
+    def search(self, vectors: object, *, k: int) -> tuple[None, list[list[int]]]:
+        return None, [list(range(min(k, 673)))]
+
+
+def test_a_document_is_as_good_as_its_best_passage(benchmark: ModuleType) -> None:
+    documents = ["a"] * 50 + ["b", "a", "c"] + ["b"] * 600 + [f"d{i}" for i in range(20)]
+    ranking = benchmark.passage_rankings(Fixed(), HashingEmbedder(8), documents, {"q": "what"})
+    assert ranking == {"q": ["a", "b", "c", *(f"d{i}" for i in range(7))]}
+
+
+def test_the_benchmark_notices_a_difference(
+    benchmark: ModuleType, small: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(benchmark.OURS, "R@10", lambda ranked, relevant, k: recall(ranked, relevant, k=k) - 1e-6)
+    assert run(benchmark, small, monkeypatch) == 1
+    assert "largest difference from ir_measures, queries and means: 1.0e-06" in capsys.readouterr().out
