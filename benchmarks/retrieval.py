@@ -198,7 +198,7 @@ def whole_rankings(name: str, workspace: Workspace, texts: Mapping[str, str], ca
             whole.append(f"{document.title} {document.text}".strip())
 
     def encode(items: list[str]) -> Vectors:
-        vectors: Vectors = model.encode(items, batch_size=8, normalize_embeddings=True, show_progress_bar=None)
+        vectors: Vectors = model.encode(items, batch_size=8, normalize_embeddings=True, show_progress_bar=False)
         return vectors
 
     passages = cached(cache, [str(folder), str(model.max_seq_length), *whole], lambda: encode(whole))

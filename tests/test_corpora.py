@@ -129,7 +129,7 @@ def test_a_document_is_cited_as_its_recipe_says(tmp_path: Path) -> None:
     corpus = lines(tmp_path, data, 'cite: "{title} PubMed {id}."\ncitation: C\nids: pmid\n')
     assert [document.citation for document in corpus.documents()] == ["On fever. PubMed 12.", "PubMed 13."]
     corpus = lines(tmp_path, data, "citation: Sample of ours\n")
-    assert [document.citation for document in corpus.documents()] == ["On fever. Sample of ours", "Sample of ours"]
+    assert [document.citation for document in corpus.documents()] == ["On fever. Sample of ours, 12", "Sample of ours, 13"]
     with pytest.raises(UnknownNameError, match=r"unknown place '\{name\}'"):
         lines(tmp_path, data, 'cite: "{name}"\n')
 
@@ -348,7 +348,7 @@ def test_the_summary_tells_the_content(tmp_path: Path) -> None:
 
 
 # sha256sum of the canonical JSON of that document and a line feed
-SHA = "7bdfc46ebc972d24f8c1a9ae888c97a6e659cb7fc838b281a28606e3ab183235"
+SHA = "9d1f3d286087f91c3c171be7c61f0cd88d49332862d425b5ca0c71e6382c59ef"
 
 
 def test_the_description_shows_what_was_left_out(tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_server_that_drips_is_left(server: Server, tmp_path: Path, monkeypatch
                 return
 
     def head(handler: BaseHTTPRequestHandler) -> None:
-        over.wait(5)
+        over.wait(20)
 
     monkeypatch.setattr(module, "STALL_SECONDS", 0.2)
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
@@ -230,7 +230,7 @@ def test_a_server_that_drips_is_left(server: Server, tmp_path: Path, monkeypatch
     with pytest.raises(DataError, match="no answer within"):
         get(tmp_path, server.url)
     over.set()
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 10
 
 
 def test_size_is_bounded_with_and_without_a_length(server: Server, tmp_path: Path) -> None:
@@ -285,7 +285,8 @@ def test_a_download_may_go_to_the_data_folder(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "title: T\nreader: jsonl\npaths: [$RAGMED_DATA/x/a]\ndownloads:\n"
-        f"- {{url: 'https://a.org/b?c=d', path: $RAGMED_DATA/x/a, sha256: '{SHA}'}}\n- {{url: 'https://a.org', path: b}}\n"
+        f"- {{url: 'https://a.org/b?c=d', path: $RAGMED_DATA/x/a, sha256: '{SHA}'}}\n"
+        "- {url: 'https://a.org', path: b}\n"
     )
     assert load_recipe(path, data=tmp_path / "data").downloads == (
         Download("https://a.org/b?c=d", tmp_path / "data" / "x" / "a", SHA),

@@ -205,7 +205,7 @@ def parse(data):
 def test_a_hostile_file_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "hostile_parser.py").write_text(HOSTILE)
     monkeypatch.syspath_prepend(tmp_path)
-    with Worker("hostile_parser:parse", item_seconds=0.5, file_seconds=5) as worker:
+    with Worker("hostile_parser:parse", item_seconds=2, file_seconds=10) as worker:
         assert worker.run(b"good") == [4, "é"]
         assert worker.run(b"hang") == "reading it took too long; save it anew with another program, or split it"
         assert worker.run(b"wrong") == "it is wrong"

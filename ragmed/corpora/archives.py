@@ -262,7 +262,9 @@ def tar_entries(path: Path) -> Iterator[Entry]:
                 count += 1
                 where = f"member {count}, '{info.name}'"
                 if not info.isdir():
-                    yield Entry(info.name, _wrong_in_tar(info), _tar_opener(tar, info, explain))
+                    unread = [info]
+                    yield Entry(info.name, _wrong_in_tar(info), _tar_opener(tar, info, explain, unread=unread))
+                    unread.clear()
                 where = f"the header behind member {count}, '{info.name}'"
 
 
@@ -277,9 +279,15 @@ def _opened(stream: IO[bytes], explain: Callable[[Exception], Exception]) -> Ite
 
 
 def _tar_opener(
-    tar: tarfile.TarFile, info: tarfile.TarInfo, explain: Callable[[Exception], Exception]
+    tar: tarfile.TarFile,
+    info: tarfile.TarInfo,
+    explain: Callable[[Exception], Exception],
+    *,
+    unread: list[tarfile.TarInfo],
 ) -> Callable[[], IO[bytes]]:
     def open_() -> IO[bytes]:
+        if cast(Any, tar).closed or not unread or unread.pop() is not info:
+            raise RuntimeError("a member of an archive is read before the next one is asked for, and once")
         try:
             stream = tar.extractfile(info)
         except DAMAGES as error:
@@ -303,11 +311,11 @@ def _wrong_in_tar(info: tarfile.TarInfo) -> str:
 def zip_entries(path: Path) -> Iterator[Entry]:
     """The files of a zip archive in its order. DataError where its table of contents is cut or damaged, or it is a
     bomb; a damaged member is told by its stream (ValueError), and the others can still be read."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except DAMAGES as error:
-        raise _damaged(path, "its table of contents")(error) from error
-    with archive:
+    with path.open("rb") as raw:
+        try:
+            archive = zipfile.ZipFile(raw)
+        except DAMAGES as error:
+            raise _damaged(path, "its table of contents")(error) from error
         size = path.stat().st_size
         budget = Budget(str(path), lambda: size)
         for info in archive.infolist():

@@ -125,8 +125,9 @@ def _download(one: Download, part: Path, max_bytes: int) -> None:
                 raise DataError(_sorry(one, f"the server answers {response.status} {response.reason}".rstrip()))
             _receive(one, response, part, offset, max_bytes)
     except (URLError, HTTPException, TimeoutError, ConnectionError, SSLError) as error:
-        reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-        raise DataError(_sorry(one, reason)) from error
+        cause = getattr(error, "reason", "") or error
+        words = cause.strerror if isinstance(cause, OSError) and not isinstance(cause, SSLError) else ""
+        raise DataError(_sorry(one, words or str(cause) or type(error).__name__)) from error
 
 
 def _sorry(one: Download, reason: str) -> str:

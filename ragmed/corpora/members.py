@@ -22,6 +22,8 @@ from ragmed.files import not_text
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
 """A larger member is not read whole; a reader that takes it in pieces uses `stream()`."""
 
+PIECE = 256 * 1024
+
 PACKED = (".gz", ".xz", ".bz2")
 """Behind another suffix (`a.xml.gz`): a packed file counts as what it holds."""
 
@@ -52,14 +54,16 @@ class Member:
 
     def read(self, limit: int = MAX_MEMBER_BYTES) -> bytes:
         """All bytes. ValueError where there are more than `limit`, or as for `stream`."""
+        pieces: list[bytes] = []
+        left = limit + 1
         with self.stream() as stream:
-            try:
-                data = stream.read(limit + 1)
-            except OSError as error:
-                raise ValueError(f"the file cannot be read ({error.strerror})") from error
-        if len(data) > limit:
+            # In pieces, because Python's streams set aside at once whatever is asked for.
+            while left and (piece := stream.read(min(left, PIECE))):
+                pieces.append(piece)
+                left -= len(piece)
+        if not left:
             raise ValueError(f"the file is larger than {limit} bytes; split it into its documents")
-        return data
+        return b"".join(pieces)
 
 
 def members(path: Path, suffixes: Collection[str]) -> Iterator[Member | Rejected | Ignored]:
@@ -161,7 +165,11 @@ def _unpacking(open_: Callable[[], IO[bytes]], file: str) -> Callable[[], IO[byt
 
     def open_unpacked() -> IO[bytes]:
         raw = Guarded(open_(), explain, lambda _: None)
-        return unpacked(io.BufferedReader(raw), explain, Budget(file, lambda: raw.total).add)
+        try:
+            return unpacked(io.BufferedReader(raw), explain, Budget(file, lambda: raw.total).add)
+        except BaseException:
+            raw.close()
+            raise
 
     return open_unpacked
 

@@ -27,6 +27,7 @@ READERS: dict[str, str] = {
     "beir": "ragmed.corpora.beir:read",
     "bioasq": "ragmed.corpora.bioasq:read",
     "csv": "ragmed.corpora.tabular:read_csv",
+    "folder": "ragmed.corpora.folder:read",
     "html": "ragmed.corpora.html:read",
     "jsonl": "ragmed.corpora.jsonl:read",
     "markdown": "ragmed.corpora.text:read",
@@ -227,13 +228,14 @@ def _check_cite(template: str, where: str) -> None:
 
 
 def cited(document: Document, recipe: Recipe) -> str:
-    """How a document is cited: as its reader says, else as `cite` says, else its title and what the corpus is."""
+    """How a document is cited: as its reader says, else as `cite` says, else by title, corpus and id."""
     if document.citation:
         return document.citation
     if recipe.cite:
         filled = _PLACE.sub(lambda place: str(getattr(document, place[1])), recipe.cite)
         return " ".join(filled.split())
-    return ". ".join(part.rstrip(".") for part in (document.title, recipe.citation or document.source) if part)
+    parts = (document.title, recipe.citation or document.source or recipe.title)
+    return f"{'. '.join(part.rstrip('.') for part in parts if part)}, {document.id}"
 
 
 def _access(value: object, where: str) -> Access:

@@ -39,10 +39,10 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
     """
     for path in recipe.paths:
         for item in members(path, SUFFIXES):
-            yield _read_member(item, recipe) if isinstance(item, Member) else item
+            yield read_member(item, recipe) if isinstance(item, Member) else item
 
 
-def _read_member(member: Member, recipe: Recipe) -> Found | Rejected:
+def read_member(member: Member, recipe: Recipe) -> Found | Rejected:
     name = PurePosixPath(member.name)
     try:
         text = _load(member)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -118,6 +119,7 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
     target = parse_model_name(settings.name).target
     if importlib.util.find_spec("vllm") is None:
         raise MissingDependencyError(f"'{settings.name}' needs vLLM and a GPU: pip install 'ragmed[vllm]'")
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"  # it would report each start to its makers
     from ragmed.models.loading import check_folder, hub_folder
 
     folder, repository = Path(target).expanduser(), ""
@@ -180,7 +182,7 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int) 
         tokenizer,
         writer=writer,
         scorer=writer,
-        context_tokens=limit,
+        context_tokens=limit - 1,  # to score a text, vLLM wants to write a token behind it
         hashes=hashes,
         thinking_tokens=settings.thinking_tokens,
     )

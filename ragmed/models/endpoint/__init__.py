@@ -5,12 +5,13 @@ vLLM, SGLang, llama.cpp, Ollama, TGI and `transformers serve` are such servers; 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ragmed.models.endpoint.names import parse_endpoint
 from ragmed.models.endpoint.secret import read_secret
 from ragmed.models.settings import ModelSettings
 from ragmed.workspace import Workspace
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ragmed.models.endpoint.model import EndpointModel
 

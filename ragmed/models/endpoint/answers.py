@@ -93,7 +93,7 @@ def read_answer(
     if 0 < given < 0.9 * expected - _ROOM_FOR_TEMPLATES:
         trouble = f"the server read {given} of the prompt's {expected} tokens: it cut the prompt; give it more context"
     if trouble or reason:
-        return Completion(text, "error", given, written, trouble or reason, thinking, thought)
+        return Completion(_writable(text), "error", given, written, trouble or reason, _writable(thinking), thought)
     if finish == "refused":
         refusal = message.get("refusal")
         text = text or (refusal if isinstance(refusal, str) else "")
@@ -125,13 +125,10 @@ def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str,
         return "refused", ""
     finish = ENDS.get(word) if isinstance(word, str) else None
     if finish is None:
-        called = word in ("tool_calls", "function_call")
-        why = (
-            "the model called a tool instead of answering"
-            if called
-            else f"the answer ended for the reason {word!r:.80}"
-        )
-        return "stop", why
+        if word in ("tool_calls", "function_call"):
+            return "stop", "the model called a tool instead of answering"
+        told = f"ended for the reason {str(word)[:80]!r}" if word is not None else "does not say how it ended"
+        return "stop", f"the answer {told}"
     empty = message.get("content") is None and not text and not thinking
     return finish, "the answer's content is null" if empty and finish == "stop" else ""
 

@@ -86,7 +86,7 @@ class Client:
         self.concurrency = concurrency
         self._seed = seed
         self._met = False
-        self._tls = _trusted_authorities() if endpoint.url.startswith("https:") else True
+        self._tls = _trusted_authorities() if endpoint.url.startswith("https:") else _no_authorities()
 
     def ask(self, asks: Sequence[Ask]) -> list[Reply]:
         return _run(self._ask(asks)) if asks else []
@@ -199,6 +199,11 @@ def _trusted_authorities() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
+
+
+def _no_authorities() -> ssl.SSLContext:
+    """For http://, where httpx would read all certificates for nothing at every call; no https:// host passes it."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -1,4 +1,4 @@
-"""How long a prompt is for a server. In: prompts. Out: tokens: by a tokenizer here, by the server's own, or estimated."""
+"""How long prompts are, by the tokenizer of the server itself. In: prompts. Out: numbers of tokens."""
 
 from __future__ import annotations
 

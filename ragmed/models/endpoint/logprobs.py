@@ -1,8 +1,8 @@
 """Log-likelihoods by way of a server that echoes a prompt with them. In: token ids. Out: sums over the continuations.
 
-`/v1/completions` with `echo` and `logprobs` gives the log-likelihood of every token of the prompt (OpenAI's older models,
-vLLM, SGLang). llama.cpp, TGI, Ollama and `transformers serve` refuse `echo`, or take it and leave the prompt's numbers
-out; so nothing is believed that does not have one entry for each token that was sent.
+`/v1/completions` with `echo` and `logprobs` gives the log-likelihood of every token of the prompt (vLLM, SGLang,
+OpenAI's older models). llama.cpp, TGI, Ollama and `transformers serve` refuse `echo`, or take it and leave the prompt's
+numbers out; so nothing is believed that does not have one entry for each token that was sent.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ class EndpointModel:
             return
         if self._tokenizer is None:
             raise ModelError(
-                f"log-likelihoods from '{self.name}' need its tokenizer and chat template; name a folder or a model with "
-                f"tokenizer:, or {INSTEAD}"
+                f"log-likelihoods from '{self.name}' need its tokenizer and chat template; "
+                f"name a folder or a model with tokenizer:, or {INSTEAD}"
             )
         chat = self._tokenizer._chat
         pairs = PairMaker(self._tokenizer._tokenizer, chat.render, special=chat.adds_special_tokens)

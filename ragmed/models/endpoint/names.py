@@ -15,7 +15,7 @@ from ragmed.models.names import MODEL_SCHEMES, parse_model_name
 
 # What is left of an address after this is read alike by everybody: no library can take another host out of it.
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
-_PATH = re.compile(r"[A-Za-z0-9._~/@:+,=-]*")
+_PATH = re.compile(r"[A-Za-z0-9._~/:+,=-]*")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -47,7 +47,7 @@ def parse_endpoint(name: str) -> Endpoint:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         raise UsageError(f"an endpoint's address cannot be read (its host or its port); {form}") from None
-    if "@" in parts.netloc or parts.query or "?" in url:
+    if "@" in url or "?" in url:
         raise UsageError(
             "an endpoint's address holds a user, a password or a query, and would be recorded with every run; "
             "put the key into an environment variable and name it with key:"

@@ -63,7 +63,7 @@ class Form:
 
 
 def ask_facts(client: Client) -> Facts:
-    """ModelError where nobody listens or the key is not accepted; a server that says nothing of itself is taken as it is."""
+    """ModelError where nobody listens or the key is not accepted. A server may say nothing of itself."""
     endpoint = client.endpoint
     value = _get(client, f"{endpoint.url}/models", once=False)
     entries = [entry for entry in _list(value, "data") if isinstance(entry.get("id"), str)]
@@ -137,7 +137,7 @@ def find_form(client: Client, settings: ModelSettings, facts: Facts, *, seed: in
         following = _without_refused(form, settings, server_words(reply, client.secret))
         if following is None:
             raise ModelError(
-                f"the server at '{client.endpoint.url}' refuses the request's parameters (status {reply.status}): "
+                f"the server at '{client.endpoint.url}' refuses the request (status {reply.status}): "
                 f"{server_words(reply, client.secret)}"
             )
         form = following
@@ -151,7 +151,8 @@ def check_found(reply: Reply, client: Client, facts: Facts) -> None:
     more = f" and {len(facts.models) - _SHOWN_MODELS} more" if len(facts.models) > _SHOWN_MODELS else ""
     raise ModelError(
         f"the server at '{client.endpoint.url}' has no model '{client.endpoint.model}' "
-        f"({server_words(reply, client.secret)}); " + (f"it lists: {shown}{more}" if shown else "it lists no models")
+        f"({server_words(reply, client.secret)}); "
+        + (f"it lists: {shown}{more}" if shown else "it lists no models; check the address (it often ends in /v1)")
     )
 
 

@@ -1,0 +1,384 @@
+"""Models behind a server: what is sent, what each fault ends in, how long it may take, and where the key never goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+import traceback
+from collections import Counter
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_server import FaultyServer, answer
+from test_models import save_tiny
+
+from ragmed.errors import ModelError, UsageError
+from ragmed.models import ModelSettings, load_model
+from ragmed.models.endpoint import client as transport
+from ragmed.models.endpoint.client import Patience
+from ragmed.models.endpoint.names import Endpoint, endpoint_host, is_loopback, parse_endpoint
+from ragmed.models.endpoint.secret import read_secret
+from ragmed.records import Completion, Message
+from ragmed.workspace import Workspace
+
+KEY = "sk-ward/7-very-secret-value"
+
+
+def user(text: str) -> list[Message]:
+    return [Message("user", text)]
+
+
+def load(server: FaultyServer, tmp_path: Path, *, model: str = "m", seed: int = 3, **settings: Any) -> Any:
+    given = ModelSettings(f"endpoint:{server.url}#{model}", **{"timeout": 10.0, "retries": 2, **settings})
+    loaded: Any = load_model(given, workspace=Workspace(tmp_path), seed=seed)
+    loaded._client.patience = Patience(given.timeout, given.retries, first_wait=0.01, longest_wait=0.1)
+    return loaded
+
+
+def one(server: FaultyServer, tmp_path: Path, fault: str, **settings: Any) -> Completion:
+    completions: list[Completion] = load(server, tmp_path, **settings).generate([user(fault)], max_tokens=9)
+    return completions[0]
+
+
+def test_names() -> None:
+    assert parse_endpoint("endpoint:http://127.0.0.1:8000/v1/#org/m:7b") == Endpoint(
+        "http://127.0.0.1:8000/v1", "org/m:7b", "127.0.0.1", True
+    )
+    assert parse_endpoint("endpoint:https://llm.example:443/v1#m").url == "https://llm.example/v1"
+    assert endpoint_host("endpoint:https://LLM.example/v1#m") == "llm.example"
+    loops = ["http://localhost/v1", "http://127.8.8.8", "http://[::1]:8", "http://[::ffff:127.0.0.1]/"]
+    others = ["http://10.0.0.7", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://0.0.0.0"]
+    assert [is_loopback(url) for url in loops + others] == [True] * 4 + [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("http://h/v1", "names no model"),
+        ("http://h/v1#", "names no model"),
+        ("ftp://h/v1#m", "no http"),
+        ("h:8000/v1#m", "no http"),
+        ("http://h:99999/v1#m", "cannot be read"),
+        ("http://127.0.0.1\\.evil.example/v1#m", "do not belong"),
+        ("http://user:hunter2@h/v1#m", "would be recorded"),
+        ("http:user:hunter2@h/v1#m", "would be recorded"),
+        ("http://h/v1?api_key=hunter2#m", "would be recorded"),
+    ],
+)
+def test_malformed_addresses_are_refused(target: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        parse_endpoint(f"endpoint:{target}")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_sent(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path, temperature=0.5, top_p=0.9, thinking_tokens=0)
+        prompt = [Message("system", "Be brief."), Message("user", "ok")]
+        assert model.generate([prompt], max_tokens=9, stop=["\n"]) == [Completion("B", "stop", 7, 3)]
+    assert server.seen[-1] == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "ok"}],
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 3,
+        "stop": ["\n"],
+        "stream": False,
+    }
+    assert "authorization" not in "".join(server.heads).lower()
+
+
+@pytest.mark.parametrize(
+    ("fault", "finish", "text", "words"),
+    [
+        ("empty", "stop", "", ""),
+        ("500", "error", "", "status 500: oh dear"),
+        ("html", "error", "", "no whole JSON, with content type text/html: <html>"),
+        ("cut-json", "error", "", "no whole JSON"),
+        ("nested", "error", "", "no whole JSON"),
+        ("list", "error", "", "no object"),
+        ("no-choices", "error", "", "no answer"),
+        ("choices-text", "error", "", "no answer"),
+        ("no-message", "error", "", "no answer"),
+        ("null", "error", "", "content is null"),
+        ("number", "error", "", "neither text nor null"),
+        ("no-finish", "error", "B", "does not say how it ended"),
+        ("length", "length", "B and", ""),
+        ("filter", "refused", "", ""),
+        ("refusal", "refused", "I cannot say.", ""),
+        ("tool", "error", "", "called a tool"),
+        ("abort", "error", "B", "'abort'"),
+        ("no-usage", "stop", "B", ""),
+        ("bad-usage", "stop", "B", ""),
+        ("wrong-type", "stop", "B", ""),
+        ("stream", "error", "", "text/event-stream"),
+        ("error-200", "error", "", "the GPU is on fire"),
+        ("too-long", "error", "", "maximum context length is 64 tokens"),
+        ("redirect", "error", "", "redirects are not followed"),
+        ("zip", "error", "", "compressed"),
+        ("reset", "error", "", "connection broke"),
+        ("close", "error", "", "connection broke"),
+        ("surrogate", "stop", "B ?", ""),
+        ("again-429", "stop", "B", ""),
+        ("again-503", "stop", "B", ""),
+        ("again-close", "stop", "B", ""),
+        ("again-reset", "stop", "B", ""),
+    ],
+)
+def test_each_fault_ends_in_its_completion(tmp_path: Path, fault: str, finish: str, text: str, words: str) -> None:
+    with FaultyServer() as server:
+        got = one(server, tmp_path, fault)
+    assert (got.finish, got.text) == (finish, text), got
+    assert words in got.error
+    assert bool(got.error) == (finish == "error")
+    again = {"500": 3, "reset": 3, "close": 3}
+    assert server.asked[fault] == (2 if fault.startswith("again-") else again.get(fault, 1))
+
+
+def test_thinking_is_kept_apart(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path, thinking_tokens=50)
+        prompts = [user("thinking"), user("inline"), user("only-thinking")]
+        apart, inline, cut = model.generate(prompts, max_tokens=9)
+    assert apart == Completion("B", "stop", 7, 3, "", "It is a cold.", 2)
+    assert inline == Completion("B", "stop", 7, 3, "", "It is a cold.")
+    assert cut == Completion("", "length", 7, 3, "", "It is")
+    assert server.seen[-1]["max_tokens"] == 59
+    assert server.seen[-1]["chat_template_kwargs"] == {"enable_thinking": True}
+
+
+def test_a_stop_string_left_in_by_the_server_is_taken_off(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path)
+        assert model.generate([user("one STOP two")], max_tokens=9, stop=["STOP"])[0].text == "one "
+
+
+@pytest.mark.parametrize("fault", ["drip", "drip-head", "never"])
+def test_a_request_has_a_hard_deadline(tmp_path: Path, fault: str) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path, timeout=0.5, retries=0)
+        started = time.monotonic()
+        got = model.generate([user(fault)], max_tokens=9)[0]
+        assert time.monotonic() - started < 3
+    assert (got.finish, got.error) == ("error", "no whole reply within 0.5 s")
+
+
+def test_a_huge_reply_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 100_000)
+    with FaultyServer() as server:
+        assert one(server, tmp_path, "huge").error == "the reply is longer than 100000 bytes"
+
+
+FINISHES = {
+    **dict.fromkeys(("ok", "again-429", "again-503", "again-reset", "again-close", "wrong-type", "thinking"), "stop"),
+    **dict.fromkeys(("html", "cut-json", "no-choices", "null", "tool", "too-long", "redirect", "500"), "error"),
+    **dict.fromkeys(("huge", "number", "reset"), "error"),
+    **{"length": "length", "filter": "refused", "refusal": "refused"},
+}
+HELD = ("drip", "drip-head", "never")
+
+
+def test_a_thousand_mixed_faults_are_all_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 100_000)
+    kinds = [fault for fault in FINISHES for _ in range(46)] + [fault for fault in HELD for _ in range(5)]
+    kinds += ["ok"] * (1000 - len(kinds))
+    random.Random(5).shuffle(kinds)
+    with FaultyServer() as server:
+        model = load(server, tmp_path, concurrency=24)
+        server.delay = 0.002
+        model._client.patience = Patience(2.0, 2, first_wait=0.01, longest_wait=0.1)
+        started = time.monotonic()
+        got = model.generate([user(f"question {n} {kind}") for n, kind in enumerate(kinds)], max_tokens=9)
+        seconds = time.monotonic() - started
+    assert len(got) == 1000
+    wrong = [(kind, c) for kind, c in zip(kinds, got, strict=True) if c.finish != FINISHES.get(kind, "error")]
+    assert wrong == []
+    assert Counter(c.finish for c in got)["error"] == 46 * 11 + 5 * 3
+    assert all(bool(c.error) == (c.finish == "error") for c in got)
+    assert all(count <= 3 for count in server.asked.values())
+    assert 2 <= server.peak <= 24
+    assert seconds < 30
+
+
+def test_answers_come_in_the_order_of_the_prompts_and_no_more_at_a_time(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path, concurrency=5)
+        server.delay = 0.02
+        prompts = [user(f"echo this {n}") for n in range(40)]
+        assert [c.text for c in model.generate(prompts, max_tokens=9)] == [f"echo this {n}" for n in range(40)]
+        assert server.peak == 5
+
+        async def notebook() -> Any:
+            return model.generate(prompts[:2], max_tokens=9)
+
+        assert [c.text for c in asyncio.run(notebook())] == ["echo this 0", "echo this 1"]
+        assert model.generate([], max_tokens=9) == []
+
+
+def test_waits() -> None:
+    patience = Patience(9, 5, first_wait=0.5, longest_wait=60)
+    waits = [patience.wait(attempt, None, random.Random(1)) for attempt in range(9)]
+    assert all(0.25 * 2**n <= w <= 0.5 * 2**n for n, w in enumerate(waits[:7]))
+    assert waits[8] == 60
+    assert patience.wait(3, None, random.Random(1)) == waits[3]
+    assert patience.wait(0, 7.0, random.Random(1)) == 7.0
+    assert patience.wait(0, 3600.0, random.Random(1)) == 60
+    assert transport._seconds("2.5") == 2.5
+    assert 25 < (transport._seconds(formatdate(time.time() + 30, usegmt=True)) or 0) <= 30
+    assert [transport._seconds(text) for text in ("", "soon", "-1", "nan")] == [None] * 4
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path)
+        server.refuse = lambda body: (401, {"error": "who are you?"})
+        with pytest.raises(ModelError, match=r"does not accept requests without a key .status 401.*key:"):
+            model.generate([user("ok")] * 4, max_tokens=9)
+    with pytest.raises(ModelError, match=f"no server answers at '{server.url}'"):
+        load(server, tmp_path)
+    with pytest.raises(ModelError, match="no server answers"):
+        model.generate([user("ok")], max_tokens=9)
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    with FaultyServer({"/v1/models": (200, {"data": [{"id": "a"}, {"id": "b"}]})}) as server:
+        server.refuse = lambda body: (404, {"error": {"message": "no such model"}})
+        with pytest.raises(ModelError, match=r"has no model 'm' \(no such model\); it lists: a, b"):
+            load(server, tmp_path)
+
+
+def test_an_address_where_no_such_server_is(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        server.refuse = lambda body: (200, "<html>")
+        with pytest.raises(ModelError, match=r"does not answer as an OpenAI-compatible server does.*/v1"):
+            load(server, tmp_path)
+
+
+def test_what_a_server_does_not_take(tmp_path: Path) -> None:
+    def refuse(body: dict[str, Any]) -> tuple[int, object] | None:
+        for name, words in (("max_tokens", "use 'max_completion_tokens' instead"), ("seed", "extra inputs: seed")):
+            if name in body:
+                return 400, {"error": {"message": words}}
+        return None
+
+    with FaultyServer() as server:
+        server.refuse = refuse
+        model = load(server, tmp_path)
+        assert model.generate([user("ok")], max_tokens=9)[0].text == "B"
+        assert server.seen[-1]["max_completion_tokens"] == 9
+        assert "seed" not in server.seen[-1]
+        assert model.fingerprint()["seed"] == "not sent: the server does not take it"
+        with pytest.raises(ModelError, match=r"refuses the request .status 400.: extra inputs: seed"):
+            load(server, tmp_path, temperature=0.7)
+
+
+def test_facts_of_vllm(tmp_path: Path) -> None:
+    entry = {"id": "m", "owned_by": "vllm", "root": "/models/m", "max_model_len": 4096, "created": 1}
+    special = {"/v1/models": (200, {"data": [entry]}), "/version": (200, {"version": "0.16.0"})}
+    with FaultyServer({**special, "/tokenize": (200, {"count": 11, "tokens": []})}) as server:
+        model = load(server, tmp_path)
+        assert model.context_tokens == 4096
+        assert model.count_tokens([user("a"), user("b")]) == [11, 11]
+        assert server.seen[-1]["chat_template_kwargs"] == {"enable_thinking": False}
+        assert model.fingerprint() == {
+            "url": server.url, "model": "m", "server_id": "m", "server_owned_by": "vllm", "server_root": "/models/m",
+            "server_version": "0.16.0", "temperature": "0.0", "top_p": "1.0", "limit": "max_tokens", "seed": "3",
+            "enable_thinking": "false", "thinking_tokens": "0", "context": "4096", "counted": "by the server (vllm)",
+        }  # fmt: skip
+        assert not model.remote
+        assert load(server, tmp_path, context_tokens=99).context_tokens == 99
+
+        def mistral(body: dict[str, Any]) -> tuple[int, object] | None:
+            return (400, {"error": "chat_template is not supported"}) if "chat_template_kwargs" in body else None
+
+        server.refuse = mistral
+        assert load(server, tmp_path).fingerprint()["enable_thinking"] == "not sent"
+
+
+def test_facts_of_llamacpp(tmp_path: Path) -> None:
+    props = {"default_generation_settings": {"n_ctx": 2048}, "model_path": "/m.gguf", "build_info": "b1"}
+    replies = {
+        "/v1/models": (200, {"data": [{"id": "/m.gguf", "owned_by": "llamacpp"}]}),
+        "/props": (200, props),
+        "/apply-template": (200, {"prompt": "<user>Hi"}),
+        "/tokenize": (200, {"tokens": [1, 2, 3]}),
+    }
+    with FaultyServer(replies) as server:
+        model = load(server, tmp_path)
+        assert (model.context_tokens, model.count_tokens([user("Hi")])) == (2048, [3])
+        assert model.fingerprint()["server_model_path"] == "/m.gguf"
+        server.special["/tokenize"] = (500, "no")
+        with pytest.raises(ModelError, match="could not count"):
+            model.count_tokens([user("Hi")])
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def test_counting(tmp_path: Path, tiny: Path) -> None:
+    local = load_model(ModelSettings(f"path:{tiny}", device="cpu"), workspace=Workspace(tmp_path))
+    with FaultyServer() as server:
+        estimated = load(server, tmp_path)
+        assert estimated.fingerprint()["counted"].startswith("estimated")
+        assert estimated.context_tokens >= 1_000_000
+        exact = load(server, tmp_path, tokenizer=f"path:{tiny}")
+        prompts = [user("the fever and the cough"), user("ok")]
+        assert exact.count_tokens(prompts) == local.count_tokens(prompts)
+        cut = exact.generate([user("the fever " * 40 + "ok")], max_tokens=9)[0]
+    assert cut.finish == "error"
+    assert "it cut the prompt" in cut.error
+
+
+def test_a_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with FaultyServer() as server:
+        load(server, tmp_path)
+        assert KEY not in "".join(server.heads)
+        load(server, tmp_path, key="OPENAI_API_KEY")
+        assert f"Bearer {KEY}" in server.heads[-1]
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(ModelError, match="'OPENAI_API_KEY', which key: names, is empty"):
+        read_secret("OPENAI_API_KEY")
+
+
+def test_the_key_is_written_nowhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WARD_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+    said: list[str] = []
+    words = {"error": {"message": f"bad key {KEY} {json.dumps(KEY)}"}}
+    with FaultyServer() as server:
+        model = load(server, tmp_path, key="WARD_KEY")
+        said += [repr(model), repr(model._client.secret), repr(vars(model)), json.dumps(model.fingerprint())]
+        for status in (200, 400, 401, 403, 404, 500, 503):
+            server.refuse = lambda body, status=status: (status, words)
+            for attempt in (
+                lambda: model.generate([user("ok")], max_tokens=9),
+                lambda: load(server, tmp_path, key="WARD_KEY"),
+            ):
+                try:
+                    said.append(repr(attempt()))
+                except ModelError as error:
+                    said += ["".join(traceback.format_exception(error)), repr(error.__dict__)]
+        server.refuse = lambda body: (200, answer(f"the key is {KEY}"))
+        said.append(repr(model.generate([user("ok")], max_tokens=9)))
+    try:
+        model.generate([user("ok")], max_tokens=9)
+    except ModelError as error:
+        said.append("".join(traceback.format_exception(error)))
+    captured = capfd.readouterr()
+    assert sum(f"Bearer {KEY}" in head for head in server.heads) > 10
+    assert "WARD_KEY" in "".join(said)
+    assert "[key]" in "".join(said)
+    for text in [*said, caplog.text, captured.out, captured.err]:
+        assert KEY not in text
+        assert json.dumps(KEY).replace("/", "\\/")[1:-1] not in text

@@ -1,0 +1,167 @@
+"""Answers that are there already: read again, scored again, and nothing is asked."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ragmed.arms import Arm
+from ragmed.errors import DataError, MismatchError, UnknownNameError, UsageError
+from ragmed.evaluation import Shown, answer
+from ragmed.experiments.config import load_experiment
+from ragmed.experiments.trial import run_experiment
+from ragmed.models import load_model
+from ragmed.records import Example, Sample
+from ragmed.runs import Run, find_run
+from ragmed.tasks import BoundTask, Split, Task, TaskSettings
+from ragmed.workspace import Workspace
+
+TASK = Task(
+    name="toy", title="Toy", kind="choice", instruction="You answer.", load=lambda workspace: Split(()),
+    source="here", license="none", metrics=("accuracy",),
+)  # fmt: skip
+EXAMPLES = tuple(Example(str(i), f"Question {i}?", "B", {"A": "wrong", "B": "right"}) for i in range(3))
+BOUND = BoundTask(TASK, TaskSettings(scoring="generate"), EXAMPLES, ())
+
+
+def recorded(file: Path, *lines: dict[str, Any]) -> Any:
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return load_model(f"recorded:{file}", workspace=Workspace(file.parent))
+
+
+def ask(model: Any, bound: BoundTask = BOUND, context: str = "none") -> list[Sample]:
+    shown = [Shown()] * len(bound.examples)
+    arm = Arm("old", "m", context, "i", 2)  # type: ignore[arg-type]
+    return answer(arm, bound, bound.examples, shown, model=model, budget=1000)
+
+
+def test_a_file_is_read_by_task_and_id(tmp_path: Path) -> None:
+    model = recorded(
+        tmp_path / "a.jsonl",
+        {"task": "toy", "id": "1", "text": "<think>A?</think>The answer is B."},
+        {"task": "toy", "id": "0", "text": "A."},
+        {"task": "toy", "id": "gone", "text": "A."},
+        {"task": "other", "id": "2", "text": "B."},
+    )
+    first, second, third = ask(model)
+    assert (first.status, first.extracted, dict(first.scores)) == ("answered", "A", {"accuracy": 0.0})
+    assert first.note == "1 recorded answers are of no example that is asked here"
+    assert (second.extracted, second.thinking, second.completion, second.note) == ("B", "A?", "The answer is B.", "")
+    assert (third.status, dict(third.scores)) == ("error", {})
+    assert third.note.endswith("holds no answer to '2' of task 'toy'")
+    assert set(model.fingerprint()) == {"recorded"}
+
+
+def test_a_file_for_one_task_need_not_name_it(tmp_path: Path) -> None:
+    model = recorded(tmp_path / "a.jsonl", *({"id": str(i), "text": "B"} for i in range(3)))
+    assert [s.extracted for s in ask(model)] == ["B", "B", "B"]
+    other = dataclasses.replace(BOUND, task=dataclasses.replace(TASK, name="other"))
+    with pytest.raises(DataError, match="both 'toy' and 'other' are asked; add 'task'"):
+        ask(model, other)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([{"id": "1", "text": "A"}, {"id": "1", "text": "A"}], "line 2: a second answer to '1'; keep one"),
+        ([{"id": 1, "text": "A"}], "line 1: expected id and text"),
+        ([{"id": "1"}], "line 1: expected id and text"),
+        ([{"id": "1", "text": "A", "answer": "A"}], "found answer, id, text"),
+        ([{"id": "1", "text": "A"}, {"task": "toy", "id": "2", "text": "A"}], "some lines name their task"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, lines: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        recorded(tmp_path / "a.jsonl", *lines)
+
+
+def test_what_cannot_be_found_is_named(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(DataError, match="'.*none.jsonl' does not exist"):
+        load_model(f"recorded:{tmp_path / 'none.jsonl'}", workspace=workspace)
+    with pytest.raises(DataError, match="there is no run 'toy'"):
+        load_model("recorded:toy/general", workspace=workspace)
+    with pytest.raises(UsageError, match="cannot be read; write it as recorded:RUN/ARM"):
+        load_model("recorded:toy", workspace=workspace)
+
+
+def test_passages_cannot_be_added_to_what_was_said(tmp_path: Path) -> None:
+    model = recorded(tmp_path / "a.jsonl", {"id": "1", "text": "B"})
+    with pytest.raises(UsageError, match="its context must be none"):
+        ask(model, context="retrieved")
+    with pytest.raises(UsageError, match="cannot answer a prompt"):
+        model.generate([], max_tokens=3)
+
+
+@pytest.fixture
+def done(small: Workspace) -> Run:
+    run_experiment(load_experiment(small.configs / "toy.yaml"), workspace=small)
+    return find_run(small.runs, "toy")
+
+
+def again(small: Workspace, arm: str, **changes: str) -> dict[tuple[str, str], list[Sample]]:
+    text = (small.configs / "toy.yaml").read_text()
+    text = text[: text.index("arms:")] + f"arms:\n  old: {{model: small}}\nname: again\n"
+    for old, new in {"scripted:first-option": f"recorded:{arm}", **changes}.items():
+        text = text.replace(old, new)
+    (small.configs / "again.yaml").write_text(text)
+    run_experiment(load_experiment(small.configs / "again.yaml"), workspace=small)
+    return find_run(small.runs, "again").samples()
+
+
+def test_an_arm_of_a_run_gives_the_same_samples(small: Workspace, done: Run) -> None:
+    new = again(small, "toy/general+rag")
+    for task in ("mmlu", "pubmedqa"):  # chosen by likelihood, and read out of a text
+        old = [dataclasses.replace(s, arm="old") for s in done.samples()["general+rag", task]]
+        assert new["old", task] == old
+        assert old[0].passages
+
+
+def test_todays_parser_decides(small: Workspace, done: Run) -> None:
+    path = done.samples_file("general", "pubmedqa")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0] |= {"status": "unparsed", "extracted": None, "scores": {}, "completion": "The answer is A."}
+    lines[1] |= {"status": "truncated", "extracted": None, "scores": {}, "completion": "Well, one might"}
+    lines[2] |= {"status": "refused", "extracted": None, "scores": {}, "completion": "The answer is B."}
+    lines[3] |= {"status": "refused", "extracted": None, "scores": {}, "completion": "No."}
+    lines[4] |= {"status": "error", "extracted": None, "scores": {}, "completion": None, "note": "out of memory"}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    got = again(small, f"{done.folder}/general")["old", "pubmedqa"]
+    assert [(s.status, s.extracted) for s in got[:5]] == [
+        ("answered", "A"), ("truncated", None), ("answered", "B"), ("refused", None), ("error", None),
+    ]  # fmt: skip
+    assert got[4].note == "out of memory"
+
+
+def test_likelihoods_are_those_of_the_same_question(small: Workspace, done: Run) -> None:
+    with pytest.raises(MismatchError, match="scored 'mmlu' by letters, and option-text is asked"):
+        again(small, "toy/general", **{"scoring: letters": "scoring: option-text"})
+    path = done.samples_file("general", "mmlu")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["options"].reverse()
+    lines[1]["option_logprobs"] = []
+    lines[2]["option_logprobs"] = [-1.0]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    got = again(small, "toy/general")["old", "mmlu"]
+    assert [s.status for s in got[:4]] == ["error", "error", "error", "answered"]
+    assert "stand in another order" in got[0].note
+    assert "holds neither a text nor log-likelihoods" in got[1].note
+    assert "lacks the log-likelihood of an option" in got[2].note
+
+
+def test_tokens_of_options_are_not_recorded(small: Workspace, done: Run) -> None:
+    got = again(small, "toy/general", **{"{scoring: letters}": "{scoring: letters, normalise: tokens}"})["old", "mmlu"]
+    assert {(s.status, s.note) for s in got} == {
+        ("error", "how many tokens each option had is not recorded; set normalise to none or characters")
+    }
+
+
+def test_an_unknown_arm_is_answered_with_near_ones(small: Workspace, done: Run) -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean 'general\+rag'"):
+        load_model("recorded:toy/general+rga", workspace=small)
+    path = done.samples_file("general", "mmlu")
+    path.write_text(path.read_text() * 2)
+    with pytest.raises(DataError, match="line 13: a second answer to 'm8' of task 'mmlu'"):
+        load_model("recorded:toy/general", workspace=small)
