@@ -70,10 +70,16 @@ BROKEN = ("drip", "drip-head", "never", "reset", "close")
 
 
 class FaultyServer:
-    """`with FaultyServer() as server:` listens on a free port; `special` answers chosen paths, `seen` keeps bodies."""
+    """`with FaultyServer() as server:` listens on a free port; `seen` keeps bodies.
 
-    def __init__(self, special: Mapping[str, tuple[int, object]] | None = None) -> None:
-        self.special = {"/v1/models": (200, {"data": [{"id": "m", "owned_by": "us"}]}), **(special or {})}
+    `special`: path -> status and value of its reply, or a function of the request's body that returns them.
+    """
+
+    def __init__(self, special: Mapping[str, Any] | None = None) -> None:
+        self.special: dict[str, Any] = {
+            "/v1/models": (200, {"data": [{"id": "m", "owned_by": "us"}]}),
+            **(special or {}),
+        }
         self.seen: list[dict[str, Any]] = []
         self.heads: list[str] = []
         self.asked: Counter[str] = Counter()
@@ -125,7 +131,9 @@ class FaultyServer:
         body = json.loads(await reader.readexactly(int(sizes[0]))) if sizes else {}
         self.seen.append(body)
         if path in self.special:
-            return await self._send(writer, self.special[path][0], "", self.special[path][1])
+            reply = self.special[path]
+            status, value = reply(body) if callable(reply) else reply
+            return await self._send(writer, status, "", value)
         if path != "/v1/chat/completions":
             return await self._send(writer, 404, "", {"error": "not found"})
         if self.refuse is not None and (refused := self.refuse(body)) is not None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "errors", "records", "files", "workspace", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
+    "errors", "records", "hub", "files", "workspace", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
     "models", "protection", "tasks", "metrics", "prompts", "arms", "evaluation", "runs", "comparison", "report",
     "experiments", "doctor",
 ]  # fmt: skip

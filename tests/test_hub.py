@@ -84,7 +84,9 @@ ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "message"), ANSWERS, ids=[f"{type(e).__name__}-{i}" for i, (e, _) in enumerate(ANSWERS)])
+@pytest.mark.parametrize(
+    ("error", "message"), ANSWERS, ids=[f"{type(e).__name__}-{i}" for i, (e, _) in enumerate(ANSWERS)]
+)
 def test_the_hubs_refusals_say_what_to_do(error: Exception, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
 
@@ -99,13 +101,9 @@ def test_the_hubs_refusals_say_what_to_do(error: Exception, message: str, monkey
 
 
 def test_an_error_is_known_by_what_it_was_raised_from() -> None:
-    try:
-        try:
-            raise raised(errors.GatedRepoError, 403)
-        except errors.GatedRepoError as inner:
-            raise OSError("you are trying to access a gated repository") from inner
-    except OSError as outer:
-        assert "accept its terms" in hub_reason(outer, "org/new")
+    outer = OSError("you are trying to access a gated repository")
+    outer.__cause__ = raised(errors.GatedRepoError, 403)
+    assert "accept its terms" in hub_reason(outer, "org/new")
     assert hub_reason(OSError("disk full"), "org/new") == ""
 
 

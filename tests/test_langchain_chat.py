@@ -11,6 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
 from tiny import PLAIN, save_tiny, user
 
 from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, UsageError
@@ -34,8 +35,8 @@ class Provider(BaseChatModel):
     seed: int | None = None
     max_retries: int = 2
     timeout: float | None = None
-    script: dict[str, Any] = {}
-    log: list[Any] = []
+    script: dict[str, Any] = Field(default_factory=dict)
+    log: list[Any] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
@@ -138,7 +139,8 @@ def test_a_failure_is_its_own_and_what_passes_is_asked_again() -> None:
     model.sleep = waits.append
     good, bad, busy, down = model.generate([user(w) for w in ("good", "bad", "busy", "down")], max_tokens=5)
     assert (good.text, busy.text) == ("good", "B")
-    assert bad == Completion("", "error", bad.input_tokens, 0, "'chat:fake:m' did not answer: ValueError: no such model")
+    reason = "'chat:fake:m' did not answer: ValueError: no such model"
+    assert bad == Completion("", "error", bad.input_tokens, 0, reason)
     assert (down.finish, "TooMany" in down.error) == ("error", True)
     assert [1 <= waits[0] <= 1.25, 2 <= waits[1] <= 2.5] == [True, True]
     asked = [messages[-1][1] for messages, _, _ in model._chat(5).log]
@@ -245,7 +247,7 @@ def test_tokens_are_counted_or_estimated(tmp_path: Path) -> None:
         load_counter("scripted:echo", workspace=Workspace(tmp_path))
 
 
-MODULE = '''
+MODULE = """
 from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -277,7 +279,7 @@ class ChatUpstage(BaseChatModel):
         told = (self.model, self.max_tokens, self.request_timeout, self.max_retries, self.temperature, self.seed)
         message = AIMessage(repr((*told, self.top_p, self.thinking)))
         return ChatResult(generations=[ChatGeneration(message=message)])
-'''
+"""
 
 
 def test_a_provider_is_found_by_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

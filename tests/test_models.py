@@ -366,10 +366,10 @@ def test_an_adapter_that_fits_nothing_is_refused(tmp_path: Path, folder: Path) -
 
 
 def test_smollm2_writes_and_chooses() -> None:
-    folder = Workspace.find().models
-    if not (folder / "smollm2-135m" / "ragmed.json").is_file():
+    root = Workspace.find().root
+    if not (root / "models" / "smollm2-135m" / "ragmed.json").is_file():
         pytest.skip("packaged:smollm2-135m is not fetched (ragmed models fetch smollm2-135m)")
-    model: Any = load_on_cpu("packaged:smollm2-135m", folder)
+    model: Any = load_on_cpu("packaged:smollm2-135m", root)
     system = "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
     rest = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
     assert model.chat.render(user("Hi")) == system + rest

@@ -11,7 +11,7 @@ from tiny import save_tiny
 from ragmed.workspace import Workspace
 
 # Loopback too: a tracer's collector may sit there. Names are not looked up either.
-GUARD = '''
+GUARD = """
 import socket, sys
 attempts = []
 
@@ -25,21 +25,22 @@ for name in ("connect", "connect_ex", "sendto"):
     setattr(socket.socket, name, refuse(name))
 for name in ("create_connection", "getaddrinfo", "gethostbyname"):
     setattr(socket, name, refuse(name))
-'''
+"""
 TRIAL = (
     GUARD
-    + '''
+    + """
 from pathlib import Path
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.workspace import Workspace
 
 workspace = Workspace.find(Path(sys.argv[1]))
-results = run_experiment(load_experiment(workspace.configs / "toy.yaml"), workspace=workspace)
+experiment = load_experiment(workspace.configs / "toy.yaml").only(tuple(sys.argv[3:]), (), int(sys.argv[2]))
+results = run_experiment(experiment, workspace=workspace)
 print("contrasts:", len(results["contrasts"]))
 print("statuses:", sorted({k for row in results["scores"] for k, n in row["status"].items() if n}))
 print("attempts:", attempts)
-'''
+"""
 )
 TELLTALES = {
     "LANGSMITH_TRACING": "true",
@@ -62,13 +63,11 @@ def run(code: str, *given: str) -> str:
 
 def test_the_guard_sees_an_attempt() -> None:
     code = GUARD + "import urllib.request\ntry: urllib.request.urlopen('http://127.0.0.1:9')\nexcept OSError: pass\n"
-    assert "attempts: [('getaddrinfo'" in run(code + "print('attempts:', attempts)") or "attempts: [('create" in run(
-        code + "print('attempts:', attempts)"
-    )
+    assert "attempts: [('create_connection', " in run(code + "print('attempts:', attempts)")
 
 
 def test_a_trial_with_doubles_reaches_for_nothing(small: Workspace) -> None:
-    said = run(TRIAL, str(small.root))
+    said = run(TRIAL, str(small.root), "0")
     assert "attempts: []" in said
     assert "statuses: ['answered'" in said
 
@@ -88,7 +87,7 @@ def test_a_trial_with_a_model_and_an_embedder_reaches_for_nothing(small: Workspa
     config.write_text(text.replace("{scoring: generate}", "{scoring: generate, max_tokens: 4}"))
     recipe = small.indexes / "wards" / "recipe.yaml"
     recipe.write_text(recipe.read_text().replace("hashing:64", embedder))
-    said = run(TRIAL, str(small.root))
+    said = run(TRIAL, str(small.root), "2", "general", "general+rag")
     assert "attempts: []" in said
     assert "contrasts: " in said
 
@@ -96,7 +95,7 @@ def test_a_trial_with_a_model_and_an_embedder_reaches_for_nothing(small: Workspa
 def test_a_chat_model_is_not_traced(tmp_path: Path) -> None:
     code = (
         GUARD
-        + '''
+        + """
 import langsmith.utils
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from ragmed.models import ModelSettings
@@ -107,13 +106,16 @@ from ragmed.records import Message
 class Double(FakeListChatModel):
     max_tokens: int | None = None
 
-model = LangChainChat(ModelSettings("chat:double:m"), lambda o: Double(responses=["B"], **o), seed=0, counter=Estimate())
+def build(options):
+    return Double(responses=["B"], **options)
+
+model = LangChainChat(ModelSettings("chat:double:m"), build, seed=0, counter=Estimate())
 print([c.text for c in model.generate([[Message("user", "x")]] * 3, max_tokens=3)])
 print("traced by the environment:", langsmith.utils.tracing_is_enabled())
 from langchain_core.tracers.langchain import wait_for_all_tracers
 wait_for_all_tracers()
 print("attempts:", attempts)
-'''
+"""
     )
     said = run(code)
     assert "['B', 'B', 'B']" in said

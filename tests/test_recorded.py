@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path: Path, lines: list[Any]
 
 def test_what_cannot_be_found_is_named(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    with pytest.raises(DataError, match="'.*none.jsonl' does not exist"):
+    with pytest.raises(DataError, match=r"'.*none\.jsonl' does not exist"):
         load_model(f"recorded:{tmp_path / 'none.jsonl'}", workspace=workspace)
     with pytest.raises(DataError, match="there is no run 'toy'"):
         load_model("recorded:toy/general", workspace=workspace)
@@ -103,7 +103,7 @@ def done(small: Workspace) -> Run:
 
 def again(small: Workspace, arm: str, **changes: str) -> dict[tuple[str, str], list[Sample]]:
     text = (small.configs / "toy.yaml").read_text()
-    text = text[: text.index("arms:")] + f"arms:\n  old: {{model: small}}\nname: again\n"
+    text = text[: text.index("arms:")] + "arms:\n  old: {model: small}\nname: again\n"
     for old, new in {"scripted:first-option": f"recorded:{arm}", **changes}.items():
         text = text.replace(old, new)
     (small.configs / "again.yaml").write_text(text)

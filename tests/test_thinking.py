@@ -153,7 +153,8 @@ def ask(model: Any, kind: str = "choice", budget: int = 1000) -> Any:
 
 
 def test_a_sample_keeps_the_thinking_and_reads_only_the_answer() -> None:
-    model = ScriptedModel("scripted:x", rule="file", entries=[Entry("Which", "<think>Not A. The answer is A?</think>B.")])
+    said = Entry("Which", "<think>Not A. The answer is A?</think>B.")
+    model = ScriptedModel("scripted:x", rule="file", entries=[said])
     sample = ask(model)
     assert (sample.status, sample.extracted, sample.completion) == ("answered", "B", "B.")
     assert (sample.thinking, sample.thinking_tokens) == ("Not A. The answer is A?", 6)

@@ -15,7 +15,7 @@ from ragmed.errors import DataError, MissingDependencyError, ModelError, UsageEr
 from ragmed.models import ModelSettings, load_model
 from ragmed.workspace import Workspace
 
-DOUBLE = '''
+DOUBLE = """
 from dataclasses import dataclass, field
 from types import SimpleNamespace as Some
 
@@ -75,8 +75,8 @@ class LLM:
                     break
         said = Some(text="not read", token_ids=written, finish_reason=self.ends_by or finish)
         return Some(outputs=[said], prompt_logprobs=read)
-'''
-REQUEST = '''
+"""
+REQUEST = """
 from dataclasses import dataclass
 
 
@@ -85,7 +85,7 @@ class LoRARequest:
     lora_name: str
     lora_int_id: int
     lora_path: str
-'''
+"""
 
 
 @pytest.fixture
@@ -184,8 +184,8 @@ def test_what_goes_wrong_is_said(tmp_path: Path, double: Any, monkeypatch: pytes
         load_model("vllm:nowhere", workspace=Workspace(tmp_path))
     with pytest.raises(DataError, match=r"no config\.json"):
         load_model(f"vllm:{tmp_path}", workspace=Workspace(tmp_path))
-    monkeypatch.setattr(double.LLM, "__init__", lambda self, **given: [][0])
-    with pytest.raises(ModelError, match="vLLM could not load 'vllm:.*': IndexError"):
+    monkeypatch.setattr(double.LLM, "__init__", lambda self, **given: given["memory"])
+    with pytest.raises(ModelError, match=r"vLLM could not load 'vllm:.*': KeyError"):
         both(tmp_path / "m")
 
 

@@ -17,7 +17,9 @@ _ONE = re.compile(r"[−–+-]?[0-9A-Za-z.]+[+−–-]*")
 
 
 def math_text(element: Element) -> str:
-    """>>> math_text(parse_xml("<math><mfrac><mn>1</mn><msup><mn>10</mn><mn>3</mn></msup></mfrac></math>".encode()))
+    """
+    >>> from ragmed.corpora.safe_xml import parse_xml
+    >>> math_text(parse_xml(b"<math><mfrac><mn>1</mn><msup><mn>10</mn><mn>3</mn></msup></mfrac></math>"))
     '1/10^3'
     """
     return " ".join(_write(element).split())
@@ -29,9 +31,7 @@ def raised(base: str, above: str) -> str:
     >>> raised("10", "6"), raised("Ca", "2+"), raised("HCO3", "−"), raised("s", "−1")
     ('10^6', 'Ca2+', 'HCO3−', 's^−1')
     """
-    bare = above.strip()
-    if _ONE.fullmatch("".join(bare.split())):  # the spaces are those that signs are set in
-        bare = "".join(bare.split())
+    bare = re.sub(r"\s*([+−–-])\s*", r"\1", above.strip())  # formulas set signs in spaces
     digits_before = base[-1:].isdigit() or base[-1:] == ")"
     if not base.strip() or base[-1:].isspace() or _AS_IS.fullmatch(bare):
         return base + above

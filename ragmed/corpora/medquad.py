@@ -44,6 +44,9 @@ _PAIR = ("QAPair", "pair")
 _FOCUS = ("Focus", "doctitle-focus")
 
 
+_SPACES = re.compile(r"[ \t]{2,}(?P<item>(?:-[ \t]+)+)?")
+
+
 @dataclass(frozen=True, slots=True)
 class QA:
     """A question with its answer. `document`: the id of its document; `kind`: `treatment`, `symptoms`, …"""
@@ -99,11 +102,12 @@ def _of_file(member: Member) -> Iterator[QA | Rejected | Ignored]:
     found = [element for element in root.iter() if element.tag in _PAIR]
     if not found:
         yield Ignored(member.file, "holds no question")
+    names = {name: _all(root, name) for name in ("cui", "semantictype", "synonym")}
     for number, pair in enumerate(found, 1):
-        yield _qa(pair, root, member) or Rejected(member.file, 0, _lack(pair, number))
+        yield _qa(pair, root, member, names=names) or Rejected(member.file, 0, _lack(pair, number))
 
 
-def _qa(pair: Element, root: Element, member: Member) -> QA | None:
+def _qa(pair: Element, root: Element, member: Member, *, names: Mapping[str, tuple[str, ...]]) -> QA | None:
     question, answer = _question(pair), _answer(pair)
     if not question or not answer:
         return None
@@ -116,9 +120,9 @@ def _qa(pair: Element, root: Element, member: Member) -> QA | None:
         kind=asked.get("qtype", "") if asked is not None else "",
         publisher=root.get("source") or root.get("corpus") or "",
         url=root.get("url", ""),
-        cuis=_all(root, "cui"),
-        semantic_types=_all(root, "semantictype"),
-        synonyms=_all(root, "synonym"),
+        cuis=names["cui"],
+        semantic_types=names["semantictype"],
+        synonyms=names["synonym"],
         file=member.file,
     )
 
@@ -134,11 +138,14 @@ def _question(pair: Element) -> str:
 
 def _answer(pair: Element) -> str:
     """Paragraphs and list items on lines of their own: the files keep them apart by runs of spaces, or blank lines."""
-    text = _text(_child(pair, "answer")).strip()
-    text = re.sub(r"[ \t]*\n[ \t]*", "\n", text)
-    text = re.sub(r"[ \t]{2,}- ", "\n- ", text)
-    text = re.sub(r"[ \t]{4,}|\n{2,}", "\n\n", text)
-    return re.sub(r"[ \t]{2,}", " ", text)
+    text = "\n".join(line.strip() for line in _text(_child(pair, "answer")).strip().split("\n"))
+    return re.sub(r"\n{2,}", "\n\n", _SPACES.sub(_kept_apart, text))
+
+
+def _kept_apart(spaces: re.Match[str]) -> str:
+    if spaces["item"]:
+        return "\n- "
+    return "\n\n" if len(spaces[0]) >= 4 else " "
 
 
 def _document(qa: QA, recipe: Recipe) -> Document:

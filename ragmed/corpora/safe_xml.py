@@ -17,7 +17,8 @@ MAX_ELEMENTS = 2_000_000
 
 
 def parse_xml(data: bytes) -> Element:
-    """>>> parse_xml(b"<a><b>text</b></a>").findtext("b")
+    """
+    >>> parse_xml(b"<a><b>text</b></a>").findtext("b")
     'text'
 
     The root; names with a namespace as `{uri}name`, as in xml.etree. A DOCTYPE that only names its DTD is passed over
@@ -39,7 +40,8 @@ def parse_xml(data: bytes) -> Element:
 
 
 def local(element: Element) -> str:
-    """>>> local(parse_xml(b'<p xmlns="urn:x"/>'))
+    """
+    >>> local(parse_xml(b'<p xmlns="urn:x"/>'))
     'p'
     """
     return element.tag.rpartition("}")[2]

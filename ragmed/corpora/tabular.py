@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ragmed.corpora.fields import check_fields, document_of, fields_of, require_columns
 from ragmed.corpora.members import Member, members
@@ -137,7 +139,7 @@ def _header(rows: Iterator[list[str]], lines: _Lines, where: str) -> list[str]:
         raise DataError(f"{where}: the header cannot be read: {_plain(error)}") from error
     if lines.wrong:
         raise DataError(f"{where}: the header {lines.wrong}")
-    twice = sorted({name for name in header if name and header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
         raise DataError(
             f"{where} has one column, '{header[0][:60]}'; say in the recipe what parts them: delimiter: \";\""
@@ -215,17 +217,48 @@ def _read_parquet_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]
             wanted = [name for name in dict.fromkeys(fields.values()) if name in names]
             row = 0
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted, use_threads=False):
-                columns: dict[str, list[Any]] = batch.to_pydict()
+                columns = {name: _values(batch.column(name), name) for name in batch.schema.names}
                 for index in range(batch.num_rows):
                     row += 1
                     record = {name: columns[name][index] for name in columns}
                     record |= _numbered(str(path), row, fields, recipe)
-                    document = document_of(record, fields, recipe)
+                    wrong = next((str(one) for one in record.values() if isinstance(one, _NoValue)), "")
+                    document = wrong or document_of(record, fields, recipe)
                     yield (
                         Rejected(str(path), row, document)
                         if isinstance(document, str)
                         else Found(document, str(path), row)
                     )
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         words = " ".join(str(error).split())[:200]
         raise DataError(f"'{path}' cannot be read as Parquet ({words}); fetch or make the file again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _NoValue:
+    """Stands for a cell that no value of Python's can be made of; says so."""
+
+    column: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"'{self.column}' holds a value that cannot be read ({self.words})"
+
+
+# A date in the year 2,000,000, nanoseconds, a time zone nobody knows, text that is no UTF-8: sound for Parquet.
+_NO_VALUE = (ValueError, LookupError, ArithmeticError, TypeError)
+
+
+def _values(column: Any, name: str) -> list[object]:
+    """A column's cells, those that cannot be read as `_NoValue`, so that they cost their row alone."""
+    try:
+        return cast(list[object], column.to_pylist())
+    except _NO_VALUE:
+        return [_value(cell, name) for cell in column]
+
+
+def _value(cell: Any, name: str) -> object:
+    try:
+        return cast(object, cell.as_py())
+    except _NO_VALUE as error:
+        return _NoValue(name, " ".join(str(error).split())[:120])

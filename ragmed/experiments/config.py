@@ -128,6 +128,8 @@ def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str,
     if context not in CONTEXTS:
         raise UnknownNameError("context", str(context), CONTEXTS, where)
     arm = Arm(name=name, **fields)
+    if models[arm.model].scheme == "recorded" and context != "none":
+        raise UsageError(f"{where}: recorded answers are there already; the context must be none, not '{context}'")
     if not arm.needs_index:
         if fields.get("index") or fields.get("k"):
             raise UsageError(f"{where}: index and k mean nothing in the context '{context}'")

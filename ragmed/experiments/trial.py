@@ -39,6 +39,7 @@ from ragmed.workspace import Workspace
 
 # A change of one of these can change an answer; a run does not go on under another version.
 ANSWERING = ("torch", "transformers", "tokenizers", "sentence-transformers")
+ANSWERING_BY_SCHEME = {"chat": ("langchain", "langchain-core"), "vllm": ("vllm",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,9 @@ def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path
         run.begin(describe(experiment, bound, run))
         pieces = pending(experiment, bound, run)
         if pieces:
-            run.add_identity("versions", {name: _version(name) for name in ANSWERING})
+            schemes = {experiment.models[piece.arm.model].scheme for piece in pieces}
+            packages = [*ANSWERING, *(name for one in sorted(schemes) for name in ANSWERING_BY_SCHEME.get(one, ()))]
+            run.add_identity("versions", {name: _version(name) for name in packages})
             ask(pieces, experiment, workspace=workspace, run=run)
         return write_results(run, experiment.comparison)
 

@@ -1,4 +1,4 @@
-"""How many tokens a prompt has for a model that runs elsewhere. In: the `tokenizer` setting, or nothing. Out: counts."""
+"""Tokens of a prompt for a model that runs elsewhere. In: the `tokenizer` setting, or nothing. Out: counts."""
 
 from __future__ import annotations
 

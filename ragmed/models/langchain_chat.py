@@ -124,7 +124,7 @@ class LangChainChat:
         from langsmith.run_helpers import tracing_context
 
         kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-        inputs = [[kinds[message.role](content=message.content) for message in prompt] for prompt in prompts]
+        inputs: list[Any] = [[kinds[message.role](content=message.content) for message in prompt] for prompt in prompts]
         given: dict[str, Any] = {"stop": list(stop)} if stop else {}
         config: Any = {"max_concurrency": self._settings.concurrency, "callbacks": []}
         with tracing_context(enabled=False):

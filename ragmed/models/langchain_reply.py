@@ -17,12 +17,9 @@ _PLACES = ("finish_reason", "stop_reason", "stopReason", "done_reason", "incompl
 _REASONS: dict[str, Finish] = {
     **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "complete", "completed", "eos_token"), "stop"),
     **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"), "length"),
-    **dict.fromkeys(
-        ("content_filter", "content_filtered", "refusal", "guardrail_intervened", "safety", "prohibited_content")
-        + ("blocklist", "spii", "recitation", "error_toxic", "image_safety", "model_context_refusal"),
-        "refused",
-    ),
-    "model_context_window_exceeded": "length",
+    **dict.fromkeys(("model_context_window_exceeded",), "length"),
+    **dict.fromkeys(("content_filter", "content_filtered", "refusal", "guardrail_intervened", "safety"), "refused"),
+    **dict.fromkeys(("prohibited_content", "blocklist", "spii", "recitation", "error_toxic"), "refused"),
 }
 
 

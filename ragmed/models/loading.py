@@ -68,8 +68,8 @@ def load_folder(settings: ModelSettings, folder: Path, *, snapshot_of: str = "")
     `settings.device`: auto, cpu, cuda, cuda:1 …, or map, which spreads the layers over all GPUs; auto takes cuda where
     there is one. `dtype`: auto is float32 on a CPU, bfloat16 elsewhere. `quantization`: 8bit or 4bit (NF4), by
     bitsandbytes while the weights are read. An adapter is a folder with a LoRA adapter in safetensors. `snapshot_of`:
-    the repository, where the folder is a snapshot of one, named by its commit. Raises ModelError, DataError, UsageError,
-    MissingDependencyError.
+    the repository, where the folder is a snapshot of one, named by its commit. Raises ModelError, DataError,
+    UsageError, MissingDependencyError.
     """
     import torch
 
@@ -291,7 +291,7 @@ def _with_adapter(model: Any, folder: Path, name: str, base: str, merge: bool) -
 
 
 def check_adapter(folder: Path, name: str, base: str) -> dict[str, Any]:
-    """The configuration of a LoRA adapter; DataError or ModelError where the folder holds none, or one of `base`'s not."""
+    """The configuration of a LoRA adapter; DataError or ModelError where the folder holds none that fits `base`."""
     if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
         raise DataError(f"adapter folder '{folder}' lacks adapter_config.json or adapter_model.safetensors")
     _check_base(folder, name, base)

@@ -240,7 +240,7 @@ def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
 
 
 def context_of(name: str, config: Any, tokenizer: Any, asked: int) -> int:
-    """How many tokens a model reads: what was asked for, if its config and its tokenizer allow it, or all they allow."""
+    """How many tokens a model reads: what was asked for, if its config and tokenizer allow it, or all they allow."""
     limits = [getattr(config, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     known = [int(limit) for limit in (*limits, tokenizer.model_max_length) if limit and 0 < limit < _NO_LIMIT]
     if not known:

@@ -32,7 +32,9 @@ class VllmWriter:
     `llm`: vLLM's LLM. `request`: its LoRARequest, or None. `sampling`: temperature, top_p and seed of every request.
     """
 
-    def __init__(self, llm: Any, tokenizer: Any, *, eos: frozenset[int], sampling: dict[str, Any], request: Any) -> None:
+    def __init__(
+        self, llm: Any, tokenizer: Any, *, eos: frozenset[int], sampling: dict[str, Any], request: Any
+    ) -> None:
         self.llm = llm
         self.tokenizer = tokenizer
         self.eos = eos
@@ -98,7 +100,7 @@ class VllmWriter:
         return Written(text[: min(cuts, default=None)], finish, len(ids), ids)
 
     def _run(self, prompts: Sequence[Sequence[int]], **given: Any) -> list[Any]:
-        from vllm import SamplingParams
+        from vllm import SamplingParams  # type: ignore[import-not-found, unused-ignore]
 
         if not prompts:
             return []
@@ -141,7 +143,7 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
 def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int) -> TokenModel:
     from transformers import AutoConfig, AutoTokenizer
     from vllm import LLM
-    from vllm.lora.request import LoRARequest
+    from vllm.lora.request import LoRARequest  # type: ignore[import-not-found, unused-ignore]
 
     from ragmed.models.loading import adapter_hash, check_adapter, file_hashes
     from ragmed.models.local import TokenModel, context_of, end_tokens

@@ -13,7 +13,7 @@ from typing import Any
 
 from ragmed.errors import ModelError
 from ragmed.models.endpoint.answers import Unread, read_object, server_words
-from ragmed.models.endpoint.client import Ask, Client, Reply
+from ragmed.models.endpoint.client import AGAIN, Ask, Client, Reply
 from ragmed.models.settings import ModelSettings
 
 # By what their /models says; these are known to take chat_template_kwargs.
@@ -65,7 +65,7 @@ class Form:
 def ask_facts(client: Client) -> Facts:
     """ModelError where nobody listens or the key is not accepted. A server may say nothing of itself."""
     endpoint = client.endpoint
-    value = _get(client, f"{endpoint.url}/models", once=False)
+    value = _models(client, f"{endpoint.url}/models")
     entries = [entry for entry in _list(value, "data") if isinstance(entry.get("id"), str)]
     names = tuple(entry["id"] for entry in entries)
     entry = next((e for e in entries if e["id"] == endpoint.model), entries[0] if len(entries) == 1 else {})
@@ -167,8 +167,17 @@ def _without_refused(form: Form, settings: ModelSettings, words: str) -> Form | 
     return None
 
 
-def _get(client: Client, url: str, *, once: bool = True) -> dict[str, Any]:
-    value = read_object(client.ask([Ask(url, once=once)])[0], client.secret)
+def _models(client: Client, url: str) -> dict[str, Any]:
+    """Patient with a server that is still loading; an error of its own (500) is not worth waiting for here."""
+    reply = client.ask([Ask(url, once=True)])[0]
+    if not reply.status or (reply.status in AGAIN and reply.status != 500):
+        reply = client.ask([Ask(url)])[0]
+    value = read_object(reply, client.secret)
+    return {} if isinstance(value, Unread) else value
+
+
+def _get(client: Client, url: str) -> dict[str, Any]:
+    value = read_object(client.ask([Ask(url, once=True)])[0], client.secret)
     return {} if isinstance(value, Unread) else value
 
 
