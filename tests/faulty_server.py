@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-HUGE = 300_000
+HUGE = 150_000
 NEVER = 60.0
 
 
@@ -35,6 +35,7 @@ REPLIES: dict[str, tuple[int, str, object]] = {
     "ok": (200, "", answer()),
     "empty": (200, "", answer("")),
     "429": (429, "Retry-After: 0\r\n", {"error": "slow down"}),
+    "later": (429, "Retry-After: 0.6\r\n", {"error": "slow down"}),
     "500": (500, "", "oh dear"),
     "503": (503, "", {"error": "loading"}),
     "html": (200, "Content-Type: text/html\r\n", "<html><body>Welcome to the proxy</body></html>"),

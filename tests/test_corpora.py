@@ -129,7 +129,7 @@ def test_a_document_is_cited_as_its_recipe_says(tmp_path: Path) -> None:
     corpus = lines(tmp_path, data, 'cite: "{title} PubMed {id}."\ncitation: C\nids: pmid\n')
     assert [document.citation for document in corpus.documents()] == ["On fever. PubMed 12.", "PubMed 13."]
     corpus = lines(tmp_path, data, "citation: Sample of ours\n")
-    assert [document.citation for document in corpus.documents()] == ["On fever. Sample of ours, 12", "Sample of ours, 13"]
+    assert [one.citation for one in corpus.documents()] == ["On fever. Sample of ours, 12", "Sample of ours, 13"]
     with pytest.raises(UnknownNameError, match=r"unknown place '\{name\}'"):
         lines(tmp_path, data, 'cite: "{name}"\n')
 

@@ -319,7 +319,7 @@ def zip_entries(path: Path) -> Iterator[Entry]:
         size = path.stat().st_size
         budget = Budget(str(path), lambda: size)
         for info in archive.infolist():
-            if not info.is_dir():
+            if not info.filename.endswith("/"):
                 yield Entry(info.filename.replace("\\", "/"), _wrong_in_zip(info), _zip_opener(archive, info, budget))
 
 
@@ -349,6 +349,8 @@ def _wrong_in_zip(info: zipfile.ZipInfo) -> str:
 
 
 def _wrong_path(name: str) -> str:
+    if not name:
+        return "it has no name"
     parts = re.split(r"[/\\]", name)
     if not parts[0] or re.match(r"[A-Za-z]:", name):
         return "its path is absolute"

@@ -5,7 +5,6 @@ Exercises and their solutions are written apart from the text, because a book's 
 
 from __future__ import annotations
 
-import re
 import string
 from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element
@@ -15,6 +14,11 @@ from ragmed.corpora.safe_xml import local
 
 DEEPEST = 6
 """Markdown has no deeper heading."""
+
+MAX_PARAGRAPH = 256 * 1024
+MAX_TABLE = 4 * 1024 * 1024
+"""Characters. A paragraph is put together piece by piece, and a cell is repeated in the rows that it spans: without a
+bound, a small file could take hours, or the memory."""
 
 _THROUGH = ("para", "problem", "solution", "commentary", "quote", "content", "abstract", "glossary", "example")
 _NAMED = {"fig": "Figure", "osc": "Figure", "tbl": "Table", "tab": "Table"}
@@ -30,7 +34,7 @@ def module_text(root: Element) -> str:
     'By the end of this sectio'
 
     The module's text (what it wants to teach, its sections from `##` down, key terms, footnotes) without its title
-    and its exercises.
+    and its exercises. ValueError: a paragraph or a table without measure.
     """
     writer = _Writer(root)
     found = writer.blocks(child(child(root, "metadata"), "abstract"), 3)
@@ -94,7 +98,7 @@ class _Writer:
                 found += [*_paragraph(running), *write(one, level)]
                 running = ""
             elif local(one) not in ("title", "label"):
-                running = self._inline(one, running)
+                running = _bounded(self._inline(one, running))
             running += one.tail or ""
         return found + _paragraph(running)
 
@@ -115,7 +119,7 @@ class _Writer:
             return f"{before.rstrip()} [{len(self.footnotes)}]"
         inner = element.text or ""
         for one in element:
-            inner = self._inline(one, inner) + (one.tail or "")
+            inner = _bounded(self._inline(one, inner)) + (one.tail or "")
         if name == "sup":
             return raised(before, inner)
         if name == "link" and not inner.strip():
@@ -190,9 +194,13 @@ class _Writer:
         columns = {one.get("colname"): at for at, one in enumerate(e for e in group if local(e) == "colspec")}
         above: dict[int, tuple[int, str]] = {}
         lines: list[str] = []
+        size = 0
         for part in (one for one in group if local(one) in ("thead", "tbody", "tfoot")):
             for row in (one for one in part if local(one) == "row"):
                 cells = self._cells(row, columns, above)
+                size += sum(map(len, cells)) + 3 * len(cells)
+                if size > MAX_TABLE:
+                    raise ValueError(f"a table whose cells span so many rows and columns that it passes {MAX_TABLE}")
                 lines.append(f"| {' | '.join(cells)} |")
             if local(part) == "thead" and lines:
                 width = lines[-1].replace("\\|", "").count("|") - 1
@@ -223,9 +231,14 @@ class _Writer:
         return [cells.get(column, "") for column in range(max(cells, default=-1) + 1)]
 
 
+def _bounded(text: str) -> str:
+    if len(text) > MAX_PARAGRAPH:
+        raise ValueError(f"a paragraph with links or formats in it is longer than {MAX_PARAGRAPH} characters")
+    return text
+
+
 def _paragraph(text: str) -> list[str]:
-    """Running text with its white space as one space, line breaks that the author set kept."""
-    text = re.sub(r"[ \t\r\f\v]*\n[ \t\r\f\v]*", "\n", text)
+    """Running text with its white space as one space."""
     text = " ".join(text.split())
     return [text] if text else []
 

@@ -17,6 +17,9 @@ FIELDS: dict[str, str] = {name: name for name in ("id", "title", "text", "source
 
 REQUIRED = ("id", "text")
 
+SEARCHED = 1000
+"""Columns among which near names are looked for: a header may have millions, and each takes its time."""
+
 
 def check_fields(value: object) -> str:
     """What is wrong with a recipe's `fields`, or an empty string."""
@@ -36,9 +39,9 @@ def require_columns(recipe: Recipe, columns: Collection[str], where: str) -> Non
     for name, column in fields.items():
         if column in columns or not (name in REQUIRED or name in named):
             continue
-        near = difflib.get_close_matches(column, columns, n=2, cutoff=0.5)
+        near = difflib.get_close_matches(column, list(columns)[:SEARCHED], n=2, cutoff=0.5)
         hint = "; did you mean " + " or ".join(f"'{one}'" for one in near) + "?" if near else ""
-        there = ", ".join(sorted(columns)[:20]) + (" and more" if len(columns) > 20 else "")
+        there = ", ".join(sorted(one[:60] for one in columns)[:20]) + (" and more" if len(columns) > 20 else "")
         unnumbered = "; a table without ids: number_rows: true" if name == "id" else ""
         raise DataError(
             f"{where} has no column '{column}' for the document's {name}{hint} "

@@ -1,4 +1,4 @@
-"""Reads a folder or archive of mixed files: Markdown, text, HTML and PDF, each by its own reader, one document a file."""
+"""Reads folders and archives of mixed files (Markdown, text, HTML, PDF), each by its reader: one document a file."""
 
 from __future__ import annotations
 

@@ -133,7 +133,9 @@ def _lack(pair: Element, number: int) -> str:
 
 def _question(pair: Element) -> str:
     """The files end questions in ` ?` or `? ?`."""
-    return re.sub(r"[\s?]+\Z", "?", " ".join(_text(_child(pair, "question")).split())).lstrip("?")
+    text = " ".join(_text(_child(pair, "question")).split())
+    bare = text.rstrip("? ")
+    return (bare if bare == text else bare + "?").lstrip("?")
 
 
 def _answer(pair: Element) -> str:

@@ -71,24 +71,30 @@ def _of_path(path: Path, recipe: Recipe) -> Iterator[Found | Rejected | Ignored]
             continue
         name = PurePosixPath(item.name)
         try:
-            root = parse_xml(item.read())
-        except ValueError as error:
-            rejected = Rejected(item.file, 0, str(error))
-            if name.suffix == ".cnxml":
-                modules[name.parent.name] = rejected
-            else:
-                yield rejected
-            continue
-        if local(root) == "collection":
-            books.append(_book(root, item.file))
-        elif local(root) == "document":
-            text = exercises_text(root) if only else module_text(root)
-            modules[name.parent.name] = _Module(item.file, module_title(root), text)
+            found: _Book | _Module | Ignored | Rejected = _read(item, only=only)
+        except (ValueError, RecursionError) as error:
+            words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            found = Rejected(item.file, 0, words)
+        if isinstance(found, _Book):
+            books.append(found)
+        elif isinstance(found, Ignored) or (isinstance(found, Rejected) and name.suffix != ".cnxml"):
+            yield found
+        elif name.parent.name in modules:
+            yield Rejected(item.file, 0, f"a module '{name.parent.name}' was met before, in another folder")
         else:
-            yield Ignored(item.file, f"its root is <{local(root)}>: neither a module nor a collection")
+            modules[name.parent.name] = found
     if not books:
         raise DataError(f"'{path}' holds no collection file; name the folder with 'collections' and 'modules' in it")
     yield from _in_order(books, modules, recipe)
+
+
+def _read(member: Member, *, only: bool) -> _Book | _Module | Ignored:
+    root = parse_xml(member.read())
+    if local(root) == "collection":
+        return _book(root, member.file)
+    if local(root) == "document":
+        return _Module(member.file, module_title(root), exercises_text(root) if only else module_text(root))
+    return Ignored(member.file, f"its root is <{local(root)}>: neither a module nor a collection")
 
 
 def _in_order(

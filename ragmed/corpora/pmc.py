@@ -30,6 +30,9 @@ _MARK = re.compile(
 _LEVEL = re.compile(r"(?<!\d)\.(?=\S)|\.(?=[^\s\d])")
 """The full stop between two levels: not the one of `2.1`, nor that of `2. METHODS`."""
 
+_BROKEN = re.compile(r"(?<!\s)\s*\.\s*\n")
+"""A full stop at a line's end. A run of spaces is looked at once: from each of its spaces on, it would take hours."""
+
 _HASHES = re.compile(r"^(#{1,6} )", re.MULTILINE)
 """Footnotes of tables begin with such marks; escaped, they are no headings."""
 
@@ -117,6 +120,6 @@ def _path(mark: re.Match[str]) -> tuple[str, ...]:
     """The headings above a section, outermost first; those of the body stand beside the abstract."""
     path = mark["path"] or ""
     named = path if "\n" in path else f"{path}:{mark['rest'] or ''}"
-    levels = [" ".join(level.split()).strip(" :.") for level in _LEVEL.split(re.sub(r"\s*\.\s*\n", ".", named))]
+    levels = [" ".join(level.split()).strip(" :.") for level in _LEVEL.split(_BROKEN.sub(".", named))]
     levels = [level for level in levels if level]
     return tuple(["ABSTRACT", *levels] if mark["part"] == "ABSTRACT" else levels or ["BODY"])

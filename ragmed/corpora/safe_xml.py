@@ -12,6 +12,10 @@ from xml.parsers import expat
 
 MAX_XML_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 200
+PIECE = 256 * 1024
+MAX_TAG = 1024 * 1024
+"""Bytes of one tag or comment: a tag's attributes, millions of them, would be in memory before they can be counted."""
+
 MAX_ELEMENTS = 2_000_000
 """An element takes about 100 times the bytes it is written in (`<a/>`), so that bytes alone are no limit."""
 
@@ -30,13 +34,22 @@ def parse_xml(data: bytes) -> Element:
     parser = expat.ParserCreate(None, "}")
     _Builder(parser)
     try:
-        parser.Parse(data, True)
+        _feed(parser, data)
     except expat.ExpatError as error:
         raise ValueError(f"not well-formed XML: {error}") from error
     except LookupError as error:
         raise ValueError(f"XML in an encoding that is not known here: {error}") from error
     builder: _Builder = parser.EndElementHandler.__self__  # type: ignore[union-attr]
     return builder.close()
+
+
+def _feed(parser: expat.XMLParserType, data: bytes) -> None:
+    for start in range(0, len(data), PIECE):
+        parser.Parse(data[start : start + PIECE], False)
+        begun = parser.CurrentByteIndex  # where the markup starts that is not yet whole; -1 where there is none
+        if 0 <= begun < start + PIECE - MAX_TAG:
+            raise ValueError(f"the XML has a tag or comment longer than {MAX_TAG} bytes")
+    parser.Parse(b"", True)
 
 
 def local(element: Element) -> str:

@@ -83,8 +83,8 @@ def stamp(recipe: Recipe) -> str:
             here = Path(folder)
             # names may be no Unicode: repr() writes any
             files.extend([repr(str((here / name).relative_to(root))), *_facts(here / name)] for name in sorted(found))
-    said: list[Any] = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date, recipe.citation, recipe.cite]
-    said += [recipe.ids, dict(recipe.options)]
+    said: list[Any] = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date]
+    said += [recipe.citation, recipe.cite, recipe.ids, dict(recipe.options)]
     return sha256_json({"recipe": said, "files": files})
 
 

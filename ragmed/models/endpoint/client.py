@@ -125,7 +125,8 @@ class Client:
             reply = await self._within_deadline(http, ask)
             self._met = self._met or reply.status > 0
             if reply.refused and not (self._met and attempt + 1 < tries):
-                raise ModelError(f"no server answers at '{self.endpoint.url}' ({reply.failure}); is it running?")
+                remedy = "add its authority with SSL_CERT_FILE" if "CERTIFICATE" in reply.failure else "is it running?"
+                raise ModelError(f"no server answers at '{self.endpoint.url}' ({reply.failure}); {remedy}")
             if reply.status in (401, 403) and not ask.once:
                 raise ModelError(self._not_accepted(reply.status))
             if attempt + 1 == tries or (reply.status not in AGAIN and (reply.status or not reply.failure)):
