@@ -133,7 +133,7 @@ def answer(
     fits = [i for i, p in enumerate(prompts) if p.tokens + _reserve(bound, examples[i], model) <= budget]
     messages = [prompts[i].messages for i in fits]
     samples: dict[int, Sample] = {}
-    if _by_likelihood(bound):
+    if bound.needs_likelihoods:
         options = [continuations(bound, examples[i]) for i in fits]
         for i, scores in zip(fits, model.score(messages, options), strict=True):
             samples[i] = _from_scores(_blank(arm, bound, examples[i], prompts[i], shown[i]), bound, examples[i], scores)
@@ -155,14 +155,10 @@ def answer(
 
 def _reserve(bound: BoundTask, example: Example, model: Model) -> int:
     """Tokens kept free for the answer: what may be thought and generated, or the longest option."""
-    if _by_likelihood(bound):
+    if bound.needs_likelihoods:
         # Byte-level tokenizers never make more tokens than bytes; options are short, so the bound costs nothing.
         return max(len(text.encode("utf-8")) for text in continuations(bound, example))
     return model.thinking_tokens + bound.max_tokens
-
-
-def _by_likelihood(bound: BoundTask) -> bool:
-    return bound.task.kind == "choice" and bound.settings.scoring != "generate"
 
 
 def _fit(
@@ -296,13 +292,13 @@ def _recorded(arm: Arm, bound: BoundTask, examples: Sequence[Example], model: Re
     if arm.context != "none":
         raise UsageError(f"arm '{arm.name}': recorded answers see no passages anew; its context must be none")
     was = model.scoring(bound.name)
-    if _by_likelihood(bound) and was and was != bound.settings.scoring:
+    if bound.needs_likelihoods and was and was != bound.settings.scoring:
         raise MismatchError(
             f"arm '{arm.name}': '{model.name}' scored '{bound.name}' by {was}, and {bound.settings.scoring} is asked; "
             f"set the task's scoring to {was}"
         )
     ids = [example.id for example in examples]
-    if _by_likelihood(bound):
+    if bound.needs_likelihoods:
         scored = zip(examples, model.option_scores(bound.name, ids), strict=True)
         samples = [_rescored(_replayed(arm, bound, e, model), bound, e, scores) for e, scores in scored]
     else:

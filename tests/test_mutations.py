@@ -35,7 +35,10 @@ from ragmed.errors import RagmedError
 FULL = os.environ.get("RAGMED_FULL") == "1"
 ALONE, TOGETHER = (1000, 1000) if FULL else (200, 20)
 FILE_SECONDS = 20.0
-"""CPU seconds that a damaged file may take, and seconds for one that a worker process reads."""
+"""CPU seconds that a damaged file may take in this process. A worker process is bounded by its reader: 60 s a page."""
+
+DOCUMENT_SECONDS = 120.0
+"""Seconds from one document to the next, on a machine that does other work too."""
 
 GROWTH = 400 * 1024 * 1024
 """Bytes that the largest memory taken may lie above what was taken before the damaged files, over all of them."""
@@ -139,7 +142,10 @@ MEDRAG = lines(
 SEEDS: dict[str, Seed] = {
     "beir": Seed({"corpus.jsonl": BEIR}, "corpus.jsonl", (json_values,)),
     "bioasq": Seed(
-        {"golden.json": QUESTIONS, "z.json": QUESTIONS.replace(b"123", b"999")}, "golden.json", (json_values,), intact="999"
+        {"golden.json": QUESTIONS, "z.json": QUESTIONS.replace(b"123", b"999")},
+        "golden.json",
+        (json_values,),
+        intact="999",
     ),
     "csv": Seed(
         {"a.csv": 'id,title,text,date\n1,"A, b","said ""two""\nover lines",2032\n2,,café,\n3,c,d,e\n'.encode()},
@@ -153,7 +159,11 @@ SEEDS: dict[str, Seed] = {
     "medrag": Seed({"chunk/a.jsonl": MEDRAG}, "chunk/a.jsonl", (json_values,)),
     "medquad": Seed({"x/1.xml": MEDQUAD, "z/2.xml": MEDQUAD}, "x/1.xml", (xml_tags,), intact="z/2/1"),
     "openstax": Seed(
-        {"collections/a.collection.xml": COLLECTION, "modules/m1/index.cnxml": MODULE, "modules/m2/index.cnxml": MODULE},
+        {
+            "collections/a.collection.xml": COLLECTION,
+            "modules/m1/index.cnxml": MODULE,
+            "modules/m2/index.cnxml": MODULE,
+        },
         "?",
         (xml_tags,),
     ),
@@ -164,7 +174,9 @@ SEEDS: dict[str, Seed] = {
     ),
     "pdf": Seed({"a.pdf": PDF}, "*", (pdf_objects,), together=True),
     "pmc": Seed({"PMC1.txt": ARTICLE.encode(), "PMC2.txt": b"TITLE: T\n\nBODY:\nx"}, "PMC1.txt", intact="PMC2"),
-    "pubmedqa": Seed({"ori.json": PUBMEDQA, "z.json": b'{"9": {"CONTEXTS": ["x"]}}'}, "ori.json", (json_values,), intact="9"),
+    "pubmedqa": Seed(
+        {"ori.json": PUBMEDQA, "z.json": b'{"9": {"CONTEXTS": ["x"]}}'}, "ori.json", (json_values,), intact="9"
+    ),
     "text": Seed({"a.txt": "Plain text, é.\n".encode() * 9, "z.txt": b"Intact."}, "a.txt", intact="z"),
 }
 
@@ -233,9 +245,14 @@ def read_once(corpus: Corpus, tally: Tally) -> tuple[list[tuple[str, ...]], list
     return got, refused, error
 
 
+def cpu_seconds() -> float:
+    """Of this process and of the workers that have ended."""
+    return sum(os.times()[:4])
+
+
 def read_twice(corpus: Corpus, tally: Tally, name: str, seconds: float = FILE_SECONDS * 2) -> set[str]:
     """Ids of the documents that there were."""
-    start = time.process_time()
+    start = cpu_seconds()
     try:
         with bounded(seconds):
             got, refused, error = read_once(corpus, tally)
@@ -243,7 +260,7 @@ def read_twice(corpus: Corpus, tally: Tally, name: str, seconds: float = FILE_SE
     except (TookTooLong, Exception):
         tally.failures.append(f"{name}: {traceback.format_exc()[-1500:]}")
         return set()
-    tally.seconds += time.process_time() - start
+    tally.seconds += cpu_seconds() - start
     tally.accepted += corpus.accepted
     tally.rejected += corpus.rejected
     tally.errors += bool(error)
@@ -274,7 +291,7 @@ def report(name: str, tally: Tally, grown: int, capsys: pytest.CaptureFixture[st
                 f"largest child so far {children} MiB"
             )
     assert not tally.failures, f"{len(tally.failures)} of them failed:\n" + "\n".join(tally.failures[:3])
-    assert tally.slowest < FILE_SECONDS
+    assert tally.slowest < DOCUMENT_SECONDS
     assert grown < GROWTH
 
 

@@ -25,6 +25,11 @@ NEXT = 2
 MIN_SHARED = 8
 """Characters that the end of one snippet and the start of the next must share to be taken for the same words."""
 
+MAX_ARTICLE = 256 * 1024
+MAX_SHARED = 32 * 1024
+"""Characters of an article's snippets, and those looked through for shared words; an abstract has a few thousand. Both
+are compared with what came before, so that a file of a million snippets of one article would take days."""
+
 _PMID = re.compile(r"/pubmed/([0-9]+)/?\Z")
 
 
@@ -41,6 +46,7 @@ class _Article:
     line: int
     title: list[_Snippet] = field(default_factory=list)
     abstract: list[_Snippet] = field(default_factory=list)
+    size: int = 0
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
@@ -95,6 +101,9 @@ def _add(snippet: object, articles: dict[str, _Article], file: str, line: int) -
     if not isinstance(start, int) or section not in ("title", "abstract"):
         return "a snippet without a place in the title or the abstract"
     article = articles.setdefault(pmid[1], _Article(file, line))
+    article.size += len(text)
+    if article.size > MAX_ARTICLE:
+        return f"the snippets of the article {pmid[1]} are more than {MAX_ARTICLE} characters"
     # Ends are counted from the text: those in the files are off by one at times.
     (article.title if section == "title" else article.abstract).append(_Snippet(start, start + len(text), text))
     return ""
@@ -138,7 +147,7 @@ def _merged(snippets: list[_Snippet]) -> str:
 
 def _shared(text: str, more: str) -> int:
     """How many characters at the start of `more` are the end of `text`."""
-    for count in range(min(len(text), len(more)), MIN_SHARED - 1, -1):
+    for count in range(min(len(text), len(more), MAX_SHARED), MIN_SHARED - 1, -1):
         if text.endswith(more[:count]):
             return count
     return 0

@@ -32,11 +32,15 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
     """
     for path in recipe.paths:
         folder = path / "chunk" if (path / "chunk").is_dir() else path
-        if path.is_file():
+        if not path.is_dir():
             yield from _read_file(path, recipe)
             continue
         found = False
-        for one in sorted(folder.iterdir()):
+        try:
+            there = sorted(folder.iterdir())
+        except OSError as error:
+            raise DataError(f"corpus '{recipe.name}': '{folder}' cannot be read ({error.strerror})") from error
+        for one in there:
             if one.name.startswith("."):
                 continue
             if not one.name.endswith(SUFFIXES):

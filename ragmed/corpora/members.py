@@ -22,6 +22,9 @@ from ragmed.files import not_text
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
 """A larger member is not read whole; a reader that takes it in pieces uses `stream()`."""
 
+MAX_JSON_PARTS = 2_000_000
+"""Lists and objects of a JSON file read whole, a quarter of its commas: `[],` takes 25 times its bytes in memory."""
+
 PIECE = 256 * 1024
 
 PACKED = (".gz", ".xz", ".bz2")
@@ -190,6 +193,8 @@ def load_object(member: Member) -> dict[str, Any]:
     reason = not_text(data)
     if reason:
         raise ValueError(reason)
+    if data.count(b"[") + data.count(b"{") > MAX_JSON_PARTS or data.count(b",") > 4 * MAX_JSON_PARTS:
+        raise ValueError(f"the JSON holds more than {MAX_JSON_PARTS} lists and objects; split it")
     try:
         value = json.loads(data.decode("utf-8-sig"))
     except RecursionError as error:

@@ -39,6 +39,9 @@ _HEADING = re.compile(r"^([ ]{0,3})(#{1,6})(?=\s|\Z)", re.MULTILINE)
 _NO_TITLE = re.compile(r"untitled|document\d*|microsoft \w+ - .*|.*\.(docx?|indd|qxd|tex|dvi|pptx?|rtf|pdf|fm)", re.I)
 _NO_CHARACTER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
 _LOST = re.compile(r"decompress|not defined|Stream length|end of stream|Limit", re.I)
+_ADDRESS = re.compile(r"IndirectObject\((\d+), (\d+), \d+\)?|\b0x[0-9a-f]{8,}")
+"""An object's place in memory, in pypdf's words: another one each time, and of no use to who reads them."""
+_REFERENCE = r"\1 \2 R"
 _LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", "ffi", "ffl", "ft", "st"), strict=True)))
 
 
@@ -179,7 +182,7 @@ def _said() -> Iterator[list[str]]:
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if len(said) < 10_000:
-                said.append(record.getMessage())
+                said.append(_ADDRESS.sub(_REFERENCE, record.getMessage()))
 
     handler, logger = Handler(), logging.getLogger("pypdf")
     before = logger.propagate
@@ -240,4 +243,4 @@ def _about(reader: Any, count: int) -> dict[str, str]:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:120]
+    return " ".join(f"{type(error).__name__}: {_ADDRESS.sub(_REFERENCE, str(error))}".split())[:120]

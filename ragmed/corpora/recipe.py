@@ -204,7 +204,10 @@ def plain_text(value: object) -> str | None:
     if isinstance(value, datetime.date):  # a datetime is one too
         return value.isoformat()
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:  # thousands of digits: no id, no date
+            return None
     return None
 
 

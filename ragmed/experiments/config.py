@@ -98,6 +98,7 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
     index = _typed(str, raw.get("index", ""), f"{where}, index")
     arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
     tasks = {n: _task(n, v, f"{where}, tasks.{n}") for n, v in raw["tasks"].items()}
+    _check_scoring(models, arms, tasks, where)
     comparison = _comparison(raw.get("comparison", {}), arms, f"{where}, comparison")
     rest = {k: raw[k] for k in ("name", "question", "seed", "context_tokens", "window") if k in raw}
     rest = _checked(Experiment, {"name": default_name, **rest}, where)
@@ -139,6 +140,19 @@ def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str,
     if arm.k < 1:
         raise UsageError(f"{where}: the context '{context}' needs k, the number of passages, of at least 1")
     return dataclasses.replace(arm, index=arm.index or index)
+
+
+def _check_scoring(
+    models: Mapping[str, ModelSettings], arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings], where: str
+) -> None:
+    """What can be known before anything is loaded: providers give no log-likelihoods."""
+    for arm in arms.values():
+        for name, task in tasks.items():
+            if models[arm.model].scheme == "chat" and task.scoring != "generate":
+                raise UsageError(
+                    f"{where}, tasks.{name}: scoring '{task.scoring}' needs log-likelihoods, which "
+                    f"'{models[arm.model].name}' (arm '{arm.name}') does not give; set scoring: generate"
+                )
 
 
 def _task(name: str, value: Any, where: str) -> TaskSettings:

@@ -29,7 +29,7 @@ from ragmed.experiments.config import Experiment
 from ragmed.experiments.results import write_results
 from ragmed.files import sha256_file
 from ragmed.metrics import overlap
-from ragmed.models import Model, load_model
+from ragmed.models import MayNotScore, Model, load_model
 from ragmed.protection import refuse_leaks
 from ragmed.records import Access, Passage
 from ragmed.retrieval.named import index_recipe, open_or_build
@@ -142,7 +142,10 @@ def ask(pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace
     for name in dict.fromkeys(p.arm.model for p in pieces):
         model = load_model(experiment.models[name], workspace=workspace, seed=experiment.seed)
         run.add_identity("weights", {name: model.fingerprint()})
-        for piece in (p for p in pieces if p.arm.model == name):
+        mine = [piece for piece in pieces if piece.arm.model == name]
+        if isinstance(model, MayNotScore) and any(piece.bound.needs_likelihoods for piece in mine):
+            model.require_scoring()
+        for piece in mine:
             ask_piece(piece, shown[piece.arm.name, piece.bound.name], model, experiment, run)
         del model
         gc.collect()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
 from ragmed.models.settings import ModelSettings, check_settings
@@ -67,6 +67,14 @@ class Model(Protocol):
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         """log P(continuation | prompt) for every continuation of every prompt."""
+
+
+@runtime_checkable
+class MayNotScore(Protocol):
+    """A model that has to find out whether log-likelihoods can be had."""
+
+    def require_scoring(self) -> None:
+        """ModelError, with the remedy, where they cannot."""
 
 
 def load_model(settings: ModelSettings | str, *, workspace: Workspace, seed: int = 0) -> Model:

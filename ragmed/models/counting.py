@@ -46,21 +46,21 @@ class Tokenizer:
     def __init__(self, tokenizer: Any) -> None:
         from ragmed.models.chat import ChatTemplate
 
-        self._tokenizer = tokenizer
-        self._chat = ChatTemplate(tokenizer)
+        self.tokenizer = tokenizer
+        self.chat = ChatTemplate(tokenizer)
         backend = getattr(tokenizer, "backend_tokenizer", None)
         vocabulary = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
-        self.kind = f"tokenizer {sha256_json([vocabulary, self._chat.fingerprint()])[:16]}"
+        self.kind = f"tokenizer {sha256_json([vocabulary, self.chat.fingerprint()])[:16]}"
 
     def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
-        texts = [self._chat.render(prompt) for prompt in prompts]
-        return [self._length(text, special=self._chat.adds_special_tokens) for text in texts]
+        texts = [self.chat.render(prompt) for prompt in prompts]
+        return [self._length(text, special=self.chat.adds_special_tokens) for text in texts]
 
     def count_text(self, text: str) -> int:
         return self._length(text, special=False) if text else 0
 
     def _length(self, text: str, *, special: bool) -> int:
-        return len(self._tokenizer(text, add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
+        return len(self.tokenizer(text, add_special_tokens=special, truncation=False, verbose=False)["input_ids"])
 
 
 def load_counter(name: str, *, workspace: Workspace) -> TokenCounter:

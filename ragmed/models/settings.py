@@ -72,6 +72,10 @@ FOR: dict[str, tuple[str, ...]] = {
 
 def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
     """The settings, if they fit the model's kind; UsageError or UnknownNameError name the setting and the remedy."""
+    if settings.name.startswith("endpoint:"):  # first of all: an address with a password must reach no message or file
+        from ragmed.models.endpoint.names import parse_endpoint
+
+        parse_endpoint(settings.name)
     if settings.dtype not in DTYPES:
         raise UnknownNameError("dtype", settings.dtype, DTYPES, where)
     if settings.quantization not in QUANTIZATIONS:

@@ -109,6 +109,10 @@ class BoundTask:
     def max_tokens(self) -> int:
         return self.settings.max_tokens or self.task.max_tokens
 
+    @property
+    def needs_likelihoods(self) -> bool:
+        return self.task.kind == "choice" and self.settings.scoring != "generate"
+
     def query(self, example: Example) -> str:
         """What the retriever sees: the question alone, never the options (MIRAGE, arXiv 2402.13178, section 3.1)."""
         return example.question

@@ -96,8 +96,8 @@ class EndpointModel:
                 f"log-likelihoods from '{self.name}' need its tokenizer and chat template; "
                 f"name a folder or a model with tokenizer:, or {INSTEAD}"
             )
-        chat = self._tokenizer._chat
-        pairs = PairMaker(self._tokenizer._tokenizer, chat.render, special=chat.adds_special_tokens)
+        chat = self._tokenizer.chat
+        pairs = PairMaker(self._tokenizer.tokenizer, chat.render, special=chat.adds_special_tokens)
         ids, text = pairs.probe()
         reply = self._client.ask([self._scoring_ask(ids)])[0]
         check_probe(reply, ids, text, secret=self._client.secret, name=self.name)
