@@ -1,4 +1,4 @@
-"""A whole file's bytes and a seeded generator in, the bytes as damage, a wrong export or malice would leave them out."""
+"""A whole file's bytes and a seeded generator in, the bytes as damage, a bad export or malice leave them out."""
 
 from __future__ import annotations
 

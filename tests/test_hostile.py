@@ -30,7 +30,8 @@ def told(corpus: Corpus) -> tuple[list[str], list[str]]:
     try:
         ids = [one.id for one in corpus.documents()]
     except DataError as error:
-        assert "holds no document" in str(error), error
+        if "holds no document" not in str(error):
+            raise
         ids = []
     assert time.process_time() - start < SECONDS
     path = corpus.rejected_path
@@ -239,7 +240,7 @@ def test_names_of_all_kinds_are_told(tmp_path: Path) -> None:
     for name in (
         b"a\nb.txt",
         b"\xff.txt",
-        "ü‮x.txt".encode(),
+        "ü\u202ex.txt".encode(),
         b"a" * 250 + b".txt",
         b" .txt",
         b"%s{0}.txt",
@@ -248,7 +249,7 @@ def test_names_of_all_kinds_are_told(tmp_path: Path) -> None:
         with Path(os.fsdecode(bytes(tmp_path / "data") + b"/" + name)).open("wb") as stream:
             stream.write(b"text")
     ids, reasons = told(corpus_at(tmp_path, "text", "data"))
-    assert sorted(ids) == sorted(["a\nb", "ü‮x", "a" * 250, "%s{0}", "a\\b"])
+    assert sorted(ids) == sorted(["a\nb", "ü\u202ex", "a" * 250, "%s{0}", "a\\b"])
     assert len(reasons) == 2
 
 
@@ -265,7 +266,7 @@ def test_links_in_circles_and_devices_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reader", ["medrag", "jsonl", "beir", "parquet", "csv", "text"])
 def test_a_path_that_is_a_pipe_is_told(tmp_path: Path, reader: str) -> None:
     os.mkfifo(tmp_path / "data")
-    with pytest.raises(DataError, match="not a regular file|holds no document"):
+    with pytest.raises(DataError, match=r"not a regular file|holds no document"):
         list(corpus_at(tmp_path, reader, "data").documents())
 
 

@@ -71,7 +71,8 @@ def odd_columns(data: bytes, random_: random.Random) -> bytes:
     """Parquet: sound files with columns of other types than a document's."""
     odd = (
         pa.array([1, None]), pa.array([1.5, float("nan")]), pa.array([b"\xff", b"a"]), pa.array([[1], None]),
-        pa.array([{"a": 1}, {"a": 2}]), pa.array([2**62, -(2**62)], pa.timestamp("ms")), pa.array([0, 1], pa.time64("ns")),
+        pa.array([{"a": 1}, {"a": 2}]), pa.array([2**62, -(2**62)], pa.timestamp("ms")),
+        pa.array([0, 1], pa.time64("ns")),
         pa.array([2**30, -(2**30)], pa.date32()), pa.array([1, 2], pa.timestamp("us", "No/Where")),
         pa.array([1, 2**62], pa.timestamp("ns", "UTC")), pa.array([True, None]), pa.nulls(2), pa.array(["a", "b"]),
         pa.array([1, 2], pa.duration("ns")), pa.array(["a", "b"]).dictionary_encode(), pa.array(["a", "\0"]),
@@ -89,7 +90,9 @@ PAGE = """<!doctype html><html><head><title>Asthma</title><meta charset="utf-8">
 <link rel="canonical" href="https://example.org/a"></head><body><nav>Menu</nav><main><h1>Asthma</h1><p>Count
 10<sup>9</sup>/L &amp; é.<ul><li>a<li>b<ol start=3><li>c</ol></ul><table><tr><th>Drug<th>Dose<tr><td rowspan=2>A<td
 colspan=2>1|2<tr><td>x</table><pre> keep</pre><table><tr><td><h3>In</h3></table></main></body></html>""".encode()
-NOTE = b"---\ntitle: Sepsis\ndate: 2032-03-01\nlicense: L\n---\n# Sepsis\n\nGive 5 mg/kg, caf\xc3\xa9.\n\n## Next\n\nMore.\n"
+NOTE = (
+    b"---\ntitle: Sepsis\ndate: 2032-03-01\nlicense: L\n---\n# Sepsis\n\nGive 5 mg, caf\xc3\xa9.\n\n## Next\n\nMore\n"
+)
 MEDQUAD = """<?xml version="1.0" encoding="UTF-8"?>
 <Document id="0000001_1" source="CancerGov" url="https://example.org/x"><Focus>Sample disease</Focus><FocusAnnotations>
 <UMLS><CUIs><CUI>C0000001</CUI></CUIs><SemanticTypes><SemanticType>T191</SemanticType></SemanticTypes></UMLS><Synonyms>
