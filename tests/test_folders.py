@@ -143,9 +143,9 @@ def test_a_medrag_folder_is_read(tmp_path: Path) -> None:
     found = list(made.documents())
     assert found[0].text == "First part."
     assert [(one.id, one.title, one.source, one.citation) for one in found] == [
-        ("Invented_0", "Invented", "", "Invented. Invented textbooks"),
+        ("Invented_0", "Invented", "", "Invented. Invented textbooks, Invented_0"),
         ("pubmed23n0001_0", "On x.", "https://pubmed.ncbi.nlm.nih.gov/21/", "On x. PMID 21"),
-        ("c", "Invented", "", "Invented. Invented textbooks"),
+        ("c", "Invented", "", "Invented. Invented textbooks, c"),
     ]
     assert refused(tmp_path) == {
         "a.jsonl:2": "'content' is a int, a string was expected",

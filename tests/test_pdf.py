@@ -95,7 +95,7 @@ def test_pages_of_a_pdf_stand_under_headings(tmp_path: Path) -> None:
         "\n## Page 2\n\n\\# Dose\n5 mg\n"
     )
     assert document == Document(
-        "b/trial", "On diabetes", document.text, "", "L", "open", "2032-03-01", "On diabetes. The trial register",
+        "b/trial", "On diabetes", document.text, "", "L", "open", "2032-03-01", "On diabetes. The trial register, b/trial",
         document.corpus,
     )  # fmt: skip
     assert [one.heading for one in sections(document.text, document.title)] == ["Page 1", "Page 2"]
