@@ -304,5 +304,8 @@ def test_the_command_and_the_hint_to_it(server: Server, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["--root", str(tmp_path), "corpora", "fetch", "mine"], catch_exceptions=False)
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, f"  sha256: {SHA}")
     (folder / "recipe.yaml").write_text("title: T\nreader: jsonl\npaths: [a.bin]\nsource: Somebody\n")
+    done = CliRunner().invoke(cli, ["--root", str(tmp_path), "corpora", "fetch", "mine"], catch_exceptions=False)
+    assert (done.exit_code, "is here already" in done.output) == (0, True)
+    (folder / "a.bin").unlink()
     with pytest.raises(UsageError, match=r"names no downloads; get its files from its publisher \(Somebody\) and put"):
         fetch(load_recipe(folder / "recipe.yaml", data=tmp_path))

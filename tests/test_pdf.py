@@ -94,10 +94,10 @@ def test_pages_of_a_pdf_stand_under_headings(tmp_path: Path) -> None:
         "## Page 1\n\nDiabetes is common; double-blind trials, double-blind and Anti-TNF. x-ray, x-ray.\n"
         "\n## Page 2\n\n\\# Dose\n5 mg\n"
     )
+    cited = "On diabetes. The trial register, b/trial"
     assert document == Document(
-        "b/trial", "On diabetes", document.text, "", "L", "open", "2032-03-01", "On diabetes. The trial register, b/trial",
-        document.corpus,
-    )  # fmt: skip
+        "b/trial", "On diabetes", document.text, "", "L", "open", "2032-03-01", cited, document.corpus
+    )
     assert [one.heading for one in sections(document.text, document.title)] == ["Page 1", "Page 2"]
 
 

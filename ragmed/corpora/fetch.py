@@ -41,12 +41,15 @@ def fetch(recipe: Recipe, *, max_bytes: int = MAX_BYTES, say: Callable[[str], No
     """>>> fetch(load_recipe(path, data=workspace.data))  # doctest: +SKIP
     fetched corpora/mine/pages.tar.gz: 1234 bytes, sha256 as the recipe says
 
-    Files that are there already are checked and left. `max_bytes` bounds each file. UsageError: the recipe names no
-    downloads. DataError: no network, a refusal, a server that stops; its sentence says which file to put where.
-    DamagedError: another sha256 than the recipe's. BusyError: another process fetches the same file.
+    Files that are there already are checked and left. `max_bytes` bounds each file. UsageError: its files are not here,
+    and the recipe names no downloads. DataError: no network, a refusal, a server that stops; its sentence says which
+    file to put where. DamagedError: another sha256 than the recipe's. BusyError: another process fetches the same.
     """
     if not recipe.downloads:
         places = ", ".join(f"'{path}'" for path in recipe.paths)
+        if all(path.exists() for path in recipe.paths):
+            say(f"corpus '{recipe.name}' is here already: {places}")
+            return
         raise UsageError(
             f"the recipe of corpus '{recipe.name}' names no downloads; get its files from its publisher "
             f"({recipe.source or 'see its citation'}) and put them at {places}"
