@@ -62,7 +62,8 @@ def test_a_contrast_by_hand():
     assert (score["arm"], score["value"], score["n"]) == ("general", 0.25, 60)
     assert score["ci"] == pytest.approx([0.1578, 0.3723], abs=1e-4)
     assert results["costs"][1] == {
-        "arm": "rag", "task": "medqa", "input_tokens": 600, "output_tokens": 120, "seconds": 30.0, "n": 60,
+        "arm": "rag", "task": "medqa", "input_tokens": 600, "output_tokens": 120, "thinking_tokens": 0,
+        "seconds": 30.0, "n": 60,
     }  # fmt: skip
 
 

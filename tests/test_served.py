@@ -1,6 +1,6 @@
 """A real server: `transformers serve` on this machine must answer as the same weights do when they run in this process.
 
-16 questions, since one takes a second or so on a processor; RAGMED_FULL=1 asks 200.
+8 questions, since one takes a second or so on a processor; RAGMED_FULL=1 asks 200.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ragmed.workspace import Workspace
 
 WORKSPACE = Workspace.find(Path(__file__).parent.parent)
 FOLDER = WORKSPACE.models / "smollm2-135m"
-COUNT = 200 if os.environ.get("RAGMED_FULL") else 16
+COUNT = 200 if os.environ.get("RAGMED_FULL") else 8
 NEEDED = ("fastapi", "uvicorn", "openai")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 START_S = 180

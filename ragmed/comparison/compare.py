@@ -250,6 +250,7 @@ def _cost(arm: str, task: str, samples: Sequence[Sample]) -> dict[str, Any]:
         "task": task,
         "input_tokens": sum(sample.input_tokens for sample in samples),
         "output_tokens": sum(sample.output_tokens for sample in samples),
+        "thinking_tokens": sum(sample.thinking_tokens for sample in samples),
         "seconds": float(sum(sample.seconds for sample in samples)),
         "n": len(samples),
     }

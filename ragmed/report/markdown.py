@@ -192,11 +192,13 @@ def _baselines(results: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _costs(results: Mapping[str, Any]) -> Iterator[str]:
-    rows = [
-        [row["task"], row["arm"], row["input_tokens"], row["output_tokens"], f"{row['seconds']:.1f}"]
-        for row in results["costs"]
-    ]
-    yield table(["task", "arm", "input tokens", "output tokens", "seconds"], rows, numbers=(2, 3, 4))
+    tokens = ["input_tokens", "output_tokens"]
+    if any(row.get("thinking_tokens") for row in results["costs"]):
+        tokens.append("thinking_tokens")  # part of the output tokens
+    keys = ("task", "arm", *tokens)
+    rows = [[*(row[key] for key in keys), f"{row['seconds']:.1f}"] for row in results["costs"]]
+    header = ["task", "arm", *(key.replace("_", " ") for key in tokens), "seconds"]
+    yield table(header, rows, numbers=tuple(range(2, len(header))))
 
 
 def _examples(results: Mapping[str, Any], samples: Samples) -> Iterator[str]:
