@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from ragmed.index import devices
 from ragmed.index.build import build_index
 from ragmed.index.check import self_check
 from ragmed.index.manifest import read_manifest
-from ragmed.index.recipe import IndexRecipe, load_index_recipe
+from ragmed.index.recipe import ChunkingRecipe, IndexRecipe, load_index_recipe
 from ragmed.index.search import Searcher
 from ragmed.index.store import Index
 from ragmed.index.vectors import Layout
@@ -170,6 +171,39 @@ def test_several_corpora_are_joined_and_told_apart(workspace: Workspace, tmp_pat
     assert index.passages_of(["notes:d0", "more:d0"]) == {"notes:d0": [first], "more:d0": [other]}
     with pytest.raises(MismatchError, match="write 'notes:d0' or 'more:d0'"):
         index.passages_of(["d0"])
+
+
+class Counting(HashingEmbedder):
+    """Says how many passages it was asked to embed."""
+
+    def __init__(self) -> None:
+        super().__init__(DIMENSION)
+        self.asked = 0
+
+    def embed_passages(self, texts: Sequence[str]) -> np.ndarray:
+        self.asked += len(texts)
+        return super().embed_passages(texts)
+
+
+def test_a_corpus_that_has_an_index_is_not_embedded_again(workspace: Workspace, built: Path, tmp_path: Path):
+    recipe = replace(RECIPE, corpora=("more", "notes"))
+    apart, joined = Counting(), Counting()
+    plain = build_index(replace(recipe, name="plain"), workspace=workspace, output=tmp_path / "joined", embedder=joined)
+    assert plain.counts["taken_over"] == 450
+    assert joined.asked < 20 + 450  # the self-check embeds some again
+    shutil.rmtree(built)
+    whole = build_index(recipe, workspace=workspace, output=tmp_path / "whole", embedder=apart)
+    assert "taken_over" not in whole.counts
+    np.testing.assert_array_equal(stored(tmp_path / "joined"), stored(tmp_path / "whole"))
+    assert plain.identity == whole.identity
+
+
+def test_an_index_of_another_state_or_another_cut_is_no_source(workspace: Workspace, built: Path, tmp_path: Path):
+    recipe = replace(RECIPE, corpora=("more", "notes"), chunking=ChunkingRecipe(max_tokens=32))
+    assert "taken_over" not in build_index(recipe, workspace=workspace, output=tmp_path / "cut").counts
+    (built / "vectors" / "00000.npy").write_bytes(b"damaged")
+    recipe = replace(RECIPE, corpora=("more", "notes"))
+    assert "taken_over" not in build_index(recipe, workspace=workspace, output=tmp_path / "damaged").counts
 
 
 def test_ids_of_one_kind_are_not_taken_for_another(workspace: Workspace, tmp_path: Path):

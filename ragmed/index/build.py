@@ -16,6 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ragmed import __version__
 from ragmed.chunking import Chunking, chunk, embedded_text
 from ragmed.embedding import BadTextsError, Embedder, load_embedder
@@ -25,6 +27,7 @@ from ragmed.index.check import self_check
 from ragmed.index.manifest import SCHEMA, Manifest, check_files, describe_files, read_manifest, write_manifest
 from ragmed.index.passages import PassageFile, write_passages
 from ragmed.index.recipe import IndexRecipe
+from ragmed.index.reuse import Reuse
 from ragmed.index.sources import Sources
 from ragmed.index.vectors import Layout, Vectors, appearing, empty_index, write_faiss, write_vectors
 from ragmed.records import Passage
@@ -60,7 +63,7 @@ def build_index(
         with exclusive(output / ".lock", f"index '{recipe.name}'"):
             sources = Sources(recipe.corpora, workspace=workspace, rejected=output / ".building")
             model = embedder or load_embedder(recipe.embedder, precision=recipe.precision, device=device)
-            return _Build(recipe, sources, output, model, progress or _silent).run()
+            return _Build(recipe, sources, output, model, progress or _silent, workspace=workspace).run()
     except OSError as error:
         where = error.filename or output
         raise DataError(f"index '{recipe.name}': '{where}' failed: {error.strerror or error}") from error
@@ -72,9 +75,16 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 class _Build:
     def __init__(
-        self, recipe: IndexRecipe, sources: Sources, output: Path, embedder: Embedder, progress: Progress
+        self,
+        recipe: IndexRecipe,
+        sources: Sources,
+        output: Path,
+        embedder: Embedder,
+        progress: Progress,
+        *,
+        workspace: Workspace,
     ) -> None:
-        self.recipe, self.sources, self.output = recipe, sources, output
+        self.recipe, self.sources, self.output, self.workspace = recipe, sources, output, workspace
         self.embedder, self.progress = embedder, progress
         self.folder = output / ".building"
         self.started = time.monotonic()
@@ -100,9 +110,9 @@ class _Build:
         layout = Layout(self.folder, state["passages"], self.embedder.dimension, self.recipe.shard_size)
         if not (self.folder / "manifest.json").exists():
             try:
-                self._write_vectors(layout)
+                taken = self._write_vectors(layout, state["corpora"])
                 write_faiss(layout, self.recipe.factory, lambda done: self.progress("index", done, layout.count))
-                manifest = self._manifest(state, layout)
+                manifest = self._manifest(state, layout, taken)
             except DamagedError as error:  # going on from these files would fail for ever
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise DamagedError(
@@ -184,16 +194,40 @@ class _Build:
                 self.progress("chunk", number, 0)
             yield passage
 
-    def _write_vectors(self, layout: Layout) -> None:
+    def _write_vectors(self, layout: Layout, facts: list[dict[str, Any]]) -> int:
+        """Embeds what no index of one of the corpora holds already; how many vectors were taken over (by this call)."""
         passages = PassageFile(self.folder / "passages.arrow", mapped=False)
+        reuse = Reuse.find(
+            self.workspace.indexes,
+            facts,
+            chunking=self._cut(),
+            embedder=self.embedder.fingerprint(),
+            counts=passages.counts(),
+        )
         try:
             write_vectors(
                 layout,
-                lambda start, stop: self._embed(passages.span(start, stop)),
+                lambda start, stop: self._vectors(start, passages.span(start, stop), reuse),
                 lambda done: self.progress("embed", done, layout.count),
             )
         finally:
+            reuse.close()
             passages.close()
+        return reuse.taken
+
+    def _vectors(self, row: int, passages: list[Passage], reuse: Reuse) -> Vectors:
+        places, known = reuse.vectors(row, passages)
+        if known is None:
+            return self._embed(passages)
+        vectors = np.empty((len(passages), known.shape[1]), dtype=np.float32)
+        vectors[places] = known
+        rest = [place for place in range(len(passages)) if place not in set(places)]
+        if rest:
+            vectors[rest] = self._embed([passages[place] for place in rest])
+        return vectors
+
+    def _cut(self) -> dict[str, Any]:
+        return dict(self.recipe.as_dict()["chunking"]) | {"embedder_reads": self.embedder.max_tokens}
 
     def _embed(self, passages: list[Passage]) -> Vectors:
         try:
@@ -216,17 +250,16 @@ class _Build:
         finally:
             passages.close()
 
-    def _manifest(self, state: dict[str, Any], layout: Layout) -> Manifest:
+    def _manifest(self, state: dict[str, Any], layout: Layout, taken: int) -> Manifest:
         approximation = self._checked(layout)
         facts = state["corpora"]
-        chunking = self.recipe.as_dict()["chunking"]
         files = [path.relative_to(self.folder).as_posix() for path in _products(self.folder)]
         return Manifest(
             name=self.recipe.name,
             identity=state["identity"],
             recipe=self.recipe.as_dict(),
             corpora=facts,
-            chunking=chunking | {"embedder_reads": self.embedder.max_tokens},
+            chunking=self._cut(),
             embedder=self.embedder.fingerprint(),
             factory=self.recipe.factory,
             dimension=layout.dimension,
@@ -235,6 +268,7 @@ class _Build:
                 "documents": sum(one["documents"] for one in facts),
                 "passages": layout.count,
                 "vectors": layout.count,
+                **({"taken_over": taken} if taken else {}),
             },
             files=describe_files(self.folder, files),
             versions=_versions(),

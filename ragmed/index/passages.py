@@ -103,6 +103,16 @@ class PassageFile:
         for number in range(self._batches):
             yield from _passages(self._reader.get_batch(number))
 
+    def counts(self) -> dict[str, int]:
+        """Corpus -> how many passages it has here; the passages of a corpus follow one another."""
+        import pyarrow.compute as compute
+
+        found: dict[str, int] = {}
+        for number in range(self._batches):
+            for entry in compute.value_counts(self._reader.get_batch(number).column("corpus")).to_pylist():
+                found[entry["values"]] = found.get(entry["values"], 0) + entry["counts"]
+        return found
+
     def of_documents(self, keys: Sequence[str]) -> dict[str, list[Passage]]:
         """Every asked document's passages, by its key (`CORPUS:ID`), in order; an empty list for one that has none."""
         import pyarrow

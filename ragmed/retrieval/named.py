@@ -152,6 +152,8 @@ def describe_manifest(manifest: Manifest) -> str:
         rejected = f", {corpus['rejected']} records rejected (rejected.jsonl says why)" if corpus["rejected"] else ""
         about = f"{corpus['documents']} documents, {corpus['license'] or 'licence not said'}, {corpus['access']}"
         lines.append(f"corpus {corpus['name']}: {about}{rejected}")
+    if manifest.counts.get("taken_over"):
+        lines.append(f"{manifest.counts['taken_over']} vectors were taken over from the corpora's own indexes")
     if manifest.approximation:
         lines.append(f"approximate: recall@10 against exact search {manifest.approximation['recall_at_10']:.3f}")
     return "\n".join(lines)

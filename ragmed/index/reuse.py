@@ -1,0 +1,123 @@
+"""Vectors that are here already: passages of a corpus that has a finished index of its own need no second embedding.
+
+In: the recipe and the facts of an index over several corpora. Out: for a row of passages, the stored vectors of those
+that another index holds, word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragmed import __version__
+from ragmed.errors import DamagedError, DataError
+from ragmed.index.manifest import MANIFEST, Manifest, check_files, read_manifest
+from ragmed.index.passages import PassageFile
+from ragmed.index.vectors import Layout, Vectors
+from ragmed.records import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An index over one corpus, and the row at which that corpus begins in the index that is being built."""
+
+    passages: PassageFile
+    layout: Layout
+    start: int
+
+
+class Reuse:
+    """>>> reuse = Reuse.find(workspace.indexes, facts, chunking=chunking, embedder=model.fingerprint(), counts=counts)
+    ... # doctest: +SKIP
+    >>> known, vectors = reuse.vectors(row, passages)  # doctest: +SKIP
+
+    `taken`: how many vectors were taken over.
+    """
+
+    def __init__(self, sources: Mapping[str, _Source]) -> None:
+        self._sources = dict(sources)
+        self.taken = 0
+
+    @classmethod
+    def find(
+        cls,
+        indexes: Path,
+        facts: Sequence[Mapping[str, Any]],
+        *,
+        chunking: Mapping[str, Any],
+        embedder: Mapping[str, str],
+        counts: Mapping[str, int],
+    ) -> Reuse:
+        """Looks through the finished indexes for one over each corpus alone, cut and embedded in the same way, whole.
+
+        `facts`: of the corpora, in order; `counts`: corpus -> its passages. None is looked for where there is one
+        corpus only: an index over that would be this very one.
+        """
+        sources: dict[str, _Source] = {}
+        start = 0
+        for corpus in facts if len(facts) > 1 else ():
+            for file in sorted(indexes.glob(f"*/{MANIFEST}")):
+                manifest = _usable(file.parent, corpus, chunking=chunking, embedder=embedder)
+                if manifest:
+                    sources[str(corpus["name"])] = _open(file.parent, manifest, start)
+                    break
+            start += counts.get(str(corpus["name"]), 0)
+        return cls(sources)
+
+    def vectors(self, row: int, passages: Sequence[Passage]) -> tuple[list[int], Vectors | None]:
+        """Which of the passages from `row` on are known (their places in the list), and their vectors."""
+        places: list[int] = []
+        found: list[Vectors] = []
+        for corpus in dict.fromkeys(passage.corpus for passage in passages):
+            source = self._sources.get(corpus)
+            if source is None:
+                continue
+            mine = [place for place, passage in enumerate(passages) if passage.corpus == corpus]
+            first, last = row + mine[0] - source.start, row + mine[-1] + 1 - source.start
+            if first < 0 or last > len(source.passages):
+                continue
+            same = [a == passages[place] for a, place in zip(source.passages.span(first, last), mine, strict=True)]
+            rows = _rows(source.layout, first, last)[np.array(same)]
+            places += [place for place, equal in zip(mine, same, strict=True) if equal]
+            found.append(rows)
+            self.taken += len(rows)
+        return places, np.concatenate(found) if places else None
+
+    def close(self) -> None:
+        for source in self._sources.values():
+            source.passages.close()
+
+
+def _usable(
+    folder: Path, corpus: Mapping[str, Any], *, chunking: Mapping[str, Any], embedder: Mapping[str, str]
+) -> Manifest | None:
+    try:
+        manifest = read_manifest(folder)
+        alone = [(one["name"], one["sha256"]) for one in manifest.corpora] == [(corpus["name"], corpus["sha256"])]
+        same = dict(manifest.chunking) == dict(chunking) and dict(manifest.embedder) == dict(embedder)
+        if not alone or not same or manifest.versions.get("ragmed") != __version__:
+            return None
+        check_files(folder, manifest, hashes=True)
+    except DataError:  # damaged, or of another version: it is of no use here, and says so when it is opened
+        return None
+    return manifest
+
+
+def _open(folder: Path, manifest: Manifest, start: int) -> _Source:
+    layout = Layout(folder, manifest.counts["vectors"], manifest.dimension, manifest.recipe["shard_size"])
+    passages = PassageFile(folder / "passages.arrow", mapped=False)
+    if len(passages) != layout.count:
+        raise DamagedError(f"'{folder}' holds {len(passages)} passages and {layout.count} vectors")
+    return _Source(passages, layout, start)
+
+
+def _rows(layout: Layout, first: int, last: int) -> Vectors:
+    parts = []
+    for shard in range(first // layout.shard_size, -(-last // layout.shard_size)):
+        start, stop = layout.span(shard)
+        parts.append(layout.open(shard)[max(first, start) - start : min(last, stop) - start].astype(np.float32))
+    return np.concatenate(parts)
