@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ragmed.arms import Arm
@@ -18,13 +18,16 @@ from ragmed.retrieval import Retriever
 from ragmed.tasks import BoundTask
 from ragmed.tasks.answers import find_letter, is_refusal
 
+SHINGLE = 8  # words; two texts that share many runs of so many are one text
+SAME_TEXT = 0.2
 DISTRACTOR_DEPTH = 4  # distractors are taken from the first k + this many hits, times this, once gold ones are out
 
 
 class GoldPassages(Protocol):
     """Passages by the names of their documents (`ids` says what kind of names: PMIDs, or the corpus's own)."""
 
-    def knows(self, ids: str) -> bool: ...
+    def naming(self, ids: str) -> frozenset[str]:
+        """The corpora whose documents are named by such ids."""
 
     def passages_of(self, names: Sequence[str], *, ids: str) -> Mapping[str, Sequence[Passage]]: ...
 
@@ -33,12 +36,13 @@ class GoldPassages(Protocol):
 class Shown:
     """The passages meant for one example, best first, before the budget; `note` says what was out of the ordinary.
 
-    `gold`: ids of the passages of its gold documents; None where nobody can say which they are.
+    `gold`: passage id -> whether it is of a gold document; None where its corpus does not name documents as the task
+    does, so that nobody can say.
     """
 
     hits: tuple[Hit, ...] = ()
     note: str = ""
-    gold: frozenset[str] | None = None
+    gold: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 def choose_passages(
@@ -53,44 +57,57 @@ def choose_passages(
     """The passages of one arm for the examples of one task, all retrieved in one batch.
 
     `oracle` takes the first k passages of the gold documents, those most like the question first. `distractor` takes
-    the best-ranked passages that are of no gold document; where a task names no gold documents, or the index does not
-    know their kind of id, those retrieved for another of its questions (a seeded rotation), since a passage retrieved
-    for the question itself might hold the answer. MismatchError for an oracle over an index without such ids.
+    the best-ranked passages that are of no gold document and share no text with one (another corpus may hold the same
+    abstract). Where the gold documents are unknown, because the task names none or they are not in the index, it takes
+    those retrieved for another of the task's questions (a seeded rotation), since a passage retrieved for the question
+    itself might hold the answer. MismatchError for an oracle over an index without such ids.
     """
     if not arm.needs_index:
         return [Shown() for _ in examples]
     if retriever is None or gold is None:
         raise UsageError(f"arm '{arm.name}' shows passages and needs an index")
-    known = bound.task.gold_documents and gold.knows(bound.task.ids)
-    by_document = gold.passages_of(_names(examples), ids=bound.task.ids) if known else {}
+    naming = gold.naming(bound.task.ids) if bound.task.gold_documents else frozenset()
+    by_document = gold.passages_of(_names(examples), ids=bound.task.ids) if naming else {}
     right = [tuple(p for d in e.documents for p in by_document.get(d, ())) for e in examples]
-    ids = [frozenset(p.id for p in passages) if known else None for passages in right]
     queries = [bound.query(e) for e in examples]
     if arm.context == "oracle":
-        if not known:
+        if not naming:
             raise MismatchError(
                 f"arm '{arm.name}' on task '{bound.name}': its gold documents are named by '{bound.task.ids}' ids, and "
                 f"no corpus of index '{arm.index}' says `ids: {bound.task.ids}`; add that line to the recipe of the "
                 "one whose document ids they are, or leave the arm out"
             )
-        return _oracle(arm, retriever.rank(queries, right), ids)
+        return _oracle(arm, retriever.rank(queries, right))
     depth = arm.k if arm.context == "retrieved" else DISTRACTOR_DEPTH * (arm.k + DISTRACTOR_DEPTH)
     found = retriever.retrieve(queries, k=depth)
     if arm.context == "retrieved":
-        return [Shown(tuple(hits), gold=which) for hits, which in zip(found, ids, strict=True)]
-    if not known:
-        found = _rotated(found, examples, seed)
-    return [_without_gold(arm, hits, which) for hits, which in zip(found, ids, strict=True)]
+        return [
+            Shown(tuple(hits), gold=_judged(hits, passages, naming))
+            for hits, passages in zip(found, right, strict=True)
+        ]
+    elsewhere = _rotated(found, examples, seed)
+    return [
+        _distractors(arm, found[i] if right[i] else elsewhere[i], right[i], naming, bound.task.gold_documents)
+        for i in range(len(examples))
+    ]
 
 
 def _names(examples: Sequence[Example]) -> list[str]:
     return sorted({name for example in examples for name in example.documents})
 
 
-def _oracle(arm: Arm, ranked: Sequence[Sequence[Hit]], ids: Sequence[frozenset[str] | None]) -> list[Shown]:
+def _judged(hits: Sequence[Hit], right: Sequence[Passage], naming: frozenset[str]) -> dict[str, bool | None]:
+    ids = {passage.id for passage in right}
+    return {
+        hit.passage.id: True if hit.passage.id in ids else False if hit.passage.corpus in naming and right else None
+        for hit in hits
+    }
+
+
+def _oracle(arm: Arm, ranked: Sequence[Sequence[Hit]]) -> list[Shown]:
     missing = "none of its gold documents is in the index: asked without passages"
     return [
-        Shown(tuple(hits[: arm.k]), "" if hits else missing, which) for hits, which in zip(ranked, ids, strict=True)
+        Shown(tuple(hits[: arm.k]), "" if hits else missing, {hit.passage.id: True for hit in hits}) for hits in ranked
     ]
 
 
@@ -104,10 +121,30 @@ def _rotated(found: list[list[Hit]], examples: Sequence[Example], seed: int) -> 
     return [[h for h in hits if h.passage.id not in mine] for hits, mine in zip(shifted, own, strict=True)]
 
 
-def _without_gold(arm: Arm, hits: Sequence[Hit], gold: frozenset[str] | None) -> Shown:
-    kept = [hit for hit in hits if hit.passage.id not in (gold or ())][: arm.k]
-    note = f"only {len(kept)} of {arm.k} distractors were to be had" if len(kept) < arm.k else ""
-    return Shown(tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)), note, gold)
+def _distractors(arm: Arm, hits: Sequence[Hit], right: Sequence[Passage], naming: frozenset[str], named: bool) -> Shown:
+    kept = [hit for hit in hits if not _holds_gold(hit.passage, right)][: arm.k]
+    notes = [f"only {len(kept)} of {arm.k} distractors were to be had"] if len(kept) < arm.k else []
+    if named and not right:
+        notes.append("none of its gold documents is known in the index: distractors come from another question")
+    return Shown(
+        tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)), "; ".join(notes), _judged(kept, right, naming)
+    )
+
+
+def _holds_gold(passage: Passage, right: Sequence[Passage]) -> bool:
+    """Whether it is a gold passage, or shares much of its text with one: another corpus may hold the same document."""
+    if any(passage.id == one.id or passage.document_key == one.document_key for one in right):
+        return True
+    mine = _shingles(passage.text)
+    return any(
+        len(mine & theirs) > SAME_TEXT * min(len(mine), len(theirs))
+        for theirs in (_shingles(one.text) for one in right)
+    )
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    words = text.casefold().split()
+    return {tuple(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +241,7 @@ def _blank(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, shown:
                 "id": h.passage.id,
                 "rank": h.rank,
                 "score": round(h.score, 6),
-                "gold": None if shown.gold is None else h.passage.id in shown.gold,
+                "gold": shown.gold.get(h.passage.id),
                 "citation": h.passage.citation,
             }
             for h in prompt.hits

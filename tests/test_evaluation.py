@@ -27,7 +27,8 @@ ARM = Arm("general+rag", "small", "retrieved", "pages", 2)
 
 
 def passage(document: str, n: int = 0, words: int = 5) -> Passage:
-    return Passage(f"{document}#{n}", document, "T", "", " ".join(["word"] * words), 0, words * 5)
+    text = " ".join(f"word-{document}-{i}" for i in range(words))
+    return Passage(f"{document}#{n}", document, "T", "", text, 0, len(text))
 
 
 def hits(*passages: Passage) -> tuple[Hit, ...]:
@@ -92,11 +93,16 @@ class FakeRetriever:
 
 
 class FakeGold:
-    def knows(self, ids: str) -> bool:
-        return ids in ("", "pmid")
+    def naming(self, ids: str) -> frozenset[str]:
+        return frozenset([""]) if ids in ("", "pmid") else frozenset()
 
     def passages_of(self, names: Sequence[str], *, ids: str) -> Mapping[str, Sequence[Passage]]:
         return {d: [passage(d, 0), passage(d, 1), passage(d, 2)] for d in names if d != "d3"}
+
+
+class LongGold(FakeGold):
+    def passages_of(self, names: Sequence[str], *, ids: str) -> Mapping[str, Sequence[Passage]]:
+        return {d: [passage(d, 0, 40)] for d in names}
 
 
 def choose(arm: Arm, task: Task = TASK) -> tuple[list[Shown], FakeRetriever]:
@@ -124,6 +130,29 @@ def test_distractors_are_near_and_never_gold() -> None:
     assert [h.rank for h in shown[1].hits] == [1, 2]
 
 
+class Found(FakeRetriever):
+    """Finds the same two passages for every question: a copy of d1's text in another corpus, and something else."""
+
+    def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
+        copy = replace(passage("d1", 0, 40), id="other:77#0", document="77", corpus="other")
+        return [list(hits(copy, passage("x", 0, 40))) for _ in queries]
+
+
+def test_the_gold_text_of_another_corpus_is_no_distractor() -> None:
+    arm = replace(ARM, context="distractor")
+    shown = choose_passages(arm, bound(), EXAMPLES, retriever=Found(), gold=LongGold(), seed=1)
+    assert [h.passage.id for h in shown[1].hits] == ["x#0"]
+    assert [h.passage.id for h in shown[2].hits] == ["other:77#0", "x#0"]
+    assert shown[2].gold == {"other:77#0": None, "x#0": False}
+
+
+def test_where_the_gold_document_is_unknown_distractors_come_from_another_question() -> None:
+    shown, _ = choose(replace(ARM, context="distractor"))
+    assert "come from another question" in shown[3].note
+    assert all(not h.passage.document.endswith("3") for h in shown[3].hits)
+    assert set(shown[3].gold.values()) == {None}
+
+
 def test_without_gold_documents_distractors_come_from_another_question() -> None:
     shown, _ = choose(replace(ARM, context="distractor"), replace(TASK, gold_documents=False))
     for i, one in enumerate(shown):
@@ -138,7 +167,7 @@ def test_ids_of_another_kind_are_never_taken_for_gold() -> None:
     shown, _ = choose(replace(ARM, context="distractor"), other)
     assert all(not h.passage.document.endswith(str(i)) for i, one in enumerate(shown) for h in one.hits)
     shown, _ = choose(ARM, other)
-    assert shown[0].gold is None
+    assert set(shown[0].gold.values()) == {None}
 
 
 def test_an_option_is_chosen_and_scored() -> None:
@@ -150,7 +179,9 @@ def test_an_option_is_chosen_and_scored() -> None:
 
 
 def test_passages_that_do_not_fit_are_dropped_whole_and_recorded() -> None:
-    shown = [Shown(hits(passage("d0", 0, 40), passage("x", 0, 40), passage("y", 0, 40)), gold=frozenset(["d0#0"]))] * 4
+    shown = [
+        Shown(hits(passage("d0", 0, 40), passage("x", 0, 40), passage("y", 0, 40)), gold={"d0#0": True, "x#0": False})
+    ] * 4
     model = Fake()
     (sample, *_) = answer(ARM, bound(), EXAMPLES, shown, model=model, budget=170)
     assert [p["id"] for p in sample.passages] == ["d0#0", "x#0"]

@@ -34,6 +34,7 @@ from ragmed.index.build import build_index
 from ragmed.index.check import self_check
 from ragmed.index.manifest import read_manifest
 from ragmed.index.recipe import ChunkingRecipe, IndexRecipe, load_index_recipe
+from ragmed.index.reuse import Reuse
 from ragmed.index.search import Searcher
 from ragmed.index.store import Index
 from ragmed.index.vectors import Layout
@@ -169,7 +170,7 @@ def test_several_corpora_are_joined_and_told_apart(workspace: Workspace, tmp_pat
     assert (first.corpus, first.document, first.id) == ("notes", "d0", "notes:d0#0")
     assert (other.corpus, other.document, other.id) == ("more", "d0", "more:d0#0")
     assert index.passages_of(["notes:d0", "more:d0"]) == {"notes:d0": [first], "more:d0": [other]}
-    with pytest.raises(MismatchError, match="write 'notes:d0' or 'more:d0'"):
+    with pytest.raises(MismatchError, match="write 'more:d0' or 'notes:d0'"):
         index.passages_of(["d0"])
 
 
@@ -185,25 +186,32 @@ class Counting(HashingEmbedder):
         return super().embed_passages(texts)
 
 
-def test_a_corpus_that_has_an_index_is_not_embedded_again(workspace: Workspace, built: Path, tmp_path: Path):
+def test_a_corpus_that_has_an_index_is_not_embedded_again(
+    workspace: Workspace, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     recipe = replace(RECIPE, corpora=("more", "notes"))
-    apart, joined = Counting(), Counting()
-    plain = build_index(replace(recipe, name="plain"), workspace=workspace, output=tmp_path / "joined", embedder=joined)
-    assert plain.counts["taken_over"] == 450
-    assert joined.asked < 20 + 450  # the self-check embeds some again
-    shutil.rmtree(built)
-    whole = build_index(recipe, workspace=workspace, output=tmp_path / "whole", embedder=apart)
+    embedder = Counting()
+    joined = build_index(recipe, workspace=workspace, output=tmp_path / "joined", embedder=embedder)
+    assert joined.counts["taken_over"] == 450
+    assert embedder.asked < 20 + 450  # the self-check embeds some again
+    monkeypatch.setattr("ragmed.index.build.Reuse.find", lambda *_, **__: Reuse({}))
+    whole = build_index(recipe, workspace=workspace, output=tmp_path / "whole")
     assert "taken_over" not in whole.counts
     np.testing.assert_array_equal(stored(tmp_path / "joined"), stored(tmp_path / "whole"))
-    assert plain.identity == whole.identity
+    assert joined.identity == whole.identity
 
 
-def test_an_index_of_another_state_or_another_cut_is_no_source(workspace: Workspace, built: Path, tmp_path: Path):
-    recipe = replace(RECIPE, corpora=("more", "notes"), chunking=ChunkingRecipe(max_tokens=32))
-    assert "taken_over" not in build_index(recipe, workspace=workspace, output=tmp_path / "cut").counts
-    (built / "vectors" / "00000.npy").write_bytes(b"damaged")
+def test_an_index_of_another_cut_or_a_damaged_one_is_no_source(workspace: Workspace, built: Path, tmp_path: Path):
     recipe = replace(RECIPE, corpora=("more", "notes"))
-    assert "taken_over" not in build_index(recipe, workspace=workspace, output=tmp_path / "damaged").counts
+    other = replace(recipe, chunking=ChunkingRecipe(max_tokens=32))
+    assert "taken_over" not in build_index(other, workspace=workspace, output=tmp_path / "cut").counts
+    file = built / "vectors" / "00000.npy"
+    whole = file.read_bytes()
+    try:
+        file.write_bytes(b"damaged")
+        assert "taken_over" not in build_index(recipe, workspace=workspace, output=tmp_path / "damaged").counts
+    finally:
+        file.write_bytes(whole)
 
 
 def test_ids_of_one_kind_are_not_taken_for_another(workspace: Workspace, tmp_path: Path):
@@ -213,7 +221,14 @@ def test_ids_of_one_kind_are_not_taken_for_another(workspace: Workspace, tmp_pat
     index = Index.open(tmp_path / "both")
     assert index.passages_of(["d0", "d449"], ids="pmid") == {"d0": [index.passage(0)], "d449": [index.passage(449)]}
     assert index.passages_of(["d0"], ids="scifact") == {"d0": []}
-    assert (index.knows("pmid"), index.knows("scifact"), index.knows("")) == (True, False, True)
+    (workspace.corpora / "more" / "recipe.yaml").write_text(
+        (workspace.corpora / "more" / "recipe.yaml").read_text() + "ids: pmid\n"
+    )
+    build_index(replace(RECIPE, corpora=("notes", "more")), workspace=workspace, output=tmp_path / "both")
+    both = Index.open(tmp_path / "both").passages_of(["d0", "notes:d0"], ids="pmid")
+    assert [p.id for p in both["d0"]] == ["more:d0#0", "notes:d0#0"]  # one PMID, two corpora that hold it
+    assert [p.id for p in both["notes:d0"]] == ["notes:d0#0"]
+    assert [sorted(index.naming(ids)) for ids in ("pmid", "scifact", "")] == [["notes"], [], ["more", "notes"]]
 
 
 def test_restricted_text_is_for_its_owner_only(tmp_path: Path):

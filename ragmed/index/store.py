@@ -77,35 +77,34 @@ class Index:
         """Every passage, in row order, streamed."""
         return iter(self._passages)
 
-    def knows(self, ids: str) -> bool:
-        """Whether some corpus here names its documents by such ids (`ids` in its recipe); '' is known to all."""
-        return not ids or any(corpus["ids"] == ids for corpus in self.manifest.corpora)
+    def naming(self, ids: str) -> frozenset[str]:
+        """The corpora that name their documents by such ids (`ids` in their recipes); all of them where `ids` is ''."""
+        return frozenset(str(one["name"]) for one in self.manifest.corpora if not ids or one["ids"] == ids)
 
     def passages_of(self, names: Sequence[str], *, ids: str = "") -> dict[str, list[Passage]]:
         """The passages of documents, in order; an empty list for a document that is not here.
 
         A name is an id, or `CORPUS:ID`. Of the corpora only those whose recipe says these `ids` are looked at: the
-        same number may be one thing's PMID and another's place in a list. MismatchError where a name without a corpus
-        stands for documents of two.
+        same number may be one thing's PMID and another's place in a list. Where two corpora hold the document that a
+        PMID names, both count. MismatchError where an id of no declared kind stands for documents of two corpora.
         """
         keys = {name: self._keys(name, ids) for name in names}
         by_key = self._passages.of_documents([key for several in keys.values() for key in several])
         found = {}
         for name, several in keys.items():
             here = [key for key in several if by_key[key]]
-            if len(here) > 1:
+            if len(here) > 1 and not ids:
                 raise MismatchError(
                     f"'{name}' is a document of more than one corpus of index '{self.manifest.name}': write "
                     + " or ".join(f"'{key}'" for key in here)
                 )
-            found[name] = by_key[here[0]] if here else []
+            found[name] = [passage for key in here for passage in by_key[key]]
         return found
 
     def _keys(self, name: str, ids: str) -> list[str]:
-        corpora = {str(corpus["name"]): str(corpus["ids"]) for corpus in self.manifest.corpora}
-        if name.partition(":")[0] in corpora and ":" in name:
-            return [name]
-        return [f"{corpus}:{name}" for corpus, its in corpora.items() if not ids or its == ids]
+        corpora = self.naming(ids)
+        keys = [f"{corpus}:{name}" for corpus in sorted(corpora)]
+        return [*keys, name] if name.partition(":")[0] in corpora else keys
 
     def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
         """float32 [n, d], rows of length 1 -> scores (inner products, float32) and rows (int64), best first.
