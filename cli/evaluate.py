@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,12 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     return tuple(part.strip() for part in (value or "").split(",") if part.strip())
 
 
+def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter("a number of examples, or a fraction below 1")
+    return value
+
+
 FILE_ONLY = ("arms",)
 FLAGS_ONLY = (
     *("model", "model_args", "index", "k", "num_fewshot", "batch_size", "seed", "gen_kwargs", "system_instruction"),
@@ -42,7 +49,7 @@ LIMIT = "At most so many examples a task, or a fraction of them below 1; kept as
 @click.command("eval", cls=EitherDash)
 @click.argument("config", type=click.Path(path_type=Path), required=False)
 @click.option("-t", "--tasks", callback=_names, help="Tasks, separated by commas; with CONFIG, only these of its.")
-@click.option("-L", "--limit", type=click.FloatRange(0, min_open=True), help=LIMIT)
+@click.option("-L", "--limit", type=click.FloatRange(0, min_open=True), callback=_finite, help=LIMIT)
 @click.option("-o", "--output", "--output-path", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, with a prompt of each arm; call no model.")
 @click.option("--arms", callback=_names, help="With CONFIG: only these, separated by commas.")
@@ -53,7 +60,7 @@ LIMIT = "At most so many examples a task, or a fraction of them below 1; kept as
 @click.option("-f", "--num-fewshot", type=click.IntRange(0), help="Worked examples before each question.")
 @click.option("-b", "--batch-size", help="For servers: requests at a time. Elsewhere prompts are batched by length.")
 @click.option("--seed", help="Decides which examples are asked and shown; sent to servers.")
-@click.option("--gen-kwargs", help="key=value,…: temperature, top_p, max_gen_toks.")
+@click.option("--gen-kwargs", help="key=value,… or JSON: temperature, top_p, max_gen_toks.")
 @click.option("--system-instruction", help="Words before the task's own in the system message.")
 @click.option("--scoring", help="letters, option-text or generate; letters where log-likelihoods can be had.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1, map.")

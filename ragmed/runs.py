@@ -140,7 +140,8 @@ class Run:
     def append(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
         """One window of samples, on disk when this returns."""
         path = self.samples_file(arm, task)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=self.folder_mode)
+        for folder in (path.parent.parent, path.parent):  # parents=True would give the upper one the default mode
+            folder.mkdir(exist_ok=True, mode=self.folder_mode)
         text = "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, self.file_mode), "ab") as stream:

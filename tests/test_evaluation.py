@@ -5,8 +5,9 @@ import pytest
 
 from ragmed.arms import Arm
 from ragmed.errors import MismatchError
-from ragmed.evaluation import Shown, answer, choose_passages
+from ragmed.evaluation import answer
 from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage
+from ragmed.selection import Shown, choose_passages
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 
 TASK = Task(

@@ -9,12 +9,13 @@ import pytest
 
 from ragmed.arms import Arm
 from ragmed.errors import DataError, MismatchError, UnknownNameError, UsageError
-from ragmed.evaluation import Shown, answer
+from ragmed.evaluation import answer
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.models import load_model
 from ragmed.records import Example, Sample
 from ragmed.runs import Run, find_run
+from ragmed.selection import Shown
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 from ragmed.workspace import Workspace
 

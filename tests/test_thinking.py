@@ -8,11 +8,12 @@ from tiny import OPENS, PLAIN, SWITCH, save_tiny, user
 
 from ragmed.arms import Arm
 from ragmed.errors import UsageError
-from ragmed.evaluation import Shown, answer
+from ragmed.evaluation import answer
 from ragmed.models import ModelSettings, load_model
 from ragmed.models.scripted import Entry, ScriptedModel
 from ragmed.models.thinking import left_open, split_thinking
 from ragmed.records import Completion, Example
+from ragmed.selection import Shown
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 from ragmed.workspace import Workspace
 

@@ -257,6 +257,8 @@ def _cost(arm: str, task: str, samples: Sequence[Sample]) -> dict[str, Any]:
 
 
 def _general_notes(settings: ComparisonSettings, family: int) -> list[str]:
+    if not family:
+        return ["Intervals are 95 % each, not adjusted for how many there are."]
     return [
         "Intervals are 95 % each, not adjusted for how many there are.",
         f"p_adjusted is Holm's over all {family} contrasts of this run, all tasks and metrics together.",

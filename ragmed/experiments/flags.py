@@ -6,6 +6,7 @@ and cannot mean here is refused with the reason, or answered with a note.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,40 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import UnknownNameError, UsageError
-from ragmed.models import MODEL_SCHEMES, parse_model_name
-from ragmed.tasks import find_task
-from ragmed.tasks.own import SUFFIXES, own_task
+from ragmed.errors import UsageError
+from ragmed.experiments.model_args import ModelEntry, batch_size, model_entry
+from ragmed.models import parse_model_name
+from ragmed.tasks import TASKS, find_task
+from ragmed.tasks.own import SUFFIXES, check_questions_file, own_task
 from ragmed.workspace import Workspace
 
-_BACKENDS = {
-    "hf": "pretrained",
-    "vllm": "pretrained",
-    "local-chat-completions": "model",
-    "local-completions": "model",
-    "openai-chat-completions": "model",
-    "openai-completions": "model",
-}
-"""lm-evaluation-harness's `--model` -> the key of `--model_args` that names the model."""
-_ARGS = {
-    "dtype": "dtype",
-    "device": "device",
-    "num_concurrent": "concurrency",
-    "timeout": "timeout",
-    "max_retries": "retries",
-    "max_length": "context_tokens",
-    "tokenizer": "tokenizer",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "thinking_tokens": "thinking_tokens",
-    "quantization": "quantization",
-    "key": "key",
-    "trusted": "trusted",
-}
-_NEEDED = (*_BACKENDS.values(), "revision", "peft", "base_url", "load_in_4bit", "load_in_8bit")
-_GEN = {"max_gen_toks": "max_tokens", "max_tokens": "max_tokens", "max_new_tokens": "max_tokens"}
-_NO_CHOICE = "ragmed decodes greedily unless a temperature is set"
-_CHAT_PATHS = ("/chat/completions", "/completions")
+_SHOWN_SETTINGS = {"dtype": "", "quantization": "", "context_tokens": "context-", "thinking_tokens": "thinking-"}
+_SHOWN_SAMPLING = {"temperature": "t", "top_p": "top-p-"}
+"""Settings that change answers -> how a run's name says them."""
+LONGEST_NAME = 120
 PASSAGES = 5
 
 
@@ -86,10 +64,12 @@ def config_from_flags(flags: Flags, *, workspace: Workspace) -> dict[str, Any]:
     """
     if not flags.tasks:
         raise UsageError("no task is named: --tasks medqa,pubmedqa; `ragmed tasks list` shows them")
-    model, sampling = _model(flags)
-    tasks = {_task_name(task): _task(task, flags, model, workspace) | sampling for task in flags.tasks}
+    made = _model(flags)
+    model = made.settings
+    named = _tasks_by_name(flags.tasks)
+    tasks = {name: _task(task, flags, model, workspace) | made.tasks for name, task in named.items()}
     config: dict[str, Any] = {
-        "name": flags.name or _name(flags, str(model["name"])),
+        "name": flags.name or _name(flags, made, list(named)),
         "seed": _seed(flags.seed),
         "models": {"model": model if len(model) > 1 else model["name"]},
         "tasks": tasks,
@@ -104,106 +84,70 @@ def config_from_flags(flags: Flags, *, workspace: Workspace) -> dict[str, Any]:
     return config
 
 
-def _model(flags: Flags) -> tuple[dict[str, Any], dict[str, Any]]:
+def _model(flags: Flags) -> ModelEntry:
     """The model's entry of the config, and what the sampling flags say of every task."""
-    args = _pairs(flags.model_args, "--model_args")
-    name = _model_name(flags.model, args)
-    scheme = parse_model_name(name).scheme
-    entry: dict[str, Any] = {"name": name}
-    for key, value in args.items():
-        if key in _ARGS:
-            entry[_ARGS[key]] = value
-        elif key not in _NEEDED:
-            raise UnknownNameError("key", key, [*_ARGS, *_NEEDED], "--model_args")
-    for bits in ("4bit", "8bit"):
-        if args.get(f"load_in_{bits}"):
-            entry["quantization"] = bits
-    if flags.device:
-        entry["device"] = flags.device
-    _batch_size(flags, scheme, entry)
-    return entry, _generation(flags, entry)
-
-
-def _model_name(model: str, args: Mapping[str, Any]) -> str:
-    if model not in _BACKENDS:
-        if model.partition(":")[0] in MODEL_SCHEMES and ":" in model:
-            return model
-        raise UnknownNameError("model", model, [*MODEL_SCHEMES.values(), *_BACKENDS], "--model")
-    wanted = _BACKENDS[model]
-    target = str(args.get(wanted, ""))
-    if not target:
-        raise UsageError(f"--model {model} needs --model_args {wanted}=NAME")
-    if wanted == "model":
-        url = str(args.get("base_url", ""))
-        if not url:
-            raise UsageError(f"--model {model} needs the server's address: --model_args model={target},base_url=URL")
-        for path in _CHAT_PATHS:
-            url = url.removesuffix(path)
-        return f"endpoint:{url}#{target}"
-    folder = Path(target).expanduser().is_dir()
-    revision = f"@{args['revision']}" if args.get("revision") and not folder else ""
-    adapter = f"+adapter:{args['peft']}" if args.get("peft") else ""
-    scheme = "vllm" if model == "vllm" else "path" if folder else "hf"
-    return f"{scheme}:{target}{revision}{adapter}"
-
-
-def _batch_size(flags: Flags, scheme: str, entry: dict[str, Any]) -> None:
-    if flags.batch_size.startswith("auto"):
-        return
-    try:
-        size = int(flags.batch_size)
-    except ValueError:
-        size = 0
-    if size < 1:
-        raise UsageError(f"--batch_size is 'auto' or a number of at least 1, found '{flags.batch_size}'")
-    if scheme in ("endpoint", "chat"):
-        entry.setdefault("concurrency", size)
-    else:
-        flags.notes.append("--batch_size changes nothing here: prompts are batched by their length")
-
-
-def _generation(flags: Flags, entry: dict[str, Any]) -> dict[str, Any]:
-    """What `--gen_kwargs` says: sampling goes to the model, the length of an answer to the tasks."""
-    tasks: dict[str, Any] = {}
-    for key, value in _pairs(flags.gen_kwargs, "--gen_kwargs").items():
-        if key in ("temperature", "top_p"):
-            entry[key] = float(value)
-        elif key in _GEN:
-            tasks[_GEN[key]] = value
-        elif key == "do_sample":
-            flags.notes.append(f"do_sample={value} changes nothing: {_NO_CHOICE}")
-        else:
-            raise UnknownNameError("key", key, ["temperature", "top_p", "do_sample", *_GEN], "--gen_kwargs")
-    return tasks
+    made = model_entry(flags.model, model_args=flags.model_args, gen_kwargs=flags.gen_kwargs, device=flags.device)
+    flags.notes.extend(made.notes)
+    note = batch_size(flags.batch_size, parse_model_name(made.settings["name"]).scheme, made.settings)
+    flags.notes.extend([note] if note else [])
+    return made
 
 
 def _is_file(task: str) -> bool:
-    return Path(task).suffix in SUFFIXES
+    """Whether it is a file of questions; UsageError for a file that cannot be one."""
+    if check_questions_file(Path(task)):
+        return True
+    if task not in TASKS and Path(task).expanduser().is_file():
+        raise UsageError(f"'{task}': questions are read from files that end in {', '.join(SUFFIXES)}")
+    return False
 
 
 def _task_name(task: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._@-]+", "-", Path(task).stem) if _is_file(task) else task
+    return _plain(Path(task).stem) or "questions" if _is_file(task) else task
+
+
+def _plain(text: str) -> str:
+    """What may name a folder."""
+    return re.sub(r"[^A-Za-z0-9._@+-]+", "-", text).lstrip("-._@+").rstrip("-.")
+
+
+def _tasks_by_name(tasks: Sequence[str]) -> dict[str, str]:
+    """Each task under its name; two files of one name must not stand in for each other."""
+    named: dict[str, str] = {}
+    for task in tasks:
+        name = _task_name(task)
+        known = named.setdefault(name, task)
+        if known != task and (not _is_file(task) or _place(known) != _place(task)):
+            raise UsageError(f"'{known}' and '{task}' would both be the task '{name}'; rename one of the files")
+    return named
+
+
+def _place(task: str) -> Path:
+    return Path(task).expanduser().resolve()
 
 
 def _task(name: str, flags: Flags, model: Mapping[str, Any], workspace: Workspace) -> dict[str, Any]:
-    file = str(Path(name).expanduser().resolve()) if _is_file(name) else ""
+    file = str(_place(name)) if _is_file(name) else ""
     task = own_task(_task_name(name), Path(file)) if file else find_task(name)
-    scores = parse_model_name(str(model["name"])).scheme not in ("endpoint", "chat", "recorded")
-    scoring = (flags.scoring or ("letters" if scores else "generate")) if task.kind == "choice" else "generate"
+    scoring = (flags.scoring or _usual_scoring(model)) if task.kind == "choice" else "generate"
     entry: dict[str, Any] = {"file": file} if file else {}
     entry["scoring"] = scoring
     if flags.num_fewshot:
         entry["shots"] = flags.num_fewshot
     if flags.limit:
-        examples = len(task.load(workspace).examples) if flags.limit < 1 else 0
+        examples = len(task.load(workspace).examples) if 0 < flags.limit < 1 else 0
         entry["limit"] = math.ceil(flags.limit * examples) if examples else _whole(flags.limit)
     if flags.system_instruction:
         entry["system_instruction"] = flags.system_instruction
     return entry
 
 
+def _usual_scoring(model: Mapping[str, Any]) -> str:
+    return "generate" if parse_model_name(str(model["name"])).scheme in ("endpoint", "chat", "recorded") else "letters"
+
+
 def _whole(limit: float) -> int:
-    if limit != int(limit):
+    if not math.isfinite(limit) or limit != int(limit) or limit < 1:
         raise UsageError(f"--limit is a number of examples, or a fraction below 1; found {limit}")
     return int(limit)
 
@@ -216,40 +160,30 @@ def _seed(text: str) -> int:
     return int(first)
 
 
-def _pairs(text: str, flag: str) -> dict[str, Any]:
-    """`a=1,b=x` -> values of the type they look like."""
-    found: dict[str, Any] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
-        key, mark, value = part.partition("=")
-        if not mark or not key.strip():
-            raise UsageError(f"{flag} is written key=value,key=value; found '{part}'")
-        if key.strip() in found:
-            raise UsageError(f"{flag} says '{key.strip()}' twice")
-        found[key.strip()] = _value(value.strip())
-    if found.pop("trust_remote_code", False) is True:
-        raise UsageError("trust_remote_code is refused: code of a model's publisher is never run here")
-    return found
+def _name(flags: Flags, made: ModelEntry, names: Sequence[str]) -> str:
+    """A folder's name that says what was asked: model, tasks, index, and what is not as usual.
 
-
-def _value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _name(flags: Flags, model: str) -> str:
-    """A folder's name that says what was asked: model, tasks, index."""
-    parts = parse_model_name(model)
+    So that the commands of a sweep make a run each.
+    """
+    parts = parse_model_name(made.settings["name"])
     target = parts.target.rstrip("/").rpartition("#")[2] or parts.target
-    pieces: Sequence[str] = [target.rpartition("/")[2], *map(_task_name, flags.tasks)]
+    pieces = [target.rpartition("/")[2], parts.revision, Path(parts.adapter).name, *names]
+    pieces += [f"{mark}{made.settings[key]}" for key, mark in _SHOWN_SETTINGS.items() if made.settings.get(key)]
     if flags.index:
-        pieces = [*pieces, Path(flags.index).name, f"k{flags.k or PASSAGES}"]
+        pieces += [Path(flags.index).name, f"k{flags.k or PASSAGES}"]
+    if flags.num_fewshot:
+        pieces.append(f"shots-{flags.num_fewshot}")
+    if flags.scoring and flags.scoring != _usual_scoring(made.settings):
+        pieces.append(flags.scoring)
+    if _seed(flags.seed):
+        pieces.append(f"seed-{_seed(flags.seed)}")
+    pieces += [f"{mark}{made.settings[key]:g}" for key, mark in _SHOWN_SAMPLING.items() if key in made.settings]
+    pieces += [f"max-{length}" for length in made.tasks.values()]
+    if flags.system_instruction:
+        pieces.append(f"system-{hashlib.sha256(flags.system_instruction.encode()).hexdigest()[:8]}")
     if flags.limit:
-        pieces = [*pieces, f"limit-{flags.limit:g}"]
-    name = re.sub(r"[^A-Za-z0-9._@-]+", "-", "-".join(pieces)).strip("-.")
-    return name[:120] or "eval"
+        pieces.append(f"limit-{flags.limit:g}")
+    name = _plain("-".join(filter(None, pieces))) or "eval"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

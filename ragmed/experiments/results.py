@@ -43,7 +43,17 @@ def _write_report(run: Run, results: Mapping[str, Any], samples: Samples, folder
 def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Samples]:
     samples, unfinished = stored_samples(run)
     present, notes = _present(settings, samples)
-    return compare(samples, run=run.name, settings=present, metrics=_metrics([run]), notes=unfinished + notes), samples
+    info = run.info()
+    results = compare(samples, run=run.name, settings=present, metrics=_metrics([run]), notes=unfinished + notes)
+    # An arm that ran on no task at all is unknown to the samples.
+    pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
+    results["not_run"] = [{"arm": arm, "task": task} for arm, task in pairs if (arm, task) not in samples]
+    for task, facts in info["tasks"].items():
+        if facts.get("held_out"):
+            results["notes"].append(
+                f"{task}: {facts['held_out']} examples are not scored, because its worked examples come from them"
+            )
+    return results, samples
 
 
 def compare_runs(runs: Sequence[Run], *, baseline: str | None = None, margin: float | None = None) -> dict[str, Any]:

@@ -16,30 +16,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
 import ragmed
-from ragmed import evaluation, prompts
+from ragmed import evaluation, prompts, selection
 from ragmed.arms import CONTEXTS, Arm
 from ragmed.corpora import load_recipe
-from ragmed.evaluation import Shown, answer, choose_passages
+from ragmed.evaluation import answer
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.results import write_results
 from ragmed.files import sha256_file
 from ragmed.metrics import overlap
 from ragmed.models import MayNotScore, Model, load_model
+from ragmed.models.recorded import RecordedAnswers
 from ragmed.protection import refuse_leaks
 from ragmed.records import Access, Passage
 from ragmed.retrieval.named import index_recipe, open_or_build
 from ragmed.runs import SCHEMA, Run
+from ragmed.selection import Shown, choose_passages
 from ragmed.tasks import BoundTask, answers, load_task
 from ragmed.workspace import Workspace
 
 # A change of one of these can change an answer; a run does not go on under another version.
 ANSWERING = ("torch", "transformers", "tokenizers", "sentence-transformers")
+TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted")  # how a server is reached changes no answer of it
 ANSWERING_BY_SCHEME = {"chat": ("langchain", "langchain-core"), "vllm": ("vllm",)}
+
+
+ANSWERING_CODE = (prompts, answers, selection, evaluation, overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +65,11 @@ def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path
     bound = bind_tasks(experiment, workspace)
     access = access_of(experiment, bound, workspace)
     refuse_leaks(access, [experiment.models[arm.model] for arm in experiment.arms.values()], os.environ)
-    run = Run(output or workspace.runs / experiment.name, access=access)
+    recorded = recorded_answers(experiment, workspace)
+    kept = strictest([access, *(model.access for model in recorded.values())])
+    run = Run(output or workspace.runs / experiment.name, access=kept)
     with run.held():
-        run.begin(describe(experiment, bound, run))
+        run.begin(describe(experiment, bound, run, recorded))
         pieces = pending(experiment, bound, run)
         if pieces:
             schemes = {experiment.models[piece.arm.model].scheme for piece in pieces}
@@ -81,7 +89,17 @@ def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace:
     for name in dict.fromkeys(a.index for a in experiment.arms.values() if a.needs_index):
         for corpus in index_recipe(name, workspace).corpora:
             tiers.append(load_recipe(workspace.recipe("corpora", corpus), data=workspace.data).access)
+    return strictest(tiers)
+
+
+def strictest(tiers: Sequence[Access]) -> Access:
     return max(tiers, key=("open", "credentialed", "private").index)
+
+
+def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, RecordedAnswers]:
+    """The recorded models, which are read before anything else: what they hold is part of what makes the run."""
+    named = {n: m for n, m in experiment.models.items() if m.scheme == "recorded"}
+    return {n: cast(RecordedAnswers, load_model(m, workspace=workspace)) for n, m in named.items()}
 
 
 def applies(arm: Arm, bound: BoundTask) -> bool:
@@ -103,17 +121,22 @@ def pending(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) ->
     return pieces
 
 
-def describe(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> dict[str, Any]:
+def describe(
+    experiment: Experiment, bound: Mapping[str, BoundTask], run: Run, recorded: Mapping[str, RecordedAnswers]
+) -> dict[str, Any]:
     """run.json: `identity` holds what can change an answer, the rest is for the reader."""
     plain = experiment.resolved()
+    models = {n: {k: v for k, v in m.items() if k not in TRANSPORT} for n, m in plain["models"].items()}
+    for name, model in recorded.items():
+        models[name] |= model.fingerprint()
     identity = {
         "seed": experiment.seed,
         "window": experiment.window,
         "context_tokens": experiment.context_tokens,
-        "models": plain["models"],
+        "models": models,
         "arms": plain["arms"],
         "tasks": {n: {**plain["tasks"][n], **b.fingerprint()} for n, b in bound.items()},
-        "code": {m.__name__: sha256_file(Path(str(m.__file__))) for m in (prompts, answers, evaluation, overlap)},
+        "code": {m.__name__: sha256_file(Path(str(m.__file__))) for m in ANSWERING_CODE},
     }
     return {
         "schema": SCHEMA,
@@ -127,6 +150,7 @@ def describe(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -
                 "license": b.task.license,
                 "metrics": list(b.task.metrics),
                 "examples": len(b.examples),
+                "held_out": b.held_out,
             }
             for name, b in bound.items()
         },
@@ -185,6 +209,8 @@ def retrieve(
 def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
     """What would be asked: a line for each arm and task, and one prompt of each; loads no model and no index."""
     lines = []
+    for index in dict.fromkeys(arm.index for arm in experiment.arms.values() if arm.needs_index):
+        index_recipe(index, workspace)
     for bound in bind_tasks(experiment, workspace).values():
         lines.append(f"{bound.name}: {len(bound.examples)} examples, scoring {bound.settings.scoring}")
         for arm in experiment.arms.values():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.corpora import Corpus, Recipe, load_recipe
-from ragmed.errors import UnknownNameError
+from ragmed.errors import UnknownNameError, UsageError
 from ragmed.files import sha256_json
 from ragmed.records import Document
 from ragmed.workspace import Workspace
@@ -26,6 +26,13 @@ class Sources:
         self._recipes: list[Recipe] = [
             load_recipe(workspace.recipe("corpora", name), data=workspace.data) for name in names
         ]
+        called = [recipe.name for recipe in self._recipes]
+        for name in called:
+            if called.count(name) > 1:
+                raise UsageError(
+                    f"two corpora of one index are called '{name}', and their documents could not be told apart; "
+                    "rename the folder of one"
+                )
         self._corpora = [
             Corpus(recipe, rejected=rejected / self._file(recipe.name) if rejected else None)
             for recipe in self._recipes

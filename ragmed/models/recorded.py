@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import BadLine, read_json, read_jsonl, sha256_file, sha256_json
 from ragmed.models.names import MODEL_SCHEMES, parse_model_name
 from ragmed.models.settings import ModelSettings
 from ragmed.models.thinking import split_thinking
-from ragmed.records import Completion, Message, OptionScores
+from ragmed.records import Access, Completion, Message, OptionScores
 from ragmed.workspace import Workspace
 
 _KEYS = ("task", "id", "text")
@@ -41,7 +41,8 @@ class RecordedAnswers:
     """>>> load(ModelSettings("recorded:answers.jsonl"), workspace=Workspace.find(), seed=0)  # doctest: +SKIP
 
     It is asked by task and id, never by messages: `generate` and `score` refuse. `scorings`: task -> how a run chose
-    among the options, since likelihoods of letters are not those of the options' texts.
+    among the options, since likelihoods of letters are not those of the options' texts. `access`: the run's; answers
+    from a file may quote anything, and count as private.
     """
 
     context_tokens = 1_000_000
@@ -54,8 +55,10 @@ class RecordedAnswers:
         *,
         digest: str,
         scorings: Mapping[str, str] | None = None,
+        access: Access = "private",
     ) -> None:
         self.name = name
+        self.access = access
         self._answers = dict(answers)
         self._digest = digest
         self._scorings = dict(scorings or {})
@@ -182,11 +185,13 @@ def _load_run(name: str, run: str, arm: str, workspace: Workspace) -> RecordedAn
                 raise DataError(f"{where} is no sample: {error}") from error
             _refuse_second(key, answers, where)
             answers[key] = stored
-    experiment = read_json(folder / "run.json", "run file").get("experiment")
+    info = read_json(folder / "run.json", "run file")
+    experiment, access = info.get("experiment"), info.get("access")
     tasks = experiment.get("tasks") if isinstance(experiment, dict) else None
     known = tasks if isinstance(tasks, dict) else {}
     scorings = {task: str(one.get("scoring", "")) for task, one in known.items() if isinstance(one, dict)}
-    return RecordedAnswers(name, answers, digest=sha256_json(hashes), scorings=scorings)
+    tier = cast(Access, access if access in get_args(Access) else "private")
+    return RecordedAnswers(name, answers, digest=sha256_json(hashes), scorings=scorings, access=tier)
 
 
 def _stored(record: Mapping[str, Any]) -> Stored:

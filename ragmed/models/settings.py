@@ -5,6 +5,9 @@ Settings that mean nothing for a kind of model are refused, so that no run seems
 
 from __future__ import annotations
 
+import math
+import os
+import re
 from dataclasses import dataclass, fields
 
 from ragmed.errors import UnknownNameError, UsageError
@@ -15,6 +18,8 @@ QUANTIZATIONS = ("none", "8bit", "4bit")
 LOCAL = ("packaged", "path", "hf")
 REMOTE = ("endpoint", "chat")
 SAMPLING = (*REMOTE, "vllm")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHORTEST_KEY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
         from ragmed.models.endpoint.names import parse_endpoint
 
         parse_endpoint(settings.name)
+    _check_key(settings.key, where)
     if settings.dtype not in DTYPES:
         raise UnknownNameError("dtype", settings.dtype, DTYPES, where)
     if settings.quantization not in QUANTIZATIONS:
@@ -85,6 +91,9 @@ def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
     for name, schemes in FOR.items():
         if scheme not in schemes and getattr(settings, name) != defaults[name]:
             raise UsageError(f"{where}, {name}: it means nothing for '{scheme}:' models; take it out")
+    for name in ("temperature", "top_p", "timeout"):
+        if not math.isfinite(getattr(settings, name)):
+            raise UsageError(f"{where}, {name}: it must be a finite number")
     least = {"context_tokens": 0, "thinking_tokens": 0, "temperature": 0, "concurrency": 1, "retries": 0}
     for name, bound in least.items():
         if getattr(settings, name) < bound:
@@ -94,3 +103,19 @@ def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
     if not 0 < settings.timeout < 86_400:
         raise UsageError(f"{where}, timeout: seconds, more than 0 and less than a day")
     return settings
+
+
+def _check_key(key: str, where: str) -> None:
+    """UsageError for what may be the key itself; it is not repeated, since settings are recorded and messages kept.
+
+    Whether the variable is set is asked where the model is loaded: a plan is also read on machines without the key.
+    """
+    if not key:
+        return
+    digits, small = any(c.isdigit() for c in key), any(c.islower() for c in key)
+    like_a_key = len(key) >= _SHORTEST_KEY and digits and (small or "_" not in key)
+    if not _VARIABLE.fullmatch(key) or (like_a_key and not os.environ.get(key)):
+        raise UsageError(
+            f"{where}, key: it names the environment variable that holds the key, such as WARD_LLM_KEY; "
+            "what stands there is no such name, or no variable that is set (if it is a key, take it out of the file)"
+        )

@@ -94,12 +94,16 @@ class TaskSettings:
 
 @dataclass(frozen=True, slots=True)
 class BoundTask:
-    """A task with its settings: `examples` in the order in which they are asked, `shots` as they are shown."""
+    """A task with its settings: `examples` in the order in which they are asked, `shots` as they are shown.
+
+    `held_out`: how many examples were taken out of scoring for the worked examples to come from.
+    """
 
     task: Task
     settings: TaskSettings
     examples: tuple[Example, ...]
     shots: tuple[Example, ...]
+    held_out: int = 0
 
     @property
     def name(self) -> str:
@@ -189,13 +193,20 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     _check(task, split)
     examples = _shuffled(split.examples, seed)
     pool = _shuffled(split.shots, seed)
+    held_out = 0
     if settings.shots and not pool:
+        if settings.file or len(examples) < 2 * HELD_OUT:
+            raise UsageError(
+                f"task '{name}' has no worked examples to show: mark some of its questions with split = dev, "
+                "which are then never scored, or set shots to 0"
+            )
+        held_out = HELD_OUT
         pool, examples = examples[:HELD_OUT], examples[HELD_OUT:]
     if settings.shots > len(pool):
         raise UsageError(f"task '{name}' has {len(pool)} worked examples to show, {settings.shots} were asked for")
     if settings.limit:
         examples = examples[: settings.limit]
-    return BoundTask(task, settings, tuple(examples), tuple(pool[: settings.shots]))
+    return BoundTask(task, settings, tuple(examples), tuple(pool[: settings.shots]), held_out)
 
 
 def _own(name: str, settings: TaskSettings, workspace: Workspace) -> Task:

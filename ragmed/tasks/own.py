@@ -5,7 +5,8 @@ A config names the file beside the task (`tasks: {our-rules: {file: questions.js
     {"id": "q1", "question": "Who signs form R7?", "options": {"A": "the ward clerk", "B": "the consultant"},
      "answer": "B", "documents": ["forms/r7"], "group": "forms", "split": "test"}
 
-or a row of a CSV file, as a spreadsheet writes it, whose options are the columns A, B, C …:
+or a row of a CSV file, as a spreadsheet writes it, whose options are the columns A, B, C … and whose answer is a letter,
+or the text of an option:
 
     id,question,A,B,answer,documents
     q1,Who signs form R7?,the ward clerk,the consultant,B,forms/r7; forms/r8
@@ -21,11 +22,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DataError
+from ragmed.errors import DataError, UsageError
 from ragmed.files import BadLine, read_jsonl, read_text, sha256_file
 from ragmed.metrics.overlap import rouge_l
 from ragmed.records import Access, Example
@@ -34,8 +36,21 @@ from ragmed.tasks import Split, Task
 KEYS = ("id", "question", "options", "answer", "documents", "group", "split")
 COLUMNS = ("id", "question", "answer", "documents", "group", "split")
 SUFFIXES = (".jsonl", ".csv", ".tsv")
+_SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
+_SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?\r?\n', re.I)  # a line that spreadsheets write before the header
 _DELIMITERS = ",;\t"  # spreadsheets of half of Europe write semicolons
 _ANSWER_TOKENS = 128
+
+
+def check_questions_file(path: Path) -> bool:
+    """>>> check_questions_file(Path("questions.csv"))
+    True
+
+    Whether its name is that of a file of questions; UsageError, with the remedy, where it is a spreadsheet's own.
+    """
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise UsageError(f"'{path}' is a spreadsheet; save it as CSV (UTF-8), and name that file")
+    return path.suffix.lower() in SUFFIXES
 
 
 def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
@@ -43,8 +58,10 @@ def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
     >>> own_task("our-rules", Path("questions.csv")).kind  # doctest: +SKIP
     'choice'
 
-    Raises DataError with file and line for a record that cannot be used. Private unless the config says otherwise.
+    Raises DataError with file and line for a record that cannot be used, UsageError for a spreadsheet that is no CSV.
+    Private unless the config says otherwise.
     """
+    check_questions_file(path)
     split = _read(path)
     choice = bool((*split.examples, *split.shots)[0].options)
     return Task(
@@ -72,7 +89,7 @@ def _overlap(example: Example, answer: str) -> Mapping[str, float]:
 def _read(path: Path) -> Split:
     splits: dict[str, list[Example]] = {"test": [], "dev": []}
     kinds: dict[bool, str] = {}
-    records = _lines(path) if path.suffix == ".jsonl" else _rows(path)
+    records = _lines(path) if path.suffix.lower() == ".jsonl" else _rows(path)
     for where, record in records:
         split = record.get("split", "test")
         if split not in splits:
@@ -103,22 +120,32 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a CSV as records, with the line on which each ends."""
     text = read_text(path, "questions file")
-    head = text.split("\n", 1)[0]
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=max(_DELIMITERS, key=head.count), strict=True)
+    said = _SEPARATOR.match(text)
+    text = text[said.end() :] if said else text
+    delimiter = said[1] if said else max(_DELIMITERS, key=text.split("\n", 1)[0].count)
+    before = 1 if said else 0
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = [name.strip() for name in next(rows)]
-        letters = _letters(header, f"questions file '{path}', line 1")
+        header = [_column(name) for name in next(rows, [])]
+        letters = _letters(header, f"questions file '{path}', line {before + 1}")
         for row in rows:
-            where = f"questions file '{path}', line {rows.line_num}"
+            number = rows.line_num + before
+            where = f"questions file '{path}', line {number}"
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(header):
                 raise DataError(f"{where}: {len(row)} cells, the header has {len(header)}; put quotes around text "
                                 "that holds the separator")  # fmt: skip
             cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-            yield where, _record(cells, letters, rows.line_num)
+            yield where, _record(cells, letters, number)
     except csv.Error as error:
-        raise DataError(f"questions file '{path}', line {rows.line_num}: {error}") from error
+        raise DataError(f"questions file '{path}', line {rows.line_num + before}: {error}") from error
+
+
+def _column(name: str) -> str:
+    """A header's name as it is written here: options are capital letters, all others small."""
+    name = name.strip()
+    return name.upper() if len(name) == 1 else name.lower()
 
 
 def _letters(header: list[str], where: str) -> list[str]:
@@ -137,6 +164,9 @@ def _record(cells: dict[str, str], letters: list[str], number: int) -> dict[str,
     while options and not list(options.values())[-1]:
         options.popitem()
     record: dict[str, Any] = {name: cells.get(name, "") for name in ("question", "answer", "group")}
+    if options and record["answer"] not in options:
+        same = [letter for letter, text in options.items() if text.casefold() == record["answer"].casefold()]
+        record["answer"] = same[0] if len(same) == 1 else record["answer"]
     record |= {"id": cells.get("id") or f"row-{number}", "split": cells.get("split") or "test"}
     record["documents"] = [part.strip() for part in cells.get("documents", "").split(";") if part.strip()]
     return record | ({"options": options} if options else {})

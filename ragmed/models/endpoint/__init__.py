@@ -26,11 +26,12 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> Endpoin
     from ragmed.models.counting import load_counter
     from ragmed.models.endpoint.client import Client, Patience
     from ragmed.models.endpoint.model import EndpointModel
-    from ragmed.models.endpoint.server import ask_facts, find_form
+    from ragmed.models.endpoint.server import ask_facts, find_form, with_loaded_context
 
     counter = load_counter(settings.tokenizer, workspace=workspace)
     patience = Patience(settings.timeout, settings.retries)
     client = Client(endpoint, secret, patience=patience, concurrency=settings.concurrency, seed=seed)
     facts = ask_facts(client)
     form = find_form(client, settings, facts, seed=seed)
+    facts = with_loaded_context(client, settings, facts)
     return EndpointModel(settings, client, facts=facts, form=form, counter=counter)

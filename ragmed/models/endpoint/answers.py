@@ -8,19 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ragmed.models.endpoint.client import Reply
 from ragmed.models.endpoint.secret import Secret
+from ragmed.models.finish import Finish, finish_of, may_be_thinking
 from ragmed.models.thinking import split_thinking
 from ragmed.records import Completion
 
-Finish = Literal["stop", "length", "refused"]
-ENDS: dict[str, Finish] = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "model_length", "MAX_TOKENS"), "length"),
-    **dict.fromkeys(("content_filter", "refusal", "safety", "sensitive"), "refused"),
-}
 _THOUGHTS = ("reasoning_content", "reasoning")
 _ROOM_FOR_TEMPLATES = 16  # tokens by which a server's template may be shorter than ours, beside a tenth of the prompt
 
@@ -69,13 +64,16 @@ def read_answer(
     secret: Secret,
     stop: Sequence[str] = (),
     expected: int = 0,
+    least: int = 0,
+    thinking_tokens: int = 0,
     count: Callable[[str], int] | None = None,
 ) -> Completion:
     """>>> read_answer(Reply(200, "<html>"), secret=read_secret("")).finish
     'error'
 
     `stop`: strings that end the text; some servers leave them in it. `expected`: the prompt's tokens, where they are
-    known: a server that read far fewer has cut the prompt. `count`: counts thinking whose tokens the server leaves out.
+    known: a server that read far fewer has cut the prompt; `least`: fewer than these it cannot have. `thinking_tokens`:
+    what the model may think. `count`: counts thinking whose tokens the server leaves out.
     """
     value = read_object(reply, secret)
     if isinstance(value, Unread):
@@ -86,12 +84,20 @@ def read_answer(
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         return Completion("", "error", given, written, "the reply holds no answer (no choices with a message)")
-    text, thinking, trouble = _texts(message)
+    text, thinking, tagged, trouble = _texts(message)
+    finish, reason = _finish(choice, message, text=text, thinking=thinking)
+    if may_be_thinking(finish, told_apart=bool(thinking or tagged or thought), budget=thinking_tokens):
+        text, thinking, thought = "", text, written
     if thinking and not thought and count is not None:
         thought = min(count(thinking), written) if written else count(thinking)
-    finish, reason = _finish(choice, message, text=text, thinking=thinking)
     if 0 < given < 0.9 * expected - _ROOM_FOR_TEMPLATES:
         trouble = f"the server read {given} of the prompt's {expected} tokens: it cut the prompt; give it more context"
+    elif 0 < given + _kept(value) < least:
+        trouble = (
+            f"the server read {given} tokens of a prompt that has at least {least}: it cut the prompt; "
+            "give it more context, or set context_tokens to what it has"
+        )
+    reason = secret.quote(reason)
     if trouble or reason:
         return Completion(_writable(text), "error", given, written, trouble or reason, _writable(thinking), thought)
     if finish == "refused":
@@ -103,19 +109,19 @@ def read_answer(
     return Completion(_writable(text), finish, given, written, "", _writable(thinking), thought)
 
 
-def _texts(message: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Answer, thinking, and what is wrong with them."""
+def _texts(message: Mapping[str, Any]) -> tuple[str, str, bool, str]:
+    """Answer, thinking, whether tags were seen, and what is wrong with them."""
     content = message.get("content")
     if isinstance(content, list):
         pieces = [p.get("text") if isinstance(p, dict) and p.get("type") == "text" else None for p in content]
         content = "".join(str(p) for p in pieces) if all(isinstance(p, str) for p in pieces) else pieces
     if content is not None and not isinstance(content, str):
-        return "", "", "the answer's content is neither text nor null"
+        return "", "", False, "the answer's content is neither text nor null"
     apart = next((t for key in _THOUGHTS if isinstance(t := message.get(key), str) and t.strip()), "")
     inline, answer = split_thinking(content or "")
     thinking = "\n\n".join(part for part in (apart.strip(), inline) if part)
     # The template's line breaks between thinking and answer belong to neither.
-    return answer.lstrip("\n") if thinking else answer, thinking, ""
+    return answer.lstrip("\n") if thinking else answer, thinking, answer != (content or ""), ""
 
 
 def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str, thinking: str) -> tuple[Finish, str]:
@@ -123,7 +129,7 @@ def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str,
     word = choice.get("finish_reason")
     if isinstance(message.get("refusal"), str) and message["refusal"].strip():
         return "refused", ""
-    finish = ENDS.get(word) if isinstance(word, str) else None
+    finish = finish_of(word) if isinstance(word, str) else None
     if finish is None:
         if word in ("tool_calls", "function_call"):
             return "stop", "the model called a tool instead of answering"
@@ -142,6 +148,13 @@ def _usage(value: Mapping[str, Any]) -> tuple[int, int, int]:
     inner = details.get("reasoning_tokens") if isinstance(details, dict) else None
     thought = _number(inner) or _number(usage.get("reasoning_tokens"))
     return _number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")), thought
+
+
+def _kept(value: Mapping[str, Any]) -> int:
+    """Tokens of the prompt that the server had read before: not all servers count them among those of the prompt."""
+    usage = value.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    return _number(details.get("cached_tokens")) if isinstance(details, dict) else 0
 
 
 def _number(value: object) -> int:

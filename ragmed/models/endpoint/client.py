@@ -7,9 +7,12 @@ it. What failed for a moment is asked again. Proxies and .netrc of the environme
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -212,6 +215,41 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return _in_loop(work)
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, work).result()
+        return pool.submit(_in_loop, work).result()
+
+
+def _in_loop(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=_Loop) as runner:
+        return runner.run(work)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up in threads that nobody waits for: a resolver may take longer than a request may.
+
+    The usual loop waits for them at its end, past every deadline, and the interpreter does at its own.
+    """
+
+    async def getaddrinfo(self, *place: Any, **hints: Any) -> Any:
+        found: asyncio.Future[Any] = self.create_future()
+
+        def deliver(value: Any, error: BaseException | None) -> None:
+            if found.done():  # its request is over
+                return
+            if error is None:
+                found.set_result(value)
+            else:
+                found.set_exception(error)
+
+        def look_up() -> None:
+            value, error = None, None
+            try:
+                value = socket.getaddrinfo(*place, **hints)
+            except (OSError, ValueError) as failure:  # ValueError: a name that cannot be encoded
+                error = failure
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self.call_soon_threadsafe(deliver, value, error)
+
+        threading.Thread(target=look_up, daemon=True).start()
+        return await found

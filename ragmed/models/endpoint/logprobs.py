@@ -21,6 +21,7 @@ from ragmed.records import OptionScores
 
 INSTEAD = "score by generated text instead (scoring: generate)"
 _PROBE = "A patient with a fever and a cough was seen today."
+_LARGEST = 1e9
 _TIE = 1e-4  # servers round: the chosen token and the likeliest are one when they differ by less
 
 
@@ -84,25 +85,26 @@ def read_likelihood(reply: Reply, pair: Pair, secret: Secret) -> Likelihood | Un
         return found
     values, tops = found
     chosen = values[pair.prompt : len(pair.ids)]
-    numbers = [v for v in chosen if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
-    if len(numbers) != len(chosen) or any(v > _TIE for v in numbers):
+    numbers = [v for v in chosen if _is_logprob(v)]
+    if len(numbers) != len(chosen):
         return Unread("the server gave no log-likelihood for some of the continuation's tokens")
     best = [_best(top) for top in tops[pair.prompt : len(pair.ids)]]
     return Likelihood(math.fsum(numbers), all(b is not None and v >= b - _TIE for v, b in zip(numbers, best)))
 
 
 def check_probe(reply: Reply, ids: Sequence[int], text: str, *, secret: Secret, name: str) -> None:
-    """ModelError where a server cannot score, or reads the tokens as another text than our tokenizer does."""
+    """ModelError where a server cannot score, or does not show that it read the tokens, and no others, as we do."""
     found = _entries(reply, len(ids), secret)
     if isinstance(found, Unread):
         raise ModelError(f"'{name}' cannot give log-likelihoods: {found.reason}; {INSTEAD}")
     values = found[0][1 : len(ids)]
-    if not all(isinstance(v, int | float) and math.isfinite(v) and v <= _TIE for v in values):
+    if not all(map(_is_logprob, values)):
         raise ModelError(f"'{name}' gives no log-likelihoods of a prompt's tokens; {INSTEAD}")
     logprobs = _logprobs(reply, secret)
     tokens = logprobs.get("tokens") if isinstance(logprobs, Mapping) else None
     if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
-        return
+        # A server that puts a token of its own before the prompt's would give each the number of its neighbour.
+        raise ModelError(f"'{name}' does not say to which tokens its log-likelihoods belong; {INSTEAD}")
     read = "".join(tokens[: len(ids)])
     if read.startswith("token_id:"):
         same = re.findall(r"token_id:(\d+)", read) == [str(i) for i in ids]
@@ -149,5 +151,9 @@ def _entries(reply: Reply, sent: int, secret: Secret) -> tuple[list[Any], list[A
 def _best(top: object) -> float | None:
     if not isinstance(top, dict):
         return None
-    numbers = [v for v in top.values() if isinstance(v, int | float) and not isinstance(v, bool)]
-    return max(numbers, default=None)
+    return max((float(v) for v in top.values() if _is_logprob(v)), default=None)
+
+
+def _is_logprob(value: object) -> bool:
+    """Whole numbers are compared as such: one of 400 digits is no float."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_LARGEST < value <= _TIE

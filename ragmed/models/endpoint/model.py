@@ -8,7 +8,7 @@ from ragmed.errors import ModelError, UsageError
 from ragmed.models.counting import TokenCounter, Tokenizer
 from ragmed.models.endpoint.answers import read_answer
 from ragmed.models.endpoint.client import Ask, Client
-from ragmed.models.endpoint.counting import plain, server_counter
+from ragmed.models.endpoint.counting import least_tokens, plain, server_counter
 from ragmed.models.endpoint.logprobs import INSTEAD, PairMaker, body_of, check_probe, read_likelihood, summed
 from ragmed.models.endpoint.server import Facts, Form, check_found
 from ragmed.models.settings import ModelSettings
@@ -79,11 +79,15 @@ class EndpointModel:
             body = self._form.body(self._settings, model=endpoint.model, messages=plain(prompt), max_tokens=limit)
             asks.append(Ask(f"{endpoint.url}/chat/completions", {**body, **({"stop": list(stop)} if stop else {})}))
         expected = self._tokenizer.count(prompts) if self._tokenizer else [0] * len(prompts)
+        least = [0 if self._tokenizer else least_tokens(prompt) for prompt in prompts]
         count = self._tokenizer.count_text if self._tokenizer else None
         completions = []
-        for reply, tokens in zip(self._client.ask(asks), expected, strict=True):
+        for reply, tokens, bound in zip(self._client.ask(asks), expected, least, strict=True):
             check_found(reply, self._client, self._facts)
-            answer = read_answer(reply, secret=self._client.secret, stop=stop, expected=tokens, count=count)
+            answer = read_answer(
+                reply, secret=self._client.secret, stop=stop, expected=tokens, least=bound,
+                thinking_tokens=self.thinking_tokens, count=count,
+            )  # fmt: skip
             completions.append(answer)
         return completions
 

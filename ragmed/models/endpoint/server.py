@@ -143,6 +143,30 @@ def find_form(client: Client, settings: ModelSettings, facts: Facts, *, seed: in
         form = following
 
 
+def with_loaded_context(client: Client, settings: ModelSettings, facts: Facts) -> Facts:
+    """The context of a model that Ollama has loaded, which it says once it has answered; ModelError without one.
+
+    Ollama cuts a longer prompt and answers as if nothing were amiss: without a bound, no answer could be trusted.
+    """
+    if facts.kind != "ollama":
+        return facts
+    loaded = _list(_get(client, f"{client.endpoint.root}/api/ps"), "models")
+    names = (client.endpoint.model, f"{client.endpoint.model}:latest")
+    context = next((_positive(m.get("context_length")) for m in loaded if m.get("name") in names), 0)
+    if not context and not settings.context_tokens:
+        raise ModelError(
+            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not say from which length on; "
+            "set context_tokens to its OLLAMA_CONTEXT_LENGTH (4096 where nobody set it)"
+        )
+    if 0 < context < settings.context_tokens:
+        raise ModelError(
+            f"Ollama at '{client.endpoint.url}' runs '{client.endpoint.model}' with {context} tokens of context and "
+            f"cuts longer prompts in silence; set context_tokens to {context} at most, or its OLLAMA_CONTEXT_LENGTH to "
+            f"{settings.context_tokens}"
+        )
+    return replace(facts, context_tokens=context)
+
+
 def check_found(reply: Reply, client: Client, facts: Facts) -> None:
     """ModelError, with the models that are there, for status 404."""
     if reply.status != 404:
@@ -187,4 +211,4 @@ def _list(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def _positive(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9 else 0
