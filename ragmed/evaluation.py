@@ -227,8 +227,8 @@ def _same_question(sample: Sample, example: Example, stored: Stored | None) -> S
     same = any(harmless(example.question) in text or HIDDEN in text for text in asked[-1:])
     if same and (not stored.options or stored.options == tuple(example.options.values())):
         return sample
-    what = "options, or their order," if same else "question"
-    reason = f"the recorded answer is to another {what} under this id; ask the model again"
+    what = "other options, or another order of them," if same else "another question"
+    reason = f"the recorded answer is to {what} under this id; ask the model again"
     return replace(sample, status="error", extracted=None, scores={}, option_logprobs=(), note=reason)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
-from ragmed.files import BadLine, exclusive, fsync_folder, read_json, read_jsonl, write_json
+from ragmed.files import BadLine, exclusive, fsync_folder, read_json, read_jsonl, write_atomic, write_json
 from ragmed.records import STATUSES, Access, Message, Sample
 
 SCHEMA = 1
@@ -137,12 +137,16 @@ class Run:
                 os.fsync(stream.fileno())
         return whole
 
+    def replace(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
+        """All samples of an arm on a task, whole or not at all: for those that were asked again."""
+        write_atomic(self.samples_file(arm, task), _lines(samples), mode=self.file_mode)
+
     def append(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
         """One window of samples, on disk when this returns."""
         path = self.samples_file(arm, task)
         for folder in (path.parent.parent, path.parent):  # parents=True would give the upper one the default mode
             folder.mkdir(exist_ok=True, mode=self.folder_mode)
-        text = "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
+        text = _lines(samples)
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, self.file_mode), "ab") as stream:
                 stream.write(text.encode("utf-8"))
@@ -159,6 +163,10 @@ class Run:
             if path.stat().st_size:
                 found[path.parent.name, path.stem] = list(_read_samples(path))
         return found
+
+
+def _lines(samples: Sequence[Sample]) -> str:
+    return "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
 
 
 def find_run(runs: Path, name_or_path: str) -> Run:

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from ragmed.tasks.answers import find_letter, is_abstention, is_refusal
@@ -49,6 +51,26 @@ def test_a_letter_is_read(text: str, letter: str) -> None:
 )
 def test_what_is_no_letter_stays_unread(text: str) -> None:
     assert find_letter(text, "ABCD") is None
+
+
+@pytest.mark.parametrize(
+    "filler", ["\n", " ", " \n", "\t\u00a0", "*", "(", "A", "A ", "answer is ", "answer:*", "\\boxed{"]
+)
+@pytest.mark.parametrize("start", ["", "The answer is", "The answer is:", "Answer", "option", "\\boxed", "A", "(A"])
+def test_hostile_texts_are_read_in_no_time(start: str, filler: str) -> None:
+    text = start + filler * (100_000 // len(filler))
+    started = time.process_time()
+    for whole in (text, text + "x", text + " is x"):
+        find_letter(whole, "ABCD")
+        is_refusal(whole)
+        is_abstention(whole)
+    assert time.process_time() - started < 1
+
+
+def test_much_white_space_hides_no_letter() -> None:
+    assert find_letter("The answer" + " " * 2000 + "is\n\n" + " \n" * 1000 + "(B)" + " " * 2000, "ABCD") == "B"
+    assert find_letter(" \n" * 1000 + "C" + " " * 1000 + "\nfor a reason", "ABCD") == "C"
+    assert find_letter("A" + " " * 1000 + "patient", "ABCD") is None
 
 
 def test_only_the_letters_on_offer_count() -> None:

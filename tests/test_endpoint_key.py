@@ -15,6 +15,7 @@ from test_endpoint import load, user
 from ragmed.errors import ModelError, UsageError
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.trial import run_experiment
+from ragmed.models import ModelSettings, check_settings, load_model
 from ragmed.models.endpoint.secret import Secret, read_secret
 from ragmed.workspace import Workspace
 
@@ -87,6 +88,38 @@ def test_a_run_holds_no_key(monkeypatch: pytest.MonkeyPatch, small: Workspace) -
     assert any(path.name == "run.json" and b"WARD_KEY" in path.read_bytes() for path in files)
     assert any(path.suffix == ".jsonl" and b"[key]" in path.read_bytes() for path in files)
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+@pytest.mark.parametrize("given", ["sk-ward-7", "two words", "7KEY", "Bearer x", "sk_abc123def456ghi789jkl", "0" * 32])
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated(given: str, tmp_path: Path) -> None:
+    settings = ModelSettings("endpoint:http://127.0.0.1:9/v1#m", key=given)
+    with pytest.raises(UsageError, match="it names the environment variable that holds the key") as caught:
+        load_model(settings, workspace=Workspace(tmp_path))
+    assert given not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_may_be_a_key_is_repeated_by_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ("abcdefgh", "sk_abcdefghijklmnopqrst"):
+        with pytest.raises(ModelError, match="the environment variable, which key: names, is empty or not") as caught:
+            read_secret(given)
+        assert given not in str(caught.value)
+    monkeypatch.setenv("ward_llm_key_of_2026_a", KEY)  # an odd name, but that of a variable
+    check_settings(ModelSettings("endpoint:http://127.0.0.1:9/v1#m", key="ward_llm_key_of_2026_a"), "here")
+
+
+def test_pieces_of_a_key_are_told_to_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WARD_KEY", KEY)
+    with FaultyServer() as server:
+        model = load(server, tmp_path, key="WARD_KEY", retries=0)
+        server.refuse = lambda body: (400, {"error": f"Incorrect key {KEY[:11]}**** or ****{KEY[-9:]}, {KEY[:4]}"})
+        (got,) = model.generate([user("ok")], max_tokens=9)
+        assert got.error.endswith("status 400: Incorrect key [key]**** or ****[key], sk-w")
+        server.refuse = lambda body: (200, answer("B", f"of {KEY[3:12]}"))
+        (got,) = model.generate([user("ok")], max_tokens=9)
+        assert got.error == "the answer ended for the reason 'of [key]'"
+        server.refuse = lambda body: (200, answer(f"a very secret value of {KEY[:14]}"))
+        (got,) = model.generate([user("ok")], max_tokens=9)
+        assert got.text == "a very secret value of [key]"
 
 
 def test_a_key_cannot_be_copied_or_broken_into_headers(monkeypatch: pytest.MonkeyPatch) -> None:

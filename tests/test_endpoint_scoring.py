@@ -78,6 +78,8 @@ def echoed(**logprobs: object) -> tuple[int, object]:
         ((404, {"error": "not found"}), "status 404"),
         (echoed(), "left out the log-likelihoods"),
         (echoed(token_logprobs=[-0.1], tokens=["x"]), "gave 1 log-likelihoods for the"),
+        (lambda body: echoed(token_logprobs=[None] + [-1] * len(body["prompt"])), "does not say to which tokens"),
+        (lambda body: echoed(token_logprobs=[None] + [-(10**400)] * len(body["prompt"])), "gives no log-likelihoods"),
     ],
 )
 def test_a_server_that_cannot_score_is_found_out_first(tmp_path: Path, tiny: Path, reply: Any, words: str) -> None:
@@ -91,20 +93,37 @@ def test_a_server_that_cannot_score_is_found_out_first(tmp_path: Path, tiny: Pat
 
 def test_an_option_without_a_likelihood_is_an_error_of_its_question(tmp_path: Path, tiny: Path) -> None:
     asked: list[int] = []
+    local: Any = load_model(ModelSettings(f"path:{tiny}", device="cpu"), workspace=Workspace(tmp_path))
 
     def reply(body: dict[str, Any]) -> tuple[int, object]:
         asked.append(count := len(body["prompt"]))
         if len(asked) == 3:
             return 400, {"error": {"message": "maximum context length is 9 tokens"}}
-        return echoed(token_logprobs=[None] + [-1.0] * (count - 2) + [None if len(asked) == 5 else -2.0])
+        last = {5: None, 6: -(10**400), 7: float("-inf")}.get(len(asked), -2.0)
+        tokens = [local.tokenizer.decode([token]) for token in body["prompt"]]
+        tops = [None] + [{"t": 10**400, "u": float("nan")}] * (count - 1)
+        return echoed(token_logprobs=[None] + [-1.0] * (count - 2) + [last], tokens=tokens, top_logprobs=tops)
 
     with FaultyServer({"/v1/completions": reply}) as server:
         model = load(server, tmp_path, tokenizer=f"path:{tiny}", concurrency=1)
-        first, second, third = model.score([user("the fever")] * 3, [["A", "B"]] * 3)
+        first, second, huge, third = model.score([user("the fever")] * 4, [["A", "B"]] * 4)
     assert (first.logprobs, first.tokens) == ((), (1, 1))
     assert "maximum context length is 9 tokens" in first.error
     assert "no log-likelihood for some" in second.error
+    assert "no log-likelihood for some" in huge.error
     assert (third.logprobs, third.greedy, third.error) == ((-2.0, -2.0), (False, False), "")
+
+
+def test_a_token_put_before_the_prompts_is_found_out(tmp_path: Path, tiny: Path) -> None:
+    local: Any = load_model(ModelSettings(f"path:{tiny}", device="cpu"), workspace=Workspace(tmp_path))
+
+    def reply(body: dict[str, Any]) -> tuple[int, object]:
+        tokens = ["<s>", *(local.tokenizer.decode([token]) for token in body["prompt"])]
+        return echoed(token_logprobs=[None] + [-1.0] * len(body["prompt"]), tokens=tokens)
+
+    with FaultyServer({"/v1/completions": reply}) as server:
+        with pytest.raises(ModelError, match="reads other words out of the tokens"):
+            load(server, tmp_path, tokenizer=f"path:{tiny}").require_scoring()
 
 
 def test_a_tokenizer_of_another_model_is_found_out(tmp_path: Path, tiny: Path) -> None:

@@ -154,6 +154,28 @@ def test_another_version_is_not_patched_onto_the_first(server: Server, tmp_path:
     assert server.seen[-1] == ("/", "")
 
 
+@pytest.mark.parametrize(("tag", "total"), [('"two"', len(DATA)), ('"one"', len(DATA) + 7), ("", len(DATA) + 7)])
+def test_a_server_that_ignores_if_range_does_not_mix_versions(
+    server: Server, tmp_path: Path, tag: str, total: int
+) -> None:
+    server.answer = cut
+    with pytest.raises(DataError, match="cut after"):
+        get(tmp_path, server.url)
+    new = b"y" * total
+
+    def stubborn(handler: BaseHTTPRequestHandler) -> None:
+        start = int((handler.headers.get("Range") or "bytes=0-")[len("bytes=") : -1])
+        there = {"ETag": tag} if tag else {}
+        if start:
+            there["Content_Range"] = f"bytes {start}-{total - 1}/{total}"
+        send(handler, 206 if start else 200, new[start:], **there)
+
+    server.answer = stubborn
+    get(tmp_path, server.url)
+    assert (tmp_path / "sub" / "a.bin").read_bytes() == new
+    assert server.seen[1:] == [("/", "bytes=300000-"), ("/", "")]
+
+
 def test_what_had_come_whole_is_only_checked(server: Server, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.bin.part").write_bytes(DATA)

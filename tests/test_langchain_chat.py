@@ -1,5 +1,6 @@
 """Chat models through LangChain: what is sent, what comes back, what goes wrong, and that nothing else is told."""
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -163,15 +164,18 @@ def test_a_failure_is_its_own_and_what_passes_is_asked_again() -> None:
         ({"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}, "length"),
         ({"status": "completed", "incomplete_details": None}, "stop"),
         ({}, "stop"),
-        ({"finish_reason": "of the moon"}, "stop"),
+        ({"finish_reason": "of the moon"}, "error"),
+        ({"finish_reason": "FinishReason.STOP"}, "stop"),
+        ({"status": "of the request"}, "stop"),
+        ({"status": "failed"}, "error"),
     ],
 )
 def test_the_reasons_of_common_providers(metadata: dict[str, Any], finish: str) -> None:
-    assert completion_of(AIMessage("B", response_metadata=metadata), 9, len).finish == finish
+    assert completion_of(AIMessage("B", response_metadata=metadata), 9, count=len).finish == finish
 
 
 def test_a_reply_without_text_that_ended_for_an_unknown_reason_is_no_answer() -> None:
-    got = completion_of(AIMessage("", response_metadata={"finish_reason": "tool_calls"}), 9, len)
+    got = completion_of(AIMessage("", response_metadata={"finish_reason": "tool_calls"}), 9, count=len)
     assert (got.finish, got.error) == ("error", "the provider ended without an answer, for the reason 'tool_calls'")
 
 
@@ -186,12 +190,40 @@ def test_thinking_comes_in_many_forms() -> None:
     ]
     for form in forms:
         form.usage_metadata = usage
-        assert completion_of(form, 9, len) == Completion("B", "stop", 30, 12, "", "so", 8)
-    assert completion_of(AIMessage("<think>so</think>B"), 9, len) == Completion("B", "stop", 9, 3, "", "so", 2)
+        assert completion_of(form, 9, count=len) == Completion("B", "stop", 30, 12, "", "so", 8)
+    assert completion_of(AIMessage("<think>so</think>B"), 9, count=len) == Completion("B", "stop", 9, 3, "", "so", 2)
+
+
+def test_a_cut_text_without_marks_may_be_thinking_alone() -> None:
+    cut: dict[str, Any] = {"response_metadata": {"finish_reason": "length"}}
+    usage: Any = {"input_tokens": 30, "output_tokens": 12, "total_tokens": 42}
+    said = "The answer is A? No,"
+    got = completion_of(AIMessage(said, usage_metadata=usage, **cut), 9, count=len, thinking_tokens=9)
+    assert got == Completion("", "length", 30, 12, "", said, 12)
+    block = {"type": "redacted_thinking", "data": "x"}
+    marked = [AIMessage("<think></think>" + said, **cut), AIMessage([block, said], **cut)]
+    assert [completion_of(m, 9, count=len, thinking_tokens=9).text for m in marked] == [said, said]
+    assert completion_of(AIMessage(said, **cut), 9, count=len).text == said
+    usage["output_token_details"] = {"reasoning": 5}  # thinking that the provider keeps to itself
+    assert completion_of(AIMessage(said, usage_metadata=usage, **cut), 9, count=len, thinking_tokens=9).text == said
+
+
+def test_other_addresses_of_the_environment_are_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [
+        name for name in os.environ if name.upper().endswith(("_URL", "_PROXY", "_BASE", "_HOST", "_ENDPOINT"))
+    ]:
+        monkeypatch.delenv(name)
+    assert "addresses" not in chat()[0].fingerprint()
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:hunter2@proxy.example:8443/v1/hunter2?key=hunter2")
+    monkeypatch.setenv("ANTHROPIC_API_URL", "hunter2-put-here-by-mistake")
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:11434")
+    monkeypatch.setenv("FAKE_API_BASE", "http://[::1]:99999/")
+    told = "ANTHROPIC_API_URL=(no address), FAKE_API_BASE=(no address), OLLAMA_HOST=127.0.0.1:11434"
+    assert chat()[0].fingerprint()["addresses"] == f"{told}, OPENAI_BASE_URL=proxy.example:8443"
 
 
 def test_the_models_own_refusal_is_kept() -> None:
-    got = completion_of(AIMessage("", additional_kwargs={"refusal": "I can't help with that."}), 9, len)
+    got = completion_of(AIMessage("", additional_kwargs={"refusal": "I can't help with that."}), 9, count=len)
     assert (got.text, got.finish) == ("I can't help with that.", "refused")
 
 
@@ -222,6 +254,7 @@ def test_keys_are_told_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a-very-secret-word")
     assert without_keys("bad key a-very-secret-word") == "bad key <OPENAI_API_KEY>"
     assert without_keys("Incorrect API key provided: sk-proj-abcd1234efgh") == "Incorrect API key provided: <key>"
+    assert without_keys("bad key a-very-sec***") == "bad key <OPENAI_API_KEY>***"
     model, _ = chat(script={"x": ValueError("key a-very-secret-word is wrong")}, retries=0)
     (got,) = model.generate([user("x")], max_tokens=3)
     assert "a-very-secret-word" not in got.error + repr(model) + str(model.fingerprint())

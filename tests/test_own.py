@@ -106,6 +106,21 @@ def test_a_spreadsheet_is_asked_as_it_is_saved(small: Workspace, mark: str, star
     assert [shot.id for shot in bound.shots] == ["q3"]
 
 
+def test_what_excel_writes_is_read(small: Workspace) -> None:
+    text = "sep=;\r\nId;Question;a;B;Answer\r\nq1;Who signs?;Clerk;Nurse;nurse\r\nq2;Which group?;B;A;A\r\n"
+    (small.root / "questions.CSV").write_text(text, newline="")
+    bound = load_task("ours", TaskSettings(file="questions.CSV"), workspace=small, seed=0)
+    assert {e.id: (dict(e.options), e.gold) for e in bound.examples} == {
+        "q1": ({"A": "Clerk", "B": "Nurse"}, "B"),
+        "q2": ({"A": "B", "B": "A"}, "A"),  # a letter is a letter, whatever the options say
+    }
+
+
+def test_a_spreadsheet_of_its_own_format_is_refused(small: Workspace) -> None:
+    with pytest.raises(UsageError, match=r"save it as CSV \(UTF-8\)"):
+        load_task("ours", TaskSettings(file="questions.xlsx"), workspace=small, seed=0)
+
+
 def test_questions_without_options_are_answered_with_text(small: Workspace) -> None:
     (small.root / "questions.csv").write_text("question,answer\nWho signs?,the ward consultant\n")
     bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
@@ -120,6 +135,8 @@ def test_questions_without_options_are_answered_with_text(small: Workspace) -> N
         ("question,answr\na,b\n", "unknown column 'answr'"),
         ("question,question,answer\na,b,c\n", "twice"),
         ("question,A,B,answer\na,x,y\n", "3 cells, the header has 4"),
+        ("\n", "holds no question"),
+        ("sep=;\nquestion;A;B;answer\na;x;x;X\n", "line 3: .* the answer 'X' must be one"),
         ("question,A,B,answer\na,x,y,C\n", "line 2: two options or more are needed, and the answer 'C'"),
         ("question,A,B,answer\na,,y,B\n", "the question's options|an option with text|two or more options"),
         ("question,A,B,answer\na,x,y,A\nb,,,free\n", "a file holds one kind"),

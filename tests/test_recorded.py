@@ -10,7 +10,7 @@ import pytest
 from ragmed.arms import Arm
 from ragmed.errors import DataError, MismatchError, UnknownNameError, UsageError
 from ragmed.evaluation import answer
-from ragmed.experiments.config import load_experiment
+from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.models import load_model
 from ragmed.records import Example, Sample
@@ -166,3 +166,43 @@ def test_an_unknown_arm_is_answered_with_near_ones(small: Workspace, done: Run) 
     path.write_text(path.read_text() * 2)
     with pytest.raises(DataError, match="line 13: a second answer to 'm8' of task 'mmlu'"):
         load_model("recorded:toy/general", workspace=small)
+
+
+def test_what_quotes_private_passages_stays_private(small: Workspace) -> None:
+    recipe = small.corpora / "wards" / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("access: open", "access: private"))
+    run_experiment(load_experiment(small.configs / "toy.yaml"), workspace=small)
+    experiment = rerun(small, "recorded:toy/general+rag")
+    run_experiment(experiment, workspace=small)
+    run = find_run(small.runs, "again")
+    assert run.info()["access"] == "private"
+    assert {p.stat().st_mode & 0o777 for p in run.folder.glob("samples/*/*.jsonl")} == {0o600}
+    assert {p.stat().st_mode & 0o777 for p in (run.folder / "samples").rglob("*") if p.is_dir()} == {0o700}
+
+
+def rerun(small: Workspace, name: str) -> Any:
+    config = {"models": {"m": name}, "tasks": {"pubmedqa": {}}, "arms": {"old": {"model": "m"}}}
+    return make_experiment(config, default_name="again", where="config")
+
+
+def test_an_answer_to_another_question_is_an_error_not_a_score(small: Workspace) -> None:
+    run_experiment(load_experiment(small.configs / "toy.yaml"), workspace=small)
+    file = small.data / "mirage" / "benchmark.json"
+    sets = json.loads(file.read_text())
+    sets["pubmedqa"]["p0"]["question"] = "Another question?"
+    sets["pubmedqa"]["p1"]["options"] = {"A": "5001", "B": "4001"}
+    file.write_text(json.dumps(sets))
+    run_experiment(rerun(small, "recorded:toy/general"), workspace=small)
+    samples = {s.example: s for s in find_run(small.runs, "again").samples()["old", "pubmedqa"]}
+    assert {id_: s.status for id_, s in samples.items() if s.status != "answered"} == {"p0": "error", "p1": "error"}
+    assert "to another question" in samples["p0"].note
+    assert "to other options" in samples["p1"].note
+
+
+def test_a_recorded_file_that_changed_is_another_run(small: Workspace) -> None:
+    file = small.root / "a.jsonl"
+    file.write_text("".join(json.dumps({"id": f"p{i}", "text": "A"}) + "\n" for i in range(8)))
+    run_experiment(rerun(small, f"recorded:{file}"), workspace=small)
+    file.write_text(file.read_text().replace('"A"', '"B"'))
+    with pytest.raises(MismatchError, match="recorded"):
+        run_experiment(rerun(small, f"recorded:{file}"), workspace=small)

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 import random
 import signal
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from ragmed.errors import DamagedError, MismatchError, RagmedError, UnknownNameError, UsageError
-from ragmed.experiments.config import Experiment, load_experiment
+from ragmed.experiments.config import Experiment, load_experiment, make_experiment
 from ragmed.experiments.results import compare_runs, report_run
-from ragmed.experiments.trial import dry_run, run_experiment
+from ragmed.experiments.trial import bind_tasks, describe, dry_run, run_experiment
+from ragmed.models import ModelSettings
 from ragmed.records import Sample
 from ragmed.runs import Run, find_run
+from ragmed.tasks import TaskSettings, load_task
 from ragmed.workspace import Workspace
 
 
@@ -234,3 +237,50 @@ def test_a_run_on_private_references_is_for_its_owner_alone(small: Workspace) ->
         if path.is_file() and path.name != ".lock":
             assert path.stat().st_mode & 0o777 == 0o600, path
     assert (small.runs / "toy").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_ended_in_an_error_is_asked_again_and_the_rest_stays(small: Workspace, done: Run) -> None:
+    whole = {key: list(samples) for key, samples in timeless(done).items()}
+    file = done.samples_file("general+rag", "pubmedqa")
+    lines = file.read_text().splitlines()
+    for place in (1, 6):
+        record = json.loads(lines[place])
+        lines[place] = json.dumps({**record, "status": "error", "extracted": None, "scores": {}, "note": "503"})
+    file.write_text("\n".join(lines) + "\n")
+    run_experiment(toy(small), workspace=small)
+    assert [s.status for s in done.samples()["general+rag", "pubmedqa"]].count("error") == 2
+    run_experiment(toy(small), workspace=small, retry_errors=True)
+    assert timeless(done) == whole
+
+
+def test_a_server_may_be_reached_otherwise_on_the_next_day(small: Workspace) -> None:
+    experiment = toy(small)
+    model = ModelSettings("endpoint:http://127.0.0.1:9/v1#m", timeout=5)
+    first = dataclasses.replace(experiment, models={"small": model})
+    later = dataclasses.replace(experiment, models={"small": dataclasses.replace(model, timeout=50, concurrency=2)})
+    bound = bind_tasks(first, small)
+    run = Run(small.runs / "x")
+    one, two = (describe(e, bound, run, {})["identity"] for e in (first, later))
+    assert one == two
+    warmer = dataclasses.replace(experiment, models={"small": dataclasses.replace(model, temperature=0.5)})
+    assert describe(warmer, bound, run, {})["identity"] != one
+
+
+def test_an_arm_that_could_not_run_is_named(small: Workspace) -> None:
+    (small.root / "q.csv").write_text("id,question,A,B,answer,documents\n1,Oak?,x,y,A,oak\n2,Elm?,x,y,B,\n")
+    config = {
+        "models": {"m": "scripted:first-option"},
+        "index": "wards",
+        "tasks": {"ours": {"file": "q.csv"}},
+        "arms": {"general": {"model": "m"}, "oracle": {"model": "m", "context": "oracle", "k": 1}},
+    }
+    results = run_experiment(make_experiment(config, default_name="ours", where="config"), workspace=small)
+    assert results["not_run"] == [{"arm": "oracle", "task": "ours"}]
+
+
+def test_worked_examples_that_are_not_there_are_named(small: Workspace) -> None:
+    (small.root / "q.csv").write_text("question,A,B,answer\n" + "Oak?,x,y,A\n" * 20)
+    with pytest.raises(UsageError, match="split = dev"):
+        load_task("ours", TaskSettings(file="q.csv", shots=2), workspace=small, seed=0)
+    with pytest.raises(UsageError, match="no worked examples"):
+        load_task("mmlu", TaskSettings(shots=2), workspace=small, seed=0)

@@ -115,12 +115,12 @@ def _put_in_place(one: Download, part: Path, say: Callable[[str], None]) -> None
 
 def _download(one: Download, part: Path, max_bytes: int) -> None:
     try:
-        offset, headers = _resumed(one, part)
+        offset, headers, noted = _resumed(one, part)
         response = _answer(one.url, headers)
         if response.status == 416 and response.headers.get("Content-Range") == f"bytes */{offset}":
             response.close()
             return  # all of it had come; only the check was missing
-        if offset and not _goes_on(response, offset):
+        if offset and not _goes_on(response, offset, noted):
             response.close()
             offset, response = 0, _answer(one.url, {})
         with closing(response):
@@ -140,35 +140,52 @@ def _sorry(one: Download, reason: str) -> str:
     return f"{text}get it by other means and put it at '{one.path}'"
 
 
-def _resumed(one: Download, part: Path) -> tuple[int, dict[str, str]]:
-    """How much is there already, and the headers that ask for the rest of the same version."""
+def _resumed(one: Download, part: Path) -> tuple[int, dict[str, str], Mapping[str, object]]:
+    """How much is there already, the headers that ask for the rest of the same version, and what was noted of it."""
     offset, known = part.stat().st_size, _beside(part, ".json")
     if not offset:
-        return 0, {}
+        return 0, {}, {}
     about: Mapping[str, object] = {}
     with suppress(DataError):
         about = read_json(known, "download state")
-    version = about.get("version") if about.get("url") == one.url else ""
+    about = about if about.get("url") == one.url else {}
+    version = about.get("version")
     if isinstance(version, str) and version:
-        return offset, {"Range": f"bytes={offset}-", "If-Range": version}
+        return offset, {"Range": f"bytes={offset}-", "If-Range": version}, about
     # Without a version only the hash can tell whether both pieces are of one file.
-    return (offset, {"Range": f"bytes={offset}-"}) if one.sha256 else (0, {})
+    return (offset, {"Range": f"bytes={offset}-"}, about) if one.sha256 else (0, {}, {})
 
 
-def _goes_on(response: HTTPResponse, offset: int) -> bool:
-    return response.status == 206 and (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-")
+def _goes_on(response: HTTPResponse, offset: int, noted: Mapping[str, object]) -> bool:
+    """Whether it is the rest of what was noted: some servers send a piece of another version, If-Range or not."""
+    if response.status != 206 or not (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-"):
+        return False
+    same = ((_version(response), noted.get("version")), (_total(response, offset), noted.get("total")))
+    return all(not now or not then or now == then for now, then in same)
+
+
+def _version(response: HTTPResponse) -> str:
+    """A strong ETag, else the day of the last change."""
+    tag = response.headers.get("ETag") or ""
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified") or ""
+
+
+def _total(response: HTTPResponse, offset: int) -> int | None:
+    """Bytes of the whole file, where the server says them."""
+    whole = (response.headers.get("Content-Range") or "").rpartition("/")[2] if response.status == 206 else ""
+    if whole.isascii() and whole.isdigit():
+        return int(whole)
+    length = response.headers.get("Content-Length") or ""
+    return offset + int(length) if length.isascii() and length.isdigit() else None
 
 
 def _receive(one: Download, response: HTTPResponse, part: Path, offset: int, max_bytes: int) -> None:
     from tqdm import tqdm
 
-    length = response.headers.get("Content-Length") or ""
-    total = offset + int(length) if length.isascii() and length.isdigit() else None
+    total = _total(response, offset)
     if total is not None and total > max_bytes:
         raise DataError(f"{one.url} has {total} bytes, more than the {max_bytes} allowed; raise the limit to fetch it")
-    tag = response.headers.get("ETag") or ""
-    version = tag if tag.startswith('"') else response.headers.get("Last-Modified") or ""
-    write_json(_beside(part, ".json"), {"url": one.url, "version": version})
+    write_json(_beside(part, ".json"), {"url": one.url, "version": _version(response), "total": total})
     with (
         part.open("r+b") as stream,
         tqdm(desc=one.path.name, total=total, initial=offset, unit="B", unit_scale=True, disable=None) as bar,

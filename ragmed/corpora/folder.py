@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ragmed.corpora import html, pdf, text
 from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, cited
 from ragmed.errors import MissingDependencyError
 
 OPTIONS: Mapping[str, OptionCheck] = {}
@@ -36,7 +37,14 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
                 suffix = PurePosixPath(item.name).suffix.lower()
                 if suffix not in readers:
                     readers[suffix] = _reader(suffix, recipe, stack)
-                yield from readers[suffix](item)
+                for found in readers[suffix](item):
+                    yield _cited(found, item, recipe) if isinstance(found, Found) else found
+
+
+def _cited(found: Found, member: Member, recipe: Recipe) -> Found:
+    """Cited by the file's name with its suffix: an id does not say which of a folder's kinds it is."""
+    citation = cited(found.document, recipe, name=member.name)
+    return replace(found, document=replace(found.document, citation=citation))
 
 
 def _reader(suffix: str, recipe: Recipe, stack: ExitStack) -> ReadMember:

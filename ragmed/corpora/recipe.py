@@ -230,15 +230,15 @@ def _check_cite(template: str, where: str) -> None:
             raise UnknownNameError("place", "{" + name + "}", ["{" + one + "}" for one in CITED], f"{where}, cite")
 
 
-def cited(document: Document, recipe: Recipe) -> str:
-    """How a document is cited: as its reader says, else as `cite` says, else by title, corpus and id."""
+def cited(document: Document, recipe: Recipe, *, name: str = "") -> str:
+    """How a document is cited: as its reader says, else as `cite` says, else by title, corpus and `name`, else id."""
     if document.citation:
         return document.citation
     if recipe.cite:
         filled = _PLACE.sub(lambda place: str(getattr(document, place[1])), recipe.cite)
         return " ".join(filled.split())
     parts = (document.title, recipe.citation or document.source or recipe.title)
-    return f"{'. '.join(part.rstrip('.') for part in parts if part)}, {document.id}"
+    return f"{'. '.join(part.rstrip('.') for part in parts if part)}, {name or document.id}"
 
 
 def _access(value: object, where: str) -> Access:

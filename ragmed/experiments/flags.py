@@ -6,6 +6,7 @@ and cannot mean here is refused with the reason, or answered with a note.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 from ragmed.errors import UsageError
 from ragmed.experiments.model_args import ModelEntry, batch_size, model_entry
-from ragmed.models import parse_model_name
+from ragmed.models import ModelSettings, parse_model_name
 from ragmed.tasks import TASKS, find_task
 from ragmed.tasks.own import SUFFIXES, check_questions_file, own_task
 from ragmed.workspace import Workspace
@@ -168,7 +169,9 @@ def _name(flags: Flags, made: ModelEntry, names: Sequence[str]) -> str:
     parts = parse_model_name(made.settings["name"])
     target = parts.target.rstrip("/").rpartition("#")[2] or parts.target
     pieces = [target.rpartition("/")[2], parts.revision, Path(parts.adapter).name, *names]
-    pieces += [f"{mark}{made.settings[key]}" for key, mark in _SHOWN_SETTINGS.items() if made.settings.get(key)]
+    usual = {one.name: one.default for one in dataclasses.fields(ModelSettings)}
+    said = {key: value for key, value in made.settings.items() if value != usual[key]}
+    pieces += [f"{mark}{said[key]}" for key, mark in _SHOWN_SETTINGS.items() if key in said]
     if flags.index:
         pieces += [Path(flags.index).name, f"k{flags.k or PASSAGES}"]
     if flags.num_fewshot:
@@ -177,7 +180,7 @@ def _name(flags: Flags, made: ModelEntry, names: Sequence[str]) -> str:
         pieces.append(flags.scoring)
     if _seed(flags.seed):
         pieces.append(f"seed-{_seed(flags.seed)}")
-    pieces += [f"{mark}{made.settings[key]:g}" for key, mark in _SHOWN_SAMPLING.items() if key in made.settings]
+    pieces += [f"{mark}{said[key]:g}" for key, mark in _SHOWN_SAMPLING.items() if key in said]
     pieces += [f"max-{length}" for length in made.tasks.values()]
     if flags.system_instruction:
         pieces.append(f"system-{hashlib.sha256(flags.system_instruction.encode()).hexdigest()[:8]}")

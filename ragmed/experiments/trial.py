@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -45,6 +45,7 @@ TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted")  # how a ser
 ANSWERING_BY_SCHEME = {"chat": ("langchain", "langchain-core"), "vllm": ("vllm",)}
 
 
+AskPiece = Callable[["Piece", Sequence[Shown], Model, Experiment, Run], None]
 ANSWERING_CODE = (prompts, answers, selection, evaluation, overlap)
 
 
@@ -57,9 +58,12 @@ class Piece:
     done: int
 
 
-def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path | None = None) -> dict[str, Any]:
+def run_experiment(
+    experiment: Experiment, *, workspace: Workspace, output: Path | None = None, retry_errors: bool = False
+) -> dict[str, Any]:
     """The results (see `results.json`), after everything that was missing has been asked.
 
+    `retry_errors`: samples that ended in `error`, as where a server was down, are asked again, and replaced.
     Raises MismatchError where `output` holds a run made otherwise, BusyError where another process writes to it.
     """
     bound = bind_tasks(experiment, workspace)
@@ -76,6 +80,9 @@ def run_experiment(experiment: Experiment, *, workspace: Workspace, output: Path
             packages = [*ANSWERING, *(name for one in sorted(schemes) for name in ANSWERING_BY_SCHEME.get(one, ()))]
             run.add_identity("versions", {name: _version(name) for name in packages})
             ask(pieces, experiment, workspace=workspace, run=run)
+        again = failed(experiment, bound, run) if retry_errors else []
+        if again:
+            ask(again, experiment, workspace=workspace, run=run, each=retry_piece)
         return write_results(run, experiment.comparison)
 
 
@@ -160,7 +167,9 @@ def describe(
     }
 
 
-def ask(pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace, run: Run) -> None:
+def ask(
+    pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace, run: Run, each: AskPiece | None = None
+) -> None:
     """Retrieval first, for all pieces; then each model once, over its pieces, window by window."""
     shown = retrieve(pieces, experiment, workspace=workspace, run=run)
     for name in dict.fromkeys(p.arm.model for p in pieces):
@@ -170,7 +179,7 @@ def ask(pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace
         if isinstance(model, MayNotScore) and any(piece.bound.needs_likelihoods for piece in mine):
             model.require_scoring()
         for piece in mine:
-            ask_piece(piece, shown[piece.arm.name, piece.bound.name], model, experiment, run)
+            (each or ask_piece)(piece, shown[piece.arm.name, piece.bound.name], model, experiment, run)
         del model
         gc.collect()
 
@@ -185,6 +194,27 @@ def ask_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Ex
             samples = answer(piece.arm, piece.bound, examples[window], shown[window], model=model, budget=budget)
             run.append(piece.arm.name, piece.bound.name, samples)
             bar.update(len(samples))
+
+
+def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Piece]:
+    """The arms and tasks that are through, but for samples that ended in `error`."""
+    errors = {key for key, samples in run.samples().items() if any(s.status == "error" for s in samples)}
+    arms = [arm for model in experiment.models for arm in experiment.arms.values() if arm.model == model]
+    return [Piece(arm, task, 0) for arm in arms for task in bound.values() if (arm.name, task.name) in errors]
+
+
+def retry_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Experiment, run: Run) -> None:
+    """Asks the examples that ended in `error` again; a kill meanwhile leaves everything as it was."""
+    samples = list(run.samples()[piece.arm.name, piece.bound.name])
+    places = [place for place, sample in enumerate(samples) if sample.status == "error"]
+    budget = min(experiment.context_tokens or model.context_tokens, model.context_tokens)
+    for start in range(0, len(places), experiment.window):
+        window = places[start : start + experiment.window]
+        examples = [piece.bound.examples[place] for place in window]
+        again = answer(piece.arm, piece.bound, examples, [shown[p] for p in window], model=model, budget=budget)
+        for place, sample in zip(window, again, strict=True):
+            samples[place] = sample
+    run.replace(piece.arm.name, piece.bound.name, samples)
 
 
 def retrieve(

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, RagmedError, UsageError
 from ragmed.models.counting import TokenCounter, load_counter
+from ragmed.models.endpoint.secret import without_pieces
 from ragmed.models.langchain_reply import completion_of
 from ragmed.models.names import MODEL_SCHEMES, parse_model_name
+from ragmed.models.provider_address import provider_addresses
 from ragmed.models.settings import ModelSettings
 from ragmed.records import Completion, Message, OptionScores
 from ragmed.workspace import Workspace
@@ -67,12 +69,16 @@ class LangChainChat:
         self._class = type(bare)
         self._known = _option_names(bare)
         self._options, self._untold = self._choose()
+        self._addresses = provider_addresses(os.environ, self._provider)
 
     def __repr__(self) -> str:
         return f"LangChainChat({self.name!r})"
 
     def fingerprint(self) -> dict[str, str]:
-        """Class and version of the provider's package, what is sent with every request, what could not be sent."""
+        """Class and version of the provider's package, what is sent with every request, what could not be sent.
+
+        `addresses`, where there are any: variables of the environment that send requests elsewhere, with their hosts.
+        """
         package = self._class.__module__.partition(".")[0]
         sent = {k: v for k, v in self._options.items() if k not in _NAMES["timeout"] + _NAMES["max_retries"]}
         return {
@@ -82,6 +88,7 @@ class LangChainChat:
             "not_sent": ", ".join(self._untold),
             "thinking_tokens": str(self.thinking_tokens),
             "tokens": self._counter.kind,
+            **({"addresses": self._addresses} if self._addresses else {}),
         }
 
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
@@ -111,7 +118,8 @@ class LangChainChat:
         for i, tokens in enumerate(counts):
             answer = answers[i]
             if isinstance(answer, AIMessage):
-                done.append(completion_of(answer, tokens, self._counter.count_text))
+                count, budget = self._counter.count_text, self.thinking_tokens
+                done.append(completion_of(answer, tokens, count=count, thinking_tokens=budget))
             else:
                 done.append(Completion("", "error", tokens, 0, self._failure(answer)))
         return done
@@ -240,6 +248,8 @@ def without_keys(text: str) -> str:
     for name, value in os.environ.items():
         if len(value) >= 8 and re.search(r"KEY|TOKEN|SECRET|PASSWORD", name.upper()):
             text = text.replace(value, f"<{name}>")
+            if len(value) >= 16 and not value.startswith("/"):  # a key, not a path to one: servers show its beginning
+                text = without_pieces(text, value, length=8, mark=f"<{name}>")
     return re.sub(r"\b(sk|pk|gsk|hf|xai|lsv2)[-_][A-Za-z0-9_\-*]{8,}", "<key>", text)
 
 

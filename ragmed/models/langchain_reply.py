@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from ragmed.models.finish import finish_of, may_be_thinking
 from ragmed.models.thinking import split_thinking
 from ragmed.records import Completion
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-Finish = Literal["stop", "length", "refused"]
-# Where providers say why a text ended, and their words for it (in lower case).
+_THOUGHTS = ("thinking", "redacted_thinking", "reasoning", "reasoning_content")
+# Where providers say why a text ended.
 _PLACES = ("finish_reason", "stop_reason", "stopReason", "done_reason", "incomplete_details", "status")
-_REASONS: dict[str, Finish] = {
-    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "complete", "completed", "eos_token"), "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "incomplete"), "length"),
-    **dict.fromkeys(("model_context_window_exceeded",), "length"),
-    **dict.fromkeys(("content_filter", "content_filtered", "refusal", "guardrail_intervened", "safety"), "refused"),
-    **dict.fromkeys(("prohibited_content", "blocklist", "spii", "recitation", "error_toxic"), "refused"),
-}
+_UNDONE = ("failed", "cancelled", "in_progress", "queued")  # a `status` of other words speaks of the request
 
 
-def completion_of(reply: AIMessage, prompt_tokens: int, count: Callable[[str], int]) -> Completion:
-    """>>> completion_of(AIMessage("B"), 9, len)  # doctest: +SKIP
+def completion_of(
+    reply: AIMessage, prompt_tokens: int, *, count: Callable[[str], int], thinking_tokens: int = 0
+) -> Completion:
+    """>>> completion_of(AIMessage("B"), 9, count=len)  # doctest: +SKIP
     Completion(text='B', finish='stop', input_tokens=9, output_tokens=1, …)
 
     Tokens are those that the provider billed; where it says nothing, `prompt_tokens` and `count` of what it wrote.
-    A reply without a text that ended for a reason nobody knows is an `error`: it is no answer.
+    `thinking_tokens`: what the model may think. A reply that ended for a reason nobody knows is an `error`; one whose
+    provider gives no reason at all ended by itself.
     """
-    text, thinking, refusal = _parts(reply)
+    text, thinking, refusal, apart = _parts(reply)
     usage: Mapping[str, Any] = reply.usage_metadata or {}
     details: Mapping[str, Any] = usage.get("output_token_details") or {}
     given = int(usage.get("input_tokens") or prompt_tokens)
@@ -38,15 +36,17 @@ def completion_of(reply: AIMessage, prompt_tokens: int, count: Callable[[str], i
     written = int(usage.get("output_tokens") or count(text) + thought)
     thought = min(thought, written)
     word = _reason(reply.response_metadata or {})
-    finish = "refused" if refusal else _REASONS.get(word.lower())
-    if finish is None and word and not text.strip():
-        reason = f"the provider ended without an answer, for the reason '{word}'"
-        return Completion("", "error", given, written, reason, thinking, thought)
+    finish = "refused" if refusal else finish_of(word)
+    if finish is None and word:
+        what = "the answer ended" if text.strip() else "the provider ended without an answer,"
+        return Completion(text, "error", given, written, f"{what} for the reason '{word[:80]}'", thinking, thought)
+    if may_be_thinking(finish, told_apart=apart or thought > 0, budget=thinking_tokens):
+        text, thinking, thought = "", text, written
     return Completion(text or refusal, finish or "stop", given, written, "", thinking, thought)
 
 
-def _parts(reply: AIMessage) -> tuple[str, str, str]:
-    """The text, the thinking, the model's own words of refusal."""
+def _parts(reply: AIMessage) -> tuple[str, str, str, bool]:
+    """The text, the thinking, the model's own words of refusal, and whether the reply marks thinking in any way."""
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []
@@ -58,16 +58,19 @@ def _parts(reply: AIMessage) -> tuple[str, str, str]:
         kind = str(block.get("type", ""))
         if kind == "refusal":
             refusals.append(str(block.get("refusal", "")))
-        elif kind in ("thinking", "reasoning", "reasoning_content"):
+        elif kind in _THOUGHTS:
             thoughts.append(_thought(block))
         elif kind in ("text", "output_text"):
             texts.append(str(block.get("text", "")))
     extra = reply.additional_kwargs or {}
     refusals.append(str(extra.get("refusal") or ""))
     thoughts.append(str(extra.get("reasoning_content") or ""))
-    inline, text = split_thinking("".join(texts))
+    whole = "".join(texts)
+    inline, text = split_thinking(whole)
     thinking = "\n\n".join(thought for thought in (*thoughts, inline) if thought.strip())
-    return text, thinking, "\n".join(filter(None, refusals))
+    blocked = any(isinstance(block, Mapping) and block.get("type") in _THOUGHTS for block in blocks)
+    apart = bool(thinking) or text != whole or blocked
+    return text, thinking, "\n".join(filter(None, refusals)), apart
 
 
 def _thought(block: Mapping[str, Any]) -> str:
@@ -88,6 +91,8 @@ def _reason(metadata: Mapping[str, Any]) -> str:
         value = metadata.get(place)
         if isinstance(value, Mapping):
             value = value.get("reason")
+        if place == "status" and finish_of(str(value)) is None and value not in _UNDONE:
+            continue
         if value:
             return str(value)
     return ""

@@ -5,8 +5,8 @@ A config names the file beside the task (`tasks: {our-rules: {file: questions.js
     {"id": "q1", "question": "Who signs form R7?", "options": {"A": "the ward clerk", "B": "the consultant"},
      "answer": "B", "documents": ["forms/r7"], "group": "forms", "split": "test"}
 
-or a row of a CSV file, as a spreadsheet writes it, whose options are the columns A, B, C … and whose answer is a letter,
-or the text of an option:
+or a row of a CSV file, as a spreadsheet writes it: its options are the columns A, B, C …, its answer one of these
+letters, or the text of one option:
 
     id,question,A,B,answer,documents
     q1,Who signs form R7?,the ward clerk,the consultant,B,forms/r7; forms/r8

@@ -71,7 +71,8 @@ def without_pieces(text: str, value: str, *, length: int, mark: str) -> str:
         while at >= 0:
             hidden.append((at, at + length))
             at = text.find(piece, at + 1)
-    kept, end = [], 0
+    kept: list[str] = []
+    end = 0
     for start, stop in sorted(hidden):
         if start > end or not kept:
             kept += [text[end:start], mark]
