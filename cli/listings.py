@@ -25,7 +25,8 @@ def corpora_list(workspace: Workspace) -> None:
     """Names and titles."""
     from ragmed.corpora import describe_corpora
 
-    click.echo(describe_corpora(workspace))
+    none = f"no corpus in '{workspace.corpora}' yet; make one: ragmed corpora new NAME FOLDER"
+    click.echo(describe_corpora(workspace) or none)
 
 
 @corpora.command("info")
@@ -88,6 +89,9 @@ def corpora_new(
         license=license,
         title=title,
     )
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("# "):
+            click.echo(line[2:])
     click.echo(f"{file}: edit it where it says too little; then: ragmed build-index {name}")
 
 
@@ -107,7 +111,8 @@ def indexes_list(workspace: Workspace) -> None:
     """Names, and whether each is built."""
     from ragmed.retrieval.named import describe_indexes
 
-    click.echo(describe_indexes(workspace))
+    none = f"no index in '{workspace.indexes}' yet; build one over a corpus: ragmed build-index CORPUS"
+    click.echo(describe_indexes(workspace) or none)
 
 
 @indexes.command("info")

@@ -122,8 +122,9 @@ def test_a_token_put_before_the_prompts_is_found_out(tmp_path: Path, tiny: Path)
         return echoed(token_logprobs=[None] + [-1.0] * len(body["prompt"]), tokens=tokens)
 
     with FaultyServer({"/v1/completions": reply}) as server:
+        model = load(server, tmp_path, tokenizer=f"path:{tiny}")
         with pytest.raises(ModelError, match="reads other words out of the tokens"):
-            load(server, tmp_path, tokenizer=f"path:{tiny}").require_scoring()
+            model.require_scoring()
 
 
 def test_a_tokenizer_of_another_model_is_found_out(tmp_path: Path, tiny: Path) -> None:

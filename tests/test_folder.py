@@ -41,8 +41,26 @@ def test_each_file_is_read_by_its_kind(guidelines: Path, tmp_path: Path) -> None
     assert "Antibiotics within an hour." in found["sepsis/adults"].text
     assert "## Page 1\n\nTwo people check the bag." in found["transfusion"].text
     assert {document.access for document in found.values()} == {"private"}
-    assert found["sepsis/adults"].citation == "Sepsis in adults. Guidelines (own references), sepsis/adults"
+    assert found["sepsis/adults"].citation == "Sepsis in adults. Guidelines (own references), sepsis/adults.html"
+    assert found["transfusion"].citation == "transfusion. Guidelines (own references), transfusion.pdf"
     assert (made.rejected, made.ignored) == (0, 1)
+
+
+def test_a_recipe_says_otherwise_how_files_are_cited(guidelines: Path, tmp_path: Path) -> None:
+    file = new_recipe("guidelines", (guidelines,), workspace=Workspace(tmp_path))
+    file.write_text(file.read_text() + 'cite: "{title}, our guideline {id}"\n')
+    citations = {document.id: document.citation for document in corpus(Workspace(tmp_path), "guidelines").documents()}
+    assert citations["transfusion"] == "transfusion, our guideline transfusion"
+
+
+def test_a_description_says_why_files_are_ignored(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    pair = '<QAPair pid="1"><Question>Why?</Question><Answer>So.</Answer></QAPair>'
+    for name, pairs in (("a.xml", pair), ("b.xml", ""), ("c.xml", ""), ("d.docx", "")):
+        (tmp_path / "data" / name).write_text(f"<Document><QAPairs>{pairs}</QAPairs></Document>")
+    new_recipe("medquad", (tmp_path / "data",), workspace=Workspace(tmp_path), reader="medquad")
+    text = corpus(Workspace(tmp_path), "medquad").describe()
+    assert "3 files ignored: 2 .xml, 1 .docx; 2 of them: holds no question\n" in text
 
 
 def test_two_files_of_one_name_do_not_hide_each_other(guidelines: Path, tmp_path: Path) -> None:
@@ -72,6 +90,44 @@ def test_the_reader_follows_the_file(tmp_path: Path) -> None:
     file = new_recipe("table", (tmp_path / "a.csv",), workspace=Workspace(tmp_path), access="open")
     assert "reader: csv" in file.read_text()
     assert [document.text for document in corpus(Workspace(tmp_path), "table").documents()] == ["Give salbutamol."]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fields", "said"),
+    [
+        (
+            "a.csv",
+            "pmid;abstract\n1;Give salbutamol.\n",
+            "{id: pmid, text: abstract}",
+            "fields: {id: COLUMN, text: COLUMN}",
+        ),
+        ("a.tsv", "id\tabstract\n1\tGive salbutamol.\n", "{text: abstract}", "fields: {text: COLUMN}"),
+        ("a.jsonl", '{"pmid": 1, "text": "Give salbutamol."}\n', "{id: pmid}", "its columns: pmid, text"),
+    ],
+)
+def test_columns_that_have_other_names_are_asked_for(
+    tmp_path: Path, name: str, text: str, fields: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    workspace = Workspace(tmp_path)
+    assert said in out(workspace, "corpora", "new", "table", str(tmp_path / name))
+    file = workspace.recipe("corpora", "table")
+    assert "# " in file.read_text()
+    with pytest.raises(DataError):
+        list(corpus(workspace, "table").documents())
+    file.write_text(file.read_text() + f"fields: {fields}\n")
+    assert [document.text for document in corpus(workspace, "table").documents()] == ["Give salbutamol."]
+
+
+def test_an_index_without_a_recipe_and_an_empty_workspace_are_listed(small: Workspace, tmp_path: Path) -> None:
+    out(small, "build-index", "wards")
+    (small.indexes / "wards").rename(small.indexes / "old")
+    assert "old" in out(small, "indexes", "list")
+    (small.indexes / "old" / "recipe.yaml").unlink()
+    assert "12 passages of 12 documents" in out(small, "indexes", "list")
+    empty = Workspace(tmp_path / "nothing")
+    assert "ragmed corpora new NAME FOLDER" in out(empty, "corpora", "list")
+    assert "ragmed build-index CORPUS" in out(empty, "indexes", "list")
 
 
 @pytest.mark.parametrize(

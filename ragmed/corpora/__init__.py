@@ -56,6 +56,7 @@ class Corpus:
         self._ids: set[bytes] = set()
         self._done = False
         self._suffixes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
         self._refused: list[Rejected] = []
 
     def documents(self) -> Iterator[Document]:
@@ -70,6 +71,8 @@ class Corpus:
                 if isinstance(item, Ignored):
                     self.ignored += 1
                     self._suffixes[Path(item.file).suffix.lower() or "no suffix"] += 1
+                    if not item.reason.startswith("not one of "):  # the suffix says that
+                        self._reasons[item.reason] += 1
                     continue
                 self.records += 1
                 if isinstance(item, Found):
@@ -115,7 +118,9 @@ class Corpus:
         if self.ignored:
             kinds = ", ".join(f"{count} {suffix}" for suffix, count in self._suffixes.most_common(SHOWN))
             more = len(self._suffixes) - SHOWN
-            lines.append(f"{self.ignored} files ignored: {kinds}" + (f" and {more} more kinds" if more > 0 else ""))
+            kinds += f" and {more} more kinds" if more > 0 else ""
+            kinds += "".join(f"; {count} of them: {reason}" for reason, count in self._reasons.most_common(1))
+            lines.append(f"{self.ignored} files ignored: {kinds}")
         for one in self._refused:
             where = f"{one.file}, line {one.line}" if one.line else one.file
             lines.append(f"rejected: {where}: {one.reason}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from pathlib import Path
 
 import yaml
 
+from ragmed.corpora.fields import REQUIRED
 from ragmed.corpora.recipe import READERS, load_recipe
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import write_atomic
@@ -14,6 +17,8 @@ from ragmed.records import Access
 from ragmed.workspace import Workspace
 
 BY_SUFFIX = {".jsonl": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+_HEADER_BYTES = 1 << 16
+_DELIMITERS = ",;\t|"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")  # it names a folder, and stands before the ids of its documents
 
 
@@ -31,7 +36,8 @@ def new_recipe(
 
     PosixPath('corpora/guidelines/recipe.yaml')
 
-    `reader` '': by the first path's suffix, else `folder`. Raises DataError where a path is missing or the recipe is
+    `reader` '': by the first path's suffix, else `folder`. Where a table lacks a column that a document needs, comments
+    in the recipe say which line is missing. Raises DataError where a path is missing or the recipe is
     there already, UsageError or UnknownNameError for a name or a reader that cannot be.
     """
     if not _NAME.match(name):
@@ -52,7 +58,50 @@ def new_recipe(
         "license": license,
         "access": access,
     }
+    columns, mark = _columns(paths[0], chosen)
+    values |= {"delimiter": mark} if mark else {}
     text = yaml.safe_dump({k: v for k, v in values.items() if v}, sort_keys=False, allow_unicode=True, width=120)
-    write_atomic(file, text)
+    write_atomic(file, text + _fields_to_name(columns, chosen))
     load_recipe(file, data=workspace.data)
     return file
+
+
+def _columns(path: Path, reader: str) -> tuple[list[str], str]:
+    """The columns of a table that is one plain file, and what parts them where its suffix does not say that."""
+    if not path.is_file() or path.suffix.lower() not in BY_SUFFIX or BY_SUFFIX[path.suffix.lower()] != reader:
+        return [], ""
+    if reader == "parquet":
+        from pyarrow import ArrowException, parquet
+
+        try:
+            return list(parquet.read_schema(path).names), ""
+        except (ArrowException, OSError):
+            return [], ""  # what is wrong with it, reading it will say
+    with path.open("rb") as stream:
+        line = stream.readline(_HEADER_BYTES).decode("utf-8-sig", "replace").strip("\r\n")
+    if reader == "jsonl":
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return [], ""
+        return [str(key) for key in record] if isinstance(record, dict) else [], ""
+    usual = "," if path.suffix.lower() == ".csv" else "\t"
+    mark = max((usual, *_DELIMITERS), key=line.count)
+    names = [name.strip() for name in next(csv.reader([line], delimiter=mark), [])]
+    return names, "" if mark == usual else mark
+
+
+def _fields_to_name(columns: list[str], reader: str) -> str:
+    """Comments for a recipe: the line that is to be filled in, where a table's columns are not named as needed."""
+    missing = [name for name in REQUIRED if name not in columns]
+    if not columns or not missing:
+        return ""
+    wanted = ", ".join(f"{name}: COLUMN" for name in missing)
+    found = ", ".join(" ".join(name.split())[:60] for name in columns[:20]) + (" and more" if len(columns) > 20 else "")
+    lines = [
+        f"the table has no column {' and no column '.join(missing)}; its columns: {found}",
+        f"put a line into the recipe that says which they are: fields: {{{wanted}}}",
+    ]
+    if "id" in missing and reader != "jsonl":
+        lines.append("where no column tells the rows apart, write instead of the id: number_rows: true")
+    return "".join(f"# {line}\n" for line in lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -114,24 +114,31 @@ def search_named(name: str, query: str, *, k: int, workspace: Workspace, device:
 
 
 def describe_indexes(workspace: Workspace) -> str:
-    """One line an index: what it is built over, or that it is not built, or what is wrong with it."""
-    return "\n".join(f"{name:<20} {_about(name, workspace)}" for name in workspace.names("indexes"))
+    """One line an index, with a recipe or built: what it is made over, that it is not built, or what is wrong."""
+    built = (path.parent.name for path in workspace.indexes.glob(f"*/{MANIFEST}"))
+    names = sorted({*workspace.names("indexes"), *built})
+    return "\n".join(f"{name:<20} {_about(name, workspace)}" for name in names)
 
 
 def _about(name: str, workspace: Workspace) -> str:
-    try:
-        recipe = index_recipe(name, workspace)
-    except RagmedError as error:  # one broken recipe must not hide the others
-        return f"broken: {error}"
-    folder = workspace.indexes / name
-    state = f"not built; run: ragmed build-index {name}"
+    folder, state = workspace.indexes / name, f"not built; run: ragmed build-index {name}"
+    made: Mapping[str, Any] = {}
     if (folder / MANIFEST).is_file():
         try:
-            counts = read_manifest(folder).counts
-            state = f"{counts['passages']} passages of {counts['documents']} documents"
+            manifest = read_manifest(folder)
+            made = manifest.recipe
+            state = f"{manifest.counts['passages']} passages of {manifest.counts['documents']} documents"
         except RagmedError as error:
             state = f"broken: {error}"
-    return f"{', '.join(recipe.corpora):<20} {recipe.embedder:<18} {recipe.factory:<8} {state}"
+    try:
+        said = index_recipe(name, workspace).as_dict()
+    except UnknownNameError as error:  # built elsewhere, or over a corpus that is gone
+        if not made:
+            return state if state.startswith("broken") else f"broken: {error}"
+        said = dict(made)
+    except RagmedError as error:  # one broken recipe must not hide the others
+        return f"broken: {error}"
+    return f"{', '.join(said['corpora']):<20} {said['embedder']:<18} {said['factory']:<8} {state}"
 
 
 def describe_index(name: str, workspace: Workspace) -> str:
