@@ -224,3 +224,14 @@ def test_one_arm_alone_has_scores_and_no_contrasts(small: Workspace) -> None:
     results = json.loads(next(small.runs.glob("*/results.json")).read_text())
     assert results["contrasts"] == []
     assert results["scores"][0]["n"] == 4
+
+
+def test_errors_are_asked_again_by_a_flag(small: Workspace) -> None:
+    words = ["eval", "-m", "scripted:first-option", "-t", "mmlu", "--scoring", "generate"]
+    out(small, *words)
+    (file,) = small.runs.glob("*/samples/general/mmlu.jsonl")
+    whole = file.read_text()
+    file.write_text(whole.replace('"status": "answered", "extracted": "A"', '"status": "error", "extracted": null', 1))
+    out(small, *words, "--retry-errors")
+    again = [{**json.loads(line), "seconds": 0} for line in file.read_text().splitlines()]
+    assert again == [{**json.loads(line), "seconds": 0} for line in whole.splitlines()]
