@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(FAISS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test setup models lint clean
+.PHONY: quickstart test test-full setup models lint clean
 
 quickstart: models
 	$(BIN)/ragmed build-index handbook
@@ -14,6 +14,9 @@ quickstart: models
 
 test: models
 	$(BIN)/python -m pytest
+
+test-full: models  # 1,000 damaged files a reader and 200 served samples, where `test` takes fewer
+	RAGMED_FULL=1 $(BIN)/python -m pytest
 
 lint: setup
 	$(BIN)/ruff check ragmed cli tests benchmarks

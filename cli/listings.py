@@ -44,11 +44,13 @@ def corpora_info(workspace: Workspace, name: str) -> None:
 @click.option("--max-gb", type=click.FloatRange(min=0, min_open=True), default=20, show_default=True, help="Per file.")
 @click.pass_obj
 def corpora_fetch(workspace: Workspace, name: str, max_gb: float) -> None:
-    """Download what the corpus' recipe names; goes on with what was cut, checks the hash.
+    """Download what the corpus' recipe names under `downloads`; goes on with what was cut, checks the hash.
+
+    Where the recipe names nothing, or there is no network, it says which file to put where.
 
     \b
     Example:
-      ragmed corpora fetch medquad
+      ragmed corpora fetch guidelines
     """
     from ragmed.corpora import load_recipe
     from ragmed.corpora.fetch import fetch

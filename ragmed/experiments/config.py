@@ -110,6 +110,8 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
 
 
 def _model(value: Any, where: str) -> ModelSettings:
+    if isinstance(value, Mapping) and not isinstance(value.get("key", ""), str):
+        raise UsageError(f"{where}, key: the name of an environment variable was expected")  # a key is never repeated
     fields = _checked(ModelSettings, {"name": value} if isinstance(value, str) else value, where)
     if "name" not in fields:
         raise UsageError(f"{where}: 'name' is missing, such as packaged:smollm2-135m")
