@@ -194,6 +194,18 @@ def test_a_corpus_that_has_an_index_is_not_embedded_again(
     joined = build_index(recipe, workspace=workspace, output=tmp_path / "joined", embedder=embedder)
     assert joined.counts["taken_over"] == 450
     assert embedder.asked < 20 + 450  # the self-check embeds some again
+
+    class Stop(Exception):
+        pass
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if stage == "embed" and done >= 200:
+            raise Stop
+
+    with pytest.raises(Stop):
+        build_index(recipe, workspace=workspace, output=tmp_path / "killed", progress=stop)
+    again = build_index(recipe, workspace=workspace, output=tmp_path / "killed")
+    assert again.counts == joined.counts
     monkeypatch.setattr("ragmed.index.build.Reuse.find", lambda *_, **__: Reuse({}))
     whole = build_index(recipe, workspace=workspace, output=tmp_path / "whole")
     assert "taken_over" not in whole.counts

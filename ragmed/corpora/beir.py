@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ragmed.corpora.fields import read_lines
 from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, plain_text
 from ragmed.errors import DataError
 from ragmed.files import BadLine, not_text, open_binary, read_jsonl, require_file
@@ -32,16 +33,7 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
     """
     for path in recipe.paths:
         corpus = _part(path, "corpus") if path.is_dir() else path
-        for item in read_jsonl(corpus, "BEIR corpus"):
-            if isinstance(item, BadLine):
-                yield Rejected(str(corpus), item.number, item.reason)
-                continue
-            line, record = item
-            document = _document(record, recipe)
-            if isinstance(document, str):
-                yield Rejected(str(corpus), line, document)
-            else:
-                yield Found(document, str(corpus), line)
+        yield from read_lines(corpus, "BEIR corpus", lambda record: _document(record, recipe))
 
 
 def read_queries(folder: Path) -> dict[str, str]:

@@ -1,15 +1,18 @@
 """A recipe's `fields` (which key of a record is which field of a document) and a record in, a document or a reason out.
 
-Shared by the readers of records: JSON Lines, CSV, Parquet.
+Shared by the readers of records: JSON Lines (also in BEIR's and MedRAG's layouts), CSV, Parquet.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
-from ragmed.corpora.recipe import Recipe, plain_text
+from ragmed.corpora.recipe import Found, Recipe, Rejected, plain_text
 from ragmed.errors import DataError
+from ragmed.files import BadLine, read_jsonl
 from ragmed.records import Document
 
 FIELDS: dict[str, str] = {name: name for name in ("id", "title", "text", "source", "license", "date", "citation")}
@@ -47,6 +50,20 @@ def require_columns(recipe: Recipe, columns: Collection[str], where: str) -> Non
             f"{where} has no column '{column}' for the document's {name}{hint} "
             f"Columns: {there or 'none'}. Say in the recipe which it is, as in fields: {{{name}: COLUMN}}{unnumbered}"
         )
+
+
+def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], Document | str]) -> Iterator[Found | Rejected]:
+    """Documents and refused lines of a JSON Lines file. `make`: the record's document, or why there is none."""
+    for item in read_jsonl(path, what):
+        if isinstance(item, BadLine):
+            yield Rejected(str(path), item.number, item.reason)
+            continue
+        line, record = item
+        document = make(record)
+        if isinstance(document, str):
+            yield Rejected(str(path), line, document)
+        else:
+            yield Found(document, str(path), line)
 
 
 def document_of(record: Mapping[str, object], fields: Mapping[str, str], recipe: Recipe) -> Document | str:

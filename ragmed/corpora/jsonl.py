@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ragmed.corpora.fields import check_fields, document_of, fields_of
+from ragmed.corpora.fields import check_fields, document_of, fields_of, read_lines
 from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
-from ragmed.files import BadLine, read_jsonl
 
 OPTIONS = {"fields": check_fields}
 
@@ -19,13 +18,4 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
     """
     fields = fields_of(recipe)
     for path in recipe.paths:
-        for item in read_jsonl(path, "corpus file"):
-            if isinstance(item, BadLine):
-                yield Rejected(str(path), item.number, item.reason)
-                continue
-            line, record = item
-            document = document_of(record, fields, recipe)
-            if isinstance(document, str):
-                yield Rejected(str(path), line, document)
-            else:
-                yield Found(document, str(path), line)
+        yield from read_lines(path, "corpus file", lambda record: document_of(record, fields, recipe))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ragmed.corpora.fields import read_lines
 from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, plain_text
 from ragmed.errors import DataError
-from ragmed.files import BadLine, read_jsonl
 from ragmed.records import Document
 
 OPTIONS: Mapping[str, OptionCheck] = {}
@@ -60,16 +60,7 @@ def _read_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
         with path.open("rb") as stream:
             if stream.read(len(POINTER)) == POINTER:
                 raise DataError(f"'{path}' is a Git LFS pointer, not the file; run 'git lfs pull' in its clone")
-    for item in read_jsonl(path, "MedRAG chunk file"):
-        if isinstance(item, BadLine):
-            yield Rejected(str(path), item.number, item.reason)
-            continue
-        line, record = item
-        document = _document(record, recipe)
-        if isinstance(document, str):
-            yield Rejected(str(path), line, document)
-        else:
-            yield Found(document, str(path), line)
+    yield from read_lines(path, "MedRAG chunk file", lambda record: _document(record, recipe))
 
 
 def _document(record: Mapping[str, object], recipe: Recipe) -> Document | str:

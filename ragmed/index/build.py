@@ -195,7 +195,7 @@ class _Build:
             yield passage
 
     def _write_vectors(self, layout: Layout, facts: list[dict[str, Any]]) -> int:
-        """Embeds what no index of one of the corpora holds already; how many vectors were taken over (by this call)."""
+        """Embeds what no index of one of the corpora holds already, and returns how many vectors were taken over."""
         passages = PassageFile(self.folder / "passages.arrow", mapped=False)
         reuse = Reuse.find(
             self.workspace.indexes,
@@ -213,15 +213,24 @@ class _Build:
         finally:
             reuse.close()
             passages.close()
-        return reuse.taken
+        return sum(self._taken().values())
+
+    def _taken(self) -> dict[str, int]:
+        """First row of a window -> how many of its vectors were taken over; on disk, so that a kill forgets none."""
+        file = self.folder / "taken.json"
+        try:
+            return read_json(file, "build state") if file.exists() else {}
+        except DataError as error:
+            raise DamagedError(str(error)) from error
 
     def _vectors(self, row: int, passages: list[Passage], reuse: Reuse) -> Vectors:
         places, known = reuse.vectors(row, passages)
         if known is None:
             return self._embed(passages)
+        write_json(self.folder / "taken.json", self._taken() | {str(row): len(places)})
         vectors = np.empty((len(passages), known.shape[1]), dtype=np.float32)
         vectors[places] = known
-        rest = [place for place in range(len(passages)) if place not in set(places)]
+        rest = sorted(set(range(len(passages))) - set(places))
         if rest:
             vectors[rest] = self._embed([passages[place] for place in rest])
         return vectors

@@ -35,12 +35,10 @@ class Reuse:
     ... # doctest: +SKIP
     >>> known, vectors = reuse.vectors(row, passages)  # doctest: +SKIP
 
-    `taken`: how many vectors were taken over.
     """
 
     def __init__(self, sources: Mapping[str, _Source]) -> None:
         self._sources = dict(sources)
-        self.taken = 0
 
     @classmethod
     def find(
@@ -84,7 +82,6 @@ class Reuse:
             rows = _rows(source.layout, first, last)[np.array(same)]
             places += [place for place, equal in zip(mine, same, strict=True) if equal]
             found.append(rows)
-            self.taken += len(rows)
         return places, np.concatenate(found) if places else None
 
     def close(self) -> None:
