@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from ragmed.arms import CONTEXTS, Arm
+from ragmed.checked import checked_fields, known_keys, typed
 from ragmed.comparison.compare import ComparisonSettings
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_text, write_atomic
@@ -87,7 +87,7 @@ def save_config(raw: Mapping[str, Any], path: Path) -> None:
 def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) -> Experiment:
     """The checked Experiment of a mapping with the keys of a config file."""
     known = [f.name for f in dataclasses.fields(Experiment)] + ["index"]
-    _known_keys(raw, known, where)
+    known_keys(raw, known, where)
     for key in ("models", "arms", "tasks"):
         if not isinstance(raw.get(key), dict) or not raw[key]:
             raise UsageError(f"{where}: '{key}' must be a mapping with at least one entry")
@@ -95,13 +95,13 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
             if not isinstance(name, str):
                 raise UsageError(f"{where}, {key}: the name {name!r} is no text; put it between quotes")
     models = {n: _model(v, f"{where}, models.{n}") for n, v in raw["models"].items()}
-    index = _typed(str, raw.get("index", ""), f"{where}, index")
+    index = typed(str, raw.get("index", ""), f"{where}, index")
     arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
     tasks = {n: _task(n, v, f"{where}, tasks.{n}") for n, v in raw["tasks"].items()}
     _check_scoring(models, arms, tasks, where)
     comparison = _comparison(raw.get("comparison", {}), arms, f"{where}, comparison")
     rest = {k: raw[k] for k in ("name", "question", "seed", "context_tokens", "window") if k in raw}
-    rest = _checked(Experiment, {"name": default_name, **rest}, where)
+    rest = checked_fields(Experiment, {"name": default_name, **rest}, where)
     _folder_name(rest["name"], f"{where}, name")
     for key, least in (("window", 1), ("context_tokens", 0), ("seed", 0)):
         if rest.get(key, least) < least:
@@ -112,7 +112,7 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
 def _model(value: Any, where: str) -> ModelSettings:
     if isinstance(value, Mapping) and not isinstance(value.get("key", ""), str):
         raise UsageError(f"{where}, key: the name of an environment variable was expected")  # a key is never repeated
-    fields = _checked(ModelSettings, {"name": value} if isinstance(value, str) else value, where)
+    fields = checked_fields(ModelSettings, {"name": value} if isinstance(value, str) else value, where)
     if "name" not in fields:
         raise UsageError(f"{where}: 'name' is missing, such as packaged:smollm2-135m")
     return check_settings(ModelSettings(**fields), where)
@@ -120,7 +120,7 @@ def _model(value: Any, where: str) -> ModelSettings:
 
 def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str, where: str) -> Arm:
     _folder_name(name, where)
-    fields = _checked(Arm, value, where)
+    fields = checked_fields(Arm, value, where)
     if "name" in fields:
         raise UsageError(f"{where}: an arm's name is its key; take 'name' out")
     if "model" not in fields:
@@ -159,7 +159,7 @@ def _check_scoring(
 
 def _task(name: str, value: Any, where: str) -> TaskSettings:
     _folder_name(name, where)
-    fields = _checked(TaskSettings, value or {}, where)
+    fields = checked_fields(TaskSettings, value or {}, where)
     if name not in TASKS and not fields.get("file"):
         raise UnknownNameError("task", name, TASKS, where)
     if name in TASKS and fields.get("file"):
@@ -177,7 +177,7 @@ def _task(name: str, value: Any, where: str) -> TaskSettings:
 
 
 def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSettings:
-    fields = _checked(ComparisonSettings, value or {}, where)
+    fields = checked_fields(ComparisonSettings, value or {}, where)
     leak = tuple(n for n, a in arms.items() if a.context == "options-only")
     fields.setdefault("baseline", next((n for n in arms if n not in leak), ""))
     fields.setdefault("baseline_arms", leak)
@@ -197,45 +197,6 @@ def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSe
 def _folder_name(name: str, where: str) -> None:
     if not NAME.match(name):
         raise UsageError(f"{where}: '{name}' cannot name a folder; use letters, digits and . _ + @ -")
-
-
-def _known_keys(raw: Mapping[str, Any], known: list[str], where: str) -> None:
-    for key in raw:
-        if key not in known:
-            raise UnknownNameError("key", str(key), known, where)
-
-
-def _checked(record: type, raw: Any, where: str) -> dict[str, Any]:
-    """The fields of a frozen record from a mapping, each of the right type."""
-    if not isinstance(raw, Mapping):
-        raise UsageError(f"{where}: a mapping was expected, found {type(raw).__name__}")
-    hints = typing.get_type_hints(record)
-    _known_keys(raw, [f.name for f in dataclasses.fields(record)], where)
-    return {key: _typed(hints[key], value, f"{where}, {key}") for key, value in raw.items()}
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin in (tuple, frozenset):
-        if not isinstance(value, (list, tuple, set)):
-            raise UsageError(f"{where}: a list was expected, found {value!r}")
-        inner = typing.get_args(hint)[0]
-        return origin(_typed(inner, v, where) for v in value)
-    if origin is typing.Literal:
-        return value
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        if not isinstance(value, Mapping):
-            raise UsageError(f"{where}: a mapping was expected, found {value!r}")
-        if any(not isinstance(key, str) for key in value):
-            raise UsageError(f"{where}: its keys must be text, found {value!r}")
-        return dict(value)
-    if isinstance(hint, types.UnionType):
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UsageError(f"{where}: {hint.__name__} was expected, found {value!r}")
-    return value
 
 
 def _plain(value: Any) -> Any:
