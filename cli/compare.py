@@ -4,33 +4,57 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ragmed.workspace import Workspace
+
+PRICE = click.FloatRange(min=0)
 
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True)
 @click.option("--baseline", help="The arm that the others are compared with; default: the run's.")
 @click.option("--margin", type=click.FloatRange(0, 1), help="Differences within it count as equivalent, as a fraction.")
+@click.option("--price-hour", "machine_hour", type=PRICE, default=0.0, help="An hour of the machine.")
+@click.option("--price-input", "million_input_tokens", type=PRICE, default=0.0, help="A million input tokens.")
+@click.option(
+    "--price-output",
+    "million_output_tokens",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="A million output tokens.",
+)
+@click.option("--currency", default="", help="What the prices are in, such as EUR; prices unsaid are the config's.")
 @click.option("--json", "as_json", is_flag=True, help="The contents of results.json.")
 @click.pass_obj
 def compare(
-    workspace: Workspace, runs: tuple[str, ...], baseline: str | None, margin: float | None, as_json: bool
+    workspace: Workspace,
+    runs: tuple[str, ...],
+    baseline: str | None,
+    margin: float | None,
+    as_json: bool,
+    **price: Any,
 ) -> None:
     """Which arm does better, and how sure that is. Several RUNS are compared as arms of one.
+
+    With prices, also from how many questions on tuning costs less than retrieving. What is not priced in the command
+    is priced as in the run's config.
 
     \b
     Example:
       ragmed compare quickstart --margin 0.03
       ragmed compare llama mistral --baseline llama/general --json
+      ragmed compare quickstart --price-hour 1.80 --currency EUR
     """
+    from ragmed.comparison.prices import Prices
     from ragmed.experiments.results import compare_runs
     from ragmed.report.terminal import render_table
     from ragmed.runs import find_run
 
-    results = compare_runs([find_run(workspace.runs, r) for r in runs], baseline=baseline, margin=margin)
+    found = [find_run(workspace.runs, r) for r in runs]
+    results = compare_runs(found, baseline=baseline, margin=margin, prices=Prices(**price))
     click.echo(json.dumps(results, ensure_ascii=False, indent=1) if as_json else render_table(results))
 
 

@@ -128,6 +128,36 @@ def indexes_info(workspace: Workspace, name: str) -> None:
 
 
 @click.group()
+def adapters() -> None:
+    """The LoRA adapters of this workspace.
+
+    \b
+    Example:
+      ragmed adapters info handbook-2031
+    """
+
+
+@adapters.command("list")
+@click.pass_obj
+def adapters_list(workspace: Workspace) -> None:
+    """Names, what each is made of, and whether it is trained."""
+    from ragmed.finetuning.describe import describe_adapters
+
+    none = f"no adapter in '{workspace.adapters}' yet; write a recipe there: adapters/NAME/recipe.yaml"
+    click.echo(describe_adapters(workspace) or none)
+
+
+@adapters.command("info")
+@click.argument("name")
+@click.pass_obj
+def adapters_info(workspace: Workspace, name: str) -> None:
+    """What made an adapter, what it learnt and what that cost; its checksums are verified."""
+    from ragmed.finetuning.describe import describe_adapter
+
+    click.echo(describe_adapter(name, workspace))
+
+
+@click.group()
 def tasks() -> None:
     """The tasks that can be run.
 

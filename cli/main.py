@@ -18,8 +18,9 @@ from ragmed.workspace import Workspace
 from .compare import compare, report
 from .doctor import doctor
 from .evaluate import evaluate
+from .finetune import finetune
 from .index import build_index, search
-from .listings import corpora, indexes, models, tasks
+from .listings import adapters, corpora, indexes, models, tasks
 
 
 class NearNames(click.Group):
@@ -52,7 +53,9 @@ def cli(context: click.Context, root: str | None, debug: bool) -> None:
     context.obj = Workspace.find(root)
 
 
-for command in (build_index, search, evaluate, compare, report, corpora, indexes, tasks, models, doctor):
+for command in (
+    build_index, search, evaluate, compare, report, finetune, adapters, corpora, indexes, tasks, models, doctor,
+):  # fmt: skip
     cli.add_command(command)
 
 

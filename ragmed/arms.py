@@ -21,6 +21,8 @@ class Arm:
     True
 
     `model` names an entry of the experiment's models; `index` and `k` matter only where passages are shown.
+    `context_tokens`: what prompt and answer may have together, where that is not the experiment's (0). `tasks`: those
+    that the arm is asked; empty: all.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Arm:
     context: Context = "none"
     index: str = ""
     k: int = 0
+    context_tokens: int = 0
+    tasks: tuple[str, ...] = ()
 
     @property
     def needs_index(self) -> bool:

@@ -117,6 +117,14 @@ class Run:
         if merged != known["identity"]:
             write_json(self.info_file, {**known, "identity": merged}, mode=self.file_mode)
 
+    def add_references(self, part: str, values: Mapping[str, Any]) -> None:
+        """Records what made an adapter or an index that the arms use: for the comparison, not what changes answers."""
+        known = self.info()
+        references = dict(known.get("references", {}))
+        references[part] = {**references.get(part, {}), **values}
+        if references != known.get("references"):
+            write_json(self.info_file, {**known, "references": references}, mode=self.file_mode)
+
     def done(self, arm: str, task: str, examples: Sequence[str], *, window: int) -> int:
         """How many of `examples`, from the first, are answered and safe; what a kill tore is taken off the file."""
         path = self.samples_file(arm, task)

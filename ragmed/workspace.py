@@ -1,4 +1,4 @@
-"""The folders a user works in, under one root: corpora/ indexes/ configs/ runs/ models/.
+"""The folders a user works in, under one root: corpora/ indexes/ adapters/ configs/ runs/ models/.
 
 The root is `--root`, else RAGMED_ROOT, else the current folder. Data sets that others publish lie under RAGMED_DATA
 (by default `../shared/data` beside the root).
@@ -35,6 +35,10 @@ class Workspace:
         return self.root / "indexes"
 
     @property
+    def adapters(self) -> Path:
+        return self.root / "adapters"
+
+    @property
     def configs(self) -> Path:
         return self.root / "configs"
 
@@ -52,7 +56,7 @@ class Workspace:
         return Path(os.environ.get("RAGMED_DATA") or self.root / ".." / "shared" / "data").expanduser().resolve()
 
     def recipe(self, kind: str, name_or_path: str) -> Path:
-        """`corpora` or `indexes`, and a name or a path -> the recipe file; UnknownNameError lists what there is."""
+        """A kind (such as `corpora`) and a name or a path -> the recipe file; UnknownNameError lists what there is."""
         given = Path(name_or_path).expanduser()
         for candidate in (given, given / "recipe.yaml"):
             if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
@@ -61,9 +65,14 @@ class Workspace:
         recipe = folder / name_or_path / "recipe.yaml"
         if recipe.is_file():
             return recipe
-        singular = {"corpora": "corpus", "indexes": "index"}[kind]
+        singular = {"corpora": "corpus", "indexes": "index", "adapters": "adapter"}[kind]
         raise UnknownNameError(singular, name_or_path, self.names(kind), str(folder))
 
+    def adapter(self, name_or_path: str) -> Path:
+        """The folder of an adapter: a name in adapters/, or a path."""
+        named = self.adapters / name_or_path
+        return named if named.is_dir() else Path(name_or_path).expanduser()
+
     def names(self, kind: str) -> list[str]:
-        """Names of the corpora or indexes that have a recipe here."""
+        """Names of the corpora, indexes or adapters that have a recipe here."""
         return sorted(path.parent.name for path in (self.root / kind).glob("*/recipe.yaml"))

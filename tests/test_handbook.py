@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ragmed.tasks import find_task
+from ragmed.workspace import Workspace
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "ragmed" / "tasks" / "data"
+TASKS = ("handbook-questions", "handbook-questions-2031", "handbook-changed", "handbook-changed-2031")
 EDITIONS = {
     "handbook": ("2032-03-01", 2),
     "handbook-2031": ("2031-03-01", 1),
@@ -43,9 +47,11 @@ def read_tasks(name):
 
 PAGES = {edition: read_pages(edition) for edition in EDITIONS}
 QUESTIONS = read_tasks("handbook-questions.jsonl")
+CHANGED = read_tasks("handbook-changed.jsonl")
 UNANSWERABLE = read_tasks("handbook-unanswerable.jsonl")
 NOTES = read_tasks("handbook-notes.jsonl")
 TEST = [q for q in QUESTIONS if q["split"] == "test"]
+DEV = [q for q in QUESTIONS if q["split"] == "dev"]
 
 
 def normal(text):
@@ -84,20 +90,21 @@ def values(options):
 def test_counts():
     assert len(PAGES["handbook"]) >= 130, f"only {len(PAGES['handbook'])} pages"
     for name, tasks, test, dev in (
-        ("questions", QUESTIONS, 120, 12),
+        ("questions", QUESTIONS, 120, 60),
+        ("changed", CHANGED, 32, 0),
         ("unanswerable", UNANSWERABLE, 40, 4),
         ("notes", NOTES, 40, 4),
     ):
         splits = Counter(task["split"] for task in tasks)
-        assert splits == {"test": test, "dev": dev}, f"{name}: {dict(splits)}"
+        assert (splits["test"], splits["dev"]) == (test, dev), f"{name}: {dict(splits)}"
 
 
 def test_ids_and_questions_are_unique():
-    tasks = QUESTIONS + UNANSWERABLE + NOTES
+    tasks = QUESTIONS + CHANGED + UNANSWERABLE + NOTES
     for key, count in Counter(task["id"] for task in tasks).items():
         assert count == 1, f"id used {count} times: {key}"
     seen = {}
-    for task in QUESTIONS + UNANSWERABLE:
+    for task in QUESTIONS + CHANGED + UNANSWERABLE:
         text = normal(task["question"])
         assert text not in seen, f"{task['id']} asks the same as {seen[text]}"
         seen[text] = task["id"]
@@ -119,14 +126,14 @@ def test_pages(edition):
 
 def test_documents_exist_in_both_editions():
     assert set(PAGES["handbook"]) == set(PAGES["handbook-2031"]), set(PAGES["handbook"]) ^ set(PAGES["handbook-2031"])
-    for task in QUESTIONS + UNANSWERABLE + NOTES:
+    for task in QUESTIONS + CHANGED + UNANSWERABLE + NOTES:
         assert task["documents"], f"{task['id']}: no documents"
         for name in task["documents"]:
             assert name in PAGES["handbook"], f"{task['id']}: no page {name}"
 
 
 def test_questions_are_well_formed():
-    for q in QUESTIONS:
+    for q in QUESTIONS + CHANGED:
         assert list(q["options"]) == ["A", "B", "C", "D"], f"{q['id']}: options"
         assert len({normal(o) for o in q["options"].values()}) == 4, f"{q['id']}: repeated option"
         assert q["answer"] in q["options"], f"{q['id']}: answer"
@@ -151,33 +158,59 @@ def test_editions_differ_where_meant_to():
     meant = {name for q in QUESTIONS if "answer_2031" in q for name in q["documents"]}
     assert changed == meant, f"differ by mistake, or fail to: {sorted(changed ^ meant)}"
     assert 12 <= len(changed) <= 18, f"{len(changed)} pages differ"
+    for q in CHANGED:
+        assert meant.issuperset(q["documents"]), f"{q['id']}: its page does not differ"
     for q in QUESTIONS:
         if "answer_2031" not in q:
             assert not changed & set(q["documents"]), f"{q['id']}: page differs, answer_2031 missing"
+
+
+def test_what_changed_stands_in_the_edition_that_says_so():
+    for q in CHANGED:
+        (name,) = q["documents"]
+        for edition, key in (("handbook", "answer"), ("handbook-2031", "answer_2031")):
+            assert normal(q["options"][q[key]]) in normal(PAGES[edition][name][1]), f"{q['id']}, {edition}"
+    for key in ("answer", "answer_2031"):
+        assert Counter(q[key] for q in CHANGED) == dict.fromkeys("ABCD", 8)
+
+
+def test_each_edition_is_asked_for_its_own_answers():
+    loaded = {name: find_task(name).load(Workspace.find(ROOT)) for name in TASKS}
+    new, old, changed, was = (loaded[name].examples for name in TASKS)
+    assert [len(examples) for examples in (new, old, changed, was)] == [120, 120, 48, 48]
+    assert sum(a.gold != b.gold for a, b in zip(new, old, strict=True)) == 16
+    assert all(a.gold != b.gold and a.options == b.options for a, b in zip(changed, was, strict=True))
+    assert max(Counter(example.group for example in changed).values()) == 3
+    assert all(len(split.shots) == 60 for split in loaded.values())
+    golds = [{e.id: e.options[e.gold] for e in examples}["hq-006"] for examples in (new, old, changed, was)]
+    assert golds == ["35 ml/min", "40 ml/min", "35 ml/min", "40 ml/min"]
 
 
 def test_letters_are_balanced():
     letters = Counter(q["answer"] for q in TEST)
     for letter in "ABCD":
         assert 28 <= letters[letter] <= 32, f"{letter}: {letters[letter]}"
+    assert Counter(q["answer"] for q in DEV) == dict.fromkeys("ABCD", 15)
 
 
+@pytest.mark.parametrize("asked", [TEST, DEV], ids=["test", "dev"])
 @pytest.mark.parametrize("choose", [max, min], ids=["longest", "shortest"])
-def test_option_length_is_no_clue(choose):
+def test_option_length_is_no_clue(choose, asked):
     hits = 0.0
-    for q in TEST:
+    for q in asked:
         lengths = {letter: len(text) for letter, text in q["options"].items()}
         ties = [letter for letter in lengths if lengths[letter] == choose(lengths.values())]
         hits += (q["answer"] in ties) / len(ties)
-    assert in_binomial_range(round(hits), len(TEST), 0.25), f"{hits:.1f} of {len(TEST)}"
+    assert in_binomial_range(round(hits), len(asked), 0.25), f"{hits:.1f} of {len(asked)}"
 
 
 @pytest.mark.parametrize(
     ("ranks", "p"), [((3,), 0.25), ((0,), 0.25), ((1, 2), 0.5)], ids=["largest", "smallest", "middle"]
 )
-def test_option_size_is_no_clue(ranks, p):
+@pytest.mark.parametrize("asked", [TEST, DEV], ids=["test", "dev"])
+def test_option_size_is_no_clue(ranks, p, asked):
     n, hits = 0, []
-    for q in TEST:
+    for q in asked:
         numbers = values(q["options"])
         if numbers:
             n += 1
@@ -185,6 +218,12 @@ def test_option_size_is_no_clue(ranks, p):
             hits += [q["id"]] * (rank in ranks)
     assert n >= 40, f"only {n} numeric option sets"
     assert in_binomial_range(len(hits), n, p), f"{len(hits)} of {n}: {hits}"
+
+
+def test_every_chapter_has_questions_to_choose_settings_on():
+    assert {q["group"] for q in DEV} == {q["group"] for q in TEST}
+    for q in QUESTIONS:
+        assert {name.split("/")[0] for name in q["documents"]} == {q["group"]}, q["id"]
 
 
 def test_notes_are_of_the_asked_length():

@@ -198,7 +198,7 @@ def test_adapters(tmp_path: Path) -> None:
     other = save_tiny(tmp_path / "other", hidden=16)
     with pytest.raises(ModelError, match=r"does not fit 'path:.*other'"):
         load_on_cpu(f"path:{other}+adapter:{adapter}", tmp_path)
-    (adapter / "ragmed.json").write_text('{"base_weights": "0123456789abcdef"}')
+    (adapter / "manifest.json").write_text('{"schema": 1, "base": {"weights": "0123456789abcdef"}, "files": {}}')
     with pytest.raises(ModelError, match="trained on other weights"):
         load_on_cpu(f"path:{base}+adapter:{adapter}", tmp_path)
 

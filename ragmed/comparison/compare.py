@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ragmed.comparison.baselines import trivial_baselines
 from ragmed.comparison.columns import TaskTable, build_tables, sample_notes
-from ragmed.comparison.intervals import (
-    Floats,
-    Interval,
-    difference_interval,
-    generator,
-    group_sums,
-    score_interval,
-    tango,
-    wilson,
-)
-from ragmed.comparison.significance import holm, mcnemar_exact, sign_flip
+from ragmed.comparison.cost import economics, economics_notes
+from ragmed.comparison.factorial import ROLES, check_designs, factorials, tuned_against_retrieved
+from ragmed.comparison.paired import difference_of, is_binary, scored, shared
+from ragmed.comparison.prices import Prices
+from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.significance import holm
+from ragmed.comparison.sources import ArmSources, corpora_notes, declared, rule
 from ragmed.comparison.verdicts import decide
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.records import STATUSES, Sample
+from ragmed.records import Sample
+
+__all__ = ["ComparisonSettings", "Prices", "compare"]
 
 SCHEMA = 1
-FAILURES = tuple(status for status in STATUSES if status != "answered")
-
-
-@dataclass(frozen=True, slots=True)
-class ComparisonSettings:
-    """
-    >>> ComparisonSettings(baseline="general", policy={"error": "exclude"}).policy["unparsed"]
-    'wrong'
-
-    `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`. `policy`: what a status other than
-    `answered` counts as, `wrong` (a score of 0) or `exclude` (left out of both arms of a pair); `wrong` where unsaid.
-    `baseline_arms`: arms reported beside the trivial baselines, in no contrast. `descriptive_metrics`: those where
-    higher is not better, such as how often an arm abstained. Raises UsageError for values that make no sense.
-    """
-
-    baseline: str
-    contrasts: tuple[tuple[str, str], ...] = ()
-    margin: float = 0.05
-    alpha: float = 0.05
-    policy: Mapping[str, str] = field(default_factory=dict)
-    resamples: int = 10_000
-    seed: int = 0
-    baseline_arms: tuple[str, ...] = ()
-    binary_metrics: frozenset[str] = frozenset({"accuracy", "abstained"})
-    descriptive_metrics: frozenset[str] = frozenset()
-
-    def __post_init__(self) -> None:
-        for status, rule in self.policy.items():
-            if status not in FAILURES:
-                raise UnknownNameError("status", status, FAILURES, "the policy")
-            if rule not in ("wrong", "exclude"):
-                raise UnknownNameError("rule", str(rule), ("wrong", "exclude"), f"the policy for '{status}'")
-        object.__setattr__(self, "policy", {status: self.policy.get(status, "wrong") for status in FAILURES})
-        if not 0 < self.alpha < 1:
-            raise UsageError(f"alpha is {self.alpha}; give a number between 0 and 1, such as 0.05")
-        if not 0 <= self.margin < 1:
-            raise UsageError(f"margin is {self.margin}; give a fraction from 0 to below 1, such as 0.05 for 5 points")
-        if self.resamples < 100:
-            raise UsageError(f"resamples is {self.resamples}; give at least 100, better 10000")
-        if self.seed < 0:
-            raise UsageError(f"seed is {self.seed}; give a number that is not negative")
 
 
 def compare(
@@ -76,6 +33,7 @@ def compare(
     settings: ComparisonSettings,
     metrics: Mapping[str, Sequence[str]] | None = None,
     notes: Sequence[str] = (),
+    sources: Mapping[str, ArmSources] | None = None,
 ) -> dict[str, Any]:
     """
     >>> compare(samples, run="trial", settings=ComparisonSettings(baseline="general"))  # doctest: +SKIP
@@ -84,51 +42,66 @@ def compare(
     `samples`: (arm, task) -> its samples. Scores and differences are fractions. Arms must have answered the same
     examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and settings give
     the same numbers, in whatever order the samples come. `metrics`: task -> what it measures, so that an arm with no
-    scored sample keeps its row. `notes` go into the results as they are. Raises MismatchError, DataError, UsageError,
-    each naming what is wrong.
+    scored sample keeps its row. `notes` go into the results as they are. `sources`: the references behind each arm.
+    A contrast's `corpora` is `same`, `different` or `unknown` where what one arm's weights learnt from stands against
+    what an arm is shown, else empty. Raises MismatchError, DataError, UsageError, each naming what is wrong.
     """
     arms = tuple(dict.fromkeys(arm for arm, _ in samples))
     pairs = _pairs(arms, settings)
     tables = build_tables(samples, settings.policy, metrics)
     if not tables:
         raise DataError(f"run '{run}' has no samples; run `ragmed eval` first")
-    scored = [arm for arm in arms if arm not in settings.baseline_arms]
-    contrasts = [row for table in tables for row in _contrasts(table, pairs, settings)]
-    _adjust(contrasts, settings)
-    baselines, said = _baselines(tables, settings)
+    known = declared(sources or {}, settings.factorials)
+    rows: dict[str, list[dict[str, Any]]] = {
+        "contrasts": [row for table in tables for row in _contrasts(table, pairs, settings)],
+        "factorials": factorials(tables, settings=settings, sources=known),
+        "costs": [_cost(arm, task, given) for (arm, task), given in samples.items() if given],
+    }
+    _adjust(rows["contrasts"], settings)
+    for row in rows["contrasts"]:
+        row["corpora"] = rule(known, (row["baseline"], row["arm"]))
+    rows["economics"] = economics(rows["costs"], sources=known, settings=settings)
+    scored_arms = [arm for arm in arms if arm not in settings.baseline_arms]
+    rows["scores"] = [row for table in tables for row in _scores(table, scored_arms, settings)]
+    rows["baselines"], said = _baselines(tables, settings)
+    rows["not_run"] = [{"arm": a, "task": t.name} for t in tables for a in arms if not samples.get((a, t.name))]
+    corpora = corpora_notes(known, _compared(rows))
+    told = [*_metric_notes(tables, pairs, settings), *sample_notes(samples)]
     return {
         "schema": SCHEMA,
         "run": run,
-        "baseline": settings.baseline,
-        "policy": dict(settings.policy),
-        "alpha": settings.alpha,
-        "margin": settings.margin,
-        "seed": settings.seed,
-        "resamples": settings.resamples,
-        "family": len(contrasts),
-        "scores": [row for table in tables for row in _scores(table, scored, settings)],
-        "baselines": baselines,
-        "contrasts": contrasts,
-        "costs": [_cost(arm, task, given) for (arm, task), given in samples.items() if given],
-        "not_run": [{"arm": a, "task": t.name} for t in tables for a in arms if not samples.get((a, t.name))],
-        "notes": [
-            *notes,
-            *_general_notes(settings, len(contrasts)),
-            *said,
-            *_metric_notes(tables, pairs, settings),
-            *sample_notes(samples),
-        ],
+        **_settings(settings),
+        "family": len(rows["contrasts"]),
+        "factorial_family": sum(len(row["effects"]) for row in rows["factorials"]),
+        **rows,
+        "corpora_notes": corpora,
+        "notes": [*notes, *corpora, *_general_notes(settings, rows), *said, *told],
     }
+
+
+def _settings(settings: ComparisonSettings) -> dict[str, Any]:
+    names = ("baseline", "policy", "alpha", "margin", "seed", "resamples")
+    plain = {name: getattr(settings, name) for name in names}
+    return plain | {"policy": dict(settings.policy), "prices": dataclasses.asdict(settings.prices)}
+
+
+def _compared(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, ...]]:
+    """The arms that stand against each other: of every contrast, and of every factorial."""
+    pairs = [(row["baseline"], row["arm"]) for row in rows["contrasts"]]
+    return [*(tuple(row[role] for role in ROLES) for row in rows["factorials"]), *pairs]
 
 
 def _pairs(arms: Sequence[str], settings: ComparisonSettings) -> list[tuple[str, str]]:
     asked = list(settings.contrasts)
+    check_designs(arms, settings)
     for name in [settings.baseline, *settings.baseline_arms, *(name for pair in asked for name in pair)]:
         if name not in arms:
             raise UnknownNameError("arm", name, arms, "the comparison")
     if not asked:
         others = (arm for arm in arms if arm != settings.baseline and arm not in settings.baseline_arms)
         asked = [(settings.baseline, arm) for arm in others]
+        more = tuned_against_retrieved(settings.factorials)
+        asked += [pair for pair in more if pair not in asked and pair[::-1] not in asked]
     for place, (baseline, arm) in enumerate(asked):
         if baseline == arm:
             raise UsageError(f"the contrast of arm '{arm}' with itself says nothing; name two arms")
@@ -155,25 +128,7 @@ def _score(table: TaskTable, arm: str, metric: str, settings: ComparisonSettings
     kept = [id_ for id_ in table.ids if column.values[id_] is not None]
     row: dict[str, Any] = {"value": None, "ci": None, "n": len(kept), "status": dict(table.status[arm])}
     row |= {"groups": len({table.groups[id_] for id_ in kept}), "unscored": column.unscored, "interval": "none"}
-    if not kept:
-        return row
-    values = np.array([column.values[id_] for id_ in kept], dtype=np.float64)
-    sums, sizes = group_sums(values, [table.groups[id_] for id_ in kept])
-    if _is_binary(metric, values, settings) and (sizes == 1).all():
-        interval, method = wilson(float(values.sum()), len(values)), "wilson"
-    else:
-        rng = generator(settings.seed, "score", table.name, metric, arm)
-        interval, method = score_interval(sums, sizes, bounds=_bounds(values), rng=rng, resamples=settings.resamples)
-    return row | {"value": float(values.mean()), "ci": list(interval), "interval": method}
-
-
-def _is_binary(metric: str, values: Floats, settings: ComparisonSettings) -> bool:
-    return metric in settings.binary_metrics and bool(np.isin(values, (0.0, 1.0)).all())
-
-
-def _bounds(values: Floats) -> Interval:
-    """0 to 1, or as far as these scores go beyond (a cosine can be negative)."""
-    return min(0.0, float(values.min())), max(1.0, float(values.max()))
+    return row | scored(table, arm, metric, kept=kept, settings=settings) if kept else row
 
 
 def _contrasts(
@@ -188,8 +143,7 @@ def _contrasts(
 
 
 def _contrast(table: TaskTable, pair: tuple[str, str], metric: str, settings: ComparisonSettings) -> dict[str, Any]:
-    before, after = (table.columns[arm, metric].values for arm in pair)
-    kept = [id_ for id_ in table.ids if before[id_] is not None and after[id_] is not None]
+    kept, scores = shared(table, pair, metric)
     row: dict[str, Any] = {
         "task": table.name, "metric": metric, "baseline": pair[0], "arm": pair[1], "n": len(kept),
         "difference": None, "ci": None, "test": "none", "p": 1.0, "p_adjusted": 1.0, "fixed": None, "broke": None,
@@ -199,26 +153,11 @@ def _contrast(table: TaskTable, pair: tuple[str, str], metric: str, settings: Co
     }  # fmt: skip
     if not kept:
         return row
-    old = np.array([before[id_] for id_ in kept], dtype=np.float64)
-    new = np.array([after[id_] for id_ in kept], dtype=np.float64)
+    old, new = (scores[arm] for arm in pair)
     row |= {"baseline_value": float(old.mean()), "arm_value": float(new.mean())}
-    both = np.concatenate([old, new])
-    binary = _is_binary(metric, both, settings)
-    if binary:
+    if is_binary(metric, np.concatenate([old, new]), settings):
         row |= {"fixed": int((new > old).sum()), "broke": int((new < old).sum())}
-    sums, sizes = group_sums(new - old, [table.groups[id_] for id_ in kept])
-    row["difference"] = float(sums.sum() / sizes.sum())
-    if binary and (sizes == 1).all():
-        interval = tango(row["fixed"], row["broke"], len(kept))
-        p = mcnemar_exact(row["fixed"], row["broke"])
-        return row | {"ci": list(interval), "interval": "tango", "test": "mcnemar-exact", "p": p}
-    low, high = _bounds(both)
-    names = (table.name, metric, *sorted(pair))  # sorted: swapping the arms must only turn the sign
-    interval, method = difference_interval(
-        sums, sizes, span=high - low, rng=generator(settings.seed, "interval", *names), resamples=settings.resamples
-    )
-    p = sign_flip(sums, rng=generator(settings.seed, "sign-flip", *names), resamples=settings.resamples)
-    return row | {"ci": list(interval), "interval": method, "test": "sign-flip-permutation", "p": p}
+    return row | difference_of(table, metric, kept, scores, sides=(pair[:1], pair[1:]), settings=settings)
 
 
 def _adjust(contrasts: list[dict[str, Any]], settings: ComparisonSettings) -> None:
@@ -256,15 +195,22 @@ def _cost(arm: str, task: str, samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _general_notes(settings: ComparisonSettings, family: int) -> list[str]:
-    if not family:
-        return ["Intervals are 95 % each, not adjusted for how many there are."]
-    return [
-        "Intervals are 95 % each, not adjusted for how many there are.",
-        f"p_adjusted is Holm's over all {family} contrasts of this run, all tasks and metrics together.",
-        f"equivalent: the interval lies within {settings.margin:g} on either side of 0.",
-        "majority is the most frequent gold of these very examples, so it has seen the answers.",
-    ]
+def _general_notes(settings: ComparisonSettings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    said = ["Intervals are 95 % each, not adjusted for how many there are."]
+    family, effects = len(rows["contrasts"]), sum(len(row["effects"]) for row in rows["factorials"])
+    if family:
+        said += [
+            f"p_adjusted is Holm's over all {family} contrasts of this run, all tasks and metrics together.",
+            f"equivalent: the interval lies within {settings.margin:g} on either side of 0.",
+            "majority is the most frequent gold of these very examples, so it has seen the answers.",
+        ]
+    if effects:
+        said.append(
+            f"p_adjusted of the 2x2 effects is Holm's over all {effects} of them, a family of its own: tuning and "
+            "retrieval are each averaged over the other; interaction is what retrieval does for the tuned model, less "
+            "what it does for the untuned one."
+        )
+    return said + economics_notes(rows["economics"], settings.prices)
 
 
 def _metric_notes(
@@ -284,6 +230,6 @@ def _metric_notes(
                         f"{table.name}: {column.unscored} answered samples of {arm} have no {metric}; left out."
                     )
             values = np.array([v for column in columns.values() for v in column.values.values() if v is not None])
-            if metric in settings.binary_metrics and not _is_binary(metric, values, settings):
+            if metric in settings.binary_metrics and not is_binary(metric, values, settings):
                 notes.append(f"{table.name}: {metric} has values other than 0 and 1, so it is treated as graded there.")
     return notes

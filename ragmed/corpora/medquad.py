@@ -3,6 +3,9 @@
 The text is the question, the other names of what it is about, and the answer. The names are there because patients
 and records use them; UMLS concept codes are not, since to an embedder they are noise: `pairs` has them.
 
+A recipe may take a part of the set: `folders: [4_MPlus_Health_Topics_QA]` reads the files of these folders alone, and
+`synonyms: required` the files alone that give other names. What is left out so is Ignored, and counted.
+
 Paper: Ben Abacha and Demner-Fushman 2019, "A question-entailment approach to question answering", BMC Bioinformatics.
 """
 
@@ -17,10 +20,23 @@ from xml.etree.ElementTree import Element
 from ragmed.corpora.members import Member, members
 from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
 from ragmed.corpora.safe_xml import parse_xml
+from ragmed.errors import DataError
 from ragmed.records import Document
 
 SUFFIXES = (".xml",)
-OPTIONS: Mapping[str, OptionCheck] = {}
+SYNONYMS = ("any", "required")
+
+
+def _check_folders(value: object) -> str:
+    whole = isinstance(value, list) and value and all(isinstance(one, str) and one.strip() for one in value)
+    return "" if whole else "is a list of folder names of the set, such as [6_NINDS_QA]"
+
+
+def _check_synonyms(value: object) -> str:
+    return "" if value in SYNONYMS else f"is one of {', '.join(SYNONYMS)}"
+
+
+OPTIONS: Mapping[str, OptionCheck] = {"folders": _check_folders, "synonyms": _check_synonyms}
 
 PUBLISHERS = {
     "ADAM": "A.D.A.M. Medical Encyclopedia, MedlinePlus",
@@ -70,7 +86,7 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
 
     A document's id is the path of its file and the number of the pair in it: ids of files repeat in the set. A pair
     without an answer is Rejected (the publisher withdrew some answers and left the questions), and so is a file that
-    is no MedQuAD.
+    is no MedQuAD. DataError names a folder that the recipe asks for and no file lies in.
     """
     for item in _records(recipe):
         yield Found(_document(item, recipe), item.file) if isinstance(item, QA) else item
@@ -82,15 +98,26 @@ def pairs(recipe: Recipe) -> Iterator[QA]:
 
 
 def _records(recipe: Recipe) -> Iterator[QA | Rejected | Ignored]:
+    folders = set(recipe.options.get("folders", ()))
+    named = recipe.options.get("synonyms") == "required"
+    seen: set[str] = set()
     for path in recipe.paths:
         for item in members(path, SUFFIXES):
-            if isinstance(item, Member):
-                yield from _of_file(item)
-            else:
+            if not isinstance(item, Member):
                 yield item
+                continue
+            inside = folders.intersection(PurePosixPath(item.name).parts[:-1])
+            seen |= inside
+            if folders and not inside:
+                yield Ignored(item.file, "in a folder that the recipe leaves out")
+            else:
+                yield from _of_file(item, named=named)
+    if folders - seen:
+        raise DataError(f"corpus '{recipe.name}': no file lies in a folder '{min(folders - seen)}'; correct 'folders'")
 
 
-def _of_file(member: Member) -> Iterator[QA | Rejected | Ignored]:
+def _of_file(member: Member, *, named: bool) -> Iterator[QA | Rejected | Ignored]:
+    """`named`: files that give no other names are left out."""
     try:
         root = parse_xml(member.read())
     except ValueError as error:
@@ -100,9 +127,10 @@ def _of_file(member: Member) -> Iterator[QA | Rejected | Ignored]:
         yield Rejected(member.file, 0, f"its root is <{root.tag}>, <Document> was expected: not a file of MedQuAD")
         return
     found = [element for element in root.iter() if element.tag in _PAIR]
-    if not found:
-        yield Ignored(member.file, "holds no question")
     names = {name: _all(root, name) for name in ("cui", "semantictype", "synonym")}
+    if not found or (named and not names["synonym"]):
+        yield Ignored(member.file, "gives no other names" if found else "holds no question")
+        return
     for number, pair in enumerate(found, 1):
         yield _qa(pair, root, member, names=names) or Rejected(member.file, 0, _lack(pair, number))
 

@@ -14,11 +14,26 @@ import yaml
 
 from ragmed.arms import CONTEXTS, Arm
 from ragmed.checked import checked_fields, known_keys, typed
-from ragmed.comparison.compare import ComparisonSettings
+from ragmed.comparison.prices import Prices
+from ragmed.comparison.settings import ComparisonSettings, Factorial
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_text, write_atomic
 from ragmed.models import ModelSettings, check_settings
 from ragmed.tasks import NORMALISATIONS, SCORINGS, TASKS, TaskSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A declared search on the side of retrieval: every `k` with every `context_tokens`, asked of `arm` on the
+    development examples of `task`. What is chosen holds for all arms that are shown passages of the same index, on the
+    tasks of `arm`.
+    """
+
+    arm: str
+    task: str
+    k: tuple[int, ...] = ()
+    context_tokens: tuple[int, ...] = ()
+
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*\Z")  # names become folders
 
@@ -29,7 +44,8 @@ class Experiment:
     'none'
 
     `context_tokens`: tokens that prompt and answer may have together (0: what the model allows). `window`: samples
-    written at a time, which is what a kill can cost.
+    written at a time, which is what a kill can cost. `search`: k and context budget are chosen on development examples
+    first.
     """
 
     name: str
@@ -41,6 +57,7 @@ class Experiment:
     seed: int = 0
     context_tokens: int = 0
     window: int = 64
+    search: Search | None = None
 
     def only(self, arms: tuple[str, ...] = (), tasks: tuple[str, ...] = (), limit: float = 0) -> Experiment:
         """The same experiment with some of its arms and tasks, and at most `limit` examples a task."""
@@ -99,14 +116,19 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
     arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
     tasks = {n: _task(n, v, f"{where}, tasks.{n}") for n, v in raw["tasks"].items()}
     _check_scoring(models, arms, tasks, where)
+    _check_bases(models, where)
+    _check_arm_tasks(arms, tasks, where)
     comparison = _comparison(raw.get("comparison", {}), arms, f"{where}, comparison")
+    if not comparison.factorials:
+        comparison = dataclasses.replace(comparison, factorials=factorials(models, arms))
+    search = _search(raw["search"], arms, tasks, f"{where}, search") if raw.get("search") else None
     rest = {k: raw[k] for k in ("name", "question", "seed", "context_tokens", "window") if k in raw}
     rest = checked_fields(Experiment, {"name": default_name, **rest}, where)
     _folder_name(rest["name"], f"{where}, name")
     for key, least in (("window", 1), ("context_tokens", 0), ("seed", 0)):
         if rest.get(key, least) < least:
             raise UsageError(f"{where}, {key}: it must be at least {least}")
-    return Experiment(models=models, arms=arms, tasks=tasks, comparison=comparison, **rest)
+    return Experiment(models=models, arms=arms, tasks=tasks, comparison=comparison, search=search, **rest)
 
 
 def _model(value: Any, where: str) -> ModelSettings:
@@ -131,6 +153,8 @@ def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str,
     if context not in CONTEXTS:
         raise UnknownNameError("context", str(context), CONTEXTS, where)
     arm = Arm(name=name, **fields)
+    if arm.context_tokens < 0:
+        raise UsageError(f"{where}, context_tokens: it must not be negative")
     if models[arm.model].scheme == "recorded" and context != "none":
         raise UsageError(f"{where}: recorded answers are there already; the context must be none, not '{context}'")
     if not arm.needs_index:
@@ -142,6 +166,70 @@ def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str,
     if arm.k < 1:
         raise UsageError(f"{where}: the context '{context}' needs k, the number of passages, of at least 1")
     return dataclasses.replace(arm, index=arm.index or index)
+
+
+def _check_bases(models: Mapping[str, ModelSettings], where: str) -> None:
+    for name, model in models.items():
+        if model.base and model.base not in models:
+            raise UnknownNameError("model", model.base, models, f"{where}, models.{name}, base")
+        if model.base == name:
+            raise UsageError(f"{where}, models.{name}, base: a model is not tuned from itself")
+
+
+def _check_arm_tasks(arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings], where: str) -> None:
+    for arm in arms.values():
+        for task in arm.tasks:
+            if task not in tasks:
+                raise UnknownNameError("task", task, tasks, f"{where}, arms.{arm.name}, tasks")
+
+
+def base_of(name: str, models: Mapping[str, ModelSettings]) -> str:
+    """The experiment's model that a model was tuned from: declared, or the one of its name without its adapter."""
+    model = models[name]
+    if model.base:
+        return model.base
+    bare, mark, _ = model.name.partition("+adapter:")
+    return next((other for other, one in models.items() if mark and one.name == bare), "")
+
+
+def factorials(models: Mapping[str, ModelSettings], arms: Mapping[str, Arm]) -> tuple[Factorial, ...]:
+    """Every (control, tuned, retrieved, both) among the arms: two models, one tuned from the other, each closed book
+    and with the same passages.
+    """
+    found = []
+    closed = {arm.model: arm for arm in reversed(list(arms.values())) if arm.context == "none"}
+    for name in models:
+        base = base_of(name, models)
+        if not base or name not in closed or base not in closed:
+            continue
+        for one in arms.values():
+            both = next((a for a in arms.values() if a.model == name and _shown(a) == _shown(one)), None)
+            if one.model == base and one.context == "retrieved" and both:
+                found.append((closed[base].name, closed[name].name, one.name, both.name))
+    return tuple(found)
+
+
+def _shown(arm: Arm) -> tuple[str, str, int, int]:
+    return arm.context, arm.index, arm.k, arm.context_tokens
+
+
+def _search(value: Any, arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings], where: str) -> Search:
+    fields = checked_fields(Search, value, where)
+    for key in ("arm", "task"):
+        if key not in fields:
+            raise UsageError(f"{where}: '{key}' is missing")
+    search = Search(**fields)
+    if search.arm not in arms:
+        raise UnknownNameError("arm", search.arm, arms, where)
+    if arms[search.arm].context != "retrieved":
+        raise UsageError(f"{where}, arm: '{search.arm}' retrieves nothing")
+    if search.task not in tasks:
+        raise UnknownNameError("task", search.task, tasks, where)
+    if not search.k and not search.context_tokens:
+        raise UsageError(f"{where}: give k or context_tokens, a list of values to try")
+    if min((*search.k, *search.context_tokens), default=1) < 1:
+        raise UsageError(f"{where}: k and context_tokens must be at least 1")
+    return search
 
 
 def _check_scoring(
@@ -177,7 +265,9 @@ def _task(name: str, value: Any, where: str) -> TaskSettings:
 
 
 def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSettings:
-    fields = checked_fields(ComparisonSettings, value or {}, where)
+    value = dict(value or {})
+    prices = Prices(**checked_fields(Prices, value.pop("prices", {}), f"{where}, prices"))
+    fields = checked_fields(ComparisonSettings, value, where) | {"prices": prices}
     leak = tuple(n for n, a in arms.items() if a.context == "options-only")
     fields.setdefault("baseline", next((n for n in arms if n not in leak), ""))
     fields.setdefault("baseline_arms", leak)
@@ -186,7 +276,8 @@ def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSe
             raise UsageError(f"{where}, contrasts: each is a pair [baseline, arm], found {list(pair)}")
     if fields["baseline"] in leak:
         raise UsageError(f"{where}, baseline: '{fields['baseline']}' shows no question; name an arm that does")
-    for name in (fields["baseline"], *(n for pair in fields.get("contrasts", ()) for n in pair)):
+    named = [*fields.get("contrasts", ()), *fields.get("factorials", ())]
+    for name in (fields["baseline"], *(n for some in named for n in some)):
         if name not in arms:
             raise UnknownNameError("arm", str(name), arms, where)
     if not 0 < fields.get("alpha", 0.05) < 1 or not 0 <= fields.get("margin", 0.05) < 1:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.comparison.compare import ComparisonSettings, Prices, compare
+from ragmed.comparison.sources import ArmSources, arm_sources
 from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UsageError
 from ragmed.files import write_json
 from ragmed.records import Sample
@@ -44,7 +45,14 @@ def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Sa
     samples, unfinished = stored_samples(run)
     present, notes = _present(settings, samples)
     info = run.info()
-    results = compare(samples, run=run.name, settings=present, metrics=_metrics([run]), notes=unfinished + notes)
+    results = compare(
+        samples,
+        run=run.name,
+        settings=present,
+        metrics=_metrics([run]),
+        notes=unfinished + notes,
+        sources=_asked(arm_sources(info), samples),
+    )
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
     results["not_run"] = [{"arm": arm, "task": task} for arm, task in pairs if (arm, task) not in samples]
@@ -56,13 +64,15 @@ def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Sa
     return results, samples
 
 
-def compare_runs(runs: Sequence[Run], *, baseline: str | None = None, margin: float | None = None) -> dict[str, Any]:
+def compare_runs(
+    runs: Sequence[Run], *, baseline: str | None = None, margin: float | None = None, prices: Prices | None = None
+) -> dict[str, Any]:
     """
     >>> compare_runs([find_run(Path("runs"), "quickstart")], margin=0.03)["contrasts"]  # doctest: +SKIP
 
     Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
-    in the same words, else MismatchError. UsageError where two runs have one name, or `baseline` is no arm to compare
-    with.
+    in the same words, else MismatchError. `prices`: where they say nothing (0), those of the first run's config hold.
+    UsageError where two runs have one name, or `baseline` is no arm to compare with.
     """
     settings = stored_settings(runs[0])
     samples, notes = stored_samples(runs[0])
@@ -75,9 +85,28 @@ def compare_runs(runs: Sequence[Run], *, baseline: str | None = None, margin: fl
         settings = dataclasses.replace(settings, baseline=baseline, contrasts=())
     if margin is not None:
         settings = dataclasses.replace(settings, margin=margin)
+    if prices is not None:
+        settings = dataclasses.replace(settings, prices=prices.over(settings.prices))
     present, more = _present(settings, samples)
-    name = "+".join(r.name for r in runs)
-    return compare(samples, run=name, settings=present, metrics=_metrics(runs), notes=notes + more)
+    sources = {name: one for r in runs for name, one in arm_sources(r.info(), _prefix(r, runs)).items()}
+    return compare(
+        samples,
+        run="+".join(r.name for r in runs),
+        settings=present,
+        metrics=_metrics(runs),
+        notes=notes + more,
+        sources=_asked(sources, samples),
+    )
+
+
+def _prefix(run: Run, runs: Sequence[Run]) -> str:
+    return f"{run.name}/" if len(runs) > 1 else ""
+
+
+def _asked(sources: Mapping[str, ArmSources], samples: Samples) -> dict[str, ArmSources]:
+    """Those of arms that were asked; the others are in no comparison."""
+    arms = {arm for arm, _ in samples}
+    return {arm: one for arm, one in sources.items() if arm in arms}
 
 
 def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples, list[str], ComparisonSettings]:
@@ -93,8 +122,14 @@ def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples,
         samples |= {(f"{run.name}/{arm}", task): given for (arm, task), given in found.items()}
         notes += [f"{run.name}: {note}" for note in unfinished]
     leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
+    designs = tuple(
+        (f"{r.name}/{control}", f"{r.name}/{tuned}", f"{r.name}/{retrieved}", f"{r.name}/{both}")
+        for r in runs
+        for control, tuned, retrieved, both in stored_settings(r).factorials
+    )
     first = f"{runs[0].name}/{settings.baseline}"
-    return samples, notes, dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks)
+    joined = dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks, factorials=designs)
+    return samples, notes, joined
 
 
 def _refuse_other_questions(runs: Sequence[Run]) -> None:
@@ -125,7 +160,15 @@ def _present(
         baseline = tested[0]
         notes.append(f"the control '{settings.baseline}' has no samples yet: '{baseline}' stands in for it here")
     contrasts = tuple(pair for pair in settings.contrasts if set(pair) <= set(tested))
-    return dataclasses.replace(settings, baseline=baseline, contrasts=contrasts, baseline_arms=leaks), notes
+    designs = tuple(design for design in settings.factorials if set(design) <= set(tested))
+    for design in settings.factorials:
+        absent = [arm for arm in design if arm not in tested]
+        if absent:
+            notes.append(f"no 2x2 of {', '.join(design)} yet: {', '.join(absent)} has no samples")
+    present = dataclasses.replace(
+        settings, baseline=baseline, contrasts=contrasts, baseline_arms=leaks, factorials=designs
+    )
+    return present, notes
 
 
 def stored_samples(run: Run) -> tuple[Samples, list[str]]:
@@ -162,6 +205,8 @@ def stored_settings(run: Run) -> ComparisonSettings:
         raise MismatchError(f"run '{run.name}' was made by another version, with {sorted(set(plain) - known)}")
     plain["contrasts"] = tuple(tuple(pair) for pair in plain["contrasts"])
     plain["baseline_arms"] = tuple(plain["baseline_arms"])
+    plain["factorials"] = tuple(tuple(arms) for arms in plain.get("factorials", ()))
+    plain["prices"] = Prices(**plain.get("prices", {}))
     for key in ("binary_metrics", "descriptive_metrics"):
         plain[key] = frozenset(plain[key])
     return ComparisonSettings(**plain)

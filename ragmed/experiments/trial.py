@@ -27,7 +27,11 @@ from ragmed.corpora import load_recipe
 from ragmed.evaluation import answer
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.results import write_results
-from ragmed.files import sha256_file
+from ragmed.experiments.search import FILE as SEARCHED
+from ragmed.experiments.search import searched
+from ragmed.experiments.tuned import manifests, train_missing
+from ragmed.files import read_json, sha256_file
+from ragmed.index.manifest import Manifest
 from ragmed.metrics import overlap
 from ragmed.models import MayNotScore, Model, load_model
 from ragmed.models.recorded import RecordedAnswers
@@ -41,7 +45,8 @@ from ragmed.workspace import Workspace
 
 # A change of one of these can change an answer; a run does not go on under another version.
 ANSWERING = ("torch", "transformers", "tokenizers", "sentence-transformers")
-TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted")  # how a server is reached changes no answer of it
+# How a server is reached changes no answer of it, nor does what is known of a model's past.
+TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted", "base", "tuned_by")
 ANSWERING_BY_SCHEME = {"chat": ("langchain", "langchain-core"), "vllm": ("vllm",)}
 
 
@@ -67,13 +72,22 @@ def run_experiment(
     Raises MismatchError where `output` holds a run made otherwise, BusyError where another process writes to it.
     """
     bound = bind_tasks(experiment, workspace)
-    access = access_of(experiment, bound, workspace)
-    refuse_leaks(access, [experiment.models[arm.model] for arm in experiment.arms.values()], os.environ)
+    access = access_of(experiment, bound, workspace)  # before anything is trained or sent
+    asked = [experiment.models[arm.model] for arm in experiment.arms.values()]
+    refuse_leaks(access, asked, os.environ)
     recorded = recorded_answers(experiment, workspace)
-    kept = strictest([access, *(model.access for model in recorded.values())])
+    train_missing(experiment, workspace)
+    adapters = manifests(experiment, workspace)
+    learnt = [one["access"] for one in adapters.values() if "access" in one]
+    refuse_leaks(strictest([access, *learnt]), asked, os.environ)
+    kept = strictest([access, *learnt, *(model.access for model in recorded.values())])
     run = Run(output or workspace.runs / experiment.name, access=kept)
     with run.held():
+        experiment = searched(experiment, workspace=workspace, run=run)
         run.begin(describe(experiment, bound, run, recorded))
+        run.add_references("adapters", adapters)
+        if experiment.search:
+            run.add_references("search", dict(read_json(run.folder / SEARCHED, "search record")))
         pieces = pending(experiment, bound, run)
         if pieces:
             schemes = {experiment.models[piece.arm.model].scheme for piece in pieces}
@@ -111,6 +125,8 @@ def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, 
 
 def applies(arm: Arm, bound: BoundTask) -> bool:
     """Whether an arm can be run on a task: oracle passages need gold documents, a baseline on options needs options."""
+    if arm.tasks and bound.name not in arm.tasks:
+        return False
     if arm.context == "oracle":
         return bound.task.gold_documents
     return arm.context != "options-only" or bound.task.kind == "choice"
@@ -185,7 +201,7 @@ def ask(
 
 
 def ask_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Experiment, run: Run) -> None:
-    budget = min(experiment.context_tokens or model.context_tokens, model.context_tokens)
+    budget = budget_of(piece.arm, experiment, model)
     examples, size = piece.bound.examples, experiment.window
     label = f"{piece.arm.name} on {piece.bound.name}"
     with tqdm(total=len(examples), initial=piece.done, desc=label, unit="q", disable=None) as bar:
@@ -194,6 +210,11 @@ def ask_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Ex
             samples = answer(piece.arm, piece.bound, examples[window], shown[window], model=model, budget=budget)
             run.append(piece.arm.name, piece.bound.name, samples)
             bar.update(len(samples))
+
+
+def budget_of(arm: Arm, experiment: Experiment, model: Model) -> int:
+    """Tokens that prompt and answer of an arm may have: the least of what arm, experiment and model allow."""
+    return min(limit for limit in (arm.context_tokens, experiment.context_tokens, model.context_tokens) if limit)
 
 
 def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Piece]:
@@ -207,7 +228,7 @@ def retry_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: 
     """Asks the examples that ended in `error` again; a kill meanwhile leaves everything as it was."""
     samples = list(run.samples()[piece.arm.name, piece.bound.name])
     places = [place for place, sample in enumerate(samples) if sample.status == "error"]
-    budget = min(experiment.context_tokens or model.context_tokens, model.context_tokens)
+    budget = budget_of(piece.arm, experiment, model)
     for start in range(0, len(places), experiment.window):
         window = places[start : start + experiment.window]
         examples = [piece.bound.examples[place] for place in window]
@@ -229,11 +250,23 @@ def retrieve(
         retriever = DenseRetriever(index, embedder) if index and embedder else None
         if index:
             run.add_identity("indexes", {name: {"identity": index.manifest.identity, "searched_on": index.device}})
+            run.add_references("indexes", {name: made_of(index.manifest)})
         for piece in (p for p in pieces if p.arm.index == name):
             shown[piece.arm.name, piece.bound.name] = choose_passages(
                 piece.arm, piece.bound, piece.bound.examples, retriever=retriever, gold=index, seed=experiment.seed
             )
     return shown
+
+
+def made_of(manifest: Manifest) -> dict[str, Any]:
+    """What the comparison needs to know of an index: its corpora, and what building it cost."""
+    return {
+        "corpora": [{"name": one["name"], "sha256": one["sha256"]} for one in manifest.corpora],
+        "passages": manifest.counts["passages"],
+        "seconds": manifest.seconds,
+        "device": manifest.device,
+        "taken_over": manifest.counts.get("taken_over", 0),
+    }
 
 
 def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:

@@ -18,6 +18,7 @@ _PLAIN = "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between
 _DATE = datetime(2024, 7, 26)
 _SETTINGS: dict[str, Any] = {"date_string": f"{_DATE:%d %b %Y}", "enable_thinking": False}
 _CLOSED = ", thinking closed"
+_ANSWER = "what the assistant said"
 
 
 class ChatTemplate:
@@ -65,6 +66,22 @@ class ChatTemplate:
         if self.kind.endswith(_CLOSED) and (opened := left_open(text)):
             text += f"\n{closing_tag(opened)}\n\n"
         return text
+
+    def closing(self) -> str:
+        """What ends an assistant's turn, such as <|im_end|>; empty where the template closes it by nothing but space.
+
+        Found by rendering a turn whose content is known.
+        """
+        if self.kind == "plain":
+            return ""
+        turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": _ANSWER}]
+        try:
+            text = self._tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=False, strftime_now=_DATE.strftime, **self._settings
+            )
+        except Exception as error:  # a template is a program of the publisher's: it can fail in any way
+            raise ModelError(f"the model's chat template refuses an assistant's turn ({error})") from error
+        return str(text).rpartition(_ANSWER)[2].rstrip()
 
     def _takes_system(self) -> bool:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ragmed.adapters import WEIGHTS, adapter_hash, check_adapter
 from ragmed.errors import DataError, MissingDependencyError, ModelError, RagmedError, UsageError
 from ragmed.files import read_json, sha256_file, sha256_json
 from ragmed.hub import hub_reason, offline
@@ -32,11 +33,19 @@ _LEFT = ("*/*", "consolidated*")
 def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LocalModel:
     """The loader of `packaged:`, `path:` and `hf:` names. `seed` is not needed: decoding is greedy."""
     name = parse_model_name(settings.name)
+    adapter = workspace.adapter(name.adapter) if name.adapter else None
+    folder, snapshot_of = weights_folder(settings.name, workspace)
+    return load_folder(settings, folder, snapshot_of=snapshot_of, adapter=adapter)
+
+
+def weights_folder(model: str, workspace: Workspace) -> tuple[Path, str]:
+    """Where the weights of a local model lie, and the repository of the hub that they are a snapshot of, if any."""
+    name = parse_model_name(model)
     if name.scheme == "path":
-        return load_folder(settings, Path(name.target).expanduser())
+        return Path(name.target).expanduser(), ""
     if name.scheme == "packaged":
-        return load_folder(settings, packaged_model_folder(name.target, workspace.models))
-    return load_folder(settings, hub_folder(name.target, name.revision), snapshot_of=name.target)
+        return packaged_model_folder(name.target, workspace.models), ""
+    return hub_folder(name.target, name.revision), name.target
 
 
 def hub_folder(repository: str, revision: str) -> Path:
@@ -62,7 +71,9 @@ def hub_folder(repository: str, revision: str) -> Path:
     return Path(folder)
 
 
-def load_folder(settings: ModelSettings, folder: Path, *, snapshot_of: str = "") -> LocalModel:
+def load_folder(
+    settings: ModelSettings, folder: Path, *, snapshot_of: str = "", adapter: Path | None = None
+) -> LocalModel:
     """>>> load_folder(ModelSettings("path:models/m"), Path("models/m"))  # doctest: +SKIP
 
     `settings.device`: auto, cpu, cuda, cuda:1 …, or map, which spreads the layers over all GPUs; auto takes cuda where
@@ -74,24 +85,15 @@ def load_folder(settings: ModelSettings, folder: Path, *, snapshot_of: str = "")
     import torch
 
     name = settings.name.partition("+adapter:")[0]
-    device = _device(settings.device)
-    dtype = _dtype(settings.dtype, settings.device)
-    check_folder(folder, snapshot_of)
-    placement = _placement(settings, device, dtype)
-    try:
-        model, tokenizer = _read(folder, dtype, name, placement)
-        hashes = file_hashes(folder, tokenizer) | ({"revision": folder.name} if snapshot_of else {})
-    except RagmedError:
-        raise
-    except Exception as error:  # the files are a stranger's, and the libraries that read them fail in their own ways
-        raise ModelError(f"'{name}' could not be loaded: {_reason(error)}") from error
-    if settings.quantization != "none":
-        hashes["quantization"] = settings.quantization
-    if adapter := parse_model_name(settings.name).adapter:
+    device = resolve_device(settings.device)
+    model, tokenizer, hashes = load_weights(settings, folder, snapshot_of=snapshot_of)
+    if adapter or parse_model_name(settings.name).adapter:
+        place = adapter or Path(parse_model_name(settings.name).adapter).expanduser()
         merge = settings.quantization == "none" and model.dtype == torch.float32
-        model, hashes["adapter"] = _with_adapter(model, Path(adapter).expanduser(), name, hashes["weights"], merge)
+        model, hashes["adapter"] = _with_adapter(model, place, name, hashes["weights"], merge)
+    placed = settings.quantization != "none" or settings.device == "map"
     try:
-        model = model.eval() if placement else model.to(device).eval()
+        model = model.eval() if placed else model.to(device).eval()
     except RuntimeError as error:
         raise ModelError(f"'{name}' does not fit on '{device}': {_first_line(error)}") from error
     try:
@@ -108,6 +110,28 @@ def load_folder(settings: ModelSettings, folder: Path, *, snapshot_of: str = "")
         raise
     except Exception as error:
         raise ModelError(f"'{name}' cannot be used as a language model: {_first_line(error)}") from error
+
+
+def load_weights(settings: ModelSettings, folder: Path, *, snapshot_of: str = "") -> tuple[Any, Any, dict[str, str]]:
+    """>>> model, tokenizer, hashes = load_weights(ModelSettings("path:m"), Path("m"))  # doctest: +SKIP
+
+    The transformers model as its files say, its tokenizer, and the hashes of both; no adapter is applied. Raises as
+    `load_folder` does.
+    """
+    name = settings.name.partition("+adapter:")[0]
+    dtype = _dtype(settings.dtype, settings.device)
+    check_folder(folder, snapshot_of)
+    placement = _placement(settings, resolve_device(settings.device), dtype)
+    try:
+        model, tokenizer = _read(folder, dtype, name, placement)
+        hashes = file_hashes(folder, tokenizer) | ({"revision": folder.name} if snapshot_of else {})
+    except RagmedError:
+        raise
+    except Exception as error:  # the files are a stranger's, and the libraries that read them fail in their own ways
+        raise ModelError(f"'{name}' could not be loaded: {_reason(error)}") from error
+    if settings.quantization != "none":
+        hashes["quantization"] = settings.quantization
+    return model, tokenizer, hashes
 
 
 def _placement(settings: ModelSettings, device: str, dtype: Any) -> dict[str, Any]:
@@ -185,7 +209,8 @@ def _check_causal(model: Any, name: str) -> None:
         raise ModelError(f"'{name}' reads texts in both directions (an encoder); a causal language model is needed")
 
 
-def _device(device: str) -> str:
+def resolve_device(device: str) -> str:
+    """`auto` and `map` as the kind of device they mean here; UsageError for one that is not here."""
     import torch
 
     if device in ("auto", "map"):
@@ -204,7 +229,7 @@ def _dtype(dtype: str, device: str) -> Any:
     if dtype not in DTYPES:
         raise UsageError(f"dtype '{dtype}' is not one of {', '.join(DTYPES)}")
     if dtype == "auto":  # most CPUs compute bfloat16 slower than float32, and less exactly
-        return torch.float32 if _device(device) == "cpu" else torch.bfloat16
+        return torch.float32 if resolve_device(device) == "cpu" else torch.bfloat16
     return getattr(torch, dtype)
 
 
@@ -290,27 +315,12 @@ def _with_adapter(model: Any, folder: Path, name: str, base: str, merge: bool) -
         ) from error
 
 
-def check_adapter(folder: Path, name: str, base: str) -> dict[str, Any]:
-    """The configuration of a LoRA adapter; DataError or ModelError where the folder holds none that fits `base`."""
-    if not (folder / "adapter_config.json").is_file() or not (folder / "adapter_model.safetensors").is_file():
-        raise DataError(f"adapter folder '{folder}' lacks adapter_config.json or adapter_model.safetensors")
-    _check_base(folder, name, base)
-    config = read_json(folder / "adapter_config.json", "adapter configuration")
-    if config.get("peft_type") != "LORA":
-        raise ModelError(f"the adapter '{folder}' is of type {config.get('peft_type')}; only LORA can be loaded")
-    return config
-
-
-def adapter_hash(folder: Path, config: dict[str, Any]) -> str:
-    return sha256_json([sha256_json(config), sha256_file(folder / "adapter_model.safetensors")])
-
-
 def _check_adapter_fits(tuned: Any, folder: Path) -> None:
     """Every tensor of the file must have found its place, and every place its tensor: peft only warns of the latter."""
     from peft import get_peft_model_state_dict
     from safetensors import safe_open
 
-    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
         given = set(file.keys())
     expected = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
     if missing := expected - given:
@@ -318,16 +328,3 @@ def _check_adapter_fits(tuned: Any, folder: Path) -> None:
     # Trained embeddings and heads lie in the file under the names they have in the model.
     if unknown := given - expected - set(tuned.state_dict()):
         raise ModelError(f"the model has no place for {_some(unknown)}")
-
-
-def _check_base(folder: Path, name: str, base: str) -> None:
-    """An adapter trained here says in ragmed.json which weights it belongs to: {"base_weights": HASH}."""
-    note = folder / "ragmed.json"
-    if not note.is_file():
-        return
-    expected = read_json(note, "adapter note").get("base_weights")
-    if expected and expected != base:
-        raise ModelError(
-            f"the adapter '{folder}' was trained on other weights than '{name}' has "
-            f"({str(expected)[:12]}…, not {base[:12]}…); load it on the model it was trained on"
-        )

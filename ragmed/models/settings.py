@@ -35,6 +35,10 @@ class ModelSettings:
     `temperature`, `top_p` and the experiment's seed are sent with every request; models that run here decode greedily.
     `context_tokens` 0: what the model or its server says. `thinking_tokens`: how many tokens a reasoning model may
     think, before and beside the answer's own; 0 asks it not to.
+
+    Said of any model: `base`, the model of this experiment that it was fine-tuned from, and `tuned_by`, the adapter in
+    adapters/ whose manifest says on what, where its name does not tell (a merged folder elsewhere, a server). Both are
+    for the comparison and change no answer.
     """
 
     name: str
@@ -51,6 +55,8 @@ class ModelSettings:
     key: str = ""
     trusted: bool = False
     tokenizer: str = ""
+    base: str = ""
+    tuned_by: str = ""
 
     @property
     def scheme(self) -> str:

@@ -132,7 +132,7 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
         folder = hub_folder(repository, revision)
     check_folder(folder, repository)
     try:
-        return _load(settings, folder, repository=repository, seed=seed)
+        return _load(settings, folder, repository=repository, seed=seed, workspace=workspace)
     except RagmedError:
         raise
     except Exception as error:  # an engine of many parts: it can fail in any way
@@ -140,12 +140,13 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
         raise ModelError(f"vLLM could not load '{settings.name}': {type(error).__name__}: {first}") from error
 
 
-def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int) -> TokenModel:
+def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, workspace: Workspace) -> TokenModel:
     from transformers import AutoConfig, AutoTokenizer
     from vllm import LLM
     from vllm.lora.request import LoRARequest  # type: ignore[import-not-found, unused-ignore]
 
-    from ragmed.models.loading import adapter_hash, check_adapter, file_hashes
+    from ragmed.adapters import adapter_hash, check_adapter
+    from ragmed.models.loading import file_hashes
     from ragmed.models.local import TokenModel, context_of, end_tokens
 
     name = parse_model_name(settings.name)
@@ -157,7 +158,7 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int) 
     options: dict[str, Any] = {}
     request = None
     if name.adapter:
-        place = Path(name.adapter).expanduser()
+        place = workspace.adapter(name.adapter)
         lora = check_adapter(place, settings.name.partition("+adapter:")[0], hashes["weights"])
         hashes["adapter"] = adapter_hash(place, lora)
         options = {"enable_lora": True, "max_lora_rank": _rank(lora)}

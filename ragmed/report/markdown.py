@@ -7,22 +7,20 @@ image.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ragmed.files import write_atomic
 from ragmed.records import STATUSES, Sample
-from ragmed.report import wording
+from ragmed.report import tuning, wording
+from ragmed.report.escaping import escape, table
 from ragmed.report.examples import worked_examples
-from ragmed.report.figures import write_figures
+from ragmed.report.figures import TRAINING, write_figures
+
+__all__ = ["answer", "escape", "render_report", "table", "write_report"]
 
 Samples = Mapping[tuple[str, str], Sequence[Sample]]
-
-_ENTITIES = {c: f"&#{ord(c)};" for c in "\\`*_[]{}<>#|~$&"}
-_NUMBERS = re.compile(r"[-+<\[\]., 0-9]*")  # a score with its interval is legible as it is, and can be no markup
-_LINKS = (("://", ":&#47;&#47;"), ("www.", "www&#46;"), ("WWW.", "WWW&#46;"))
 
 
 def write_report(
@@ -35,7 +33,7 @@ def write_report(
     Writes the figures, then the page, each whole or not at all. `run_info`: what made the run (models, index,
     versions, hardware, seeds), shown as it is. `mode`: permissions of the files; give 0o600 for restricted data.
     """
-    figures = write_figures(results, folder, mode=mode)
+    figures = write_figures(results, folder, adapters=tuning.adapters_of(run_info), mode=mode)
     page = folder / "report.md"
     text = render_report(results, run_info=run_info, samples=samples, figures=[path.name for path in figures])
     write_atomic(page, text, mode=mode)
@@ -51,13 +49,17 @@ def render_report(
         *([escape(asked)] if (asked := dict(run_info.get("experiment", {})).get("question")) else []),
         _question(results),
         *_answers(results),
+        *(escape(_capital(note)) for note in results.get("corpora_notes", [])),
+        *tuning.tuning_and_retrieval(results),
         "## Scores",
         *_scores(results),
         "## Differences",
         *_contrasts(results),
-        *(f"![{_ALT.get(name, name)}]({name})" for name in figures),
+        *(f"![{_ALT.get(name, name)}]({name})" for name in figures if name not in TRAINING),
+        *tuning.training(run_info, [name for name in figures if name in TRAINING]),
         "## Baselines",
         *_baselines(results),
+        *tuning.what_it_cost(results),
         "## Costs",
         *_costs(results),
         "## Examples",
@@ -68,30 +70,11 @@ def render_report(
     return "\n\n".join(parts) + "\n"
 
 
+_LOSSES = re.compile(r"references\.adapters\..*\.losses\.\d+\.")  # hundreds of them, and the figure shows them
 _ALT = {
     "scores.png": "Scores of every arm with 95 % intervals",
     "contrasts.png": "Differences between arms with 95 % intervals and the margin",
 }
-
-
-def escape(text: object) -> str:
-    """
-    >>> escape("a|b <script>")
-    'a&#124;b &#60;script&#62;'
-
-    One line of text that Markdown and HTML show as it is. Characters that nobody sees (control, direction, half a
-    surrogate pair) are shown by their number.
-    """
-    line = " ".join(str(text).split())
-    if _NUMBERS.fullmatch(line):
-        return line
-    shown = "".join(
-        _ENTITIES.get(c) or (f"(U+{ord(c):04X})" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c)
-        for c in line
-    )
-    for link, harmless in _LINKS:
-        shown = shown.replace(link, harmless)
-    return shown
 
 
 def _question(results: Mapping[str, Any]) -> str:
@@ -102,6 +85,10 @@ def _question(results: Mapping[str, Any]) -> str:
         f"interval excludes 0; arms count as equivalent when the interval lies within "
         f"{wording.margin(results['margin'])} on either side of 0."
     )
+
+
+def _capital(note: str) -> str:
+    return note[:1].upper() + note[1:]
 
 
 def _answers(results: Mapping[str, Any]) -> Iterator[str]:
@@ -133,14 +120,9 @@ def answer(row: wording.Row) -> str:
     )
     if row["fixed"] is not None:
         numbers += f"; {arm} fixed {row['fixed']} and broke {row['broke']}"
+    if wording.corpora_mark(row):
+        numbers += f"; **{wording.corpora_mark(row)}**"
     return f"{where} {said}: {numbers}."
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], numbers: Sequence[int] = ()) -> str:
-    """A Markdown table of escaped cells; the columns in `numbers` are aligned to the right."""
-    rule = ["---:" if place in numbers else "---" for place in range(len(header))]
-    lines = [[escape(cell) for cell in header], rule, *([escape(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _scores(results: Mapping[str, Any]) -> Iterator[str]:
@@ -168,7 +150,7 @@ def _contrasts(results: Mapping[str, Any]) -> Iterator[str]:
             row["test"],
             *(wording.p_value(row[key]) for key in ("p", "p_adjusted")),
             *(wording.count(row[key]) for key in ("fixed", "broke")),
-            wording.verdict(row),
+            wording.marked(row),
         ]
         for row in results["contrasts"]
     ]
@@ -233,7 +215,7 @@ def _made(results: Mapping[str, Any], run_info: Mapping[str, Any]) -> Iterator[s
         f"resampling: {results['seed']}, with {results['resamples']} resamples."
     )
     yield "\n".join(f"- {escape(note)}" for note in results["notes"])
-    named = dict(_flat(run_info))
+    named = {name: text for name, text in _flat(run_info) if not _LOSSES.match(name)}
     rows = [
         [name, text]
         for name, text in named.items()

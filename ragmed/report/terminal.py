@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragmed.report import wording
+from ragmed.report import effects, wording
 
 WIDTH = 100
 _NAME = 36  # a longer name gets a line of its own, so that nothing is cut
@@ -24,6 +24,7 @@ def render_table(results: Mapping[str, Any]) -> str:
     lines = [f"run {_ascii(results['run'])}", f"not answered counts as: {wording.policy(results['policy'])}"]
     for task in wording.task_names(results):
         lines += ["", _ascii(task), *_scores(results, task), *_baselines(results, task), *_contrasts(results, task)]
+        lines += [*_factorials(results, task), *_economics(results, task)]
     lines.append("")
     for row in results.get("not_run", []):
         lines += _wrapped(f"not run: {row['arm']} on {row['task']}", "")
@@ -71,10 +72,39 @@ def _contrasts(results: Mapping[str, Any], task: str) -> list[str]:
                         wording.p_value(row["p_adjusted"]),
                         wording.count(row["fixed"]),
                         wording.count(row["broke"]),
-                        wording.verdict(row),
+                        wording.marked(row),
                     ]
                 )
         lines += _align(cells, right=(1, 3, 4, 5))
+    return lines
+
+
+def _factorials(results: Mapping[str, Any], task: str) -> list[str]:
+    lines: list[str] = []
+    for row in wording.of_task(results.get("factorials", []), task):
+        arms = f"untuned: {row['control']}, {row['retrieved']}; tuned: {row['tuned']}, {row['both']}"
+        mark = wording.corpora_mark(row)
+        lines += _wrapped(f"{row['metric']}, 2x2 ({arms}; n {row['n']}){': ' + mark if mark else ''}", "  ")
+        cells = [["effect", "points", "95% interval", "adj. p", "verdict"]]
+        for effect in row["effects"]:
+            cells.append(
+                [
+                    effect["effect"],
+                    wording.points(effect["difference"]),
+                    wording.points_span(effect["ci"]),
+                    wording.p_value(effect["p_adjusted"]),
+                    effects.verdict(row, effect),
+                ]
+            )
+        lines += _align(cells, right=(1, 3))
+    return lines
+
+
+def _economics(results: Mapping[str, Any], task: str) -> list[str]:
+    lines: list[str] = []
+    for row in wording.of_task(results.get("economics", []), task):
+        said = "; ".join(effects.break_even(one) for one in row["break_even"])
+        lines += _wrapped(f"cost of {row['tuned']} and {row['retrieved']}: {said}", "  ")
     return lines
 
 

@@ -57,6 +57,22 @@ def verdict(row: Row) -> str:
     return found.replace("-", " ")
 
 
+def corpora_mark(row: Row) -> str:
+    """
+    >>> corpora_mark({"corpora": "different"}), corpora_mark({"corpora": "unknown"}), corpora_mark({"corpora": "same"})
+    ('different corpora', 'corpora not known to be the same', '')
+
+    What must stand beside a difference of tuning and retrieving that is not known to be of the same references.
+    """
+    found = row.get("corpora", "")
+    return {"different": "different corpora", "unknown": "corpora not known to be the same"}.get(found, "")
+
+
+def marked(row: Row) -> str:
+    """The verdict of a contrast, with its mark where it is not known to be of the same references."""
+    return "; ".join(filter(None, (verdict(row), corpora_mark(row))))
+
+
 def margin(value: float) -> str:
     return f"{100 * value:g} points"
 

@@ -28,6 +28,9 @@ HELD_OUT = 16  # worked examples come from so many examples, where a set has no 
 
 TASKS: dict[str, str] = {
     "handbook-questions": "ragmed.tasks.handbook:QUESTIONS",
+    "handbook-questions-2031": "ragmed.tasks.handbook:QUESTIONS_2031",
+    "handbook-changed": "ragmed.tasks.handbook:CHANGED",
+    "handbook-changed-2031": "ragmed.tasks.handbook:CHANGED_2031",
     "handbook-unanswerable": "ragmed.tasks.handbook:UNANSWERABLE",
     "handbook-notes": "ragmed.tasks.handbook:NOTES",
     "medqa": "ragmed.tasks.mirage:MEDQA",
@@ -35,6 +38,7 @@ TASKS: dict[str, str] = {
     "mmlu": "ragmed.tasks.mirage:MMLU",
     "pubmedqa": "ragmed.tasks.mirage:PUBMEDQA",
     "bioasq": "ragmed.tasks.mirage:BIOASQ",
+    "medquad-names": "ragmed.tasks.medquad:NAMES",
     "meqsum": "ragmed.tasks.meqsum:MEQSUM",
     "scifact": "ragmed.tasks.scifact:SCIFACT",
 }

@@ -1,6 +1,6 @@
-"""Three tasks on the handbook of a fictional hospital, whose rules no model can have seen.
+"""Tasks on the handbook of a fictional hospital, whose rules no model can have seen.
 
-`data/handbook-questions.jsonl`, one record a line (the other two files are alike):
+`data/handbook-questions.jsonl`, one record a line (the other files are alike):
 
     {"id": "hq-001", "split": "test", "question": "...", "options": {"A": "...", "B": "...", "C": "...", "D": "..."},
      "answer": "C", "documents": ["formulary/velmarine"], "group": "formulary"}
@@ -9,11 +9,17 @@ The record's `group` is the chapter; `answer_2031`, on some, the letter that was
 
 Questions: four options, one right. Unanswerable: what the handbook does not say; right is to say so. Notes: a short
 handover note in the hospital's own codes, to be summarised in plain words (ROUGE-L F1 against a reference).
+
+The handbook has two editions, and so a model or an index may be out of date. `handbook-questions-2031` asks the same
+questions with the answers of the first edition. `handbook-changed` asks only for what differs between the editions,
+with the answers of the second, `handbook-changed-2031` the same with those of the first: the questions of the first
+file that have an `answer_2031`, and those of `handbook-changed.jsonl`, which ask for the same facts in other words.
+Both answers are always among the options. Questions on one page are one group, so that three on one fact count once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +36,42 @@ SOURCE = "written for this project; the hospital, its drugs and its rules are in
 LICENSE = "that of this project"
 
 
-def _records(file: str, make: Callable[[dict[str, Any]], Example]) -> Callable[[Workspace], Split]:
+Make = Callable[[dict[str, Any]], Example]
+
+
+def _records(make: Make, *files: str, changed: bool = False) -> Callable[[Workspace], Split]:
+    """`changed`: scored are the records alone whose answer differs between the editions."""
+
     def load(workspace: Workspace) -> Split:
         splits: dict[str, list[Example]] = {"test": [], "dev": []}
-        for item in read_jsonl(DATA / file, "task file"):
-            if isinstance(item, BadLine):
-                raise DataError(f"task file '{DATA / file}', line {item.number}: {item.reason}")
-            number, record = item
-            try:
-                splits[record["split"]].append(make(record))
-            except (KeyError, TypeError) as error:
-                raise DataError(f"task file '{DATA / file}', line {number}: missing or wrong field {error}") from error
+        for file in files:
+            for number, record in _read(DATA / file):
+                try:
+                    if record["split"] == "dev" or not changed or "answer_2031" in record:
+                        splits[record["split"]].append(make(record))
+                except (KeyError, TypeError) as error:
+                    where = f"task file '{DATA / file}', line {number}"
+                    raise DataError(f"{where}: missing or wrong field {error}") from error
         return Split(tuple(splits["test"]), tuple(splits["dev"]))
 
     return load
+
+
+def _read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    for item in read_jsonl(path, "task file"):
+        if isinstance(item, BadLine):
+            raise DataError(f"task file '{path}', line {item.number}: {item.reason}")
+        yield item
 
 
 def _question(record: dict[str, Any]) -> Example:
     documents = tuple(record["documents"])
     # Questions on one page stand and fall together with finding it.
     return Example(record["id"], record["question"], record["answer"], record["options"], documents, documents[0])
+
+
+def _first_edition(record: dict[str, Any]) -> Example:
+    return _question({**record, "answer": record.get("answer_2031", record["answer"])})
 
 
 def _unanswerable(record: dict[str, Any]) -> Example:
@@ -69,17 +91,40 @@ def _overlap(example: Example, answer: str) -> Mapping[str, float]:
     return {"rouge_l": rouge_l(answer, example.gold)}
 
 
-QUESTIONS = Task(
-    name="handbook-questions",
-    title="Rules of a fictional hospital: four options, one right",
-    kind="choice",
-    instruction="You answer questions about the rules of a hospital.",
-    load=_records("handbook-questions.jsonl", _question),
-    source=SOURCE,
-    license=LICENSE,
-    metrics=("accuracy",),
-    gold_documents=True,
-    ids="handbook",
+def _choice(name: str, title: str, load: Callable[[Workspace], Split]) -> Task:
+    return Task(
+        name=name,
+        title=title,
+        kind="choice",
+        instruction="You answer questions about the rules of a hospital.",
+        load=load,
+        source=SOURCE,
+        license=LICENSE,
+        metrics=("accuracy",),
+        gold_documents=True,
+        ids="handbook",
+    )
+
+
+QUESTIONS = _choice(
+    "handbook-questions",
+    "Rules of a fictional hospital: four options, one right",
+    _records(_question, "handbook-questions.jsonl"),
+)
+QUESTIONS_2031 = _choice(
+    "handbook-questions-2031",
+    "The same questions with the answers of the handbook's first edition",
+    _records(_first_edition, "handbook-questions.jsonl"),
+)
+CHANGED = _choice(
+    "handbook-changed",
+    "Rules that changed with the handbook's second edition: its answers",
+    _records(_question, "handbook-questions.jsonl", "handbook-changed.jsonl", changed=True),
+)
+CHANGED_2031 = _choice(
+    "handbook-changed-2031",
+    "Rules that changed with the handbook's second edition: the answers before it",
+    _records(_first_edition, "handbook-questions.jsonl", "handbook-changed.jsonl", changed=True),
 )
 UNANSWERABLE = Task(
     name="handbook-unanswerable",
@@ -89,7 +134,7 @@ UNANSWERABLE = Task(
         "You answer questions about the rules of a hospital in a few words. If you do not know the answer for sure, "
         "reply with exactly: Not stated."
     ),
-    load=_records("handbook-unanswerable.jsonl", _unanswerable),
+    load=_records(_unanswerable, "handbook-unanswerable.jsonl"),
     source=SOURCE,
     license=LICENSE,
     metrics=("abstained",),
@@ -104,7 +149,7 @@ NOTES = Task(
         "You summarise a hospital's handover note in one or two plain sentences of at most 40 words, with the "
         "hospital's codes spelt out."
     ),
-    load=_records("handbook-notes.jsonl", _note),
+    load=_records(_note, "handbook-notes.jsonl"),
     source=SOURCE,
     license=LICENSE,
     metrics=("rouge_l",),

@@ -1,0 +1,48 @@
+"""`ragmed finetune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ragmed.workspace import Workspace
+
+
+@click.command()
+@click.argument("config")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; default adapters/NAME.")
+@click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
+@click.option("--merge", type=click.Path(path_type=Path, file_okay=False), help="Write base and adapter as one model.")
+@click.option("--dry-run", is_flag=True, help="Texts, overlap check, tokens and steps; trains nothing.")
+@click.pass_obj
+def finetune(
+    workspace: Workspace, config: str, output: Path | None, restart: bool, merge: Path | None, dry_run: bool
+) -> None:
+    """Corpus to LoRA adapter: the references of an index, put into the weights. Goes on where it was stopped.
+
+    CONFIG is the name of a recipe in adapters/, or the path of one. Several GPUs: torchrun --nproc-per-node N -m
+    ragmed.cli.main finetune CONFIG.
+
+    \b
+    Example:
+      ragmed finetune handbook-2031 --dry-run
+      ragmed finetune handbook-2031
+      ragmed finetune handbook-2031 --merge models/handbook-2031
+    """
+    from ragmed.finetuning.build import finetune as train
+    from ragmed.finetuning.describe import describe_manifest, preview
+    from ragmed.finetuning.merge import merge_adapter
+    from ragmed.finetuning.progress import bars
+
+    if dry_run:
+        click.echo(preview(config, workspace=workspace))
+        return
+    manifest, fresh = train(config, workspace=workspace, output=output, restart=restart, bars=bars)
+    click.echo(describe_manifest(manifest))
+    if not fresh:
+        click.echo("it was trained before, and nothing has changed since")
+    if merge:
+        adapter = output or workspace.adapters / str(manifest["name"])
+        folder = merge_adapter(f"{manifest['base']['name']}+adapter:{adapter}", merge, workspace=workspace)
+        click.echo(f"merged: {folder}, to be named as path:{folder}")

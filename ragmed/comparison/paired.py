@@ -1,0 +1,83 @@
+"""Columns of one, two or four arms in, a score or a tested difference out: what all rows of a comparison share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ragmed.comparison.columns import TaskTable
+from ragmed.comparison.intervals import (
+    Floats,
+    Interval,
+    difference_interval,
+    generator,
+    group_sums,
+    score_interval,
+    tango,
+    wilson,
+)
+from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.significance import mcnemar_exact, sign_flip
+
+Row = dict[str, Any]
+
+
+def is_binary(metric: str, values: Floats, settings: ComparisonSettings) -> bool:
+    return metric in settings.binary_metrics and bool(np.isin(values, (0.0, 1.0)).all())
+
+
+def bounds(values: Floats) -> Interval:
+    """0 to 1, or as far as these scores go beyond (a cosine can be negative)."""
+    return min(0.0, float(values.min())), max(1.0, float(values.max()))
+
+
+def shared(table: TaskTable, arms: Sequence[str], metric: str) -> tuple[list[str], dict[str, Floats]]:
+    """The examples that all of `arms` have a score for, and these scores, arm by arm."""
+    columns = {arm: table.columns[arm, metric].values for arm in arms}
+    kept = [id_ for id_ in table.ids if all(values[id_] is not None for values in columns.values())]
+    return kept, {arm: np.array([values[id_] for id_ in kept], np.float64) for arm, values in columns.items()}
+
+
+def difference_of(
+    table: TaskTable, metric: str, kept: Sequence[str], scores: Mapping[str, Floats], *,
+    sides: tuple[Sequence[str], Sequence[str]], halved: bool = False, settings: ComparisonSettings,
+) -> Row:  # fmt: skip
+    """Difference, interval, test and p of the arms of `sides[1]` minus those of `sides[0]`, example by example.
+
+    Two arms with scores of 0 and 1, no group shared: exact McNemar test and Tango's interval. Otherwise by group:
+    sign flips and `difference_interval`. `halved`: the mean of two differences rather than their sum. Of a sum of
+    four arms, the sign-flip test asks whether its distribution is symmetric about 0. Turning the sides round turns
+    the sign and nothing else.
+    """
+    minus, plus = (sum((scores[arm] for arm in side), np.zeros(len(kept))) for side in sides)
+    difference = (plus - minus) / (2 if halved else 1)
+    sums, sizes = group_sums(difference, [table.groups[id_] for id_ in kept])
+    row: Row = {"difference": float(sums.sum() / sizes.sum())}
+    both = np.concatenate(list(scores.values()))
+    two = len(sides[0]) == len(sides[1]) == 1
+    if two and is_binary(metric, both, settings) and (sizes == 1).all():
+        fixed, broke = int((difference > 0).sum()), int((difference < 0).sum())
+        found = {"ci": list(tango(fixed, broke, len(kept))), "interval": "tango"}
+        return row | found | {"test": "mcnemar-exact", "p": mcnemar_exact(fixed, broke)}
+    low, high = bounds(both)
+    names = (table.name, metric, *(arm for side in sorted(map(sorted, sides)) for arm in side))
+    interval, method = difference_interval(
+        sums, sizes, span=(high - low) * len(sides[0]) / (2 if halved else 1),
+        rng=generator(settings.seed, "interval", *names), resamples=settings.resamples,
+    )  # fmt: skip
+    p = sign_flip(sums, rng=generator(settings.seed, "sign-flip", *names), resamples=settings.resamples)
+    return row | {"ci": list(interval), "interval": method, "test": "sign-flip-permutation", "p": p}
+
+
+def scored(table: TaskTable, arm: str, metric: str, *, kept: Sequence[str], settings: ComparisonSettings) -> Row:
+    """Mean, interval and its method of one arm on `kept` examples, of which there is at least one."""
+    values = np.array([table.columns[arm, metric].values[id_] for id_ in kept], dtype=np.float64)
+    sums, sizes = group_sums(values, [table.groups[id_] for id_ in kept])
+    if is_binary(metric, values, settings) and (sizes == 1).all():
+        interval, method = wilson(float(values.sum()), len(values)), "wilson"
+    else:
+        rng = generator(settings.seed, "score", table.name, metric, arm)
+        interval, method = score_interval(sums, sizes, bounds=bounds(values), rng=rng, resamples=settings.resamples)
+    return {"value": float(values.mean()), "ci": list(interval), "interval": method}

@@ -1,0 +1,64 @@
+"""What a comparison is asked: plain values in, checked and frozen ComparisonSettings out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ragmed.comparison.prices import Prices
+from ragmed.errors import UnknownNameError, UsageError
+from ragmed.records import STATUSES
+
+FAILURES = tuple(status for status in STATUSES if status != "answered")
+Factorial = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSettings:
+    """
+    >>> ComparisonSettings(baseline="general", policy={"error": "exclude"}).policy["unparsed"]
+    'wrong'
+
+    `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial `tuned`
+    against `retrieved`. `factorials`: the arms (control, tuned, retrieved, both) of two-by-two designs. `prices`: what
+    machines and tokens cost. `policy`: what a status other than `answered` counts as, `wrong` (a score of 0) or
+    `exclude` (left out of all arms that are compared); `wrong` where unsaid. `baseline_arms`: arms reported beside the
+    trivial baselines, in no contrast. `descriptive_metrics`: those where higher is not better, such as how often an
+    arm abstained. Raises UsageError for values that make no sense.
+    """
+
+    baseline: str
+    contrasts: tuple[tuple[str, str], ...] = ()
+    margin: float = 0.05
+    alpha: float = 0.05
+    policy: Mapping[str, str] = field(default_factory=dict)
+    resamples: int = 10_000
+    seed: int = 0
+    baseline_arms: tuple[str, ...] = ()
+    binary_metrics: frozenset[str] = frozenset({"accuracy", "abstained"})
+    descriptive_metrics: frozenset[str] = frozenset()
+    factorials: tuple[Factorial, ...] = ()
+    prices: Prices = field(default_factory=Prices)
+
+    def __post_init__(self) -> None:
+        for status, rule in self.policy.items():
+            if status not in FAILURES:
+                raise UnknownNameError("status", status, FAILURES, "the policy")
+            if rule not in ("wrong", "exclude"):
+                raise UnknownNameError("rule", str(rule), ("wrong", "exclude"), f"the policy for '{status}'")
+        object.__setattr__(self, "policy", {status: self.policy.get(status, "wrong") for status in FAILURES})
+        if not 0 < self.alpha < 1:
+            raise UsageError(f"alpha is {self.alpha}; give a number between 0 and 1, such as 0.05")
+        if not 0 <= self.margin < 1:
+            raise UsageError(f"margin is {self.margin}; give a fraction from 0 to below 1, such as 0.05 for 5 points")
+        if self.resamples < 100:
+            raise UsageError(f"resamples is {self.resamples}; give at least 100, better 10000")
+        if self.seed < 0:
+            raise UsageError(f"seed is {self.seed}; give a number that is not negative")
+        for place, arms in enumerate(self.factorials):
+            if len(arms) != 4 or len(set(arms)) != 4:
+                raise UsageError(
+                    f"factorials: each names four different arms [control, tuned, retrieved, both], found {list(arms)}"
+                )
+            if arms in self.factorials[:place]:
+                raise UsageError(f"the factorial {list(arms)} is asked for twice; name it once")

@@ -1,0 +1,142 @@
+"""What a run records of its adapters and indexes in, the same-corpus rule out: which references stand on each side.
+
+A contrast of an arm whose weights learnt from corpora with an arm that is shown passages of an index compares two ways
+of using references only where these are the same references. Otherwise it mixes which references with how they are
+used, and every output says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ragmed.comparison.settings import Factorial
+from ragmed.models.names import parse_model_name
+
+Corpora = frozenset[tuple[str, str]]
+Rule = Literal["same", "different", "unknown", ""]
+UNKNOWN: Corpora = frozenset()
+SHOWING = ("retrieved", "oracle", "distractor")
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSources:
+    """
+    >>> arm_sources(run.info())["general+rag"].shown  # doctest: +SKIP
+    frozenset({('handbook', '9f86d0…')})
+
+    `learnt`, `shown`: corpora (name, sha256) that the weights learnt from, and that passages come from. None: from
+    none; UNKNOWN: from some, nobody declared which. `adapter`, `index`: what the run recorded of making them.
+    """
+
+    learnt: Corpora | None = None
+    shown: Corpora | None = None
+    context: str = "none"
+    adapter: Mapping[str, Any] | None = None
+    index: Mapping[str, Any] | None = None
+
+
+def arm_sources(info: Mapping[str, Any], prefix: str = "") -> dict[str, ArmSources]:
+    """Each arm's sources, from `run.json`; `prefix` goes before the arms' names. Runs without records have none."""
+    experiment = _mapping(info.get("experiment"))
+    references = _mapping(info.get("references"))
+    adapters, indexes = (_mapping(references.get(key)) for key in ("adapters", "indexes"))
+    models = _mapping(experiment.get("models"))
+    found = {}
+    for name, arm in _mapping(experiment.get("arms")).items():
+        model, context = arm.get("model", ""), arm.get("context", "none")
+        adapter = adapters.get(model)
+        tuned = adapter is not None or _has_adapter(_mapping(models.get(model)))
+        index = indexes.get(arm.get("index", "")) if context in SHOWING else None
+        found[prefix + name] = ArmSources(
+            learnt=_corpora(adapter) if tuned else None,
+            shown=_corpora(index) if context in SHOWING else None,
+            context=context,
+            adapter=adapter,
+            index=index,
+        )
+    return found
+
+
+def _has_adapter(model: Mapping[str, Any]) -> bool:
+    return bool(model.get("name")) and bool(parse_model_name(str(model["name"])).adapter)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _corpora(record: Any) -> Corpora:
+    """UNKNOWN unless every corpus of the record has its hash: half of them is not what was learnt."""
+    listed = _mapping(record).get("corpora") or []
+    pairs = [(str(c.get("name", "")), str(c.get("sha256") or "")) for c in map(_mapping, listed)]
+    return frozenset(pairs) if all(sha256 for _, sha256 in pairs) else UNKNOWN
+
+
+def declared(sources: Mapping[str, ArmSources], factorials: Sequence[Factorial]) -> dict[str, ArmSources]:
+    """The sources, and what a factorial says of its arms where nothing is recorded: tuned ones learnt from something
+    unknown."""
+    known = dict(sources)
+    for _, tuned, retrieved, both in factorials:
+        for arm in (tuned, both):
+            mine = known.get(arm, ArmSources())
+            known[arm] = replace(mine, learnt=UNKNOWN) if mine.learnt is None else mine
+        for arm in (retrieved, both):
+            if arm not in sources:
+                known[arm] = replace(known.get(arm, ArmSources()), shown=UNKNOWN, context="retrieved")
+    return known
+
+
+def rule(sources: Mapping[str, ArmSources], arms: Iterable[str]) -> Rule:
+    """
+    >>> rule({"tuned": ArmSources(learnt=frozenset({("a", "1")})), "rag": ArmSources(shown=UNKNOWN)}, ["tuned", "rag"])
+    'unknown'
+
+    Of arms that are set against each other: whether the references that weights learnt from are those that passages
+    come from, by their hashes. Empty where nothing was learnt, or nothing is shown: then the rule does not apply.
+    """
+    learnt, shown = _sides(sources, arms)
+    if not learnt or not shown:
+        return ""
+    hashes = {frozenset(sha256 for _, sha256 in corpora) for corpora in [*learnt, *shown] if corpora}
+    if len(hashes) > 1:
+        return "different"
+    return "same" if UNKNOWN not in [*learnt, *shown] else "unknown"
+
+
+def _sides(sources: Mapping[str, ArmSources], arms: Iterable[str]) -> tuple[list[Corpora], list[Corpora]]:
+    mine = [sources[arm] for arm in arms if arm in sources]
+    learnt = dict.fromkeys(one.learnt for one in mine if one.learnt is not None)
+    return list(learnt), list(dict.fromkeys(one.shown for one in mine if one.shown is not None))
+
+
+def corpora_notes(sources: Mapping[str, ArmSources], compared: Iterable[Sequence[str]]) -> list[str]:
+    """One note for each two sides that are not known to be the same references, with the corpora of both."""
+    notes = []
+    for arms in compared:
+        found = rule(sources, arms)
+        if found not in ("different", "unknown"):
+            continue
+        learnt, shown = (_named(sides) for sides in _sides(sources, arms))
+        if found == "different":
+            notes.append(
+                f"different corpora: weights learnt from {learnt}, passages come from {shown}. What is so marked mixes "
+                "which references are used with how they are used; it does not compare fine-tuning with retrieval "
+                "alone."
+            )
+        else:
+            notes.append(
+                f"corpora not known to be the same: weights learnt from {learnt}, passages come from {shown}. What is "
+                "so marked may mix which references are used with how they are used."
+            )
+    return list(dict.fromkeys(notes))
+
+
+def _named(sides: Sequence[Corpora]) -> str:
+    """`handbook (9f86d081) and textbooks (2c624232)`; several sides one after the other."""
+    said = []
+    for corpora in sides:
+        names = [f"{name or 'unnamed'} ({sha256[:8]})" for name, sha256 in sorted(corpora)]
+        said.append(" and ".join(names) if names else "corpora that nobody declared")
+    return "; or ".join(said)

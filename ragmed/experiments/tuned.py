@@ -1,0 +1,67 @@
+"""Which of an experiment's models were tuned, and on what: the manifests of adapters, trained first where missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ragmed.adapters import MANIFEST, MERGED, read_manifest, remedy
+from ragmed.errors import MismatchError, UnknownNameError
+from ragmed.experiments.config import Experiment, base_of
+from ragmed.finetuning.recipe import load_adapter_recipe
+from ragmed.models import ModelSettings, parse_model_name
+from ragmed.workspace import Workspace
+
+KEPT = (
+    "name", "corpora", "access", "tokens", "steps", "seconds", "device", "dtype", "peak_memory_bytes",
+    "energy_joules", "losses", "search", "overlap", "held_out_documents", "trainable_parameters", "notes",
+)  # fmt: skip
+"""What a run keeps of an adapter's manifest."""
+
+
+def train_missing(experiment: Experiment, workspace: Workspace) -> None:
+    """Trains the adapters that the arms use, that have a recipe in adapters/, and that are not there yet.
+
+    MismatchError where an adapter was made by another recipe than the one that lies beside it.
+    """
+    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
+        adapter = parse_model_name(experiment.models[name].name).adapter
+        recipe = workspace.adapters / adapter / "recipe.yaml"
+        if not adapter or not recipe.is_file():
+            continue
+        if not (recipe.parent / MANIFEST).is_file():
+            from ragmed.finetuning.build import finetune
+            from ragmed.finetuning.progress import bars
+
+            finetune(adapter, workspace=workspace, bars=bars)
+        elif read_manifest(recipe.parent)["origin"]["recipe"] != load_adapter_recipe(recipe).as_dict():
+            raise MismatchError(
+                f"adapter '{adapter}' was made by another recipe than '{recipe}'; run: {remedy(adapter)}"
+            )
+
+
+def manifests(experiment: Experiment, workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Model -> what is known of its tuning, for the models that were tuned: nothing but a name where nobody says."""
+    found = {}
+    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
+        manifest = _manifest(experiment.models[name], workspace)
+        if manifest:
+            found[name] = {key: manifest[key] for key in KEPT}
+        elif base_of(name, experiment.models) or parse_model_name(experiment.models[name].name).adapter:
+            found[name] = {"name": experiment.models[name].name, "corpora": []}
+    return found
+
+
+def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any]:
+    name = parse_model_name(settings.name)
+    if name.adapter:
+        return read_manifest(workspace.adapter(name.adapter))
+    if settings.tuned_by:
+        folder = workspace.adapter(settings.tuned_by)
+        if not (folder / MANIFEST).is_file():
+            raise UnknownNameError("adapter", settings.tuned_by, workspace.names("adapters"), "tuned_by")
+        return read_manifest(folder)
+    if name.scheme == "path" and (Path(name.target).expanduser() / MERGED).is_file():
+        return read_manifest(Path(name.target).expanduser(), file=MERGED)
+    return {}

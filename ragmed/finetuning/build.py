@@ -1,0 +1,304 @@
+"""A recipe in, an adapter folder out: texts, check, training, search; written whole, and gone on with after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ragmed.adapters import CONFIG, MANIFEST, SCHEMA, WEIGHTS, read_manifest, remedy
+from ragmed.errors import MismatchError
+from ragmed.files import exclusive, fsync_file, fsync_folder, read_json, sha256_file, sha256_json, write_json
+from ragmed.finetuning import lora, selection
+from ragmed.finetuning.checkpoints import Progress
+from ragmed.finetuning.overlap import OverlapReport, kept_out
+from ragmed.finetuning.parallel import Team, team
+from ragmed.finetuning.paraphrases import paraphrased
+from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
+from ragmed.finetuning.sequences import Rows, encode, pack, packs
+from ragmed.finetuning.texts import TextSet, TrainingText, training_texts
+from ragmed.finetuning.training import Place, Show, Trainer
+from ragmed.models import ModelSettings
+from ragmed.models.loading import load_weights, resolve_device, weights_folder, weights_hash
+from ragmed.workspace import Workspace
+
+WORK = ".training"
+PACKAGES = ("torch", "transformers", "tokenizers", "peft")
+Bars = Callable[[str], Show]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a training reads: texts that passed the check, and those of held-out documents apart."""
+
+    texts: TextSet
+    learnt: tuple[TrainingText, ...]
+    held: tuple[TrainingText, ...]
+    report: OverlapReport
+
+    @property
+    def held_documents(self) -> list[str]:
+        return sorted({text.document for text in self.held})
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call: the recipe, where its adapter goes, what it reads, and what it is made of (`origin`)."""
+
+    recipe: AdapterRecipe
+    folder: Path
+    workspace: Workspace
+    team: Team
+    material: Material
+    origin: Mapping[str, Any]
+    bars: Bars | None = None
+
+    @property
+    def file_mode(self) -> int:
+        return 0o644 if self.material.texts.access == "open" else 0o600
+
+    @property
+    def folder_mode(self) -> int:
+        return 0o755 if self.material.texts.access == "open" else 0o700
+
+
+def finetune(
+    name: str,
+    *,
+    workspace: Workspace,
+    output: Path | None = None,
+    restart: bool = False,
+    bars: Bars | None = None,
+) -> tuple[Mapping[str, Any], bool]:
+    """>>> manifest, fresh = finetune("handbook-2031", workspace=Workspace.find())  # doctest: +SKIP
+
+    The adapter of a recipe (a name in adapters/, or a file): its manifest, and whether it was trained just now rather
+    than found. Goes on from the last checkpoint. Raises MismatchError where the folder holds an adapter or a training
+    of another recipe (`restart` begins anew), DataError where a text to learn overlaps with what is evaluated,
+    ModelError, UsageError.
+    """
+    recipe = load_adapter_recipe(workspace.recipe("adapters", name))
+    folder = (output or workspace.adapters / recipe.name).resolve()
+    with team() as processes:
+        material = gather(recipe, folder, workspace)
+        job = Job(recipe, folder, workspace, processes, material, origin(recipe, material, workspace), bars)
+        folder.mkdir(parents=True, exist_ok=True, mode=job.folder_mode)
+        if not restart and (found := _finished(job)):
+            return found, False
+        with exclusive(folder / ".lock", f"adapter '{recipe.name}'") if processes.first else nullcontext():
+            if restart and processes.first:
+                shutil.rmtree(folder / WORK, ignore_errors=True)
+            processes.wait()
+            return _train(job), True
+
+
+def gather(recipe: AdapterRecipe, folder: Path, workspace: Workspace) -> Material:
+    """The texts of the corpora in all their wordings, checked against what is evaluated, some documents held out."""
+    found = paraphrased(training_texts(recipe, workspace=workspace), recipe, workspace=workspace, folder=folder)
+    texts, report = kept_out(found, recipe, workspace=workspace)
+    documents = sorted({text.document for text in texts.texts}, key=lambda key: _draw(recipe.seed, key))
+    count = round(recipe.training.held_out * len(documents))
+    held = set(documents[:count])
+    return Material(
+        texts,
+        tuple(text for text in texts.texts if text.document not in held),
+        tuple(text for text in texts.texts if text.document in held),
+        report,
+    )
+
+
+def origin(recipe: AdapterRecipe, material: Material, workspace: Workspace) -> dict[str, Any]:
+    """What an adapter is made of, by the name under which a difference is reported."""
+    folder, _ = weights_folder(recipe.base, workspace)
+    return {
+        "recipe": recipe.as_dict(),
+        "corpora": [corpus["sha256"] for corpus in material.texts.corpora],
+        "base": weights_hash(folder),
+        "texts": sha256_json([asdict(text) for text in (*material.learnt, *material.held)]),
+    }
+
+
+def _draw(seed: int, key: str) -> bytes:
+    """An order by lot that does not change for the others when a document comes or goes."""
+    return hashlib.sha256(f"{seed}\x00{key}".encode()).digest()
+
+
+def _finished(job: Job) -> Mapping[str, Any]:
+    """The manifest of the adapter that is there, if it is made of the same."""
+    manifest = read_manifest(job.folder)
+    for key in job.origin if manifest else ():
+        if manifest["origin"].get(key) != job.origin[key]:
+            raise MismatchError(
+                f"'{job.folder}' holds an adapter that was made of another {key}; to replace it, run: "
+                f"{remedy(job.recipe.name)}"
+            )
+    return manifest
+
+
+def _train(job: Job) -> Mapping[str, Any]:
+    cells = job.recipe.cells()
+    done = [_cell(job, cell) for cell in cells]
+    chosen, search = 0, None
+    if job.recipe.select.task:
+        search = _search(job, cells, done)
+        chosen = search["chosen"]
+    if job.team.first:
+        _publish(job, cells[chosen], done[chosen], search)
+    job.team.wait()
+    return read_manifest(job.folder)
+
+
+def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
+    """One training: what it was, as a mapping that is also kept in done.json, beside the adapter's two files."""
+    work = job.folder / WORK / cell.name
+    work.mkdir(parents=True, exist_ok=True, mode=job.folder_mode)
+    if (work / "done.json").is_file():
+        return read_json(work / "done.json", "training record")
+    device = job.team.device(resolve_device(cell.training.device))
+    settings = ModelSettings(cell.base, dtype=cell.training.dtype, device=device)
+    folder, snapshot_of = weights_folder(cell.base, job.workspace)
+    model, tokenizer, hashes = load_weights(settings, folder, snapshot_of=snapshot_of)
+    model.to(device)
+    apart = packs(model)
+    rows = make_rows(job.material.learnt, tokenizer, cell, apart=apart)
+    held = make_rows(job.material.held, tokenizer, cell, apart=apart) if job.material.held else None
+    initial = job.workspace.adapter(cell.initial) if cell.initial else None
+    tuned = lora.with_new_adapter(model, cell, initial=initial, base=hashes["weights"])
+    trainer = Trainer(tuned, rows, held, training=cell.training, seed=cell.seed, team=job.team)
+    made_by = {**job.origin, "recipe": cell.as_dict(), "versions": versions(), "processes": job.team.size}
+    place = Place(work, made_by, remedy(job.recipe.name))
+    progress = trainer.run(place, show=job.bars(cell.name) if job.bars and job.team.first else None)
+    record = {
+        "base": {"name": cell.base, **hashes},
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(trainer.device),
+        "threads": torch_threads(),
+        "rows": {"count": len(rows), "tokens": rows.tokens, "split_texts": rows.split, "packed": apart},
+        "trainable": sum(one.numel() for one in trainer.weights.values()),
+        "progress": asdict(progress),
+        "steps_planned": len(trainer.steps),
+    }
+    if job.team.first:
+        lora.save_adapter(tuned, work, cell, mode=job.file_mode)
+        write_json(work / "done.json", record, mode=job.file_mode)
+        for path in work.glob("state*"):
+            path.unlink()
+    job.team.wait()
+    return record
+
+
+def make_rows(texts: Sequence[TrainingText], tokenizer: Any, recipe: AdapterRecipe, *, apart: bool) -> Rows:
+    """The texts as rows; one a row where the model cannot keep texts of one row apart."""
+    length = recipe.training.sequence_tokens
+    pieces, split = encode(texts, tokenizer, length=length)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return pack(pieces, length=length, pad=pad, split=split, share_rows=apart)
+
+
+def _search(job: Job, cells: Sequence[AdapterRecipe], done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each cell asked the development examples; kept beside it, so that a kill costs one cell at most."""
+    rows = []
+    for cell, record in zip(cells, done, strict=True):
+        work = job.folder / WORK / cell.name
+        file = work / "development.json"
+        if not file.is_file() and job.team.first:
+            write_json(file, selection.development_score(work, cell_select(job.recipe, cell), job.workspace))
+        job.team.wait()
+        rows.append(
+            {
+                "learning_rate": cell.training.learning_rate,
+                "epochs": cell.training.epochs,
+                "tokens": record["progress"]["tokens"],
+                "train_seconds": record["progress"]["seconds"],
+                **read_json(file, "development score"),
+            }
+        )
+    base = job.folder / WORK / "development-of-base.json"
+    if not base.is_file() and job.team.first:
+        write_json(base, selection.development_score(None, job.recipe, job.workspace))
+    job.team.wait()
+    return {
+        "task": job.recipe.select.task,
+        "scoring": job.recipe.select.scoring,
+        "untrained": read_json(base, "development score"),
+        "cells": rows,
+        "chosen": selection.choose(rows),
+        "tokens": sum(row["tokens"] for row in rows),
+        "seconds": round(sum(row["train_seconds"] + row["seconds"] for row in rows), 1),
+    }
+
+
+def cell_select(recipe: AdapterRecipe, cell: AdapterRecipe) -> AdapterRecipe:
+    """The cell with the task that chooses, which belongs to the whole recipe."""
+    return replace(cell, select=recipe.select)
+
+
+def _publish(job: Job, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None) -> None:
+    """Files first, the manifest last; then the work folder goes. A kill before leaves everything to be done again."""
+    (job.folder / MANIFEST).unlink(missing_ok=True)
+    for name in (CONFIG, WEIGHTS):
+        beside = job.folder / f".{name}.tmp"
+        shutil.copyfile(job.folder / WORK / cell.name / name, beside)
+        beside.chmod(job.file_mode)
+        fsync_file(beside)
+        beside.replace(job.folder / name)
+    fsync_folder(job.folder)
+    files = {name: sha256_file(job.folder / name) for name in (CONFIG, WEIGHTS)}
+    write_json(job.folder / MANIFEST, describe(job, cell, record, search) | {"files": files}, mode=job.file_mode)
+    shutil.rmtree(job.folder / WORK)
+
+
+def describe(
+    job: Job, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The manifest: what the adapter is made of, what it learnt, and what that cost."""
+    progress = Progress(**record["progress"])
+    return {
+        "schema": SCHEMA,
+        "name": job.recipe.name,
+        "title": job.recipe.title,
+        "access": job.material.texts.access,
+        "base": record["base"],
+        "corpora": [dict(corpus) for corpus in job.material.texts.corpora],
+        "origin": dict(job.origin),
+        "trained_as": cell.as_dict(),
+        "texts": dict(job.material.texts.counts) | {"learnt": len(job.material.learnt)},
+        "held_out_documents": job.material.held_documents,
+        "overlap": asdict(job.material.report),
+        "rows": record["rows"],
+        "trainable_parameters": record["trainable"],
+        "tokens": progress.tokens,
+        "learnt_tokens": progress.learnt,
+        "steps": progress.step,
+        "steps_planned": record["steps_planned"],
+        "stopped_early": progress.stopped_early,
+        "kept_step": progress.best_step or progress.step,
+        "seconds": progress.seconds,
+        "device": record["device"],
+        "dtype": record["dtype"],
+        "threads": record["threads"],
+        "processes": job.team.size,
+        "peak_memory_bytes": progress.peak_memory,
+        "energy_joules": progress.joules,
+        "losses": progress.losses,
+        "search": dict(search) if search else None,
+        "notes": progress.notes,
+        "versions": versions(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+def torch_threads() -> int:
+    import torch
+
+    return int(torch.get_num_threads())

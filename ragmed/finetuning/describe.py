@@ -1,0 +1,104 @@
+"""Adapters in words: what made one, what it learnt, what it cost; and what a training would do, before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ragmed.adapters import MANIFEST, read_manifest
+from ragmed.errors import RagmedError
+from ragmed.finetuning.build import gather, make_rows
+from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
+from ragmed.finetuning.training import plan_steps
+from ragmed.models.loading import weights_folder
+from ragmed.workspace import Workspace
+
+
+def describe_adapter(name: str, workspace: Workspace) -> str:
+    """The manifest of an adapter (a name or a folder), its checksums verified."""
+    folder = workspace.adapter(name)
+    manifest = read_manifest(folder)
+    if not manifest:
+        recipe = load_adapter_recipe(workspace.recipe("adapters", name))
+        return f"adapter {recipe.name}: not trained yet; run: ragmed finetune {recipe.name}"
+    return describe_manifest(manifest)
+
+
+def describe_manifest(manifest: Mapping[str, Any]) -> str:
+    """The manifest as a user wants to read it."""
+    names = ", ".join(f"{one['name']} ({one['access']}, {one['sha256'][:12]})" for one in manifest["corpora"])
+    lora = manifest["trained_as"]["lora"]
+    lines = [
+        f"adapter {manifest['name']} for {manifest['base']['name']}: rank {lora['rank']}, "
+        f"{manifest['trainable_parameters']:,} trainable parameters",
+        f"learnt from {names}",
+        f"{manifest['tokens']:,} tokens in {manifest['steps']} steps, {manifest['seconds']:.0f} s on "
+        f"{manifest['device']} ({manifest['dtype']}), peak memory {manifest['peak_memory_bytes'] / 1e9:.1f} GB, energy "
+        + ("not measurable here" if manifest["energy_joules"] is None else f"{manifest['energy_joules']:.0f} J"),
+    ]
+    if manifest["losses"]:
+        first, last = manifest["losses"][0], manifest["losses"][-1]
+        held = "" if last["held_out"] is None else f"; held out {first['held_out']:.3f} -> {last['held_out']:.3f}"
+        lines.append(f"loss {first['train']:.3f} -> {last['train']:.3f}{held}")
+    if manifest["search"]:
+        lines += _search(manifest["search"])
+    if manifest["held_out_documents"]:
+        lines.append(f"{len(manifest['held_out_documents'])} documents were held out and not learnt")
+    checked = manifest["overlap"]["tasks"]
+    lines.append(
+        f"kept out and checked: {', '.join(checked)}" if checked else "not checked against any task (keep_out is empty)"
+    )
+    if manifest["access"] != "open":
+        lines.append(f"made from {manifest['access']} text: the adapter is {manifest['access']} too; do not pass it on")
+    return "\n".join([*lines, *manifest["notes"]])
+
+
+def _search(search: Mapping[str, Any]) -> list[str]:
+    lines = [f"chosen on {search['untrained']['n']} development examples of {search['task']} (untrained "
+             f"{search['untrained']['score']:.3f}):"]  # fmt: skip
+    for place, cell in enumerate(search["cells"]):
+        mark = " <- chosen" if place == search["chosen"] else ""
+        lines.append(
+            f"  learning rate {cell['learning_rate']:g}, {cell['epochs']:g} epochs: {cell['score']:.3f} "
+            f"({cell['tokens']:,} tokens, {cell['train_seconds']:.0f} s){mark}"
+        )
+    return lines
+
+
+def describe_adapters(workspace: Workspace) -> str:
+    """One line an adapter: its name, and whether it is trained, or what is wrong with its recipe."""
+    lines = []
+    for name in workspace.names("adapters"):
+        try:
+            recipe = load_adapter_recipe(workspace.recipe("adapters", name))
+            trained = (workspace.adapters / name / MANIFEST).is_file()
+            state = "trained" if trained else f"not trained; run: ragmed finetune {name}"
+            about = f"{recipe.base} on {', '.join(recipe.corpora)}: {state}"
+        except RagmedError as error:
+            about = f"broken: {error}"
+        lines.append(f"{name:<20} {about}")
+    return "\n".join(lines)
+
+
+def preview(name: str, *, workspace: Workspace) -> str:
+    """What `finetune` would do: texts, check, tokens and steps of every cell; trains nothing, loads no weights."""
+    from transformers import AutoTokenizer
+
+    recipe = load_adapter_recipe(workspace.recipe("adapters", name))
+    material = gather(recipe, workspace.adapters / recipe.name, workspace)
+    folder, _ = weights_folder(recipe.base, workspace)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    counts = ", ".join(f"{count} {way}" for way, count in material.texts.counts.items() if count)
+    lines = [
+        f"adapter {recipe.name} for {recipe.base}, from {', '.join(recipe.corpora)} ({material.texts.access})",
+        f"{len(material.learnt)} texts to learn, {len(material.held)} held out ({counts})",
+        f"kept out: {', '.join(material.report.tasks) or 'nothing was checked (keep_out is empty)'}",
+    ]
+    return "\n".join([*lines, *(_planned(cell, material.learnt, tokenizer) for cell in recipe.cells())])
+
+
+def _planned(cell: AdapterRecipe, texts: Any, tokenizer: Any) -> str:
+    rows = make_rows(texts, tokenizer, cell, apart=True)
+    steps = plan_steps(rows, cell.training, seed=cell.seed)
+    tokens = sum(int(rows.used[step].sum()) for step in steps)
+    return f"{cell.name}: {len(steps)} steps, {tokens:,} tokens (learning rate {cell.training.learning_rate:g})"

@@ -1,0 +1,86 @@
+"""A base model in, the same with a LoRA adapter that can be trained out; and the adapter's files from it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ragmed.adapters import CONFIG, WEIGHTS, check_adapter
+from ragmed.errors import UsageError
+from ragmed.files import fsync_file, write_json
+from ragmed.finetuning.recipe import AdapterRecipe
+
+
+def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None = None, base: str = "") -> Any:
+    """>>> with_new_adapter(model, recipe).print_trainable_parameters()  # doctest: +SKIP
+
+    The peft model, in training mode. Its A matrices are drawn from the recipe's seed, its B matrices are 0, so that it
+    answers as its base does until the first step. `initial`: an adapter to go on from; then `base` is the hash of the
+    weights it must have been trained on. UsageError where the model has no layer of a target's name.
+    """
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    lora, training = recipe.lora, recipe.training
+    with foreign_warnings(), torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        if initial:
+            check_adapter(initial, recipe.base, base)
+            tuned = PeftModel.from_pretrained(model, str(initial), is_trainable=True, use_safetensors=True)
+        else:
+            whole = lora.targets == ("all-linear",)
+            config = LoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules="all-linear" if whole else list(lora.targets),
+                task_type="CAUSAL_LM",
+            )
+            try:
+                tuned = get_peft_model(model, config)
+            except ValueError as error:
+                named = ", ".join(lora.targets)
+                raise UsageError(f"lora.targets: '{recipe.base}' has no linear layer of the name {named}") from error
+    if training.gradient_checkpointing:
+        tuned.enable_input_require_grads()
+        tuned.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return tuned.train()
+
+
+def save_adapter(model: Any, folder: Path, recipe: AdapterRecipe, *, mode: int) -> None:
+    """Configuration and weights as peft reads them, the weights in the recipe's type; the same bytes each time."""
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    dtype = getattr(torch, recipe.saved)
+    with foreign_warnings():
+        tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    beside = folder / f".{WEIGHTS}.tmp"
+    plain = {name: one.detach().to("cpu", dtype).contiguous() for name, one in tensors.items()}
+    save_file(plain, beside, metadata={"format": "pt"})
+    beside.chmod(mode)
+    fsync_file(beside)
+    beside.replace(folder / WEIGHTS)
+    config = {name: _json(value) for name, value in model.peft_config["default"].to_dict().items()}
+    # Where the weights lay on this machine says nothing on another.
+    config |= {"base_model_name_or_path": recipe.base, "inference_mode": True}
+    write_json(folder / CONFIG, config, mode=mode)
+
+
+def _json(value: Any) -> Any:
+    """peft keeps names in sets, whose order changes from one process to the next."""
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return getattr(value, "value", value) if not isinstance(value, (str, int, float, dict, list)) else value
+
+
+@contextmanager
+def foreign_warnings() -> Iterator[None]:
+    """peft 0.21 asks transformers 5 for an attribute that was renamed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield

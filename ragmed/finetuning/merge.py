@@ -1,0 +1,46 @@
+"""An adapter melted into its base: a folder that any program loads as a model, and that says what made it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ragmed.adapters import MERGED, read_manifest
+from ragmed.errors import DataError, UsageError
+from ragmed.files import fsync_folder, write_json
+from ragmed.finetuning.lora import foreign_warnings
+from ragmed.models import ModelSettings, parse_model_name
+from ragmed.models.loading import load_folder, weights_folder
+from ragmed.workspace import Workspace
+
+
+def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
+    """>>> merge_adapter("path:m+adapter:a", Path("models/tuned"), workspace=workspace)  # doctest: +SKIP
+    PosixPath('models/tuned')
+
+    Merged in float32 and written in float32, so that it answers as the model with its adapter does; written beside and
+    renamed. The adapter's manifest goes with it. Raises UsageError, DataError, ModelError.
+    """
+    name = parse_model_name(model)
+    if not name.adapter:
+        raise UsageError(f"'{model}' has no adapter to merge; write it as MODEL+adapter:NAME")
+    if output.exists():
+        raise DataError(f"'{output}' exists already; give the merged model another folder")
+    adapter = workspace.adapter(name.adapter)
+    folder, snapshot_of = weights_folder(model, workspace)
+    settings = ModelSettings(model, dtype="float32", device="cpu")
+    merged = load_folder(settings, folder, snapshot_of=snapshot_of, adapter=adapter)
+    manifest = dict(read_manifest(adapter))
+    open_ = manifest.get("access", "open") == "open"
+    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    beside.mkdir(parents=True, mode=0o755 if open_ else 0o700)
+    with foreign_warnings():
+        merged.model.save_pretrained(beside)
+    merged.tokenizer.save_pretrained(beside)
+    if manifest:
+        write_json(beside / MERGED, manifest | {"files": {}})
+    for path in beside.iterdir():
+        path.chmod(0o644 if open_ else 0o600)
+    fsync_folder(beside)
+    beside.rename(output)
+    return output

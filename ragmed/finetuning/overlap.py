@@ -1,0 +1,328 @@
+"""Training texts and the examples of tasks in, every text that holds or paraphrases an example out.
+
+Words are compared after folding (NFKD without accents, case folded, punctuation a gap, entities resolved), so that no
+case, dash, quote or line break hides a question. Markup and characters that nobody sees (soft hyphens, zero-width
+blanks) may stand within a word or between two: a text that holds any is read both ways.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import math
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from ragmed.embedding import load_embedder
+from ragmed.errors import DataError
+from ragmed.finetuning.recipe import AdapterRecipe, KeepOut
+from ragmed.finetuning.texts import TextSet, TrainingText, count_texts
+from ragmed.records import Example
+from ragmed.tasks import find_task
+from ragmed.workspace import Workspace
+
+Kind = Literal["question", "option", "paraphrase"]
+
+FEWEST = 4
+"""A question of fewer words is no sentence of its own: it would be found everywhere."""
+
+SHOWN = 3
+KEPT = 100
+_BLOCK = 1024  # rows of cosines at a time: 8,000 examples beside them take 32 MB
+
+_WORD = re.compile(r"[^\W_]+")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<!--.{0,200}?-->|(?<=\])\([^()\s]{0,500}\)", re.DOTALL)
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A text that holds an example's question or option, or whose question paraphrases it.
+
+    `score`: the share of the example's runs of words that the text holds, or the cosine of the two questions.
+    `shared`: the longest stretch of words they share; for a paraphrase the example's question.
+    """
+
+    text: str
+    task: str
+    example: str
+    kind: Kind
+    score: float
+    shared: str
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapReport:
+    """What was compared with what, and what came of it.
+
+    `tasks`: name -> how many examples, all splits. `checked`: texts compared. `overlaps`: texts that overlap with at
+    least one example, by what they overlap in. `dropped`: ids of the texts that were taken out, the other wordings of
+    a text that overlaps among them. `found`: the first KEPT overlaps.
+    """
+
+    tasks: Mapping[str, int]
+    checked: int
+    words: int
+    share: float
+    embedder: str
+    similarity: float
+    on_overlap: str
+    overlaps: Mapping[str, int]
+    dropped: tuple[str, ...]
+    found: tuple[Overlap, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can hold it, for a manifest."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A question or an option to be found. `length`: words a run; `need`: how many of its `runs` make an overlap.
+
+    `beside`: where there are any, one of these runs of words must stand in the text as well.
+    """
+
+    task: str
+    example: str
+    kind: Kind
+    length: int
+    runs: tuple[tuple[str, ...], ...]
+    need: int
+    beside: tuple[str, ...] = ()
+
+
+def kept_out(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace) -> tuple[TextSet, OverlapReport]:
+    """>>> kept, report = kept_out(textset, recipe, workspace=Workspace.find())  # doctest: +SKIP
+    >>> report.dropped  # doctest: +SKIP
+    ()
+
+    The texts without those that overlap with the tasks that the recipe keeps out. DataError names the first overlaps
+    where the recipe says `refuse`, where nothing would be left, and where a task's examples cannot be read.
+    """
+    keep_out = recipe.keep_out
+    examples = {name: _examples(name, workspace) for name in keep_out.tasks}
+    found = find_overlaps(textset.texts, examples, keep_out)
+    if found and keep_out.on_overlap == "refuse":
+        raise DataError(_refusal(recipe.name, found))
+    dropped = _with_their_wordings(textset.texts, {one.text for one in found})
+    texts = tuple(one for one in textset.texts if one.id not in dropped)
+    if textset.texts and not texts:
+        raise DataError(
+            f"adapter '{recipe.name}': all {len(textset.texts)} training texts overlap with what keep_out names; "
+            "learn from another corpus"
+        )
+    by_kind = Counter(kind for _, kind in {(one.text, one.kind) for one in found})
+    report = OverlapReport(
+        tasks={name: len(many) for name, many in examples.items()},
+        checked=len(textset.texts),
+        words=keep_out.words,
+        share=keep_out.share,
+        embedder=keep_out.embedder,
+        similarity=keep_out.similarity,
+        on_overlap=keep_out.on_overlap,
+        overlaps=dict(sorted(by_kind.items())),
+        dropped=tuple(one.id for one in textset.texts if one.id in dropped),
+        found=tuple(found[:KEPT]),
+    )
+    counts = {**textset.counts, **count_texts(texts), "dropped": len(dropped)}
+    return replace(textset, texts=texts, counts=counts), report
+
+
+def find_overlaps(
+    texts: Sequence[TrainingText], examples_by_task: Mapping[str, Sequence[Example]], keep_out: KeepOut
+) -> list[Overlap]:
+    """>>> find_overlaps(texts, {"medqa": split.examples}, KeepOut(words=8, share=0.5))  # doctest: +SKIP
+    []
+
+    In the texts' order; a text, an example and a kind make one Overlap at most. A question shorter than `words` words
+    counts where all of it stands in one run, if it has FEWEST words at least; one that only begins a sentence which
+    its options end ("Sickle cell anaemia is a") where the text holds one of them, too. An option counts by its runs
+    if it has `words` words at least; a shorter one is an ordinary phrase ("acute kidney injury"), and a text may hold
+    it. What is asked in another order of words is left to the paraphrases: compared where keep_out names an embedder.
+    """
+    targets = [one for task, many in examples_by_task.items() for ex in many for one in _targets(task, ex, keep_out)]
+    index: dict[int, dict[tuple[str, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
+    for number, target in enumerate(targets):
+        for run in set(target.runs):
+            index[target.length][run].append(number)
+    found: list[Overlap] = []
+    for text in texts:
+        found.extend(_in_text(text, targets, index))
+    if keep_out.embedder and texts and examples_by_task:
+        found.extend(_paraphrases(texts, examples_by_task, keep_out))
+    order = {text.id: place for place, text in enumerate(texts)}
+    return sorted(found, key=lambda one: order[one.text])
+
+
+def readings(text: str) -> list[list[str]]:
+    """>>> readings("The <b>Heart\\u2019s</b> rate")
+    [['the', 'heart', 's', 'rate']]
+    >>> readings("heart\\u200bfailure")
+    [['heart', 'failure'], ['heartfailure']]
+
+    The words of a text; two lists where markup or unseen characters could part words as well as stand within one.
+    """
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" not in text and "](" not in text and not _UNSEEN.search(text):
+        return [_words(text)]
+    parted = _words(_UNSEEN.sub(" ", _TAG.sub(" ", text)))
+    joined = _words(_UNSEEN.sub("", _TAG.sub("", text)))
+    return [parted] if parted == joined else [parted, joined]
+
+
+def _words(text: str) -> list[str]:
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        text = "".join(one for one in text if not unicodedata.combining(one))
+    return _WORD.findall(text.casefold())
+
+
+def _examples(name: str, workspace: Workspace) -> tuple[Example, ...]:
+    split = find_task(name).load(workspace)
+    return (*split.examples, *split.shots)
+
+
+def _targets(task: str, example: Example, keep_out: KeepOut) -> Iterator[_Target]:
+    for words in readings(example.question):
+        if len(words) >= keep_out.words:
+            yield _target(task, example, "question", words, keep_out)
+        elif len(words) >= FEWEST:
+            yield _Target(task, example.id, "question", len(words), (tuple(words),), 1, _endings(example))
+    for option in example.options.values():
+        for words in readings(option):
+            if len(words) >= keep_out.words:
+                yield _target(task, example, "option", words, keep_out)
+
+
+def _endings(example: Example) -> tuple[str, ...]:
+    """The options of a question that does not ask, as words between blanks; none for one that does."""
+    if example.question.rstrip(" *_\"'\u201d\u2019").endswith("?"):
+        return ()
+    return tuple(f" {' '.join(words)} " for option in example.options.values() for words in readings(option) if words)
+
+
+def _target(task: str, example: Example, kind: Kind, words: list[str], keep_out: KeepOut) -> _Target:
+    runs = tuple(_runs(words, keep_out.words))
+    # a whole number of runs: what is a hair above it in binary is not one more
+    need = max(1, math.ceil(keep_out.share * len(set(runs)) - 1e-9))
+    return _Target(task, example.id, kind, keep_out.words, runs, need)
+
+
+def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(itertools.islice(words, start, None) for start in range(length)), strict=False)
+
+
+def _in_text(
+    text: TrainingText, targets: Sequence[_Target], index: Mapping[int, Mapping[tuple[str, ...], list[int]]]
+) -> Iterator[Overlap]:
+    best: dict[tuple[str, str, str], Overlap] = {}
+    for words in readings(_all_of(text)):
+        for length, runs in index.items():
+            held = {run for run in _runs(words, length) if run in runs}
+            counts = Counter(number for run in held for number in runs[run])
+            for number, count in sorted(counts.items()):
+                target = targets[number]
+                if count < target.need or not _beside(target, words):
+                    continue
+                score = count / len(set(target.runs))
+                key = (target.task, target.example, target.kind)
+                if key not in best or score > best[key].score:
+                    shared = _stretch(target, held)
+                    best[key] = Overlap(text.id, target.task, target.example, target.kind, score, shared)
+    yield from best.values()
+
+
+def _beside(target: _Target, words: Sequence[str]) -> bool:
+    line = f" {' '.join(words)} " if target.beside else ""
+    return not target.beside or any(one in line for one in target.beside)
+
+
+def _all_of(text: TrainingText) -> str:
+    """Everything of a text that comes from corpora; system messages are the toolkit's own words."""
+    turns = [message.content for message in text.messages if message.role != "system"]
+    return "\n".join([text.text, *turns])
+
+
+def _stretch(target: _Target, held: set[tuple[str, ...]]) -> str:
+    """The longest stretch of the target's words whose runs are all held."""
+    longest: tuple[int, int] = (0, 0)
+    start = 0
+    for place, run in enumerate(target.runs):
+        if run not in held:
+            start = place + 1
+        elif place + 1 - start > longest[1] - longest[0]:
+            longest = (start, place + 1)
+    first, end = longest
+    words = [*target.runs[first], *(run[-1] for run in target.runs[first + 1 : end])]
+    return " ".join(words)
+
+
+def _paraphrases(
+    texts: Sequence[TrainingText], examples_by_task: Mapping[str, Sequence[Example]], keep_out: KeepOut
+) -> Iterator[Overlap]:
+    """Each text's question against all examples' questions, by the cosine of their vectors."""
+    import numpy as np
+
+    examples = [(task, one) for task, many in examples_by_task.items() for one in many if _words(one.question)]
+    asked: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        for question in dict.fromkeys(_questions(text)):
+            asked[question].append(text.id)
+    if not asked or not examples:
+        return
+    embedder = load_embedder(keep_out.embedder)
+    known = embedder.embed_queries([one.question for _, one in examples])
+    questions = list(asked)
+    vectors = embedder.embed_queries(questions)
+    seen: set[tuple[str, str, str]] = set()
+    for first in range(0, len(questions), _BLOCK):
+        cosines = vectors[first : first + _BLOCK] @ known.T
+        # float32 sums of equal vectors may end a hair below 1
+        for row, column in np.argwhere(cosines >= keep_out.similarity - 1e-6).tolist():
+            task, example = examples[column]
+            for text_id in asked[questions[first + row]]:
+                if (text_id, task, example.id) not in seen:
+                    seen.add((text_id, task, example.id))
+                    score = float(cosines[row, column])
+                    yield Overlap(text_id, task, example.id, "paraphrase", score, example.question)
+
+
+def _questions(text: TrainingText) -> Iterator[str]:
+    """What a text asks; of a raft prompt the question alone, since its passages would drown it."""
+    if _words(text.question):
+        yield text.question
+    elif text.way == "pairs":
+        yield from (one.content for one in text.messages if one.role == "user" and _words(one.content))
+
+
+def _with_their_wordings(texts: Sequence[TrainingText], overlapping: set[str]) -> set[str]:
+    """The ids of the overlapping texts, and of the wordings that say the same as one of them in other words."""
+    said = {(one.way, one.document) for one in texts if one.id in overlapping and not one.wording}
+    return overlapping | {one.id for one in texts if one.wording and (one.way, one.document) in said}
+
+
+def _refusal(name: str, found: Sequence[Overlap]) -> str:
+    texts = len({one.text for one in found})
+    shown = "; ".join(
+        f"text '{one.text}' and {one.task} example '{one.example}' ({one.kind}: \"{_short(one.shared)}\")"
+        for one in found[:SHOWN]
+    )
+    more = f"; and {len(found) - SHOWN} more overlaps" if len(found) > SHOWN else ""
+    return (
+        f"adapter '{name}': {texts} training texts overlap with examples that keep_out names: {shown}{more}; set "
+        "keep_out.on_overlap: drop to learn without them, or take their documents out of the corpus"
+    )
+
+
+def _short(text: str) -> str:
+    words = text.split()
+    return " ".join(words[:16]) + (" …" if len(words) > 16 else "")

@@ -1,0 +1,28 @@
+"""A training's progress on stderr: loss, tokens a second, time left; silent where that is no terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tqdm import tqdm
+
+from ragmed.finetuning.checkpoints import Progress
+from ragmed.finetuning.training import Show
+
+
+def bars(name: str) -> Show:
+    """A bar for the training of that name. tqdm says the time left."""
+    opened: list[tqdm[Any]] = []
+
+    def show(progress: Progress, steps: int, loss: float, speed: float) -> None:
+        if not opened:
+            opened.append(tqdm(total=steps, initial=progress.step - 1, desc=name, unit="step", disable=None))
+        bar = opened[0]
+        held = progress.losses[-1]["held_out"] if progress.losses else None
+        said = {"loss": f"{loss:.3f}", "tok/s": f"{speed:.0f}"} | ({"held out": f"{held:.3f}"} if held else {})
+        bar.set_postfix(said, refresh=False)
+        bar.update(progress.step - bar.n)
+        if progress.step == steps or progress.stopped_early:
+            bar.close()
+
+    return show

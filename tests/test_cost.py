@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.comparison.cost import Line, break_even, economics, question_cost, search_cost, training_cost
+from ragmed.comparison.prices import Prices
+from ragmed.comparison.sources import ArmSources
+from ragmed.errors import UsageError
+from ragmed.records import Sample
+from ragmed.report.effects import break_even as in_words
+from ragmed.report.effects import duration
+from ragmed.report.markdown import render_report
+from ragmed.report.terminal import render_table
+
+ARMS = ("general", "tuned", "rag", "both")
+CORPUS = frozenset({("wards", "aa")})
+
+
+@pytest.mark.parametrize(
+    ("tuning", "retrieval", "expected"),
+    [
+        (Line(3600, 0.5), Line(60, 2.0), ("after", 2360)),
+        (Line(100, 1.0), Line(0, 4.0), ("after", 34)),  # 33 questions: 133 against 132
+        (Line(10, 5.0), Line(100, 2.0), ("until", 30)),
+        (Line(10, 5.0), Line(101, 2.0), ("until", 30)),  # 30 questions: 160 against 161
+        (Line(10, 1.0), Line(60, 2.0), ("from-the-first", None)),
+        (Line(60, 1.0), Line(60, 2.0), ("from-the-first", None)),
+        (Line(10, 2.0), Line(60, 2.0), ("from-the-first", None)),
+        (Line(100, 3.0), Line(60, 2.0), ("never", None)),
+        (Line(100, 2.0), Line(60, 2.0), ("never", None)),
+        (Line(60, 3.0), Line(60, 2.0), ("never", None)),
+        (Line(60, 2.0), Line(60, 2.0), ("equal", None)),
+        (Line(0, 0), Line(0, 0), ("equal", None)),
+        (Line(1e300, 0.0), Line(0, 5e-324), ("never", None)),
+        (Line(None, 1.0), Line(60, 2.0), ("unknown", None)),
+        (Line(1, 1.0), Line(60, None), ("unknown", None)),
+    ],
+)
+def test_when_tuning_costs_less(tuning, retrieval, expected):
+    assert break_even(tuning, retrieval) == expected
+
+
+def test_every_outcome_in_words():
+    said = {
+        outcome: in_words({"unit": "EUR", "outcome": outcome, "questions": 2360, "unknown": ["nobody knows"]})
+        for outcome in ("after", "until", "from-the-first", "never", "equal", "unknown")
+    }
+    assert said == {
+        "after": "in EUR, tuning costs less than retrieving from about 2,360 questions on",
+        "until": "in EUR, tuning costs less than retrieving up to about 2,360 questions, and more beyond",
+        "from-the-first": "in EUR, tuning costs less than retrieving from the first question on",
+        "never": "in EUR, tuning never costs less than retrieving",
+        "equal": "in EUR, tuning and retrieving cost the same",
+        "unknown": "in EUR, the break-even is unknown: nobody knows",
+    }
+    assert [duration(x) for x in (0.0, 59.0, 60.0, 7200.0, None)] == ["0.0 s", "59.0 s", "1.0 min", "2.0 h", "unknown"]
+
+
+def test_prices_of_machines_and_tokens():
+    hour = Prices("EUR", machine_hour=1.8)
+    assert hour.of_seconds(600) == pytest.approx(0.3)
+    assert hour.of_question(seconds=2, input_tokens=900, output_tokens=5) == pytest.approx(0.001)
+    tokens = Prices("EUR", machine_hour=1.8, million_input_tokens=2.0, million_output_tokens=10.0)
+    assert tokens.of_question(seconds=2, input_tokens=900, output_tokens=5) == pytest.approx(0.00185)
+    half = Prices(million_input_tokens=2.0)
+    assert half.of_question(seconds=2, input_tokens=900, output_tokens=5) is None
+    assert half.of_question(seconds=2, input_tokens=900, output_tokens=0) == pytest.approx(0.0018)
+    assert half.of_seconds(3600) is None
+    assert (Prices().given, hour.given, half.given) == (False, True, True)
+
+
+def test_prices_are_plain_values_and_the_first_ones_hold():
+    stored = Prices("EUR", machine_hour=1.0, million_input_tokens=3.0)
+    assert Prices(**json.loads(json.dumps(dataclasses.asdict(stored)))) == stored
+    assert Prices(machine_hour=2.0).over(stored) == Prices("EUR", 2.0, 3.0, 0.0)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), "1", True])
+def test_prices_that_are_none_are_refused(value):
+    with pytest.raises(UsageError, match="machine_hour"):
+        Prices(machine_hour=value)
+
+
+def test_the_search_is_counted_and_stated_apart():
+    record = {"seconds": 90.0, "tokens": 4096, "device": "cpu", "search": {"seconds": 30.0, "tokens": 1000}}
+    cost = training_cost(record)
+    assert (cost["seconds"], cost["total_seconds"], cost["total_tokens"]) == (90.0, 120.0, 5096)
+    assert cost["search"] == {"seconds": 30.0, "tokens": 1000}
+    assert training_cost({**record, "search": None})["total_seconds"] == 90.0
+    assert training_cost({**record, "search": {"chosen": 1}})["total_seconds"] is None
+    assert training_cost(None)["total_seconds"] is None
+    assert training_cost({"seconds": float("nan")})["seconds"] is None
+
+
+def test_a_search_that_only_lists_its_trials_is_their_sum():
+    assert search_cost({"cells": [{"seconds": 2.0}, {"seconds": 3.5}]}, "seconds") == 5.5
+    assert search_cost({"cells": [{"seconds": 2.0}, {}]}, "seconds") is None
+    assert search_cost("a text", "seconds") is None
+
+
+def test_no_question_has_no_cost():
+    row = {"n": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0.0}
+    assert question_cost(row, Prices(machine_hour=1.0)) == {
+        "n": 0, "input_tokens": None, "output_tokens": None, "seconds": None, "price": None,
+    }  # fmt: skip
+
+
+def costs(n=10):
+    each = {"general": (80, 1.0), "tuned": (80, 1.0), "rag": (900, 3.0), "both": (900, 3.0)}
+    return [
+        {"arm": a, "task": "medqa", "n": n, "input_tokens": t * n, "output_tokens": 5 * n, "seconds": s * n}
+        for a, (t, s) in each.items()
+    ]
+
+
+SOURCES = {
+    "general": ArmSources(),
+    "tuned": ArmSources(
+        learnt=CORPUS, adapter={"seconds": 90.0, "tokens": 1, "search": {"seconds": 30.0, "tokens": 1}}
+    ),
+    "rag": ArmSources(shown=CORPUS, context="retrieved", index={"seconds": 20.0, "passages": 12}),
+    "both": ArmSources(learnt=CORPUS, shown=CORPUS, context="retrieved"),
+}
+
+
+def priced(prices=None, **said):
+    return ComparisonSettings(baseline="general", prices=prices or Prices(), **said)
+
+
+def test_the_economics_of_a_factorial():
+    (row,) = economics(costs(), sources=SOURCES, settings=priced(Prices("EUR", 3.6), factorials=(ARMS,)))
+    assert (row["task"], row["control"], row["tuned"], row["retrieved"], row["both"]) == ("medqa", *ARMS)
+    assert row["per_question"]["both"] == {
+        "n": 10, "input_tokens": 900.0, "output_tokens": 5.0, "seconds": 3.0, "price": pytest.approx(0.003),
+    }  # fmt: skip
+    seconds, money = row["break_even"]
+    assert seconds == {
+        "unit": "seconds", "tuning": {"once": 120.0, "each": 1.0}, "retrieval": {"once": 20.0, "each": 3.0},
+        "outcome": "after", "questions": 50, "unknown": [],
+    }  # fmt: skip
+    assert (money["unit"], money["outcome"], money["questions"]) == ("EUR", "after", 50)
+    assert money["tuning"] == {"once": pytest.approx(0.12), "each": pytest.approx(0.001)}
+
+
+def test_tokens_that_are_paid_are_not_paid_by_the_hour_as_well():
+    prices = Prices("EUR", 3.6, million_input_tokens=1.0, million_output_tokens=2.0)
+    (row,) = economics(costs(), sources=SOURCES, settings=priced(prices, factorials=(ARMS,)))
+    assert row["break_even"][1]["retrieval"] == {"once": pytest.approx(0.02), "each": pytest.approx(0.00091)}
+    assert (row["break_even"][1]["outcome"], row["break_even"][1]["questions"]) == ("after", 122)
+
+
+@pytest.mark.parametrize(
+    ("sources", "prices", "n", "unknown"),
+    [
+        ({"tuned": ArmSources(learnt=CORPUS)}, Prices(), 10, "how long training 'tuned' took is not recorded"),
+        ({"rag": ArmSources(shown=CORPUS)}, Prices(), 10, "how long building the index of 'rag' took is not recorded"),
+        ({"tuned": ArmSources(adapter={"seconds": 1, "search": {"x": 1}})}, Prices(), 10, "how long the search before"),
+        ({}, Prices(), 0, "'tuned' was asked no question"),
+        ({}, Prices(million_input_tokens=1.0, million_output_tokens=1.0), 10, "a machine hour has no price"),
+        ({}, Prices(machine_hour=1.0, million_input_tokens=1.0), 10, "a kind of token has no price"),
+    ],
+)
+def test_what_is_not_known_is_said_and_is_no_zero(sources, prices, n, unknown):
+    settings = priced(prices, factorials=(ARMS,))
+    (row,) = economics(costs(n), sources=SOURCES | sources, settings=settings)
+    last = row["break_even"][-1]
+    assert (last["outcome"], last["questions"]) == ("unknown", None)
+    assert last["unknown"][0].startswith(unknown)
+    json.dumps(row, allow_nan=False)
+
+
+def test_without_a_factorial_every_tuned_arm_meets_every_retrieving_one():
+    (row,) = economics(costs(), sources=SOURCES, settings=priced())
+    assert (row["control"], row["tuned"], row["retrieved"], row["both"]) == ("general", "tuned", "rag", None)
+    assert list(row["per_question"]) == ["control", "tuned", "retrieved"]
+    assert economics(costs(), sources={}, settings=priced()) == []
+
+
+def samples():
+    seconds = {"general": 1.0, "tuned": 1.0, "rag": 3.0, "both": 3.0}
+    return {
+        (arm, "medqa"): [
+            Sample(
+                f"e{i}", arm, "medqa", "answered", "A", "A", {"accuracy": 1.0}, input_tokens=80, seconds=seconds[arm]
+            )
+            for i in range(4)
+        ]
+        for arm, each in seconds.items()
+    }
+
+
+def test_the_page_and_the_table_say_what_it_cost():
+    settings = priced(Prices("EUR", 3.6), factorials=(ARMS,), resamples=200)
+    results = compare(samples(), run="r", settings=settings, sources=SOURCES)
+    page = render_report(results, run_info={}, samples=samples())
+    assert "- **In seconds, tuning costs less than retrieving from about 50 questions on**." in page
+    assert (
+        "Paid once: training 1.5 min, 1 tokens, and the search before it 30.0 s, 1 tokens (together 2.0 min); " in page
+    )
+    assert "indexing 20.0 s, 12 passages." in page
+    assert "| retrieved | rag | 80.0 | 0.0 | 3.0000 | 3.0000 |" in page
+    table = " ".join(render_table(results).split())
+    assert "cost of tuned and rag: in seconds, tuning costs less than retrieving from about 50 questions on" in table
+    assert "Seconds a question were measured in batches on the machine of this run" in table
+    assert "Prices (EUR): 3.6 a machine hour; nothing else is priced." in table
+
+
+def test_a_run_without_adapters_says_nothing_of_it():
+    plain = {key: value for key, value in samples().items() if key[0] in ("general", "rag")}
+    results = compare(plain, run="r", settings=priced(resamples=200), sources={"rag": SOURCES["rag"]})
+    assert (results["economics"], results["factorials"], results["contrasts"][0]["corpora"]) == ([], [], "")
+    assert "What it cost" not in render_report(results, run_info={}, samples=plain)
+    assert "batches" not in render_table(results)
