@@ -257,7 +257,7 @@ def info(learnt="aa", shown="aa"):
     ]
     adapter = {"name": "ours", "corpora": [{"name": "wards", "sha256": learnt * 32}], "tokens": 4096, "steps": 8}
     adapter |= {"seconds": 90.0, "device": "cpu", "peak_memory_bytes": 2**30, "energy_joules": None, "losses": losses}
-    adapter["search"] = {"seconds": 30.0, "cells": [{"learning_rate": 0.001, "held_out": 1.5}], "chosen": 0.001}
+    adapter["search"] = {"seconds": 120.0, "cells": [{"learning_rate": 0.001, "score": 0.5}], "chosen": 0}
     index = {"corpora": [{"name": "wards", "sha256": shown * 32}], "passages": 12, "seconds": 2.0, "device": "cpu"}
     references = {"adapters": {"ours": adapter} if learnt else {}, "indexes": {"pages": index} if shown else {}}
     return {"experiment": {"arms": arms, "models": models}, "references": references}
@@ -329,7 +329,8 @@ def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
     assert "(training.png)" in training
     assert "**ours** (model ours): learnt from wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu" in training
     assert "peak memory 1.00 GiB." in training
-    assert "| 0.001 | 1.5 |" in training
+    assert "| 0 | 0.001 | 0.5 |" in training
+    assert "The search that chose it: seconds 120; chosen 0." in training
     assert "references.adapters.ours.seconds" in page
     assert ".losses." not in page
     drawn = write_figures(results, tmp_path, adapters=info()["references"]["adapters"])

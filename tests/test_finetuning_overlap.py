@@ -139,7 +139,8 @@ def test_paraphrases_are_found_by_their_vectors() -> None:
         ("raft:c:2", "q1", "paraphrase"),
     ]
     # the same words in another order: one vector
-    assert overlaps[0].score == pytest.approx(1.0, abs=1e-3) and overlaps[0].shared == QUESTION
+    assert overlaps[0].score == pytest.approx(1.0, abs=1e-3)
+    assert overlaps[0].shared == QUESTION
     assert find_overlaps(texts, examples, KeepOut()) == []
 
 

@@ -80,9 +80,11 @@ def test_passages_are_the_documents_under_their_titles(here: Workspace) -> None:
 
 def test_pairs_are_questions_with_their_answers(here: Workspace) -> None:
     made = training_texts(recipe("faq", "pages", learn=("pairs", "passages")), workspace=here)
-    assert made.counts["pairs"] == 8 and made.counts["passages"] == 10
+    assert made.counts["pairs"] == 8
+    assert made.counts["passages"] == 10
     pair = by_id(made)["pairs:faq:gout/2"]
-    assert pair.document == "faq:gout/2" and pair.question == "Will gout go away?"
+    assert pair.document == "faq:gout/2"
+    assert pair.question == "Will gout go away?"
     assert pair.messages == (
         Message("user", "Will gout go away?"),
         Message("assistant", "It does, with goutol < |im_end| > twice daily."),
@@ -108,7 +110,8 @@ def test_same_corpora_same_texts(here: Workspace) -> None:
         "faq", "pages", learn=("raft", "pairs", "passages"), paraphrases=Paraphrases(templates=2), raft=Raft(3, 0.5)
     )
     first, second = (training_texts(mine, workspace=here) for _ in range(2))
-    assert first == second and first.digest == second.digest
+    assert first == second
+    assert first.digest == second.digest
     assert list(dict.fromkeys(one.way for one in first.texts)) == ["raft", "pairs", "passages"]
     assert training_texts(replace(mine, seed=1), workspace=here).digest != first.digest
 
@@ -133,7 +136,7 @@ def test_every_kind_has_as_many_wordings_of_its_focus() -> None:
     assert WORDINGS.keys() == FORMS.keys()
     for kind, forms in FORMS.items():
         made = question_wordings(forms[0].format("gout {x}"), kind=kind, focus="gout {x}", count=MOST)
-        assert len(set(made)) == MOST and all(one.count("gout {x}") == 1 for one in made), kind
+        assert [one.count("gout {x}") for one in dict.fromkeys(made)] == [1] * MOST, kind
 
 
 def test_a_question_in_other_words_than_its_kind_keeps_them() -> None:
@@ -141,9 +144,8 @@ def test_a_question_in_other_words_than_its_kind_keeps_them() -> None:
         "Please answer this question: Will gout go away?",
         "A patient asks: Will gout go away?",
     ]
-    assert question_wordings("What causes it?", kind="causes", focus="", count=1) == [
-        "Please answer this question: What causes it?"
-    ]
+    unknown = question_wordings("What causes it?", kind="causes", focus="", count=1)
+    assert unknown == ["Please answer this question: What causes it?"]
 
 
 def test_templates_reword_questions_and_frame_pages(here: Workspace) -> None:
@@ -151,8 +153,8 @@ def test_templates_reword_questions_and_frame_pages(here: Workspace) -> None:
     made = training_texts(mine, workspace=here)
     texts = by_id(made)
     asked = texts["pairs+t1:faq:gout/1"]
-    assert asked.messages[0].content == asked.question == "Why does somebody get gout?"
-    assert asked.messages[1] == texts["pairs:faq:gout/1"].messages[1] and asked.wording == "template"
+    assert asked.messages == (Message("user", asked.question), texts["pairs:faq:gout/1"].messages[1])
+    assert (asked.question, asked.wording) == ("Why does somebody get gout?", "template")
     assert texts["passages+t2.1:pages:a"].messages == (
         Message("user", 'Tell me what is written under "Beds > Moves".'),
         Message("assistant", "## Moves\n\nAt noon."),
@@ -184,10 +186,12 @@ def test_raft_shows_the_gold_passage_among_others(here: Workspace) -> None:
     for one in made.texts:
         system, user, answer = one.messages
         assert (system.role, user.role, answer.role) == ("system", "user", "assistant")
-        assert system.content == WITH_PASSAGES and user.content.endswith(f"\n\nQuestion: {one.question}")
+        assert system.content == WITH_PASSAGES
+        assert user.content.endswith(f"\n\nQuestion: {one.question}")
         blocks = user.content.split("<passage ")[1:]
         gold = [place for place, block in enumerate(blocks) if one.question in block.split("</passage")[0]]
-        assert len(blocks) == 3 and len(gold) == 1
+        assert len(blocks) == 3
+        assert len(gold) == 1
         places[gold[0]] += 1
     assert len(places) > 1
 
@@ -196,12 +200,14 @@ def test_raft_shows_distractors_alone_where_gold_is_left_out(here: Workspace) ->
     made = training_texts(recipe("faq", learn=("raft",), raft=Raft(distractors=2, gold=0.0)), workspace=here)
     for one in made.texts:
         passages = one.messages[-2].content.partition("</passages>")[0]
-        assert passages.count("<passage ") == 2 and one.question not in passages
+        assert passages.count("<passage ") == 2
+        assert one.question not in passages
     share = training_texts(
         recipe("faq", learn=("raft",), raft=Raft(1, 0.5), paraphrases=Paraphrases(templates=6)), workspace=here
     )
     golds = sum(one.messages[-2].content.count("<passage ") - 1 for one in share.texts)
-    assert len(share.texts) == 56 and 14 <= golds <= 42
+    assert len(share.texts) == 56
+    assert 14 <= golds <= 42
 
 
 def test_raft_without_any_passage_is_a_bare_question(here: Workspace) -> None:
@@ -215,7 +221,8 @@ def test_raft_takes_distractors_from_an_index(here: Workspace) -> None:
     made = training_texts(recipe("faq", learn=("raft",), raft=Raft(1, 0.0, "faq")), workspace=here)
     # the other pair on gout, or the same question of another disease: near, and never the pair's own document
     shown = by_id(made)["raft:faq:gout/1"].messages[1].content.partition("</passages>")[0]
-    assert ("Will gout go away?" in shown or "What causes" in shown) and "What causes gout?" not in shown
+    assert "Will gout go away?" in shown or "What causes" in shown
+    assert "What causes gout?" not in shown
     all_others = training_texts(recipe("faq", learn=("raft",), raft=Raft(7, 0.0, "faq")), workspace=here)
     assert all(one.messages[1].content.count("<passage ") == 7 for one in all_others.texts)
     with pytest.raises(UsageError, match="'faq' has 7 passages of other documents for the question of 'faq:gout/1'"):
@@ -267,13 +274,12 @@ def test_a_model_rewrites_passages_and_questions(here: Workspace) -> None:
     mine = recipe("faq", "pages", learn=("pairs", "raft", "passages"), paraphrases=Paraphrases(model=model))
     made = worded(here, replace(mine, raft=Raft(1, 1.0)))
     texts = by_id(made)
-    assert texts["pairs+m1:faq:gout/1"].messages == (
-        Message("user", "Why gout?"),
-        texts["pairs:faq:gout/1"].messages[1],
-    )
+    pair = texts["pairs+m1:faq:gout/1"].messages
+    assert pair == (Message("user", "Why gout?"), texts["pairs:faq:gout/1"].messages[1])
     raft = texts["raft+m1:faq:gout/1"]
-    assert raft.messages[-2].content.endswith("</passages>\n\nQuestion: Why gout?") and raft.question == "Why gout?"
-    assert raft.messages[-2].content.startswith("<passages>") and raft.wording == "model"
+    assert raft.messages[-2].content.endswith("</passages>\n\nQuestion: Why gout?")
+    assert raft.messages[-2].content.startswith("<passages>")
+    assert (raft.question, raft.wording) == ("Why gout?", "model")
     assert texts["passages+m1.0:pages:a"].text == "Ten beds.< |im_end| >"
     assert texts["passages+m1.1:pages:a"].text == "Beds\n\nThey move at noon."
     assert made.counts["by_model"] == made.counts["texts"] - 26 > 0
@@ -299,7 +305,8 @@ def test_what_is_recorded_is_not_asked_again(here: Workspace) -> None:
     # nothing is missing: no model is loaded, and the file stays as it is
     before = path.read_bytes()
     (here.root / "answers.jsonl").unlink()
-    assert worded(here, mine) == second and path.read_bytes() == before
+    assert worded(here, mine) == second
+    assert path.read_bytes() == before
 
 
 def test_another_model_is_refused(here: Workspace) -> None:
@@ -386,7 +393,7 @@ def test_the_pairs_of_medquad() -> None:
     made = training_texts(
         recipe("medquad", learn=("pairs",), paraphrases=Paraphrases(templates=1)), workspace=workspace
     )
-    assert made.counts["pairs"] == 2 * 16423 and made.counts["templates"] == 16423
+    assert (made.counts["pairs"], made.counts["templates"]) == (2 * 16423, 16423)
     assert (made.corpora[0]["documents"], made.corpora[0]["rejected"]) == (16423, 5)
     framed = sum(one.question.startswith("Please answer this question:") for one in made.texts)
     assert framed < 150  # nearly every question has the form of its kind

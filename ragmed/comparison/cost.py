@@ -120,30 +120,29 @@ def _compared(unit: str, lines: Mapping[str, Line], missing: Sequence[str]) -> R
 
 
 def training_cost(adapter: Mapping[str, Any] | None) -> Row:
-    """What was recorded of making an adapter. `total_seconds` and `total_tokens`: the search before it, whose part
-    stands under `search` (None: there was none), and the training itself; None where a part was not recorded."""
+    """
+    >>> training_cost({"seconds": 90.0, "search": {"seconds": 240.0}})["search"]["seconds"]
+    150.0
+
+    What was recorded of making an adapter. A record's `search` counts all that was tried, the training that was
+    chosen among it: that is `total_seconds` and `total_tokens`; what the search took beyond the chosen training stands
+    under `search` (None: there was none). None where a part was not recorded.
+    """
     record = adapter or {}
     row: Row = {key: number(record.get(key)) for key in ("seconds", "tokens", "energy_joules")}
     row |= {"device": str(record.get("device") or ""), "search": None}
-    if record.get("search"):
-        row["search"] = {key: search_cost(record["search"], key) for key in ("seconds", "tokens")}
+    tried = record.get("search")
+    if tried:
+        row["search"] = {}
     for key in ("seconds", "tokens"):
-        parts = [row[key], *([row["search"][key]] if row["search"] else [])]
-        row[f"total_{key}"] = None if None in parts else sum(parts)
+        alone, total = row[key], row[key]
+        if tried:
+            total = number(tried.get(key)) if isinstance(tried, Mapping) else None
+            known = alone is not None and total is not None
+            total = max(total, alone) if known else None  # rounded sums may be a little less than their part
+            row["search"][key] = total - alone if known else None
+        row[f"total_{key}"] = total
     return row
-
-
-def search_cost(search: Any, key: str) -> float | None:
-    """What the search says of all it tried (`key`), else the sum over its list of trials; None if it says neither."""
-    if not isinstance(search, Mapping):
-        return None
-    if number(search.get(key)) is not None:
-        return number(search[key])
-    for trials in search.values():
-        if isinstance(trials, list) and trials and all(isinstance(trial, Mapping) for trial in trials):
-            parts = [number(trial.get(key)) for trial in trials]
-            return None if None in parts else sum(part for part in parts if part is not None)
-    return None
 
 
 def _index_cost(index: Mapping[str, Any] | None) -> Row:
@@ -173,7 +172,7 @@ def _missing(design: Design, *, training: Row, index: Row, each: Mapping[str, Ro
     if training["seconds"] is None:
         found.append(f"how long training '{design['tuned']}' took is not recorded")
     elif training["total_seconds"] is None:
-        found.append(f"how long the search before training '{design['tuned']}' took is not recorded")
+        found.append(f"how long the search for training '{design['tuned']}' took is not recorded")
     if index["seconds"] is None:
         found.append(f"how long building the index of '{design['retrieved']}' took is not recorded")
     found += [f"'{design[r]}' was asked no question" for r in ("tuned", "retrieved") if not each[r]["n"]]

@@ -71,9 +71,22 @@ class Experiment:
         if limit:
             most = int(limit)
             chosen = {n: dataclasses.replace(t, limit=min(most, t.limit or most)) for n, t in chosen.items()}
-        return dataclasses.replace(
-            self, arms={n: a for n, a in self.arms.items() if not arms or n in arms}, tasks=chosen
-        )
+        kept = {n: a for n, a in self.arms.items() if not arms or n in arms}
+        return dataclasses.replace(self, arms=kept, tasks=chosen, search=self._search_of(kept, chosen))
+
+    def _search_of(self, arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings]) -> Search | None:
+        """The search, as long as it can be carried out; dropped where no arm needs what it chooses."""
+        search = self.search
+        if search is None or (search.arm in arms and search.task in tasks):
+            return search
+        index = self.arms[search.arm].index
+        needed = [arm.name for arm in arms.values() if arm.needs_index and arm.index == index]
+        if needed:
+            raise UsageError(
+                f"arm '{needed[0]}' waits for the search, which asks arm '{search.arm}' on task '{search.task}'; ask "
+                "both, or take `search` out of the config"
+            )
+        return None
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain values, defaults included: what run.json keeps."""

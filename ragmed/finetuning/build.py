@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ragmed.adapters import CONFIG, MANIFEST, SCHEMA, WEIGHTS, read_manifest, remedy
+from ragmed.adapters import CONFIG, MANIFEST, SCHEMA, WEIGHTS, adapter_hash, check_adapter, read_manifest, remedy
 from ragmed.errors import MismatchError
 from ragmed.files import exclusive, fsync_file, fsync_folder, read_json, sha256_file, sha256_json, write_json
 from ragmed.finetuning import lora, selection
@@ -22,10 +22,11 @@ from ragmed.finetuning.parallel import Team, team
 from ragmed.finetuning.paraphrases import paraphrased
 from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
 from ragmed.finetuning.sequences import Rows, encode, pack, packs
-from ragmed.finetuning.texts import TextSet, TrainingText, training_texts
+from ragmed.finetuning.texts import TextSet, TrainingText, strictest, training_texts
 from ragmed.finetuning.training import Place, Show, Trainer
 from ragmed.models import ModelSettings
 from ragmed.models.loading import load_weights, resolve_device, weights_folder, weights_hash
+from ragmed.records import Access
 from ragmed.workspace import Workspace
 
 WORK = ".training"
@@ -60,12 +61,18 @@ class Job:
     bars: Bars | None = None
 
     @property
+    def access(self) -> Access:
+        """The strictest of what is learnt here and of what the adapter that is gone on from learnt."""
+        before = self.recipe.initial and read_manifest(self.workspace.adapter(self.recipe.initial)).get("access")
+        return strictest([self.material.texts.access, *([before] if before else [])])
+
+    @property
     def file_mode(self) -> int:
-        return 0o644 if self.material.texts.access == "open" else 0o600
+        return 0o644 if self.access == "open" else 0o600
 
     @property
     def folder_mode(self) -> int:
-        return 0o755 if self.material.texts.access == "open" else 0o700
+        return 0o755 if self.access == "open" else 0o700
 
 
 def finetune(
@@ -86,7 +93,11 @@ def finetune(
     recipe = load_adapter_recipe(workspace.recipe("adapters", name))
     folder = (output or workspace.adapters / recipe.name).resolve()
     with team() as processes:
+        if not processes.first:
+            processes.wait()  # a model's paraphrases are written by one
         material = gather(recipe, folder, workspace)
+        if processes.first:
+            processes.wait()
         job = Job(recipe, folder, workspace, processes, material, origin(recipe, material, workspace), bars)
         folder.mkdir(parents=True, exist_ok=True, mode=job.folder_mode)
         if not restart and (found := _finished(job)):
@@ -116,12 +127,16 @@ def gather(recipe: AdapterRecipe, folder: Path, workspace: Workspace) -> Materia
 def origin(recipe: AdapterRecipe, material: Material, workspace: Workspace) -> dict[str, Any]:
     """What an adapter is made of, by the name under which a difference is reported."""
     folder, _ = weights_folder(recipe.base, workspace)
-    return {
+    made: dict[str, Any] = {
         "recipe": recipe.as_dict(),
         "corpora": [corpus["sha256"] for corpus in material.texts.corpora],
         "base": weights_hash(folder),
         "texts": sha256_json([asdict(text) for text in (*material.learnt, *material.held)]),
     }
+    if recipe.initial:
+        initial = workspace.adapter(recipe.initial)
+        made["initial"] = adapter_hash(initial, check_adapter(initial, recipe.base, made["base"]))
+    return made
 
 
 def _draw(seed: int, key: str) -> bytes:
@@ -263,9 +278,9 @@ def describe(
         "schema": SCHEMA,
         "name": job.recipe.name,
         "title": job.recipe.title,
-        "access": job.material.texts.access,
+        "access": job.access,
         "base": record["base"],
-        "corpora": [dict(corpus) for corpus in job.material.texts.corpora],
+        "corpora": [*(dict(corpus) for corpus in job.material.texts.corpora), *_learnt_before(job)],
         "origin": dict(job.origin),
         "trained_as": cell.as_dict(),
         "texts": dict(job.material.texts.counts) | {"learnt": len(job.material.learnt)},
@@ -292,6 +307,16 @@ def describe(
         "versions": versions(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _learnt_before(job: Job) -> list[dict[str, Any]]:
+    """The corpora of the adapter that was gone on from; without a hash where nobody says what it learnt."""
+    if not job.recipe.initial:
+        return []
+    known = read_manifest(job.workspace.adapter(job.recipe.initial))
+    named = {corpus["name"] for corpus in job.material.texts.corpora}
+    before = known.get("corpora") or [{"name": job.recipe.initial, "sha256": "", "access": "open"}]
+    return [dict(corpus) for corpus in before if corpus["name"] not in named]
 
 
 def versions() -> dict[str, str]:

@@ -108,7 +108,8 @@ def kept_out(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace) -
     where the recipe says `refuse`, where nothing would be left, and where a task's examples cannot be read.
     """
     keep_out = recipe.keep_out
-    examples = {name: _examples(name, workspace) for name in keep_out.tasks}
+    named = dict.fromkeys([*keep_out.tasks, *([recipe.select.task] if recipe.select.task else [])])
+    examples = {name: _examples(name, workspace) for name in named}
     found = find_overlaps(textset.texts, examples, keep_out)
     if found and keep_out.on_overlap == "refuse":
         raise DataError(_refusal(recipe.name, found))

@@ -55,10 +55,11 @@ class Raft:
 
 @dataclass(frozen=True, slots=True)
 class KeepOut:
-    """What training must never see: the examples of `tasks` (all their splits), their options, paraphrases of them.
+    """What training must never see: the examples of `tasks` and of the task that selects (all their splits), their
+    options, paraphrases of them.
 
     A text overlaps with an example when it holds `share` of the question's (or of one option's) runs of `words` words;
-    a shorter question when it holds all of it. A training question paraphrases an example when their vectors' cosine
+    a shorter question when it holds all of it (a stem that does not end in a question mark: beside an option). A training question paraphrases an example when their vectors' cosine
     reaches `similarity` (with `embedder`; empty: words alone are compared). `on_overlap`: `refuse` to start, or `drop`
     the texts, which the manifest then counts.
     """

@@ -83,8 +83,8 @@ def _training(cost: wording.Row) -> str:
     if cost["search"] is not None:
         search = cost["search"]
         text += (
-            f", and the search before it {effects.duration(search['seconds'])}, {effects.whole(search['tokens'])} "
-            f"tokens (together {effects.duration(cost['total_seconds'])})"
+            f", and the search that chose it {effects.duration(search['seconds'])}, {effects.whole(search['tokens'])} "
+            f"tokens more (together {effects.duration(cost['total_seconds'])})"
         )
     return text + (f", on {escape(cost['device'])}" if cost["device"] else "")
 
@@ -157,10 +157,11 @@ def _search(search: Any) -> Iterator[str]:
         return
     trials = {key: value for key, value in search.items() if _are_trials(value)}
     rest = [f"{key} {_flat(value)}" for key, value in search.items() if key not in trials]
-    yield f"The search before it: {escape('; '.join(rest)) or 'as below'}."
+    yield f"The search that chose it: {escape('; '.join(rest)) or 'as below'}."
     for tried in trials.values():
         header = list(dict.fromkeys(key for trial in tried for key in trial))
-        yield table([h.replace("_", " ") for h in header], [[_flat(t.get(h, "")) for h in header] for t in tried])
+        lines = [[str(place), *(_flat(trial.get(key, "")) for key in header)] for place, trial in enumerate(tried)]
+        yield table(["", *(key.replace("_", " ") for key in header)], lines)
 
 
 def _are_trials(value: Any) -> bool:
