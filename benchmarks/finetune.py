@@ -1,13 +1,14 @@
 """Tokens per CPU-second and peak memory of a training: ragmed's loop against bare peft + torch, and transformers.
 
-    OMP_NUM_THREADS=1 python benchmarks/finetune.py --steps 6
+    OMP_NUM_THREADS=1 python benchmarks/finetune.py
 
 In: the corpus handbook-2031, `packaged:smollm2-135m` in float32, one thread. Out: a Markdown table of the best of three
 rounds; exit code 1 where a target is missed. All loops run on the same peft model from the same adapter, read the same
 rows in the same order, and must find the same losses, or the script fails. The bare loop gets the fastest of torch's
 forms of AdamW; it runs twice, once with texts of a row kept apart as ours and once without (positions left out), which
-is less work and a different result, and the faster of the two is the peer. Peak memory is that of a process of its own
-with the same steps. The last row is all of `finetune()`: loading, texts, packing, steps, measurements, checkpoint.
+is less work, and a different result where a row holds several texts; the faster of the two is the peer. Peak memory is
+the lower of two processes of their own with the same steps. The last row is all of `finetune()`: loading, texts,
+packing, steps, measurements, checkpoint.
 """
 
 from __future__ import annotations
@@ -293,6 +294,11 @@ def child(task: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def least_peak(task: dict[str, Any]) -> float:
+    """Of two processes: the same steps peaked at 2,005 MB once and at 2,518 MB another time, beside other work."""
+    return min(float(child(task)["peak_mb"]) for _ in range(2))
+
+
 def table(best: dict[str, list[float]], peaks: dict[str, float], tokens: int) -> list[str]:
     lines = []
     for name, (cpu, wall) in best.items():
@@ -305,7 +311,7 @@ def table(best: dict[str, list[float]], peaks: dict[str, float], tokens: int) ->
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=3, help="updates a round, each of two rows")
+    parser.add_argument("--steps", type=int, default=2, help="updates a round, each of two rows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sequence", type=int, default=256, help="tokens a row")
     parser.add_argument("--model", default="packaged:smollm2-135m")
@@ -318,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shared = {"model": given.model, "sequence": given.sequence, "steps": given.steps, "rounds": given.rounds}
     found = child({**shared, "part": "speed"})
     best, tokens = found["best"], found["tokens"]
-    peaks = {name: child({**shared, "part": "memory", "name": name, "form": found["form"]})["peak_mb"] for name in best}
+    peaks = {name: least_peak({**shared, "part": "memory", "name": name, "form": found["form"]}) for name in best}
     print(f"bare: AdamW {found['form']}; {given.steps} steps, {tokens} tokens, best of {given.rounds}\n\n{HEADER}")
     print("\n".join(table(best, peaks, tokens)))
     all_ = child({**shared, "part": "whole", "tokens": tokens})

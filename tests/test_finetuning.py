@@ -327,7 +327,7 @@ def test_only_the_answer_is_learnt_and_it_ends_the_turn(tmp_path: Path) -> None:
     assert split == 0
     prompt = load_model(f"path:{tmp_path / 'm'}", workspace=Workspace(tmp_path))
     assert (~piece.learnt).sum() == prompt.count_tokens([turns[:2]])[0]
-    with pytest.raises(UsageError, match="'a' has a prompt of .* raise training.sequence_tokens"):
+    with pytest.raises(UsageError, match=r"'a' has a prompt of .* raise training.sequence_tokens"):
         encode([TrainingText("a", "d", "pairs", messages=turns)], tokenizer, length=16)
 
 

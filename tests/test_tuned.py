@@ -98,7 +98,7 @@ def test_an_index_of_another_corpus_is_marked_in_every_output(lab: Workspace) ->
 def test_an_adapter_of_another_recipe_than_the_one_beside_it_is_refused(lab: Workspace) -> None:
     run_experiment(toy(lab), workspace=lab)
     rewrite(lab.adapters / "wards" / "recipe.yaml", "epochs: 1", "epochs: 2")
-    with pytest.raises(MismatchError, match="another recipe .*ragmed finetune wards --restart"):
+    with pytest.raises(MismatchError, match=r"another recipe .*ragmed finetune wards --restart"):
         run_experiment(toy(lab), workspace=lab)
 
 

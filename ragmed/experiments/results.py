@@ -56,12 +56,28 @@ def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Sa
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
     results["not_run"] = [{"arm": arm, "task": task} for arm, task in pairs if (arm, task) not in samples]
+    results["notes"] += _unchecked(info, samples)
     for task, facts in info["tasks"].items():
         if facts.get("held_out"):
             results["notes"].append(
                 f"{task}: {facts['held_out']} examples are not scored, because its worked examples come from them"
             )
     return results, samples
+
+
+def _unchecked(info: Mapping[str, Any], samples: Samples) -> list[str]:
+    """A note for each adapter of ours that was asked tasks whose examples its training was never checked against."""
+    notes = []
+    for model, adapter in info.get("references", {}).get("adapters", {}).items():
+        arms = [name for name, arm in info["experiment"]["arms"].items() if arm["model"] == model]
+        asked = dict.fromkeys(task for arm, task in samples if arm in arms)
+        open_ = [task for task in asked if task not in adapter.get("overlap", {}).get("tasks", asked)]
+        if open_:
+            notes.append(
+                f"adapter {adapter['name']}: its texts were not checked against {', '.join(open_)}; name them in "
+                "keep_out, so that nobody wonders whether it learnt the questions"
+            )
+    return notes
 
 
 def compare_runs(

@@ -16,7 +16,7 @@ from ragmed.adapters import CONFIG, MANIFEST, SCHEMA, WEIGHTS, adapter_hash, che
 from ragmed.errors import MismatchError
 from ragmed.files import exclusive, fsync_file, fsync_folder, read_json, sha256_file, sha256_json, write_json
 from ragmed.finetuning import lora, selection
-from ragmed.finetuning.checkpoints import Progress
+from ragmed.finetuning.checkpoints import Progress, refuse_other
 from ragmed.finetuning.overlap import OverlapReport, kept_out
 from ragmed.finetuning.parallel import Team, team
 from ragmed.finetuning.paraphrases import paraphrased
@@ -29,7 +29,7 @@ from ragmed.models.loading import load_weights, resolve_device, weights_folder, 
 from ragmed.records import Access
 from ragmed.workspace import Workspace
 
-WORK = ".training"
+WORK, DONE = ".training", "done.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft")
 Bars = Callable[[str], Show]
 
@@ -173,8 +173,12 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     """One training: what it was, as a mapping that is also kept in done.json, beside the adapter's two files."""
     work = job.folder / WORK / cell.name
     work.mkdir(parents=True, exist_ok=True, mode=job.folder_mode)
-    if (work / "done.json").is_file():
-        return read_json(work / "done.json", "training record")
+    made_by = {**job.origin, "recipe": cell.as_dict(), "versions": versions(), "processes": job.team.size}
+    place = Place(work, made_by, remedy(job.recipe.name))
+    if (work / DONE).is_file():
+        record = read_json(work / DONE, "training record")
+        refuse_other(work, record["identity"], made_by, remedy=place.remedy)
+        return record
     device = job.team.device(resolve_device(cell.training.device))
     settings = ModelSettings(cell.base, dtype=cell.training.dtype, device=device)
     folder, snapshot_of = weights_folder(cell.base, job.workspace)
@@ -186,10 +190,9 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     initial = job.workspace.adapter(cell.initial) if cell.initial else None
     tuned = lora.with_new_adapter(model, cell, initial=initial, base=hashes["weights"])
     trainer = Trainer(tuned, rows, held, training=cell.training, seed=cell.seed, team=job.team)
-    made_by = {**job.origin, "recipe": cell.as_dict(), "versions": versions(), "processes": job.team.size}
-    place = Place(work, made_by, remedy(job.recipe.name))
     progress = trainer.run(place, show=job.bars(cell.name) if job.bars and job.team.first else None)
     record = {
+        "identity": made_by,
         "base": {"name": cell.base, **hashes},
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(trainer.device),
@@ -201,7 +204,7 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     }
     if job.team.first:
         lora.save_adapter(tuned, work, cell, mode=job.file_mode)
-        write_json(work / "done.json", record, mode=job.file_mode)
+        write_json(work / DONE, record, mode=job.file_mode)
         for path in work.glob("state*"):
             path.unlink()
     job.team.wait()

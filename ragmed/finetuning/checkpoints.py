@@ -69,11 +69,7 @@ def load(folder: Path, *, identity: Mapping[str, Any], remedy: str) -> tuple[Pro
     from safetensors.torch import load_file
 
     stored = read_json(folder / STATE, "training state")
-    for key in identity:
-        if stored["identity"].get(key) != identity[key]:
-            raise MismatchError(
-                f"'{folder}' holds a training that was begun with another {key}; to begin anew: {remedy}"
-            )
+    refuse_other(folder, stored["identity"], identity, remedy=remedy)
     known = {one.name for one in fields(Progress)}
     if set(stored["progress"]) != known:
         raise MismatchError(f"'{folder}' holds a training of another version; to begin anew: {remedy}")
@@ -84,6 +80,15 @@ def load(folder: Path, *, identity: Mapping[str, Any], remedy: str) -> tuple[Pro
             raise DamagedError(f"'{path}' is missing or damaged; to begin anew: {remedy}")
         tensors[key] = load_file(path)
     return Progress(**stored["progress"]), tensors["state"], tensors.get("best")
+
+
+def refuse_other(folder: Path, stored: Mapping[str, Any], identity: Mapping[str, Any], *, remedy: str) -> None:
+    """MismatchError with the name of the first part in which two trainings differ."""
+    for key in identity:
+        if stored.get(key) != identity[key]:
+            raise MismatchError(
+                f"'{folder}' holds a training that was begun with another {key}; to begin anew: {remedy}"
+            )
 
 
 def _write(path: Path, tensors: Tensors) -> dict[str, str]:

@@ -59,9 +59,9 @@ class KeepOut:
     options, paraphrases of them.
 
     A text overlaps with an example when it holds `share` of the question's (or of one option's) runs of `words` words;
-    a shorter question when it holds all of it (a stem that does not end in a question mark: beside an option). A training question paraphrases an example when their vectors' cosine
-    reaches `similarity` (with `embedder`; empty: words alone are compared). `on_overlap`: `refuse` to start, or `drop`
-    the texts, which the manifest then counts.
+    a shorter question when it holds all of it (a stem without a question mark: beside an option). A training question
+    paraphrases an example when their vectors' cosine reaches `similarity` (with `embedder`; empty: words alone are
+    compared). `on_overlap`: `refuse` to start, or `drop` the texts, which the manifest then counts.
     """
 
     tasks: tuple[str, ...] = ()

@@ -117,22 +117,26 @@ def _mean(value: float | None, digits: int) -> str:
 
 def training(run_info: Mapping[str, Any], figures: Sequence[str]) -> Iterator[str]:
     """How each adapter was trained. `figures`: the loss curves, if any. Nothing where no adapter was recorded."""
-    adapters = adapters_of(run_info)
-    if not adapters:
+    adapters, search = adapters_of(run_info), _mapping(_mapping(run_info.get("references")).get("search"))
+    if not adapters and not search:
         return
-    yield "## Training"
+    yield "## Training and search"
     for name in figures:
         yield f"![Loss in training and on held-out documents, over the tokens learnt from]({name})"
     for model, record in adapters.items():
         yield f"- {_adapter(model, record)}"
-        yield from _search(record.get("search"))
+        yield from _search(record.get("search"), "The search that chose it")
+    yield from _search({k: v for k, v in search.items() if k != "asked"}, "The search that chose k and context budget")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def adapters_of(run_info: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Model of the experiment -> the record of its adapter; empty for runs without."""
-    references = run_info.get("references")
-    found = references.get("adapters") if isinstance(references, Mapping) else None
-    return {str(k): v for k, v in found.items() if isinstance(v, Mapping)} if isinstance(found, Mapping) else {}
+    found = _mapping(_mapping(run_info.get("references")).get("adapters"))
+    return {str(k): v for k, v in found.items() if isinstance(v, Mapping)}
 
 
 def _adapter(model: str, record: Mapping[str, Any]) -> str:
@@ -151,13 +155,13 @@ def _adapter(model: str, record: Mapping[str, Any]) -> str:
     return f"**{escape(record.get('name') or model)}** (model {escape(model)}): {'; '.join(parts)}."
 
 
-def _search(search: Any) -> Iterator[str]:
+def _search(search: Any, title: str) -> Iterator[str]:
     """What was tried, as a table, and all else that the record says, such as what was chosen."""
     if not isinstance(search, Mapping) or not search:
         return
     trials = {key: value for key, value in search.items() if _are_trials(value)}
     rest = [f"{key} {_flat(value)}" for key, value in search.items() if key not in trials]
-    yield f"The search that chose it: {escape('; '.join(rest)) or 'as below'}."
+    yield f"{title}: {escape('; '.join(rest)) or 'as below'}."
     for tried in trials.values():
         header = list(dict.fromkeys(key for trial in tried for key in trial))
         lines = [[str(place), *(_flat(trial.get(key, "")) for key in header)] for place, trial in enumerate(tried)]
