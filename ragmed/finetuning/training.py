@@ -81,6 +81,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             self.weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
+        self._body_and_head = body_and_head(model)
         self.progress = Progress(micro_batch=training.micro_batch)
         self.best: Tensors | None = None
         self._new_best = False
@@ -175,8 +176,16 @@ class Trainer:
         with torch.random.fork_rng(devices=gpus, enabled=draw is not None):
             if draw is not None:
                 torch.manual_seed(_seed(self.seed, self.progress.step, draw, self.team.rank))
-            logits = self.model(input_ids=ids, position_ids=positions, use_cache=False).logits
-        return functional.cross_entropy(logits[:, :-1][learnt].float(), ids[:, 1:][learnt], reduction="sum")
+            logits = self._predictions(ids, positions, learnt)
+        return functional.cross_entropy(logits.float(), ids[:, 1:][learnt], reduction="sum")
+
+    def _predictions(self, ids: Any, positions: Any, learnt: Any) -> Any:
+        """Logits (learnt tokens, vocabulary): of those tokens alone, where the head can be applied by itself."""
+        given = {"input_ids": ids, "position_ids": positions, "use_cache": False}
+        if not self._body_and_head:
+            return self.model(**given).logits[:, :-1][learnt]
+        body, head = self._body_and_head
+        return head(body(**given).last_hidden_state[:, :-1][learnt])
 
     def held_out_loss(self) -> float | None:
         """Mean over the learnt tokens of the held-out rows, in nats."""
@@ -257,6 +266,29 @@ class Trainer:
             f"gradient is no number (learning rate {rate:g}, texts {named[:200]}); lower training.learning_rate, set "
             "training.clip, or train in float32; the last checkpoint is kept"
         )
+
+
+def body_and_head(model: Any) -> tuple[Any, Any] | None:
+    """The layers and the output matrix of a peft model, if they give what the whole gives; None where they do not.
+
+    The output matrix is a fifth of a small model's work and most of its memory, and of many rows a part is learnt. Some
+    architectures scale or cap what comes out of it: asking once is surer than knowing them all.
+    """
+    import torch
+
+    whole = model.get_base_model()
+    body, head = getattr(whole, whole.base_model_prefix, None), whole.get_output_embeddings()
+    if body is None or head is None or body is whole:
+        return None
+    ids = torch.arange(8, device=next(model.parameters()).device)[None]
+    given = {"input_ids": ids, "position_ids": ids, "use_cache": False}
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        expected = model(**given).logits
+        found = head(body(**given).last_hidden_state)
+    model.train(training)
+    return (body, head) if torch.allclose(found, expected, rtol=1e-5, atol=1e-5) else None
 
 
 def _seed(*parts: int) -> int:
