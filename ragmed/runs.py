@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
 from ragmed.files import BadLine, exclusive, fsync_folder, read_json, read_jsonl, write_atomic, write_json
@@ -102,12 +102,20 @@ class Run:
             known = self.info()
             _refuse_difference(self.name, known["identity"], info["identity"])
             merged = {**known, "identity": _merged(known["identity"], info["identity"])}
+            merged["access"] = max(known["access"], info["access"], key=get_args(Access).index)
+            if merged["access"] != known["access"]:
+                self._close()
             for part in ("experiment", "tasks"):
                 merged[part] = _merged(known[part], info[part])
             if merged == known:
                 return known
         write_json(self.info_file, merged, mode=self.file_mode)
         return merged
+
+    def _close(self) -> None:
+        """What was open until now is for its owner alone: an arm that is added may bring restricted text."""
+        for path in [self.folder, *self.folder.rglob("*")]:
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
     def add_identity(self, part: str, values: Mapping[str, Any]) -> None:
         """Records what only loading reveals (a model's weights, an index's files), or refuses where it changed."""

@@ -202,6 +202,7 @@ def test_what_is_made_from_private_text_is_private(lab: Workspace) -> None:
     file = lab.corpora / "wards" / "recipe.yaml"
     file.write_text(file.read_text().replace("access: open", "access: private"))
     output = lab.root / "out"
+    output.mkdir()  # a folder that was there before, and open
     manifest, _ = build.finetune("wards", workspace=lab, output=output)
     assert manifest["access"] == "private"
     assert stat.S_IMODE(output.stat().st_mode) == 0o700
@@ -268,7 +269,7 @@ def test_early_stopping_keeps_the_best_weights_also_across_a_kill(lab: Workspace
 def test_two_processes_learn_what_one_learns(lab: Workspace, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
-    rewrite(lab, "batch: 2", "batch: 4")
+    rewrite(lab, "batch: 2", "batch: 3")  # the last update has fewer rows than there are processes
     alone, _ = build.finetune("wards", workspace=lab, output=tmp_path / "alone")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
     command += [
@@ -327,6 +328,13 @@ def test_only_the_answer_is_learnt_and_it_ends_the_turn(tmp_path: Path) -> None:
     assert split == 0
     prompt = load_model(f"path:{tmp_path / 'm'}", workspace=Workspace(tmp_path))
     assert (~piece.learnt).sum() == prompt.count_tokens([turns[:2]])[0]
+    long = (*turns[:2], Message("assistant", "the cough and the fever, " * 20))
+    pieces, split = encode([TrainingText("a", "d", "pairs", messages=long)], tokenizer, length=64)
+    assert split == 1
+    assert all(len(piece.ids) <= 64 for piece in pieces)
+    whole, _ = encode([TrainingText("a", "d", "pairs", messages=long)], tokenizer, length=4096)
+    assert sum(int(piece.learnt.sum()) for piece in pieces) == int(whole[0].learnt.sum())  # each token once
+    assert all(not piece.learnt[: 64 // 2].any() for piece in pieces[1:])
     with pytest.raises(UsageError, match=r"'a' has a prompt of .* raise training.sequence_tokens"):
         encode([TrainingText("a", "d", "pairs", messages=turns)], tokenizer, length=16)
 
@@ -419,6 +427,83 @@ def test_going_on_from_an_adapter_needs_one_of_the_same_base(lab: Workspace) -> 
     other.write_text(other.read_text().replace(str(lab.models / "base"), str(save_tiny(lab.models / "b", swap=(7, 9)))))
     with pytest.raises(ModelError, match="trained on other weights"):
         build.finetune("second", workspace=lab, restart=True)
+
+
+def test_what_was_learnt_before_stays_known(lab: Workspace) -> None:
+    from ragmed.finetuning.merge import merge_adapter
+
+    first, _ = build.finetune("wards", workspace=lab)
+    page = lab.corpora / "wards" / "pages" / "elm.md"
+    page.write_text(page.read_text() + "\nVisitors wait outside.\n")
+    recipe = (lab.adapters / "wards" / "recipe.yaml").read_text()
+    for name, changed in (
+        ("second", recipe + "initial: wards\n"),
+        ("third", recipe.replace(str(lab.models / "base"), str(lab.models / "merged"))),
+    ):
+        (lab.adapters / name).mkdir()
+        (lab.adapters / name / "recipe.yaml").write_text(changed)
+    merge_adapter(f"path:{lab.models / 'base'}+adapter:wards", lab.models / "merged", workspace=lab)
+    for name in ("second", "third"):
+        hashes = [one["sha256"] for one in build.finetune(name, workspace=lab)[0]["corpora"]]
+        assert len(hashes) == 2, name
+        assert hashes[1] == first["corpora"][0]["sha256"]
+
+
+def test_an_adapter_gone_on_from_keeps_its_shape(lab: Workspace) -> None:
+    build.finetune("wards", workspace=lab)
+    (lab.adapters / "second").mkdir()
+    recipe = (lab.adapters / "wards" / "recipe.yaml").read_text() + "initial: wards\n"
+    (lab.adapters / "second" / "recipe.yaml").write_text(recipe.replace("rank: 4", "rank: 8"))
+    with pytest.raises(UsageError, match=r"lora.rank: the adapter 'wards' .* has 4, the recipe says 8"):
+        build.finetune("second", workspace=lab)
+
+
+@pytest.mark.parametrize("targets", ["[q_proj, v_porj]", "[all-linear, q_proj]"])
+def test_a_target_that_the_model_lacks_is_named(lab: Workspace, targets: str) -> None:
+    rewrite(lab, "alpha: 8", f"alpha: 8, targets: {targets}")
+    with pytest.raises(UnknownNameError, match=r"lora\.targets"):
+        build.finetune("wards", workspace=lab)
+
+
+def test_a_restart_that_is_killed_goes_on_as_a_new_training(lab: Workspace) -> None:
+    first, _ = build.finetune("wards", workspace=lab)
+    with pytest.raises(Killed):
+        build.finetune("wards", workspace=lab, restart=True, bars=killed_after(3))
+    again, fresh = build.finetune("wards", workspace=lab)
+    assert fresh
+    assert again["files"] == first["files"]
+
+
+def test_development_scores_of_another_question_are_asked_again(lab: Workspace) -> None:
+    search = "grid: {epochs: [0.5]}\nselect: {task: handbook-questions, scoring: letters}"
+    rewrite(lab, "seed: 5", f"seed: 5\n{search}")
+    rewrite(lab, str(lab.models / "base"), str(save_tiny(lab.models / "long", positions=2048)))
+    recipe = build.load_adapter_recipe(lab.adapters / "wards" / "recipe.yaml")
+    folder = lab.adapters / "wards"
+    material = build.gather(recipe, folder, lab)
+    job = build.Job(recipe, folder, lab, build.Team(), material, build.origin(recipe, material, lab))
+    letters = build._development(job, None, folder / "score.json")
+    assert build._development(job, None, folder / "score.json") == letters
+    texts = replace(job, recipe=replace(recipe, select=replace(recipe.select, scoring="option-text")))
+    assert build._development(texts, None, folder / "score.json")["input_tokens"] != letters["input_tokens"]
+
+
+def test_a_task_without_development_examples_chooses_nothing_and_says_so_at_once(lab: Workspace) -> None:
+    rewrite(lab, "seed: 5", "seed: 5\ngrid: {epochs: [0.5]}\nselect: {task: mmlu, scoring: letters}")
+    with pytest.raises(UsageError, match="'mmlu' has no development examples"):
+        build.finetune("wards", workspace=lab)
+    assert not list((lab.adapters / "wards").glob(".training/*/*"))
+
+
+def test_questions_of_ones_own_are_kept_out_too(lab: Workspace) -> None:
+    question = {"id": "q", "question": "Where is the extension of Elm ward written down?", "answer": "on the door"}
+    (lab.root / "own.jsonl").write_text(json.dumps(question) + "\n")
+    rewrite(lab, "seed: 5", "seed: 5\nkeep_out: {files: [own.jsonl]}")
+    build.gather(build.load_adapter_recipe(lab.adapters / "wards" / "recipe.yaml"), lab.adapters / "wards", lab)
+    page = lab.corpora / "wards" / "pages" / "elm.md"
+    page.write_text(page.read_text() + "\nWhere is the exten-\nsion[1] of Elm ward written down? On the door.\n")
+    with pytest.raises(DataError, match=r"wards:elm.*own.jsonl"):
+        build.finetune("wards", workspace=lab)
 
 
 def test_the_adapter_loads_in_peft_alone(lab: Workspace) -> None:

@@ -102,6 +102,37 @@ def test_an_adapter_of_another_recipe_than_the_one_beside_it_is_refused(lab: Wor
         run_experiment(toy(lab), workspace=lab)
 
 
+def test_a_run_does_not_take_on_what_is_known_of_another_adapter(lab: Workspace) -> None:
+    from ragmed.finetuning.build import finetune
+
+    run_experiment(toy(lab), workspace=lab)
+    page = lab.corpora / "wards" / "pages" / "elm.md"
+    page.write_text(page.read_text() + "\nVisitors wait outside.\n")
+    finetune("wards", workspace=lab, restart=True)
+    kept = (lab.runs / "toy" / "run.json").read_bytes()
+    with pytest.raises(MismatchError, match="adapters"):
+        run_experiment(toy(lab), workspace=lab)
+    assert (lab.runs / "toy" / "run.json").read_bytes() == kept
+
+
+def test_a_run_is_closed_when_a_private_arm_is_added(lab: Workspace) -> None:
+    run_experiment(toy(lab).only(arms=("general",)), workspace=lab)
+    assert stat.S_IMODE((lab.runs / "toy").stat().st_mode) == 0o755
+    rewrite(lab.corpora / "wards" / "recipe.yaml", "access: open", "access: private")
+    run_experiment(toy(lab).only(arms=("general", "tuned")), workspace=lab)
+    assert Run(lab.runs / "toy").info()["access"] == "private"
+    for path in (lab.runs / "toy").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_an_adapter_that_read_a_part_of_its_texts_says_so(lab: Workspace) -> None:
+    rewrite(lab.adapters / "wards" / "recipe.yaml", "held_out: 0", "held_out: 0.25, max_tokens: 90")
+    notes = "\n".join(run_experiment(toy(lab), workspace=lab)["notes"])
+    assert "3 of 12 documents were held out" in notes
+    assert "the rest was not learnt" in notes
+    assert "its texts were not checked against mmlu" in notes
+
+
 def test_an_arm_may_be_asked_some_tasks_only(lab: Workspace) -> None:
     config = lab.configs / "toy.yaml"
     rewrite(config, "mmlu: {scoring: letters}", "mmlu: {scoring: letters}\n  pubmedqa: {scoring: letters}")
@@ -138,6 +169,8 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
         assert (arms[arm]["k"], arms[arm]["context_tokens"]) == (chosen["k"], chosen["context_tokens"])
     assert {sample.example for sample in run.samples()["rag", "own"]} == {"q4", "q5", "q6", "q7"}
     assert [cell["n"] for cell in cells] == [4] * 4
+    [cost] = compare_runs([run])["economics"]
+    assert cost["index"]["total_seconds"] == pytest.approx(cost["index"]["seconds"] + found["seconds"])
     kept = (run.folder / "search.json").read_bytes()
     run_experiment(toy(lab), workspace=lab)
     assert (run.folder / "search.json").read_bytes() == kept

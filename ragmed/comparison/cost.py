@@ -97,7 +97,10 @@ def _row(
     training = training_cost(sources.get(design["tuned"] or "", ArmSources()).adapter)
     index = _index_cost(sources.get(design["retrieved"] or "", ArmSources()).index)
     each = {role: question_cost(row, prices) for role, row in found.items() if row is not None}
-    sides = {"tuning": (training["total_seconds"], each["tuned"]), "retrieval": (index["seconds"], each["retrieved"])}
+    sides = {
+        "tuning": (training["total_seconds"], each["tuned"]),
+        "retrieval": (index["total_seconds"], each["retrieved"]),
+    }
     missing = _missing(design, training=training, index=index, each=each)
     seconds = {way: Line(once, per["seconds"]) for way, (once, per) in sides.items()}
     compared = [_compared("seconds", seconds, missing)]
@@ -146,8 +149,11 @@ def training_cost(adapter: Mapping[str, Any] | None) -> Row:
 
 
 def _index_cost(index: Mapping[str, Any] | None) -> Row:
+    """What building took, and with `total_seconds` the search for k and context budget too, where one was made."""
     record = index or {}
     row: Row = {key: number(record.get(key)) for key in ("seconds", "passages")}
+    row["search_seconds"] = number(record.get("search_seconds"))
+    row["total_seconds"] = None if row["seconds"] is None else row["seconds"] + (row["search_seconds"] or 0.0)
     return row | {"device": str(record.get("device") or "")}
 
 

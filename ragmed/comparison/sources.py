@@ -43,12 +43,16 @@ def arm_sources(info: Mapping[str, Any], prefix: str = "") -> dict[str, ArmSourc
     references = _mapping(info.get("references"))
     adapters, indexes = (_mapping(references.get(key)) for key in ("adapters", "indexes"))
     models = _mapping(experiment.get("models"))
+    search = _mapping(references.get("search"))
+    searched = _mapping(_mapping(experiment.get("arms")).get(str(search.get("arm")))).get("index", "")
     found = {}
     for name, arm in _mapping(experiment.get("arms")).items():
         model, context = arm.get("model", ""), arm.get("context", "none")
         adapter = adapters.get(model)
         tuned = adapter is not None or _has_adapter(_mapping(models.get(model)))
         index = indexes.get(arm.get("index", "")) if context in SHOWING else None
+        if index is not None and arm.get("index") == searched:
+            index = {**index, "search_seconds": search.get("seconds")}
         found[prefix + name] = ArmSources(
             learnt=_corpora(adapter) if tuned else None,
             shown=_corpora(index) if context in SHOWING else None,

@@ -25,8 +25,8 @@ from ragmed.tasks import NORMALISATIONS, SCORINGS, TASKS, TaskSettings
 @dataclass(frozen=True, slots=True)
 class Search:
     """A declared search on the side of retrieval: every `k` with every `context_tokens`, asked of `arm` on the
-    development examples of `task`. What is chosen holds for all arms that are shown passages of the same index, on the
-    tasks of `arm`.
+    development examples of `task`. What is chosen holds for all arms that declare the same index, k and context_tokens
+    as `arm`.
     """
 
     arm: str

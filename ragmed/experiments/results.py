@@ -71,12 +71,31 @@ def _unchecked(info: Mapping[str, Any], samples: Samples) -> list[str]:
     for model, adapter in info.get("references", {}).get("adapters", {}).items():
         arms = [name for name, arm in info["experiment"]["arms"].items() if arm["model"] == model]
         asked = dict.fromkeys(task for arm, task in samples if arm in arms)
-        open_ = [task for task in asked if task not in adapter.get("overlap", {}).get("tasks", asked)]
+        checked = adapter.get("overlap", {}).get("tasks", asked)
+        files = {task: settings.get("file") for task, settings in info["experiment"]["tasks"].items()}
+        open_ = [task for task in asked if task not in checked and files.get(task) not in checked]
         if open_:
             notes.append(
                 f"adapter {adapter['name']}: its texts were not checked against {', '.join(open_)}; name them in "
-                "keep_out, so that nobody wonders whether it learnt the questions"
+                "keep_out (tasks, or files), so that nobody wonders whether it learnt the questions"
             )
+        notes += _learnt_in_part(adapter)
+    return notes
+
+
+def _learnt_in_part(adapter: Mapping[str, Any]) -> list[str]:
+    """The index holds all of the corpora; a note where the adapter did not read all of them."""
+    notes = []
+    held = adapter.get("held_out_documents") or []
+    documents = sum(corpus.get("documents", 0) for corpus in adapter.get("corpora", []))
+    if held:
+        notes.append(f"adapter {adapter['name']}: {len(held)} of {documents} documents were held out, and not learnt")
+    whole = adapter.get("rows", {}).get("tokens", 0)
+    if whole and adapter["tokens"] < 0.999 * whole:
+        notes.append(
+            f"adapter {adapter['name']}: {adapter['tokens']:,} of the {whole:,} tokens of its texts were read, the "
+            "rest was not learnt"
+        )
     return notes
 
 

@@ -12,10 +12,12 @@ from itertools import product
 from typing import Any
 
 from ragmed.arms import Arm
+from ragmed.embedding import Embedder
 from ragmed.errors import MismatchError, UsageError
 from ragmed.evaluation import answer
 from ragmed.experiments.config import Experiment, Search
 from ragmed.files import read_json, sha256_json, write_json
+from ragmed.index.store import Index
 from ragmed.models import Model, load_model
 from ragmed.retrieval.dense import DenseRetriever
 from ragmed.retrieval.named import open_or_build
@@ -31,16 +33,18 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
     """>>> searched(experiment, workspace=workspace, run=run).arms["general+rag"].k  # doctest: +SKIP
     3
 
-    The experiment with what was chosen in the place of k and context_tokens, in every arm that is shown passages of the
-    same index; what was tried lies in `search.json` in the run, and is tried once. The experiment itself where it
-    declares no search.
+    The experiment with what was chosen in the place of k and context_tokens, in every arm that declares the same
+    index, k and context_tokens as the one that is searched with. What was tried lies in `search.json` in the run, and
+    is tried once. The experiment itself where it declares no search.
     """
     search = experiment.search
     if search is None:
         return experiment
-    found = _stored(experiment, search, run)
+    index, embedder = open_or_build(experiment.arms[search.arm].index, workspace=workspace)
+    asked = _asked(experiment, search, index)
+    found = _stored(asked, run)
     if not found:
-        found = {"asked": _asked(experiment, search), **try_cells(experiment, search, workspace=workspace)}
+        found = {"asked": asked, **try_cells(experiment, search, workspace, index, embedder)}
         write_json(run.folder / FILE, found, mode=run.file_mode)
     return chosen_in(experiment, found)
 
@@ -49,43 +53,46 @@ def chosen_in(experiment: Experiment, found: Mapping[str, Any]) -> Experiment:
     """The experiment with the chosen cell of a search in its arms."""
     cell = found["cells"][found["chosen"]]
     tried = experiment.arms[found["arm"]]
+    declared = (tried.index, tried.k, tried.context_tokens)
     arms = {
         name: dataclasses.replace(arm, k=cell["k"], context_tokens=cell["context_tokens"])
-        if arm.needs_index and arm.index == tried.index
+        if arm.needs_index and (arm.index, arm.k, arm.context_tokens) == declared
         else arm
         for name, arm in experiment.arms.items()
     }
     return dataclasses.replace(experiment, arms=arms)
 
 
-def _asked(experiment: Experiment, search: Search) -> str:
-    """Hash of what the search depends on, as far as the config says it."""
+def _asked(experiment: Experiment, search: Search, index: Index) -> str:
+    """Hash of what the search depends on: what the config says, and the index."""
     plain = experiment.resolved()
     arm = experiment.arms[search.arm]
     parts = [plain["search"], plain["arms"][search.arm], plain["models"][arm.model], plain["tasks"][search.task]]
-    return sha256_json([*parts, experiment.seed, experiment.context_tokens])
+    return sha256_json([*parts, experiment.seed, experiment.context_tokens, index.manifest.identity])
 
 
-def _stored(experiment: Experiment, search: Search, run: Run) -> Mapping[str, Any]:
+def _stored(asked: str, run: Run) -> Mapping[str, Any]:
     if not (run.folder / FILE).is_file():
         return {}
     found = read_json(run.folder / FILE, "search record")
-    if found.get("asked") != _asked(experiment, search):
+    if found.get("asked") != asked:
         raise MismatchError(
-            f"'{run.folder / FILE}' is of another search than the config declares; choose another --output, or delete "
-            "the run"
+            f"'{run.folder / FILE}' is of another search, or of another index, than the config now declares; choose "
+            "another --output, or delete the run"
         )
     return found
 
 
-def try_cells(experiment: Experiment, search: Search, *, workspace: Workspace) -> dict[str, Any]:
+def try_cells(
+    experiment: Experiment, search: Search, workspace: Workspace, index: Index, embedder: Embedder
+) -> dict[str, Any]:
     """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens."""
     arm = experiment.arms[search.arm]
     bound = development(search.task, experiment)(workspace)
-    index, embedder = open_or_build(arm.index, workspace=workspace)
     most = dataclasses.replace(arm, k=max(search.k or (arm.k,)))
-    retriever = DenseRetriever(index, embedder)
-    shown = choose_passages(most, bound, bound.examples, retriever=retriever, gold=index, seed=experiment.seed)
+    shown = choose_passages(
+        most, bound, bound.examples, retriever=DenseRetriever(index, embedder), gold=index, seed=experiment.seed
+    )
     model = load_model(experiment.models[arm.model], workspace=workspace, seed=experiment.seed)
     cells = [
         _cell(dataclasses.replace(arm, k=k, context_tokens=budget), bound, shown, model, experiment)

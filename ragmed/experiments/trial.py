@@ -29,8 +29,9 @@ from ragmed.experiments.config import Experiment
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
-from ragmed.experiments.tuned import manifests, train_missing
+from ragmed.experiments.tuned import adapter_hashes, manifests, train_missing
 from ragmed.files import read_json, sha256_file
+from ragmed.finetuning.texts import strictest
 from ragmed.index.manifest import Manifest
 from ragmed.metrics import overlap
 from ragmed.models import MayNotScore, Model, load_model
@@ -85,9 +86,10 @@ def run_experiment(
     with run.held():
         experiment = searched(experiment, workspace=workspace, run=run)
         run.begin(describe(experiment, bound, run, recorded))
+        run.add_identity("adapters", adapter_hashes(experiment, workspace))  # before what is known of them
         run.add_references("adapters", adapters)
         if experiment.search:
-            run.add_references("search", dict(read_json(run.folder / SEARCHED, "search record")))
+            run.add_references("search", read_json(run.folder / SEARCHED, "search record"))
         pieces = pending(experiment, bound, run)
         if pieces:
             schemes = {experiment.models[piece.arm.model].scheme for piece in pieces}
@@ -111,10 +113,6 @@ def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace:
         for corpus in index_recipe(name, workspace).corpora:
             tiers.append(load_recipe(workspace.recipe("corpora", corpus), data=workspace.data).access)
     return strictest(tiers)
-
-
-def strictest(tiers: Sequence[Access]) -> Access:
-    return max(tiers, key=("open", "credentialed", "private").index)
 
 
 def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, RecordedAnswers]:

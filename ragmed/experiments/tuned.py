@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ragmed.adapters import MANIFEST, MERGED, read_manifest, remedy
+from ragmed.adapters import CONFIG, MANIFEST, MERGED, adapter_hash, read_manifest, remedy
 from ragmed.errors import MismatchError, UnknownNameError
 from ragmed.experiments.config import Experiment, base_of
+from ragmed.files import read_json
 from ragmed.finetuning.recipe import load_adapter_recipe
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.workspace import Workspace
 
 KEPT = (
     "name", "corpora", "access", "tokens", "steps", "seconds", "device", "dtype", "peak_memory_bytes",
-    "energy_joules", "losses", "search", "overlap", "held_out_documents", "trainable_parameters", "notes",
+    "energy_joules", "losses", "search", "trained_as", "rows", "overlap", "held_out_documents",
+    "trainable_parameters", "notes",
 )  # fmt: skip
 """What a run keeps of an adapter's manifest."""
 
@@ -28,7 +30,7 @@ def train_missing(experiment: Experiment, workspace: Workspace) -> None:
     for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
         adapter = parse_model_name(experiment.models[name].name).adapter
         recipe = workspace.adapters / adapter / "recipe.yaml"
-        if not adapter or not recipe.is_file():
+        if not adapter or Path(adapter).name != adapter or not recipe.is_file():
             continue
         if not (recipe.parent / MANIFEST).is_file():
             from ragmed.finetuning.build import finetune
@@ -41,13 +43,24 @@ def train_missing(experiment: Experiment, workspace: Workspace) -> None:
             )
 
 
+def adapter_hashes(experiment: Experiment, workspace: Workspace) -> dict[str, str]:
+    """Model -> the hash of its adapter's files: an adapter that was trained anew is another one."""
+    found = {}
+    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
+        adapter = parse_model_name(experiment.models[name].name).adapter
+        folder = workspace.adapter(adapter) if adapter else None
+        if folder and (folder / CONFIG).is_file():
+            found[name] = adapter_hash(folder, read_json(folder / CONFIG, "adapter configuration"))
+    return found
+
+
 def manifests(experiment: Experiment, workspace: Workspace) -> dict[str, dict[str, Any]]:
     """Model -> what is known of its tuning, for the models that were tuned: nothing but a name where nobody says."""
     found = {}
     for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
         manifest = _manifest(experiment.models[name], workspace)
         if manifest:
-            found[name] = {key: manifest[key] for key in KEPT}
+            found[name] = {key: manifest[key] for key in KEPT if key in manifest}
         elif base_of(name, experiment.models) or parse_model_name(experiment.models[name].name).adapter:
             found[name] = {"name": experiment.models[name].name, "corpora": []}
     return found
@@ -62,6 +75,6 @@ def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any
         if not (folder / MANIFEST).is_file():
             raise UnknownNameError("adapter", settings.tuned_by, workspace.names("adapters"), "tuned_by")
         return read_manifest(folder)
-    if name.scheme == "path" and (Path(name.target).expanduser() / MERGED).is_file():
+    if name.scheme in ("path", "vllm"):
         return read_manifest(Path(name.target).expanduser(), file=MERGED)
     return {}

@@ -7,14 +7,24 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ragmed.adapters import CONFIG, MANIFEST, SCHEMA, WEIGHTS, adapter_hash, check_adapter, read_manifest, remedy
+from ragmed.adapters import (
+    CONFIG,
+    MANIFEST,
+    MERGED,
+    SCHEMA,
+    WEIGHTS,
+    adapter_hash,
+    check_adapter,
+    read_manifest,
+    remedy,
+)
 from ragmed.errors import MismatchError
-from ragmed.files import exclusive, fsync_file, fsync_folder, read_json, sha256_file, sha256_json, write_json
+from ragmed.files import exclusive, read_json, sha256_file, sha256_json, write_atomic, write_json
 from ragmed.finetuning import lora, selection
 from ragmed.finetuning.checkpoints import Progress, refuse_other
 from ragmed.finetuning.overlap import OverlapReport, kept_out
@@ -63,8 +73,8 @@ class Job:
     @property
     def access(self) -> Access:
         """The strictest of what is learnt here and of what the adapter that is gone on from learnt."""
-        before = self.recipe.initial and read_manifest(self.workspace.adapter(self.recipe.initial)).get("access")
-        return strictest([self.material.texts.access, *([before] if before else [])])
+        before = earlier(self.recipe, self.workspace).values()
+        return strictest([self.material.texts.access, *(one["access"] for one in before if "access" in one)])
 
     @property
     def file_mode(self) -> int:
@@ -99,11 +109,12 @@ def finetune(
         if processes.first:
             processes.wait()
         job = Job(recipe, folder, workspace, processes, material, origin(recipe, material, workspace), bars)
-        folder.mkdir(parents=True, exist_ok=True, mode=job.folder_mode)
+        make_folder(folder, job.folder_mode)
         if not restart and (found := _finished(job)):
             return found, False
         with exclusive(folder / ".lock", f"adapter '{recipe.name}'") if processes.first else nullcontext():
-            if restart and processes.first:
+            if restart and processes.first:  # the manifest too: what is killed from here on goes on as a new training
+                (folder / MANIFEST).unlink(missing_ok=True)
                 shutil.rmtree(folder / WORK, ignore_errors=True)
             processes.wait()
             return _train(job), True
@@ -153,11 +164,15 @@ def _finished(job: Job) -> Mapping[str, Any]:
                 f"'{job.folder}' holds an adapter that was made of another {key}; to replace it, run: "
                 f"{remedy(job.recipe.name)}"
             )
+    if manifest and job.team.first:
+        shutil.rmtree(job.folder / WORK, ignore_errors=True)  # left by a kill after the manifest was written
     return manifest
 
 
 def _train(job: Job) -> Mapping[str, Any]:
     cells = job.recipe.cells()
+    if job.recipe.select.task:
+        selection.development_task(job.recipe, job.workspace)  # said now rather than after the training
     done = [_cell(job, cell) for cell in cells]
     chosen, search = 0, None
     if job.recipe.select.task:
@@ -172,7 +187,8 @@ def _train(job: Job) -> Mapping[str, Any]:
 def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     """One training: what it was, as a mapping that is also kept in done.json, beside the adapter's two files."""
     work = job.folder / WORK / cell.name
-    work.mkdir(parents=True, exist_ok=True, mode=job.folder_mode)
+    make_folder(job.folder / WORK, job.folder_mode)
+    make_folder(work, job.folder_mode)
     made_by = {**job.origin, "recipe": cell.as_dict(), "versions": versions(), "processes": job.team.size}
     place = Place(work, made_by, remedy(job.recipe.name))
     if (work / DONE).is_file():
@@ -224,27 +240,19 @@ def _search(job: Job, cells: Sequence[AdapterRecipe], done: Sequence[Mapping[str
     rows = []
     for cell, record in zip(cells, done, strict=True):
         work = job.folder / WORK / cell.name
-        file = work / "development.json"
-        if not file.is_file() and job.team.first:
-            write_json(file, selection.development_score(work, cell_select(job.recipe, cell), job.workspace))
-        job.team.wait()
         rows.append(
             {
                 "learning_rate": cell.training.learning_rate,
                 "epochs": cell.training.epochs,
                 "tokens": record["progress"]["tokens"],
                 "train_seconds": record["progress"]["seconds"],
-                **read_json(file, "development score"),
+                **_development(job, work, work / "development.json"),
             }
         )
-    base = job.folder / WORK / "development-of-base.json"
-    if not base.is_file() and job.team.first:
-        write_json(base, selection.development_score(None, job.recipe, job.workspace))
-    job.team.wait()
     return {
         "task": job.recipe.select.task,
         "scoring": job.recipe.select.scoring,
-        "untrained": read_json(base, "development score"),
+        "untrained": _development(job, None, job.folder / WORK / "development-of-base.json"),
         "cells": rows,
         "chosen": selection.choose(rows),
         "tokens": sum(row["tokens"] for row in rows),
@@ -252,21 +260,22 @@ def _search(job: Job, cells: Sequence[AdapterRecipe], done: Sequence[Mapping[str
     }
 
 
-def cell_select(recipe: AdapterRecipe, cell: AdapterRecipe) -> AdapterRecipe:
-    """The cell with the task that chooses, which belongs to the whole recipe."""
-    return replace(cell, select=recipe.select)
+def _development(job: Job, adapter: Path | None, file: Path) -> dict[str, Any]:
+    """The development score of an adapter (None: of the base), from its file where that is of the same question."""
+    asked = sha256_json([asdict(job.recipe.select), sha256_file(adapter / WEIGHTS) if adapter else ""])
+    found = read_json(file, "development score") if file.is_file() else {}
+    if found.get("asked") != asked and job.team.first:
+        score = selection.development_score(adapter, job.recipe, job.workspace)
+        write_json(file, {"asked": asked, **score}, mode=job.file_mode)
+    job.team.wait()
+    return {key: value for key, value in read_json(file, "development score").items() if key != "asked"}
 
 
 def _publish(job: Job, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None) -> None:
     """Files first, the manifest last; then the work folder goes. A kill before leaves everything to be done again."""
     (job.folder / MANIFEST).unlink(missing_ok=True)
     for name in (CONFIG, WEIGHTS):
-        beside = job.folder / f".{name}.tmp"
-        shutil.copyfile(job.folder / WORK / cell.name / name, beside)
-        beside.chmod(job.file_mode)
-        fsync_file(beside)
-        beside.replace(job.folder / name)
-    fsync_folder(job.folder)
+        write_atomic(job.folder / name, (job.folder / WORK / cell.name / name).read_bytes(), mode=job.file_mode)
     files = {name: sha256_file(job.folder / name) for name in (CONFIG, WEIGHTS)}
     write_json(job.folder / MANIFEST, describe(job, cell, record, search) | {"files": files}, mode=job.file_mode)
     shutil.rmtree(job.folder / WORK)
@@ -314,12 +323,30 @@ def describe(
 
 def _learnt_before(job: Job) -> list[dict[str, Any]]:
     """The corpora of the adapter that was gone on from; without a hash where nobody says what it learnt."""
-    if not job.recipe.initial:
-        return []
-    known = read_manifest(job.workspace.adapter(job.recipe.initial))
-    named = {corpus["name"] for corpus in job.material.texts.corpora}
-    before = known.get("corpora") or [{"name": job.recipe.initial, "sha256": "", "access": "open"}]
-    return [dict(corpus) for corpus in before if corpus["name"] not in named]
+    hashes = {corpus["sha256"] for corpus in job.material.texts.corpora}
+    learnt = []
+    for name, known in earlier(job.recipe, job.workspace).items():
+        before = known.get("corpora") or [{"name": name, "sha256": "", "access": "open"}]
+        learnt += [dict(corpus) for corpus in before if corpus["sha256"] not in hashes]
+    return learnt
+
+
+def earlier(recipe: AdapterRecipe, workspace: Workspace) -> dict[str, Mapping[str, Any]]:
+    """What went into the weights before: the manifests of the adapter that is gone on from, and of a merged base."""
+    found = {}
+    if recipe.initial:
+        found[recipe.initial] = read_manifest(workspace.adapter(recipe.initial))
+    folder, _ = weights_folder(recipe.base, workspace)
+    if merged := read_manifest(folder, file=MERGED):
+        found[recipe.base] = merged
+    return found
+
+
+def make_folder(folder: Path, mode: int) -> None:
+    """A folder that is closed to others where what it holds is; also one that was there before."""
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
+    if mode == 0o700:
+        folder.chmod(mode)
 
 
 def versions() -> dict[str, str]:

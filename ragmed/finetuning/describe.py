@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ragmed.adapters import MANIFEST, read_manifest
@@ -85,7 +86,8 @@ def preview(name: str, *, workspace: Workspace) -> str:
     from transformers import AutoTokenizer
 
     recipe = load_adapter_recipe(workspace.recipe("adapters", name))
-    material = gather(recipe, workspace.adapters / recipe.name, workspace)
+    unasked = replace(recipe, paraphrases=replace(recipe.paraphrases, model=""))
+    material = gather(unasked, workspace.adapters / recipe.name, workspace)
     folder, _ = weights_folder(recipe.base, workspace)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     counts = ", ".join(f"{count} {way}" for way, count in material.texts.counts.items() if count)
@@ -94,6 +96,8 @@ def preview(name: str, *, workspace: Workspace) -> str:
         f"{len(material.learnt)} texts to learn, {len(material.held)} held out ({counts})",
         f"kept out: {', '.join(material.report.tasks) or 'nothing was checked (keep_out is empty)'}",
     ]
+    if recipe.paraphrases.model:
+        lines.append(f"and what {recipe.paraphrases.model} will write, which is not asked now")
     return "\n".join([*lines, *(_planned(cell, material.learnt, tokenizer) for cell in recipe.cells())])
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ragmed.adapters import CONFIG, WEIGHTS, check_adapter
-from ragmed.errors import UsageError
+from ragmed.errors import UnknownNameError, UsageError
 from ragmed.files import fsync_file, write_json
 from ragmed.finetuning.recipe import AdapterRecipe
+from ragmed.models.loading import check_adapter_fits
 
 
 def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None = None, base: str = "") -> Any:
@@ -28,10 +29,13 @@ def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None 
     with foreign_warnings(), torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
         if initial:
-            check_adapter(initial, recipe.base, base)
+            _refuse_other_shape(recipe, check_adapter(initial, recipe.base, base))
             tuned = PeftModel.from_pretrained(model, str(initial), is_trainable=True, use_safetensors=True)
+            check_adapter_fits(tuned, initial)
         else:
             whole = lora.targets == ("all-linear",)
+            if not whole:
+                _refuse_unknown_targets(model, lora.targets)
             config = LoraConfig(
                 r=lora.rank,
                 lora_alpha=lora.alpha,
@@ -39,15 +43,31 @@ def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None 
                 target_modules="all-linear" if whole else list(lora.targets),
                 task_type="CAUSAL_LM",
             )
-            try:
-                tuned = get_peft_model(model, config)
-            except ValueError as error:
-                named = ", ".join(lora.targets)
-                raise UsageError(f"lora.targets: '{recipe.base}' has no linear layer of the name {named}") from error
+            tuned = get_peft_model(model, config)
     if training.gradient_checkpointing:
         tuned.enable_input_require_grads()
         tuned.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return tuned.train()
+
+
+def _refuse_unknown_targets(model: Any, targets: Sequence[str]) -> None:
+    """peft would train those that it finds, and say nothing of the others."""
+    from torch.nn import Linear
+
+    known = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, Linear)}
+    for target in targets:
+        if target not in known:
+            raise UnknownNameError("layer", target, [*known, "all-linear (alone)"], "lora.targets")
+
+
+def _refuse_other_shape(recipe: AdapterRecipe, config: Mapping[str, Any]) -> None:
+    """An adapter keeps the shape it has: a recipe that says another would be recorded, and not be true."""
+    for key, name in (("rank", "r"), ("alpha", "lora_alpha"), ("dropout", "lora_dropout")):
+        if getattr(recipe.lora, key) != config.get(name):
+            raise UsageError(
+                f"lora.{key}: the adapter '{recipe.initial}' that is gone on from has {config.get(name)}, the recipe "
+                f"says {getattr(recipe.lora, key)}"
+            )
 
 
 def save_adapter(model: Any, folder: Path, recipe: AdapterRecipe, *, mode: int) -> None:

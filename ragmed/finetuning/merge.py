@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ragmed.adapters import MERGED, read_manifest
+from ragmed.adapters import MERGED, SCHEMA, read_manifest
 from ragmed.errors import DataError, UsageError
 from ragmed.files import fsync_folder, write_json
 from ragmed.finetuning.lora import foreign_warnings
@@ -30,15 +30,15 @@ def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
     folder, snapshot_of = weights_folder(model, workspace)
     settings = ModelSettings(model, dtype="float32", device="cpu")
     merged = load_folder(settings, folder, snapshot_of=snapshot_of, adapter=adapter)
-    manifest = dict(read_manifest(adapter))
-    open_ = manifest.get("access", "open") == "open"
+    unknown = {"schema": SCHEMA, "name": name.adapter, "corpora": [], "access": "open"}
+    manifest = dict(read_manifest(adapter)) or unknown
+    open_ = manifest["access"] == "open"
     beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     beside.mkdir(parents=True, mode=0o755 if open_ else 0o700)
     with foreign_warnings():
         merged.model.save_pretrained(beside)
     merged.tokenizer.save_pretrained(beside)
-    if manifest:
-        write_json(beside / MERGED, manifest | {"files": {}})
+    write_json(beside / MERGED, manifest | {"files": {}})
     for path in beside.iterdir():
         path.chmod(0o644 if open_ else 0o600)
     fsync_folder(beside)

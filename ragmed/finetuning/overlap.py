@@ -15,6 +15,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ragmed.embedding import load_embedder
@@ -22,7 +23,8 @@ from ragmed.errors import DataError
 from ragmed.finetuning.recipe import AdapterRecipe, KeepOut
 from ragmed.finetuning.texts import TextSet, TrainingText, count_texts
 from ragmed.records import Example
-from ragmed.tasks import find_task
+from ragmed.tasks import Task, find_task
+from ragmed.tasks.own import own_task
 from ragmed.workspace import Workspace
 
 Kind = Literal["question", "option", "paraphrase"]
@@ -35,7 +37,11 @@ KEPT = 100
 _BLOCK = 1024  # rows of cosines at a time: 8,000 examples beside them take 32 MB
 
 _WORD = re.compile(r"[^\W_]+")
-_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<!--.{0,200}?-->|(?<=\])\([^()\s]{0,500}\)", re.DOTALL)
+_TAG = re.compile(
+    r"</?[a-zA-Z][^<>]{0,200}>|<!--.{0,200}?-->|(?<=\])\([^()\s]{0,500}\)"
+    r"|\[\d{1,3}(?:[,;\u2013-] ?\d{1,3})*\]|-[ \t]*\n[ \t]*",  # reference marks; words parted at a line's end
+    re.DOTALL,
+)
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
@@ -109,7 +115,10 @@ def kept_out(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace) -
     """
     keep_out = recipe.keep_out
     named = dict.fromkeys([*keep_out.tasks, *([recipe.select.task] if recipe.select.task else [])])
-    examples = {name: _examples(name, workspace) for name in named}
+    examples = {name: _examples(find_task(name), workspace) for name in named}
+    for file in keep_out.files:
+        path = workspace.root / Path(file).expanduser()
+        examples[file] = _examples(own_task(path.stem, path, access="private"), workspace)
     found = find_overlaps(textset.texts, examples, keep_out)
     if found and keep_out.on_overlap == "refuse":
         raise DataError(_refusal(recipe.name, found))
@@ -173,7 +182,7 @@ def readings(text: str) -> list[list[str]]:
     """
     if "&" in text:
         text = html.unescape(text)
-    if "<" not in text and "](" not in text and not _UNSEEN.search(text):
+    if not any(mark in text for mark in ("<", "[", "](", "-\n", "- \n")) and not _UNSEEN.search(text):
         return [_words(text)]
     parted = _words(_UNSEEN.sub(" ", _TAG.sub(" ", text)))
     joined = _words(_UNSEEN.sub("", _TAG.sub("", text)))
@@ -187,8 +196,8 @@ def _words(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def _examples(name: str, workspace: Workspace) -> tuple[Example, ...]:
-    split = find_task(name).load(workspace)
+def _examples(task: Task, workspace: Workspace) -> tuple[Example, ...]:
+    split = task.load(workspace)
     return (*split.examples, *split.shots)
 
 

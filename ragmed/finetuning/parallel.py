@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 
@@ -75,7 +76,8 @@ def team() -> Iterator[Team]:
     gpus = torch.cuda.is_available()
     if gpus:
         torch.cuda.set_device(local)
-    distributed.init_process_group("nccl" if gpus else "gloo")
+    # One process may paraphrase, or ask development examples, for hours while the others wait.
+    distributed.init_process_group("nccl" if gpus else "gloo", timeout=timedelta(days=1))
     try:
         yield Team(int(os.environ["RANK"]), size, local)
     finally:

@@ -55,8 +55,8 @@ class Raft:
 
 @dataclass(frozen=True, slots=True)
 class KeepOut:
-    """What training must never see: the examples of `tasks` and of the task that selects (all their splits), their
-    options, paraphrases of them.
+    """What training must never see: the examples of `tasks`, of the task that selects (all their splits) and of
+    `files` with questions of one's own, their options, paraphrases of them.
 
     A text overlaps with an example when it holds `share` of the question's (or of one option's) runs of `words` words;
     a shorter question when it holds all of it (a stem without a question mark: beside an option). A training question
@@ -65,6 +65,7 @@ class KeepOut:
     """
 
     tasks: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     words: int = 8
     share: float = 0.5
     embedder: str = ""
@@ -229,6 +230,8 @@ def _check(recipe: AdapterRecipe, where: str) -> None:
     if base.adapter:
         raise UsageError(f"{where}, base: it has an adapter; to go on from one, name it as `initial`")
     _among(recipe.learn, WAYS, "way to learn", f"{where}, learn")
+    if len(set(recipe.learn)) < len(recipe.learn):
+        raise UsageError(f"{where}, learn: a way is named twice")
     if not recipe.learn:
         raise UsageError(f"{where}, learn: at least one of {', '.join(WAYS)} is needed")
     _among(recipe.keep_out.tasks, TASKS, "task", f"{where}, keep_out")
@@ -255,7 +258,7 @@ def _ranges(recipe: AdapterRecipe) -> list[tuple[str, float, float, float]]:
     return [
         *rates,
         *epochs,
-        ("seed", recipe.seed, 0, most),
+        ("seed", recipe.seed, 0, 2**63 - 1),
         ("lora.rank", lora.rank, 1, most),
         ("lora.alpha", lora.alpha, 1e-9, most),
         ("lora.dropout", lora.dropout, 0, 0.99),

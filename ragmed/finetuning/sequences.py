@@ -66,7 +66,7 @@ def encode(texts: Sequence[TrainingText], tokenizer: Any, *, length: int) -> tup
     split = 0
     for text in texts:
         whole = _encode_chat(text, tokenizer, chat, length) if text.messages else _encode_text(text, tokenizer)
-        cut = _pieces(whole, length)
+        cut = _windows(whole, length) if text.messages else _pieces(whole, length)
         split += len(cut) > 1
         pieces += cut
     return pieces, split
@@ -106,6 +106,22 @@ def _pieces(whole: Encoded, length: int) -> list[Encoded]:
     count = -(-len(whole.ids) // length)
     borders = [round(place * len(whole.ids) / count) for place in range(count + 1)]
     return [Encoded(whole.id, whole.ids[a:b], whole.learnt[a:b]) for a, b in pairwise(borders)]
+
+
+def _windows(whole: Encoded, length: int) -> list[Encoded]:
+    """Pieces of a turn that is longer than a row: each but the first reads half a row of what goes before, and learns
+    what is new in it.
+    """
+    pieces = [Encoded(whole.id, whole.ids[:length], whole.learnt[:length])]
+    done = length
+    while done < len(whole.ids):
+        start = done - length // 2
+        piece = slice(start, start + length)
+        learnt = whole.learnt[piece].copy()
+        learnt[: done - start] = False
+        pieces.append(Encoded(whole.id, whole.ids[piece], learnt))
+        done = start + length
+    return pieces
 
 
 def pack(pieces: Sequence[Encoded], *, length: int, pad: int, split: int = 0, share_rows: bool = True) -> Rows:

@@ -121,9 +121,11 @@ class Trainer:
             group["lr"] = rate
         learnt = int(self.rows.learnt[numbers].sum())
         loss = self._backward(self.team.mine(numbers.tolist()), max(1, learnt))
-        grads = [one.grad for one in self.weights.values() if one.grad is not None]
-        self.team.add([*grads, loss])
         import torch
+
+        for one in self.weights.values():  # a process without rows, or a layer that no token went through
+            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
+        self.team.add([*(one.grad for one in self.weights.values()), loss])
 
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self.training.clip or math.inf)
         value = float(loss)
@@ -204,6 +206,11 @@ class Trainer:
     def _measure(self) -> None:
         progress = self.progress
         held = self.held_out_loss()
+        if held is not None and not math.isfinite(held):
+            raise ModelError(
+                f"training stopped after step {progress.step} of {len(self.steps)}: the held-out loss is {held:g}; "
+                "lower training.learning_rate, or train in float32; the last checkpoint is kept"
+            )
         progress.losses.append(
             {
                 "step": progress.step,

@@ -304,7 +304,7 @@ def _with_adapter(model: Any, folder: Path, name: str, base: str, merge: bool) -
             warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5 for a renamed attribute
             warnings.filterwarnings("ignore", message=".*missing adapter keys")  # an error of ours, below
             tuned = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
-            _check_adapter_fits(tuned, folder)
+            check_adapter_fits(tuned, folder)
             if merge:
                 return tuned.merge_and_unload(), digest
             return tuned.get_base_model(), digest
@@ -315,7 +315,7 @@ def _with_adapter(model: Any, folder: Path, name: str, base: str, merge: bool) -
         ) from error
 
 
-def _check_adapter_fits(tuned: Any, folder: Path) -> None:
+def check_adapter_fits(tuned: Any, folder: Path) -> None:
     """Every tensor of the file must have found its place, and every place its tensor: peft only warns of the latter."""
     from peft import get_peft_model_state_dict
     from safetensors import safe_open

@@ -91,9 +91,10 @@ def _training(cost: wording.Row) -> str:
 
 def _indexing(cost: wording.Row) -> str:
     passages = "" if cost["passages"] is None else f", {effects.whole(cost['passages'])} passages"
-    return f"indexing {effects.duration(cost['seconds'])}{passages}" + (
-        f", on {escape(cost['device'])}" if cost["device"] else ""
-    )
+    text = f"indexing {effects.duration(cost['seconds'])}{passages}"
+    if cost["search_seconds"] is not None:
+        text += f", and the search for k and context budget {effects.duration(cost['search_seconds'])}"
+    return text + (f", on {escape(cost['device'])}" if cost["device"] else "")
 
 
 def _questions(row: wording.Row, prices: Mapping[str, Any]) -> str:
