@@ -251,6 +251,32 @@ def test_memory_that_runs_out_halves_the_micro_batch_and_the_update_stays_the_sa
         tight._backward([0, 1, 2, 3], 10)
 
 
+def test_gradient_checkpointing_and_whole_logits_change_no_update(tmp_path: Path) -> None:
+    import torch
+
+    folder = save_tiny(tmp_path / "m")
+    plain, saving, whole = (trainer(folder, gradient_checkpointing=on) for on in (False, True, False))
+    assert plain._body_and_head
+    whole._body_and_head = None  # as where an architecture scales what comes out of its head
+    for name, one in (("plain", plain), ("saving", saving), ("whole", whole)):
+        one.run(place(tmp_path / name))
+    for name, weight in plain.weights.items():
+        torch.testing.assert_close(saving.weights[name], weight, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(whole.weights[name], weight, atol=1e-6, rtol=1e-5)
+
+
+def test_the_base_may_be_in_bfloat16_while_the_adapter_learns_in_float32(lab: Workspace) -> None:
+    rewrite(lab, "batch: 2", "dtype: bfloat16\n  batch: 2")
+    rewrite(lab, "saved: float32", "saved: bfloat16")
+    manifest, _ = build.finetune("wards", workspace=lab)
+    assert manifest["dtype"] == "bfloat16"
+    assert manifest["losses"][-1]["train"] < manifest["losses"][0]["train"] - 0.2
+    from safetensors import safe_open
+
+    with safe_open(lab.adapters / "wards" / "adapter_model.safetensors", framework="pt") as file:
+        assert {str(file.get_slice(name).get_dtype()) for name in file.keys()} == {"BF16"}  # noqa: SIM118
+
+
 def test_early_stopping_keeps_the_best_weights_also_across_a_kill(lab: Workspace, tmp_path: Path) -> None:
     rewrite(lab, "learning_rate: 0.01", "learning_rate: 0.5\n  patience: 2\n  schedule: constant")
     rewrite(lab, "epochs: 2", "epochs: 12")

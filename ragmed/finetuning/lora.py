@@ -46,7 +46,8 @@ def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None 
             tuned = get_peft_model(model, config)
     if training.gradient_checkpointing:
         tuned.enable_input_require_grads()
-        tuned.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with foreign_warnings():  # the name that all of transformers 5 knows; later ones of it prefer another
+            tuned.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return tuned.train()
 
 
