@@ -266,7 +266,7 @@ def test_gradient_checkpointing_and_whole_logits_change_no_update(tmp_path: Path
 
 
 def test_the_base_may_be_in_bfloat16_while_the_adapter_learns_in_float32(lab: Workspace) -> None:
-    rewrite(lab, "batch: 2", "dtype: bfloat16\n  batch: 2")
+    rewrite(lab, "epochs: 2", "epochs: 2\n  dtype: bfloat16")
     rewrite(lab, "saved: float32", "saved: bfloat16")
     manifest, _ = build.finetune("wards", workspace=lab)
     assert manifest["dtype"] == "bfloat16"
