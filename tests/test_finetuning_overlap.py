@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +199,7 @@ def test_dropped_texts_are_counted_and_named(leaking: Workspace) -> None:
     kept, report = kept_out(texts, mine, workspace=leaking)
     assert [len(texts.texts), len(kept.texts), kept.counts["passages"], kept.counts["dropped"]] == [12, 10, 10, 2]
     assert report.dropped == ("passages:wards:elm", "passages:wards:oak")
-    said = report.as_dict()
+    said = asdict(report)
     assert [said[key] for key in ("tasks", "checked", "words", "share", "embedder", "overlaps")] == [
         {"mmlu": 12, "pubmedqa": 8}, 12, 8, 0.5, "", {"question": 2},
     ]  # fmt: skip

@@ -111,9 +111,8 @@ def test_same_corpora_same_texts(here: Workspace) -> None:
     )
     first, second = (training_texts(mine, workspace=here) for _ in range(2))
     assert first == second
-    assert first.digest == second.digest
     assert list(dict.fromkeys(one.way for one in first.texts)) == ["raft", "pairs", "passages"]
-    assert training_texts(replace(mine, seed=1), workspace=here).digest != first.digest
+    assert training_texts(replace(mine, seed=1), workspace=here).texts != first.texts
 
 
 def test_the_strictest_tier_counts(here: Workspace) -> None:

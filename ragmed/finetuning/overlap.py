@@ -14,9 +14,9 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ragmed.embedding import load_embedder
 from ragmed.errors import DataError
@@ -83,10 +83,6 @@ class OverlapReport:
     overlaps: Mapping[str, int]
     dropped: tuple[str, ...]
     found: tuple[Overlap, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it, for a manifest."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, cast, get_args
 from ragmed.chunking.structure import sections
 from ragmed.corpora import Recipe, load_recipe
 from ragmed.errors import UsageError
-from ragmed.files import sha256_json
 from ragmed.finetuning.recipe import AdapterRecipe
 from ragmed.finetuning.wordings import MOST, passage_questions, question_wordings
 from ragmed.index.sources import Sources
@@ -60,11 +59,6 @@ class TextSet:
     corpora: tuple[Mapping[str, Any], ...]
     access: Access
     counts: Mapping[str, int]
-
-    @property
-    def digest(self) -> str:
-        """One hash of every text and its place: equal digests, the same training data."""
-        return sha256_json([_plain(one) for one in self.texts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +219,3 @@ def wordings_of(pair: Pair, recipe: AdapterRecipe) -> list[str]:
     """The pair's question, and behind it as many wordings of it as the recipe takes from templates."""
     count = recipe.paraphrases.templates
     return [pair.question, *question_wordings(pair.question, kind=pair.kind, focus=pair.focus, count=count)]
-
-
-def _plain(text: TrainingText) -> list[Any]:
-    messages = [[message.role, message.content] for message in text.messages]
-    return [text.id, text.document, text.way, text.text, messages, text.question, text.wording]
