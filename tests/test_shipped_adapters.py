@@ -22,7 +22,7 @@ def test_a_shipped_adapter_is_whole_small_and_of_its_recipe(name: str) -> None:
     assert manifest["origin"]["recipe"] == recipe.as_dict()
     assert manifest["access"] == "open"
     assert (HERE.adapters / name / "adapter_model.safetensors").stat().st_size < 6e6
-    assert manifest["losses"][-1]["train"] < manifest["losses"][0]["train"]
+    assert recipe.initial or manifest["losses"][-1]["train"] < manifest["losses"][0]["train"]
     assert set(recipe.keep_out.tasks) <= set(manifest["overlap"]["tasks"])
     assert manifest["overlap"]["dropped"] == []
 
