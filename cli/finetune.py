@@ -32,9 +32,11 @@ def finetune(
     """
     from ragmed.finetuning.build import finetune as train
     from ragmed.finetuning.describe import describe_manifest, preview
-    from ragmed.finetuning.merge import merge_adapter
+    from ragmed.finetuning.merge import merge_adapter, require_free
     from ragmed.finetuning.progress import bars
 
+    if merge:
+        require_free(merge)
     if dry_run:
         click.echo(preview(config, workspace=workspace))
         return
@@ -42,7 +44,8 @@ def finetune(
     click.echo(describe_manifest(manifest))
     if not fresh:
         click.echo("it was trained before, and nothing has changed since")
+    model = f"{manifest['base']['name']}+adapter:{output or manifest['name']}"
+    click.echo(f"as a model: {model}")
     if merge:
-        adapter = output or workspace.adapters / str(manifest["name"])
-        folder = merge_adapter(f"{manifest['base']['name']}+adapter:{adapter}", merge, workspace=workspace)
+        folder = merge_adapter(model, merge, workspace=workspace)
         click.echo(f"merged: {folder}, to be named as path:{folder}")

@@ -45,6 +45,16 @@ def typed(hint: Any, value: Any, where: str) -> Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str) and _number(value):
+        raise UsageError(f"{where}: YAML takes '{value}' for text; write it with a point, as {float(value):f}")
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise UsageError(f"{where}: {hint.__name__} was expected, found {value!r}")
     return value
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -43,7 +43,7 @@ class UnknownNameError(UsageError):
         if near:
             text += "; did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
         shown = names[:20]
-        text += f" known: {', '.join(shown)}" if shown else f" there is no {kind} yet"
+        text += f" known: {', '.join(shown)}" if shown else f"; there is no {kind} yet"
         if len(names) > len(shown):
             text += f" and {len(names) - len(shown)} more"
         super().__init__(text)

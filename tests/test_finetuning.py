@@ -507,7 +507,7 @@ def test_development_scores_of_another_question_are_asked_again(lab: Workspace) 
     recipe = build.load_adapter_recipe(lab.adapters / "wards" / "recipe.yaml")
     folder = lab.adapters / "wards"
     material = build.gather(recipe, folder, lab)
-    job = build.Job(recipe, folder, lab, build.Team(), material, build.origin(recipe, material, lab))
+    job = build.Job(recipe, folder, lab, build.Team(), material, build.origin(recipe, material, lab), "again")
     letters = build._development(job, None, folder / "score.json")
     assert build._development(job, None, folder / "score.json") == letters
     texts = replace(job, recipe=replace(recipe, select=replace(recipe.select, scoring="option-text")))

@@ -56,13 +56,25 @@ def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Sa
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
     results["not_run"] = [{"arm": arm, "task": task} for arm, task in pairs if (arm, task) not in samples]
-    results["notes"] += _unchecked(info, samples)
+    results["notes"] += [*_searched(info), *_unchecked(info, samples)]
     for task, facts in info["tasks"].items():
         if facts.get("held_out"):
             results["notes"].append(
                 f"{task}: {facts['held_out']} examples are not scored, because its worked examples come from them"
             )
     return results, samples
+
+
+def _searched(info: Mapping[str, Any]) -> list[str]:
+    search = info.get("references", {}).get("search")
+    if not search:
+        return []
+    cell = search["cells"][search["chosen"]]
+    shown = f", {cell['passages']:.1f} passages shown a question" if "passages" in cell else ""
+    return [
+        f"k {cell['k']} and context_tokens {cell['context_tokens']} were chosen out of {len(search['cells'])} on "
+        f"{search['n']} development examples of {search['task']}: {cell['score']:.3f}{shown}"
+    ]
 
 
 def _unchecked(info: Mapping[str, Any], samples: Samples) -> list[str]:

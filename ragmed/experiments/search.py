@@ -141,6 +141,7 @@ def _cell(arm: Arm, bound: BoundTask, shown: Sequence[Shown], model: Model, expe
         "score": sum(values) / len(values),
         "n": len(values),
         "answered": sum(sample.status == "answered" for sample in samples),
+        "passages": sum(len(sample.passages) for sample in samples) / len(samples),
         "input_tokens": sum(sample.input_tokens for sample in samples),
         "seconds": round(sum(sample.seconds for sample in samples), 3),
     }

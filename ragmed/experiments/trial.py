@@ -29,7 +29,7 @@ from ragmed.experiments.config import Experiment
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
-from ragmed.experiments.tuned import adapter_hashes, manifests, train_missing
+from ragmed.experiments.tuned import adapter_hashes, adapters_to_train, manifests, train_missing
 from ragmed.files import read_json, sha256_file
 from ragmed.finetuning.texts import strictest
 from ragmed.index.manifest import Manifest
@@ -77,6 +77,7 @@ def run_experiment(
     asked = [experiment.models[arm.model] for arm in experiment.arms.values()]
     refuse_leaks(access, asked, os.environ)
     recorded = recorded_answers(experiment, workspace)
+    adapters_to_train(experiment, workspace)
     train_missing(experiment, workspace)
     adapters = manifests(experiment, workspace)
     learnt = [one["access"] for one in adapters.values() if "access" in one]
@@ -272,6 +273,10 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
     lines = []
     for index in dict.fromkeys(arm.index for arm in experiment.arms.values() if arm.needs_index):
         index_recipe(index, workspace)
+    lines += [f"{name}: an adapter that is trained first" for name in adapters_to_train(experiment, workspace)]
+    if experiment.search:
+        asked = experiment.search
+        lines.append(f"search: arm {asked.arm} on the development examples of {asked.task}, before anything is asked")
     for bound in bind_tasks(experiment, workspace).values():
         lines.append(f"{bound.name}: {len(bound.examples)} examples, scoring {bound.settings.scoring}")
         for arm in experiment.arms.values():

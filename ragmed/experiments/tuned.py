@@ -43,6 +43,19 @@ def train_missing(experiment: Experiment, workspace: Workspace) -> None:
             )
 
 
+def adapters_to_train(experiment: Experiment, workspace: Workspace) -> list[str]:
+    """The adapters that the arms use and that would be trained first; UnknownNameError for one that nobody can make."""
+    missing = []
+    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
+        adapter = parse_model_name(experiment.models[name].name).adapter
+        if not adapter or (workspace.adapter(adapter) / CONFIG).is_file():
+            continue
+        if not (workspace.adapters / adapter / "recipe.yaml").is_file():
+            raise UnknownNameError("adapter", adapter, workspace.names("adapters"), f"models.{name}")
+        missing.append(adapter)
+    return list(dict.fromkeys(missing))
+
+
 def adapter_hashes(experiment: Experiment, workspace: Workspace) -> dict[str, str]:
     """Model -> the hash of its adapter's files: an adapter that was trained anew is another one."""
     found = {}

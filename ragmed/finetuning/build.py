@@ -21,9 +21,8 @@ from ragmed.adapters import (
     adapter_hash,
     check_adapter,
     read_manifest,
-    remedy,
 )
-from ragmed.errors import MismatchError
+from ragmed.errors import MismatchError, UsageError
 from ragmed.files import exclusive, read_json, sha256_file, sha256_json, write_atomic, write_json
 from ragmed.finetuning import lora, selection
 from ragmed.finetuning.checkpoints import Progress, refuse_other
@@ -35,7 +34,7 @@ from ragmed.finetuning.sequences import Rows, encode, pack, packs
 from ragmed.finetuning.texts import TextSet, TrainingText, strictest, training_texts
 from ragmed.finetuning.training import Place, Show, Trainer
 from ragmed.models import ModelSettings
-from ragmed.models.loading import load_weights, resolve_device, weights_folder, weights_hash
+from ragmed.models.loading import check_folder, load_weights, resolve_device, weights_folder, weights_hash
 from ragmed.records import Access
 from ragmed.workspace import Workspace
 
@@ -68,6 +67,7 @@ class Job:
     team: Team
     material: Material
     origin: Mapping[str, Any]
+    remedy: str
     bars: Bars | None = None
 
     @property
@@ -108,7 +108,9 @@ def finetune(
         material = gather(recipe, folder, workspace)
         if processes.first:
             processes.wait()
-        job = Job(recipe, folder, workspace, processes, material, origin(recipe, material, workspace), bars)
+        again = f"ragmed finetune {name} --restart" + (f" --output {output}" if output else "")
+        made_of = origin(recipe, material, workspace)
+        job = Job(recipe, folder, workspace, processes, material, made_of, again, bars)
         make_folder(folder, job.folder_mode)
         if not restart and (found := _finished(job)):
             return found, False
@@ -137,7 +139,8 @@ def gather(recipe: AdapterRecipe, folder: Path, workspace: Workspace) -> Materia
 
 def origin(recipe: AdapterRecipe, material: Material, workspace: Workspace) -> dict[str, Any]:
     """What an adapter is made of, by the name under which a difference is reported."""
-    folder, _ = weights_folder(recipe.base, workspace)
+    folder, repository = weights_folder(recipe.base, workspace)
+    check_folder(folder, repository)
     made: dict[str, Any] = {
         "recipe": recipe.as_dict(),
         "corpora": [corpus["sha256"] for corpus in material.texts.corpora],
@@ -161,8 +164,7 @@ def _finished(job: Job) -> Mapping[str, Any]:
     for key in job.origin if manifest else ():
         if manifest["origin"].get(key) != job.origin[key]:
             raise MismatchError(
-                f"'{job.folder}' holds an adapter that was made of another {key}; to replace it, run: "
-                f"{remedy(job.recipe.name)}"
+                f"'{job.folder}' holds an adapter that was made of another {key}; to replace it, run: {job.remedy}"
             )
     if manifest and job.team.first:
         shutil.rmtree(job.folder / WORK, ignore_errors=True)  # left by a kill after the manifest was written
@@ -190,7 +192,7 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     make_folder(job.folder / WORK, job.folder_mode)
     make_folder(work, job.folder_mode)
     made_by = {**job.origin, "recipe": cell.as_dict(), "versions": versions(), "processes": job.team.size}
-    place = Place(work, made_by, remedy(job.recipe.name))
+    place = Place(work, made_by, job.remedy)
     if (work / DONE).is_file():
         record = read_json(work / DONE, "training record")
         refuse_other(work, record["identity"], made_by, remedy=place.remedy)
@@ -199,6 +201,7 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     settings = ModelSettings(cell.base, dtype=cell.training.dtype, device=device)
     folder, snapshot_of = weights_folder(cell.base, job.workspace)
     model, tokenizer, hashes = load_weights(settings, folder, snapshot_of=snapshot_of)
+    _refuse_long_rows(model, cell)
     model.to(device)
     apart = packs(model)
     rows = make_rows(job.material.learnt, tokenizer, cell, apart=apart)
@@ -225,6 +228,15 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
             path.unlink()
     job.team.wait()
     return record
+
+
+def _refuse_long_rows(model: Any, recipe: AdapterRecipe) -> None:
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if most and recipe.training.sequence_tokens > most:
+        raise UsageError(
+            f"training.sequence_tokens: '{recipe.base}' reads {most} tokens at most, the recipe says "
+            f"{recipe.training.sequence_tokens}"
+        )
 
 
 def make_rows(texts: Sequence[TrainingText], tokenizer: Any, recipe: AdapterRecipe, *, apart: bool) -> Rows:

@@ -9,9 +9,9 @@ from typing import Any
 from ragmed.adapters import MANIFEST, read_manifest
 from ragmed.errors import RagmedError
 from ragmed.finetuning.build import gather, make_rows
-from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
+from ragmed.finetuning.recipe import WAYS, AdapterRecipe, load_adapter_recipe
 from ragmed.finetuning.training import plan_steps
-from ragmed.models.loading import weights_folder
+from ragmed.models.loading import check_folder, weights_folder
 from ragmed.workspace import Workspace
 
 
@@ -88,12 +88,15 @@ def preview(name: str, *, workspace: Workspace) -> str:
     recipe = load_adapter_recipe(workspace.recipe("adapters", name))
     unasked = replace(recipe, paraphrases=replace(recipe.paraphrases, model=""))
     material = gather(unasked, workspace.adapters / recipe.name, workspace)
-    folder, _ = weights_folder(recipe.base, workspace)
+    folder, repository = weights_folder(recipe.base, workspace)
+    check_folder(folder, repository)
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    counts = ", ".join(f"{count} {way}" for way, count in material.texts.counts.items() if count)
+    counts = material.texts.counts
+    ways = ", ".join(f"{counts[way]} {way}" for way in WAYS if counts[way])
     lines = [
         f"adapter {recipe.name} for {recipe.base}, from {', '.join(recipe.corpora)} ({material.texts.access})",
-        f"{len(material.learnt)} texts to learn, {len(material.held)} held out ({counts})",
+        f"{len(material.learnt)} texts to learn, {len(material.held)} held out ({ways}; "
+        f"{counts['templates']} of them other wordings of the same)",
         f"kept out: {', '.join(material.report.tasks) or 'nothing was checked (keep_out is empty)'}",
     ]
     if recipe.paraphrases.model:

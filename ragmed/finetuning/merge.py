@@ -14,6 +14,12 @@ from ragmed.models.loading import load_folder, weights_folder
 from ragmed.workspace import Workspace
 
 
+def require_free(output: Path) -> None:
+    """DataError where something lies there already: asked before a training, not after it."""
+    if output.exists():
+        raise DataError(f"'{output}' exists already; give the merged model another folder")
+
+
 def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
     """>>> merge_adapter("path:m+adapter:a", Path("models/tuned"), workspace=workspace)  # doctest: +SKIP
     PosixPath('models/tuned')
@@ -24,8 +30,7 @@ def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
     name = parse_model_name(model)
     if not name.adapter:
         raise UsageError(f"'{model}' has no adapter to merge; write it as MODEL+adapter:NAME")
-    if output.exists():
-        raise DataError(f"'{output}' exists already; give the merged model another folder")
+    require_free(output)
     adapter = workspace.adapter(name.adapter)
     folder, snapshot_of = weights_folder(model, workspace)
     settings = ModelSettings(model, dtype="float32", device="cpu")

@@ -239,6 +239,8 @@ def _check(recipe: AdapterRecipe, where: str) -> None:
     _among((recipe.training.schedule,), SCHEDULES, "schedule", f"{where}, training")
     _among((recipe.training.dtype,), DTYPES, "dtype", f"{where}, training")
     _among((recipe.saved,), SAVED, "dtype", f"{where}, saved")
+    if recipe.training.patience and not recipe.training.held_out:
+        raise UsageError(f"{where}, training.patience: there is nothing to wait for without training.held_out")
     if (recipe.grid != Grid()) != bool(recipe.select.task):
         raise UsageError(f"{where}: a grid needs `select` with a task whose development examples choose, and only then")
     if recipe.select.task:

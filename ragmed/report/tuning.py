@@ -123,7 +123,7 @@ def training(run_info: Mapping[str, Any], figures: Sequence[str]) -> Iterator[st
         return
     yield "## Training and search"
     for name in figures:
-        yield f"![Loss in training and on held-out documents, over the tokens learnt from]({name})"
+        yield f"![Loss over the tokens learnt from]({name})"
     for model, record in adapters.items():
         yield f"- {_adapter(model, record)}"
         yield from _search(record.get("search"), "The search that chose it")
