@@ -455,6 +455,23 @@ def test_going_on_from_an_adapter_needs_one_of_the_same_base(lab: Workspace) -> 
         build.finetune("second", workspace=lab, restart=True)
 
 
+def test_a_full_disk_is_said_in_words_and_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors.torch
+
+    one = trainer(save_tiny(tmp_path / "m"))
+
+    def full(tensors: Any, file: Path, metadata: Any) -> None:
+        Path(file).write_bytes(b"half")
+        raise safetensors.SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        one.run(place(tmp_path / "work"))
+    assert list((tmp_path / "work").iterdir()) == []
+
+
 def test_what_was_learnt_before_stays_known(lab: Workspace) -> None:
     from ragmed.finetuning.merge import merge_adapter
 

@@ -210,6 +210,22 @@ def test_a_private_adapter_makes_the_run_private_and_reaches_no_server(lab: Work
         run_experiment(toy(lab).only(arms=("far",)), workspace=lab, output=lab.runs / "far")
 
 
+def test_a_private_merged_model_stays_private_under_an_adapter_nobody_declared(lab: Workspace) -> None:
+    from ragmed.finetuning.build import finetune
+    from ragmed.finetuning.merge import merge_adapter
+
+    rewrite(lab.corpora / "wards" / "recipe.yaml", "access: open", "access: private")
+    finetune("wards", workspace=lab)
+    merged = merge_adapter(f"path:{lab.models / 'base'}+adapter:wards", lab.models / "merged", workspace=lab)
+    (lab.adapters / "wards" / "manifest.json").rename(lab.root / "away.json")
+    (lab.adapters / "wards").rename(lab.adapters / "foreign")
+    (lab.adapters / "foreign" / "recipe.yaml").unlink()
+    config = lab.configs / "toy.yaml"
+    rewrite(config, f'tuned: "path:{lab.models / "base"}+adapter:wards"', f'tuned: "path:{merged}+adapter:foreign"')
+    run_experiment(toy(lab).only(arms=("tuned",)), workspace=lab)
+    assert Run(lab.runs / "toy").info()["access"] == "private"
+
+
 def test_a_published_fine_tune_takes_part_by_its_declared_base(lab: Workspace) -> None:
     other = save_tiny(lab.models / "published", swap=(7, 9), positions=2048)
     config = lab.configs / "toy.yaml"

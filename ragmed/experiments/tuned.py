@@ -11,6 +11,7 @@ from ragmed.errors import MismatchError, UnknownNameError
 from ragmed.experiments.config import Experiment, base_of
 from ragmed.files import read_json
 from ragmed.finetuning.recipe import load_adapter_recipe
+from ragmed.finetuning.texts import strictest
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.workspace import Workspace
 
@@ -76,7 +77,16 @@ def manifests(experiment: Experiment, workspace: Workspace) -> dict[str, dict[st
             found[name] = {key: manifest[key] for key in KEPT if key in manifest}
         elif base_of(name, experiment.models) or parse_model_name(experiment.models[name].name).adapter:
             found[name] = {"name": experiment.models[name].name, "corpora": []}
+        base = _merged(experiment.models[name])
+        if base:  # what was merged before an adapter was put on top still counts
+            found[name]["access"] = strictest([base["access"], found[name].get("access", "open")])
     return found
+
+
+def _merged(settings: ModelSettings) -> Mapping[str, Any]:
+    """The manifest in a folder that an adapter was merged into."""
+    name = parse_model_name(settings.name)
+    return read_manifest(Path(name.target).expanduser(), file=MERGED) if name.scheme in ("path", "vllm") else {}
 
 
 def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any]:
@@ -88,6 +98,4 @@ def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any
         if not (folder / MANIFEST).is_file():
             raise UnknownNameError("adapter", settings.tuned_by, workspace.names("adapters"), "tuned_by")
         return read_manifest(folder)
-    if name.scheme in ("path", "vllm"):
-        return read_manifest(Path(name.target).expanduser(), file=MERGED)
-    return {}
+    return _merged(settings)

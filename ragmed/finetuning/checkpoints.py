@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DamagedError, MismatchError
+from ragmed.errors import DamagedError, DataError, MismatchError
 from ragmed.files import fsync_file, fsync_folder, read_json, sha256_file, write_json
 
 STATE = "state.json"
@@ -92,14 +92,26 @@ def refuse_other(folder: Path, stored: Mapping[str, Any], identity: Mapping[str,
 
 
 def _write(path: Path, tensors: Tensors) -> dict[str, str]:
+    write_tensors(path, tensors, mode=_mode(path.parent))
+    return {"name": path.name, "sha256": sha256_file(path)}
+
+
+def write_tensors(path: Path, tensors: Tensors, *, mode: int) -> None:
+    """Safetensors, whole or not at all; DataError where they cannot be written, as on a full disk."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     beside = path.with_name(f".{path.name}.tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside)
-    beside.chmod(_mode(path.parent))
-    fsync_file(beside)
-    beside.replace(path)
-    return {"name": path.name, "sha256": sha256_file(path)}
+    try:
+        beside.touch(mode)  # before anything is in it
+        save_file({name: one.contiguous() for name, one in tensors.items()}, beside, metadata={"format": "pt"})
+        beside.chmod(mode)
+        fsync_file(beside)
+        beside.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"'{path}' could not be written ({error}); make room, then run the same again") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _mode(folder: Path) -> int:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ragmed.adapters import CONFIG, WEIGHTS, check_adapter
 from ragmed.errors import UnknownNameError, UsageError
-from ragmed.files import fsync_file, write_json
+from ragmed.files import write_json
+from ragmed.finetuning.checkpoints import write_tensors
 from ragmed.finetuning.recipe import AdapterRecipe
 from ragmed.models.loading import check_adapter_fits
 
@@ -75,17 +76,12 @@ def save_adapter(model: Any, folder: Path, recipe: AdapterRecipe, *, mode: int) 
     """Configuration and weights as peft reads them, the weights in the recipe's type; the same bytes each time."""
     import torch
     from peft import get_peft_model_state_dict
-    from safetensors.torch import save_file
 
     dtype = getattr(torch, recipe.saved)
     with foreign_warnings():
         tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-    beside = folder / f".{WEIGHTS}.tmp"
-    plain = {name: one.detach().to("cpu", dtype).contiguous() for name, one in tensors.items()}
-    save_file(plain, beside, metadata={"format": "pt"})
-    beside.chmod(mode)
-    fsync_file(beside)
-    beside.replace(folder / WEIGHTS)
+    plain = {name: one.detach().to("cpu", dtype) for name, one in tensors.items()}
+    write_tensors(folder / WEIGHTS, plain, mode=mode)
     config = {name: _json(value) for name, value in model.peft_config["default"].to_dict().items()}
     # Where the weights lay on this machine says nothing on another.
     config |= {"base_model_name_or_path": recipe.base, "inference_mode": True}

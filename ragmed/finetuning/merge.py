@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from ragmed.adapters import MERGED, SCHEMA, read_manifest
@@ -35,17 +36,21 @@ def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
     folder, snapshot_of = weights_folder(model, workspace)
     settings = ModelSettings(model, dtype="float32", device="cpu")
     merged = load_folder(settings, folder, snapshot_of=snapshot_of, adapter=adapter)
-    unknown = {"schema": SCHEMA, "name": name.adapter, "corpora": [], "access": "open"}
+    known = read_manifest(folder, file=MERGED).get("access", "open")  # of a base that was merged before
+    unknown = {"schema": SCHEMA, "name": name.adapter, "corpora": [], "access": known}
     manifest = dict(read_manifest(adapter)) or unknown
     open_ = manifest["access"] == "open"
     beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     beside.mkdir(parents=True, mode=0o755 if open_ else 0o700)
-    with foreign_warnings():
-        merged.model.save_pretrained(beside)
-    merged.tokenizer.save_pretrained(beside)
-    write_json(beside / MERGED, manifest | {"files": {}})
-    for path in beside.iterdir():
-        path.chmod(0o644 if open_ else 0o600)
-    fsync_folder(beside)
-    beside.rename(output)
+    try:
+        with foreign_warnings():
+            merged.model.save_pretrained(beside)
+        merged.tokenizer.save_pretrained(beside)
+        write_json(beside / MERGED, manifest | {"files": {}})
+        for path in beside.iterdir():
+            path.chmod(0o644 if open_ else 0o600)
+        fsync_folder(beside)
+        beside.rename(output)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     return output
