@@ -17,6 +17,8 @@ PRICE = click.FloatRange(min=0)
 @click.argument("runs", nargs=-1, required=True)
 @click.option("--baseline", help="The arm that the others are compared with; default: the run's.")
 @click.option("--margin", type=click.FloatRange(0, 1), help="Differences within it count as equivalent, as a fraction.")
+@click.option("--policy", help="What an answer that cannot be read counts as: wrong, drop or mirage (for all tasks).")
+@click.option("--correction", help="What adjusts p for many contrasts: holm (the default) or benjamini-hochberg.")
 @click.option("--price-hour", "machine_hour", type=PRICE, default=0.0, help="An hour of the machine.")
 @click.option("--price-input", "million_input_tokens", type=PRICE, default=0.0, help="A million input tokens.")
 @click.option(
@@ -34,6 +36,8 @@ def compare(
     runs: tuple[str, ...],
     baseline: str | None,
     margin: float | None,
+    policy: str | None,
+    correction: str | None,
     as_json: bool,
     **price: Any,
 ) -> None:
@@ -46,6 +50,7 @@ def compare(
     Example:
       ragmed compare quickstart --margin 0.03
       ragmed compare llama mistral --baseline llama/general --json
+      ragmed compare imported --policy mirage --correction benjamini-hochberg
       ragmed compare quickstart --price-hour 1.80 --currency EUR
     """
     from ragmed.comparison.prices import Prices
@@ -53,8 +58,10 @@ def compare(
     from ragmed.report.terminal import render_table
     from ragmed.runs import find_run
 
-    found = [find_run(workspace.runs, r) for r in runs]
-    results = compare_runs(found, baseline=baseline, margin=margin, prices=Prices(**price))
+    found = [find_run(workspace.runs, r, packed=True) for r in runs]
+    results = compare_runs(
+        found, baseline=baseline, margin=margin, policy=policy, correction=correction, prices=Prices(**price)
+    )
     click.echo(json.dumps(results, ensure_ascii=False, indent=1) if as_json else render_table(results))
 
 
@@ -63,7 +70,7 @@ def compare(
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; default RUN/report.")
 @click.pass_obj
 def report(workspace: Workspace, run: str, output: Path | None) -> None:
-    """Write the page of a RUN again: Markdown with figures.
+    """Write results.json and the page of a RUN again: a folder whose index.html opens from disk.
 
     \b
     Example:

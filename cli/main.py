@@ -15,12 +15,16 @@ from ragmed import __version__
 from ragmed.errors import RagmedError
 from ragmed.workspace import Workspace
 
+from .audit import audit
 from .compare import compare, report
 from .doctor import doctor
 from .evaluate import evaluate
 from .finetune import finetune
 from .index import build_index, search
 from .listings import adapters, corpora, indexes, models, tasks
+from .plan import plan
+from .transfer import export, import_
+from .view import view
 
 
 class NearNames(click.Group):
@@ -54,7 +58,8 @@ def cli(context: click.Context, root: str | None, debug: bool) -> None:
 
 
 for command in (
-    build_index, search, evaluate, compare, report, finetune, adapters, corpora, indexes, tasks, models, doctor,
+    build_index, search, plan, evaluate, compare, report, view, audit, import_, export, finetune,
+    adapters, corpora, indexes, tasks, models, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 

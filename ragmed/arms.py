@@ -15,6 +15,10 @@ CONTEXTS: dict[str, str] = {
 }
 
 
+PassageOrder = Literal["ranked", "reversed", "shuffled"]
+PASSAGE_ORDERS: tuple[str, ...] = ("ranked", "reversed", "shuffled")
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """>>> Arm("general+rag", model="general", context="retrieved", index="handbook", k=3).needs_index
@@ -22,7 +26,8 @@ class Arm:
 
     `model` names an entry of the experiment's models; `index` and `k` matter only where passages are shown.
     `context_tokens`: what prompt and answer may have together, where that is not the experiment's (0). `tasks`: those
-    that the arm is asked; empty: all.
+    that the arm is asked; empty: all. `passage_order`: in what order the passages that fit stand in the prompt: best
+    first, best last, or in an order that is drawn for each example.
     """
 
     name: str
@@ -32,6 +37,7 @@ class Arm:
     k: int = 0
     context_tokens: int = 0
     tasks: tuple[str, ...] = ()
+    passage_order: PassageOrder = "ranked"
 
     @property
     def needs_index(self) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ragmed.arms import Arm
+from ragmed.arms import Arm, PassageOrder
 from ragmed.errors import MismatchError, UsageError
 from ragmed.models import Model
 from ragmed.models.recorded import RecordedAnswers, Stored
@@ -89,10 +90,18 @@ def _fit(
 
 
 def _prompt(arm: Arm, bound: BoundTask, example: Example, hits: tuple[Hit, ...], keep: int) -> _Prompt:
+    shown = _ordered(hits[:keep], arm.passage_order, example.id)
     messages = build_messages(
-        bound, example, passages=[h.passage for h in hits[:keep]], hide_question=arm.context == "options-only"
+        bound, example, passages=[h.passage for h in shown], hide_question=arm.context == "options-only"
     )
-    return _Prompt(messages, hits[:keep], hits[keep:], 0)
+    return _Prompt(messages, shown, hits[keep:], 0)
+
+
+def _ordered(hits: tuple[Hit, ...], order: PassageOrder, example: str) -> tuple[Hit, ...]:
+    """What fits, in the order of the arm; each passage keeps the rank that the retriever gave it."""
+    if order == "shuffled":
+        return tuple(sorted(hits, key=lambda h: hashlib.sha256(f"{example}\x00{h.passage.id}".encode()).digest()))
+    return hits[::-1] if order == "reversed" else hits
 
 
 def _blank(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, shown: Shown) -> Sample:
@@ -109,6 +118,7 @@ def _blank(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, shown:
         passages=tuple(
             {
                 "id": h.passage.id,
+                "document": h.passage.document_key,
                 "rank": h.rank,
                 "score": round(h.score, 6),
                 "gold": shown.gold.get(h.passage.id),
@@ -120,6 +130,7 @@ def _blank(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, shown:
         options=tuple(example.options.values()),
         input_tokens=prompt.tokens,
         note=shown.note,
+        documents=example.documents,
     )
 
 
@@ -139,6 +150,7 @@ def _from_scores(sample: Sample, bound: BoundTask, example: Example, scores: Opt
         option_logprobs=tuple(round(v, 6) for v in scores.logprobs),
         input_tokens=scores.input_tokens,
         output_tokens=sum(scores.tokens),
+        option_tokens=tuple(scores.tokens),
     )
 
 
@@ -155,6 +167,7 @@ def _from_completion(sample: Sample, bound: BoundTask, example: Example, complet
         note=completion.error or sample.note,
         thinking=completion.thinking,
         thinking_tokens=completion.thinking_tokens,
+        request_seconds=round(completion.seconds, 4),
     )
     if completion.finish == "error":
         return sample
@@ -247,6 +260,7 @@ def _replayed(arm: Arm, bound: BoundTask, example: Example, model: RecordedAnswe
         input_tokens=stored.completion.input_tokens,
         output_tokens=stored.completion.output_tokens,
         options=stored.options or blank.options,
+        option_tokens=stored.option_tokens,
     )
 
 
@@ -259,7 +273,10 @@ def _rescored(sample: Sample, bound: BoundTask, example: Example, scores: Option
         reason = "how many tokens each option had is not recorded; set normalise to none or characters"
         scores = replace(scores, error=reason)
     again = _from_scores(sample, bound, example, scores)
-    return replace(again, output_tokens=sample.output_tokens, options=tuple(example.options.values()))
+    return replace(
+        again, output_tokens=sample.output_tokens, option_tokens=sample.option_tokens,
+        options=tuple(example.options.values()),
+    )  # fmt: skip
 
 
 def _reread(sample: Sample, bound: BoundTask, example: Example, completion: Completion) -> Sample:

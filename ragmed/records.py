@@ -84,7 +84,8 @@ class Example:
     """One question of a task. `gold` is a letter, `yes`, or a reference text: what the task's scorer expects.
 
     `options`: letter -> text, in order, for multiple choice. `documents`: ids of the documents that hold the answer,
-    empty where nobody said. `group`: examples that share one (a case, a page) are resampled together.
+    empty where nobody said. `group`: examples that share one (a case, a page) are resampled together. `date`: when it
+    was asked (YYYY, YYYY-MM or YYYY-MM-DD), '' where nobody said; no prompt shows it.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Example:
     options: Mapping[str, str] = field(default_factory=dict)
     documents: tuple[str, ...] = ()
     group: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Completion:
     model's own refusal field), `error` (then `error` says why).
 
     `thinking`: what a reasoning model wrote before its answer; its `thinking_tokens` are part of `output_tokens`.
+    `seconds`: what its own request took, 0 where it was answered in a batch with others.
     """
 
     text: str
@@ -110,6 +113,7 @@ class Completion:
     error: str = ""
     thinking: str = ""
     thinking_tokens: int = 0
+    seconds: float = field(default=0.0, compare=False)  # the same answer, however long it took
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,9 @@ class Sample:
 
     `scores` is empty unless `status` is `answered`: what another status counts as is decided by the comparison's
     policy, never here. `passages`: what was put before the model, in order; `dropped`: what did not fit the budget.
+    `documents`: the example's gold documents. `option_tokens`: how many tokens each scored option had. `seconds`: its
+    share of the window it was asked in; `request_seconds`: what its own request to a server took, 0 where none was
+    timed.
     """
 
     example: str
@@ -155,3 +162,6 @@ class Sample:
     note: str = ""
     thinking: str = ""
     thinking_tokens: int = 0
+    documents: tuple[str, ...] = ()
+    option_tokens: tuple[int, ...] = ()
+    request_seconds: float = 0.0

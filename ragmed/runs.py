@@ -11,19 +11,29 @@ whole: batches are then the same as if nothing had happened, and so are the samp
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import quote, unquote
 
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
 from ragmed.files import BadLine, exclusive, fsync_folder, read_json, read_jsonl, write_atomic, write_json
 from ragmed.records import STATUSES, Access, Message, Sample
 
 SCHEMA = 1
+MAX_UNPACKED = 2 << 30
+# one folder with a run in it; no part begins with a dot, so that none leads upwards
+_PACKED = re.compile(r"[^./\\\0][^/\\\0]*/(run\.json|samples/[^./\\\0][^/\\\0]*/[^./\\\0][^/\\\0]*\.jsonl)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,8 @@ class Run:
         return self.folder / "report"
 
     def samples_file(self, arm: str, task: str) -> Path:
-        return self.folder / "samples" / arm / f"{task}.jsonl"
+        """Names that came from others' runs may hold a slash: in a path it is `%2F`."""
+        return self.folder / "samples" / _path_part(arm) / f"{_path_part(task)}.jsonl"
 
     @property
     def folder_mode(self) -> int:
@@ -172,21 +183,41 @@ class Run:
         except OSError as error:
             raise DataError(f"cannot write '{path}': {error.strerror}; make room and run again, it resumes") from error
 
+    def stream(self) -> Iterator[tuple[str, str, Sample]]:
+        """Arm, task and sample, one at a time, in the order of `samples`: for what needs no more than one at once."""
+        for path in sorted((self.folder / "samples").glob("*/*.jsonl")):
+            if path.stat().st_size:
+                for sample in _read_samples(path):
+                    yield unquote(path.parent.name), unquote(path.stem), sample
+
     def samples(self) -> dict[tuple[str, str], list[Sample]]:
         """All samples by (arm, task). DamagedError names file and line of one that cannot be read."""
         found: dict[tuple[str, str], list[Sample]] = {}
         for path in sorted((self.folder / "samples").glob("*/*.jsonl")):
             if path.stat().st_size:
-                found[path.parent.name, path.stem] = list(_read_samples(path))
+                found[unquote(path.parent.name), unquote(path.stem)] = list(_read_samples(path))
         return found
+
+
+def _path_part(name: str) -> str:
+    """One part of a path, whatever the name holds; the names that configs allow stay as they are."""
+    part = quote(name, safe="+@")
+    return f"%2E{part[1:]}" if part.startswith(".") else part
 
 
 def _lines(samples: Sequence[Sample]) -> str:
     return "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
 
 
-def find_run(runs: Path, name_or_path: str) -> Run:
-    """A run by its name or its folder; DataError says where it was looked for."""
+def find_run(runs: Path, name_or_path: str, *, packed: bool = False) -> Run:
+    """A run by its name or its folder; UsageError says where it was looked for.
+
+    `packed`: a zip of one will do too; it is unpacked where nobody else can read it, until the program ends.
+    """
+    if name_or_path.endswith(".zip") and Path(name_or_path).expanduser().is_file():
+        if not packed:
+            raise UsageError(f"'{name_or_path}' is a packed run; unzip it, and name the folder that comes out")
+        return find_run(runs, str(_unpacked(Path(name_or_path).expanduser())))
     for folder in (Path(name_or_path).expanduser(), runs / name_or_path):
         if (folder / "run.json").is_file():
             run = Run(folder.resolve())
@@ -194,6 +225,26 @@ def find_run(runs: Path, name_or_path: str) -> Run:
     known = sorted(p.parent.name for p in runs.glob("*/run.json"))
     there = f"; there are: {', '.join(known)}" if known else "; there is none yet: `ragmed eval CONFIG` makes one"
     raise UsageError(f"no run '{name_or_path}' here or under '{runs}'{there}")
+
+
+def _unpacked(path: Path) -> Path:
+    """The run folder out of a zip, which may hold nothing else: its names can lead to no other place."""
+    folder = Path(tempfile.mkdtemp(prefix="ragmed-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            names = {entry.filename.split("/")[0] for entry in entries}
+            strange = next((e.filename for e in entries if not _PACKED.fullmatch(e.filename)), None)
+            if strange is not None or len(names) != 1:
+                raise DataError(f"'{path}' is no packed run: it holds {strange or 'files of several folders'!r}")
+            if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
+                raise DataError(f"'{path}' unpacks to more than {MAX_UNPACKED >> 30} GiB; unzip it yourself")
+            for entry in entries:
+                write_atomic(folder / entry.filename, archive.read(entry), mode=0o600)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"'{path}' cannot be unpacked: {error}") from error
+    return folder / names.pop()
 
 
 def _scan(path: Path) -> tuple[list[str], list[int]]:

@@ -77,8 +77,8 @@ def choose_passages(
     found = retriever.retrieve(queries, k=depth)
     if arm.context == "retrieved":
         return [
-            Shown(tuple(hits), gold=_judged(hits, passages, naming))
-            for hits, passages in zip(found, right, strict=True)
+            Shown(tuple(hits), gold=_judged(hits, passages, naming, _known(example, passages, bound.task.ids)))
+            for example, hits, passages in zip(examples, found, right, strict=True)
         ]
     elsewhere = _rotated(found, examples, seed)
     return [
@@ -87,14 +87,23 @@ def choose_passages(
     ]
 
 
+def _known(example: Example, right: Sequence[Passage], ids: str) -> bool:
+    """Whether it can be said of a passage that it is not gold: the example names its documents, and the index holds
+    them, or holds documents that are named in the same declared way.
+    """
+    return bool(right) or bool(example.documents and ids)
+
+
 def _names(examples: Sequence[Example]) -> list[str]:
     return sorted({name for example in examples for name in example.documents})
 
 
-def _judged(hits: Sequence[Hit], right: Sequence[Passage], naming: frozenset[str]) -> dict[str, bool | None]:
+def _judged(
+    hits: Sequence[Hit], right: Sequence[Passage], naming: frozenset[str], known: bool
+) -> dict[str, bool | None]:
     ids = {passage.id for passage in right}
     return {
-        hit.passage.id: True if hit.passage.id in ids else False if hit.passage.corpus in naming and right else None
+        hit.passage.id: True if hit.passage.id in ids else False if hit.passage.corpus in naming and known else None
         for hit in hits
     }
 
@@ -122,7 +131,9 @@ def _distractors(arm: Arm, hits: Sequence[Hit], right: Sequence[Passage], naming
     if named and not right:
         notes.append("none of its gold documents is known in the index: distractors come from another question")
     return Shown(
-        tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)), "; ".join(notes), _judged(kept, right, naming)
+        tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)),
+        "; ".join(notes),
+        _judged(kept, right, naming, bool(right)),
     )
 
 

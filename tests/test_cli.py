@@ -38,14 +38,16 @@ def test_from_recipe_to_report(small: Workspace) -> None:
     assert "oak#0" in out(small, "search", "wards", "extension of Oak ward", "-k", "1")
     text = out(small, "eval", str(small.configs / "toy.yaml"))
     assert "general+rag" in text
-    assert "report.md" in text
+    assert "index.html" in text
     results = json.loads(out(small, "compare", "toy", "--json"))
     assert results["schema"] == 1
     assert {c["arm"] for c in results["contrasts"]} == {"general+rag", "general+oracle", "general+distractor"}
     assert {b["name"] for b in results["baselines"]} >= {"majority", "options-only"}
     assert "general+rag" in out(small, "compare", "toy", "--margin", "0.1", "--baseline", "general+oracle")
+    other = json.loads(out(small, "compare", "toy", "--policy", "drop", "--correction", "benjamini-hochberg", "--json"))
+    assert (other["policy"]["refused"], other["correction"]) == ("drop", "benjamini-hochberg")
     out(small, "report", "toy", "--output", str(small.root / "page"))
-    assert (small.root / "page" / "report.md").is_file()
+    assert (small.root / "page" / "index.html").is_file()
 
 
 def test_a_limit_makes_a_run_of_its_own(small: Workspace) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -61,10 +62,10 @@ def test_a_contrast_by_hand():
     score = results["scores"][0]
     assert (score["arm"], score["value"], score["n"]) == ("general", 0.25, 60)
     assert score["ci"] == pytest.approx([0.1578, 0.3723], abs=1e-4)
-    assert results["costs"][1] == {
+    assert results["costs"][1].items() >= {
         "arm": "rag", "task": "medqa", "input_tokens": 600, "output_tokens": 120, "thinking_tokens": 0,
         "seconds": 30.0, "n": 60,
-    }  # fmt: skip
+    }.items()  # fmt: skip
 
 
 def test_results_have_the_keys_of_the_format_and_are_json():
@@ -100,21 +101,21 @@ def test_one_example_is_enough_to_say_that_nothing_can_be_told(metric, score):
     assert all(s["ci"][1] - s["ci"][0] > 0.5 for s in results["scores"])
 
 
-def test_failures_count_as_wrong_unless_the_policy_excludes_them_from_both_arms():
+def test_failures_count_as_wrong_unless_the_policy_drops_them_from_both_arms():
     samples = run({"general": [1, 1, "error", 0], "rag": ["unparsed", 1, 1, 0]})
     wrong = compare(samples, run="r", settings=CONTROL)
     assert [(s["value"], s["n"]) for s in wrong["scores"]] == [(0.5, 4), (0.5, 4)]
     assert wrong["scores"][1]["status"] == {"answered": 3, "unparsed": 1, "refused": 0, "truncated": 0, "error": 0}
     assert (only(wrong)["fixed"], only(wrong)["broke"], only(wrong)["n"]) == (1, 1, 4)
-    policy = {"unparsed": "exclude"}
+    policy = {"unparsed": "drop"}
     mixed = compare(samples, run="r", settings=ComparisonSettings(baseline="general", policy=policy))
-    assert mixed["policy"] == {"unparsed": "exclude", "refused": "wrong", "truncated": "wrong", "error": "wrong"}
+    assert mixed["policy"] == {"unparsed": "drop", "refused": "wrong", "truncated": "wrong", "error": "wrong"}
     assert [(s["value"], s["n"]) for s in mixed["scores"]] == [(0.5, 4), (pytest.approx(2 / 3), 3)]
     assert (only(mixed)["n"], only(mixed)["left_out"], only(mixed)["baseline_value"]) == (3, 1, pytest.approx(1 / 3))
 
 
 def test_nothing_left_is_said_and_not_a_zero():
-    policy = {"error": "exclude"}
+    policy = {"error": "drop"}
     samples = run({"general": [1, 0], "rag": ["error", "error"]})
     results = compare(samples, run="r", settings=ComparisonSettings(baseline="general", policy=policy))
     assert [s["value"] for s in results["scores"]] == [0.5, None]
@@ -140,7 +141,7 @@ def test_graded_scores_have_no_fixed_and_broke():
     row = only(compare(run(scores, metric="f1"), run="r", settings=CONTROL))
     assert (row["fixed"], row["broke"], row["test"]) == (None, None, "sign-flip-permutation")
     assert row["p"] == pytest.approx(1 / 501)
-    assert row["interval"] == "group-bootstrap"
+    assert row["interval"] == "group-bootstrap-bca"
     assert row["ci"][0] < 0.25 < row["ci"][1]
     assert row["verdict"] == "better"
 
@@ -178,7 +179,7 @@ def test_swapping_arms_draws_the_same_resamples():
     forth, back = (
         only(compare(samples, run="r", settings=ComparisonSettings(baseline=arm, resamples=200))) for arm in "ab"
     )
-    assert forth["interval"] == "group-bootstrap"
+    assert forth["interval"] == "group-bootstrap-bca"
     assert back["p"] == forth["p"] < 1
     assert back["ci"] == pytest.approx([-forth["ci"][1], -forth["ci"][0]])
 
@@ -189,7 +190,8 @@ def test_another_arm_changes_no_number_but_the_adjusted_p():
     two = {key: value for key, value in three.items() if key[0] != "tuned"}
     small, large = (compare(s, run="r", settings=CONTROL) for s in (two, three))
     assert small["scores"] == large["scores"][:2]
-    assert {**only(small), "p_adjusted": 0} == {**large["contrasts"][0], "p_adjusted": 0}
+    adjusted = dict.fromkeys(("p_adjusted", "equivalence", "noninferiority"))
+    assert only(small) | adjusted == large["contrasts"][0] | adjusted
     assert (small["family"], large["family"]) == (1, 2)
     again = compare(three, run="r", settings=CONTROL)
     assert again == large
@@ -310,7 +312,7 @@ def test_asked_contrasts_are_the_only_ones():
         ({"baseline": "general", "baseline_arms": ("general",)}, UsageError),
         ({"baseline": "general", "baseline_arms": ("rag",), "contrasts": (("general", "rag"),)}, UsageError),
         ({"baseline": "general", "policy": {"unparsd": "wrong"}}, UnknownNameError),
-        ({"baseline": "general", "policy": {"unparsed": "drop"}}, UnknownNameError),
+        ({"baseline": "general", "policy": {"unparsed": "exclude"}}, UnknownNameError),
         ({"baseline": "general", "alpha": 1.0}, UsageError),
         ({"baseline": "general", "margin": -0.1}, UsageError),
         ({"baseline": "general", "margin": float("nan")}, UsageError),
@@ -327,3 +329,53 @@ def test_wrong_words_are_refused(words, error):
 def test_no_samples_is_said():
     with pytest.raises(DataError, match="run 'r' has no samples"):
         compare({("general", "medqa"): []}, run="r", settings=CONTROL)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+@pytest.mark.parametrize(
+    ("general", "rag", "group"),
+    [
+        ([1.0] * 50, [1.0] * 50, ""),
+        ([0.0] * 50, [0.0] * 50, ""),
+        ([1.0] * 50, [1.0] * 50, "one page"),
+        ([1.0, 0.0] * 25, [1.0, 0.0] * 25, ""),
+        ([0.5] * 50, [0.5] * 50, ""),
+        ([1.0, 0.0] * 25, [0.0, 1.0] * 25, ""),
+        ([1.0], [1.0], ""),
+        ([1.0], [0.0], ""),
+        (["error"] * 3 + [1.0], ["error"] * 3 + [1.0], ""),
+        ([1.0, 0.0] * 25, [0.0, 1.0] * 25, "one page"),
+    ],
+)
+def test_where_nothing_can_be_told_p_is_1_and_intervals_have_a_width(metric, general, rag, group):
+    given = run({"general": general, "rag": rag}, metric=metric, groups=[group] * 50)
+    results = compare(given, run="r", settings=CONTROL)
+    row = only(results)
+    assert row["p"] == row["p_adjusted"] == 1.0
+    assert row["verdict"] == "cannot-tell"
+    assert row["ci"][1] - row["ci"][0] > 0.1
+    assert 0 < row["equivalence"]["p"] <= 1
+    assert 0 < row["noninferiority"]["p"] <= row["equivalence"]["p"]
+    assert all(score["ci"][1] - score["ci"][0] > 0.05 for score in results["scores"])
+    json.dumps(results, allow_nan=False)
+
+
+def test_a_hundred_thousand_pairs():
+    rng = random.Random(4)
+    general = [float(rng.random() < 0.6) for _ in range(100_000)]
+    rag = [x if rng.random() < 0.7 else float(rng.random() < 0.6) for x in general]
+    given = run({"general": general, "rag": rag, "same": general}, metric="f1", groups=[""] * 100_000)
+    start = time.process_time()
+    differs, same = compare(given, run="r", settings=CONTROL)["contrasts"]
+    assert time.process_time() - start < 20  # about three on a quiet machine
+    assert (differs["test"], differs["n"], differs["verdict"]) == ("sign-flip-permutation", 100_000, "equivalent")
+    assert 0 < differs["p"] <= 1
+    assert 0.004 < differs["ci"][1] - differs["ci"][0] < 0.01
+    assert (same["p"], same["difference"], same["verdict"]) == (1.0, 0.0, "equivalent")
+    assert 0 < same["ci"][1] - same["ci"][0] < 1e-3
+
+
+def test_scores_that_are_no_numbers_are_refused_before_they_are_tested():
+    samples = run({"general": [0.5, 0.25], "rag": [0.5, float("nan")]}, metric="f1")
+    with pytest.raises(DataError, match=r"sample 'e001' of arm 'rag', task 'medqa' has the score f1 = nan"):
+        compare(samples, run="r", settings=CONTROL)

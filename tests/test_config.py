@@ -37,6 +37,13 @@ def test_defaults_are_filled_in() -> None:
     assert experiment.resolved()["tasks"]["handbook-questions"]["limit"] == 4
 
 
+def test_a_policy_may_be_one_word() -> None:
+    value = raw() | {"comparison": {"policy": "drop", "proportions": "clopper-pearson"}}
+    comparison = make_experiment(value, default_name="toy", where="config").comparison
+    assert comparison.policy == dict.fromkeys(("unparsed", "refused", "truncated", "error"), "drop")
+    assert comparison.proportions == "clopper-pearson"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -50,7 +57,14 @@ def test_defaults_are_filled_in() -> None:
         (("arms", "general+rag", "context"), "retrieve", "unknown context.*did you mean 'retrieved'"),
         (("arms", "general+rag", "k"), 0, "needs k"),
         (("arms", "general", "k"), 3, "mean nothing"),
+        (("arms", "general", "passage_order"), "reversed", "mean nothing"),
+        (("arms", "general+rag", "passage_order"), "revers", "unknown passage_order.*did you mean 'reversed'"),
         (("arms", "../x"), {"model": "small"}, "cannot name a folder"),
+        (("tasks", "mine"), {"task": "handbook-question"}, "unknown task 'handbook-question'.*did you mean"),
+        (("tasks", "mine"), {"task": "medqa", "file": "q.csv"}, "'file' and 'task' both say what is asked"),
+        (("tasks", "medqa"), {"task": "mmlu"}, "'medqa' is a task that comes with ragmed; give 'mmlu' another name"),
+        (("tasks", "mine"), {"task": "handbook-questions"}, "one task, asked in two ways; give both the same limit"),
+        (("tasks", "handbook-questions", "options"), "reverse", "unknown options.*did you mean 'reversed'"),
         (("comparison", "baseline"), "genral", "unknown arm 'genral'.*did you mean 'general'"),
         (("comparison", "alpha"), 5, "between 0 and 1"),
         (("models",), {}, "'models' must be a mapping"),
@@ -59,6 +73,9 @@ def test_defaults_are_filled_in() -> None:
         (("arms", 1), {"model": "small"}, "the name 1 is no text"),
         (("arms", None), {"model": "small"}, "the name None is no text"),
         (("comparison", "policy"), {1: "wrong"}, "keys must be text"),
+        (("comparison", "policy"), "exclude", "unknown rule 'exclude'"),
+        (("comparison", "policy"), {"error": "mirage"}, "goes with no other"),
+        (("comparison", "correction"), "bonferroni", "unknown correction 'bonferroni'"),
         (("comparison", "contrasts"), [["general"]], "each is a pair"),
         (("comparison", "baseline"), "options-only", "shows no question"),
         (("models", "small"), {"name": "scripted:echo", "dtype": "float3"}, "unknown dtype 'float3'"),

@@ -4,16 +4,17 @@ import dataclasses
 import json
 
 import pytest
+from pages import plain
 
 from ragmed.comparison.compare import ComparisonSettings, compare
-from ragmed.comparison.cost import Line, break_even, economics, question_cost, training_cost
+from ragmed.comparison.cost import Line, break_even, cost_row, economics, question_cost, training_cost
 from ragmed.comparison.prices import Prices
 from ragmed.comparison.sources import ArmSources
 from ragmed.errors import UsageError
 from ragmed.records import Sample
 from ragmed.report.effects import break_even as in_words
 from ragmed.report.effects import duration
-from ragmed.report.markdown import render_report
+from ragmed.report.page import render_page
 from ragmed.report.terminal import render_table
 
 ARMS = ("general", "tuned", "rag", "both")
@@ -191,8 +192,8 @@ def samples():
 def test_the_page_and_the_table_say_what_it_cost():
     settings = priced(Prices("EUR", 3.6), factorials=(ARMS,), resamples=200)
     results = compare(samples(), run="r", settings=settings, sources=SOURCES)
-    page = render_report(results, run_info={}, samples=samples())
-    assert "- **In seconds, tuning costs less than retrieving from about 50 questions on**." in page
+    page = plain(render_page(results, run_info={}))
+    assert "In seconds, tuning costs less than retrieving from about 50 questions on ." in page
     assert (
         "Paid once: training 1.5 min, 1 tokens, and the search that chose it 30.0 s, 1 tokens more (together 2.0 min); "
         in page
@@ -206,8 +207,42 @@ def test_the_page_and_the_table_say_what_it_cost():
 
 
 def test_a_run_without_adapters_says_nothing_of_it():
-    plain = {key: value for key, value in samples().items() if key[0] in ("general", "rag")}
-    results = compare(plain, run="r", settings=priced(resamples=200), sources={"rag": SOURCES["rag"]})
+    fewer = {key: value for key, value in samples().items() if key[0] in ("general", "rag")}
+    results = compare(fewer, run="r", settings=priced(resamples=200), sources={"rag": SOURCES["rag"]})
     assert (results["economics"], results["factorials"], results["contrasts"][0]["corpora"]) == ([], [], "")
-    assert "What it cost" not in render_report(results, run_info={}, samples=plain)
+    page = plain(render_page(results, run_info={}))
+    assert "No break-even: it needs an arm that is tuned and one that retrieves." in page
     assert "batches" not in render_table(results)
+
+
+def timed(seconds, own=()):
+    return [
+        Sample(
+            f"e{i}", "a", "t", "answered", "A", "A", {}, seconds=value, input_tokens=1000, output_tokens=10,
+            request_seconds=own[i] if own else 0.0,
+        )
+        for i, value in enumerate(seconds)
+    ]  # fmt: skip
+
+
+def test_percentiles_of_latency_and_what_they_are_of():
+    row = cost_row("a", "t", timed(range(11)), prices=Prices())
+    assert row["latency"] == {"p50": 5.0, "p90": 9.0, "p99": pytest.approx(9.9)}  # numpy.percentile(range(11), ...)
+    assert (row["latency_of"], row["seconds"], row["n"]) == ("batch-mean", 55.0, 11)
+    row = cost_row("a", "t", timed([2.0, 2.0], own=[1.0, 3.0]), prices=Prices())
+    assert (row["latency"]["p50"], row["latency_of"]) == (2.0, "request")
+    assert row["latency"]["p90"] == pytest.approx(2.8)
+    assert cost_row("a", "t", timed([7.0]), prices=Prices())["latency"] == {"p50": 7.0, "p90": 7.0, "p99": 7.0}
+
+
+def test_what_was_not_measured_or_priced_is_none():
+    row = cost_row("a", "t", timed([1.0]), prices=Prices())
+    assert (row["peak_memory_bytes"], row["peak_memory_of"], row["price_per_1000"]) == (None, "", None)
+    row = cost_row("a", "t", timed([1.0]), prices=Prices(), memory={"peak_bytes": 5 * 2**30, "of": "cuda"})
+    assert (row["peak_memory_bytes"], row["peak_memory_of"]) == (5 * 2**30, "cuda")
+
+
+def test_a_thousand_answers_cost_a_thousand_times_one():
+    by_token = Prices("USD", million_input_tokens=3.0, million_output_tokens=15.0)
+    assert cost_row("a", "t", timed([1.0, 1.0]), prices=by_token)["price_per_1000"] == pytest.approx(3.15)
+    assert cost_row("a", "t", timed([2.0, 4.0]), prices=Prices("EUR", 3.6))["price_per_1000"] == pytest.approx(3.0)

@@ -154,6 +154,16 @@ def test_a_stop_string_left_in_by_the_server_is_taken_off(tmp_path: Path) -> Non
         assert model.generate([user("one STOP two")], max_tokens=9, stop=["STOP"])[0].text == "one "
 
 
+def test_each_request_is_timed_by_itself(tmp_path: Path) -> None:
+    with FaultyServer() as server:
+        model = load(server, tmp_path, timeout=0.5, retries=0)
+        slow, quick = model.generate([user("never"), user("one")], max_tokens=9)
+        assert 0.45 < slow.seconds < 3
+        assert 0 < quick.seconds < slow.seconds
+        server.delay = 0.2
+        assert 0.2 <= model.generate([user("one")], max_tokens=9)[0].seconds < 0.5
+
+
 @pytest.mark.parametrize("fault", ["drip", "drip-head", "never"])
 def test_a_request_has_a_hard_deadline(tmp_path: Path, fault: str) -> None:
     with FaultyServer() as server:

@@ -231,3 +231,50 @@ def test_lengths_are_normalised_as_declared() -> None:
         task = BoundTask(TASK, settings, (example,), ())
         (sample,) = answer(ARM, task, [example], [Shown()], model=Fake(best="x"), budget=1000)
         assert sample.extracted == best
+
+
+@pytest.mark.parametrize(("order", "ids"), [("ranked", ["x#0", "y#0"]), ("reversed", ["y#0", "x#0"])])
+def test_passages_stand_in_the_order_of_the_arm_and_keep_their_rank(order: str, ids: list[str]) -> None:
+    shown = [Shown(hits(passage("x"), passage("y"), passage("z", 0, 400)))] * 4
+    arm = replace(ARM, passage_order=order)  # type: ignore[arg-type]
+    model = Fake()
+    (sample, *_) = answer(arm, bound(), EXAMPLES, shown, model=model, budget=120)
+    assert [p["id"] for p in sample.passages] == ids
+    assert {p["id"]: p["rank"] for p in sample.passages} == {"x#0": 1, "y#0": 2}
+    assert sample.dropped == ("z#0",)  # what does not fit is still the last ranked
+    places = [model.seen[0].index(f"word-{id_[0]}") for id_ in ids]
+    assert places == sorted(places)
+    assert ([p["document"] for p in sample.passages], sample.documents) == ([id_[0] for id_ in ids], ("d0",))
+
+
+def test_shuffled_passages_stand_in_another_order_in_each_example() -> None:
+    shown = [Shown(hits(*(passage(name) for name in "vwxyz")))] * 4
+    arm = replace(ARM, passage_order="shuffled")
+    orders = [
+        [tuple(p["id"] for p in s.passages) for s in answer(arm, bound(), EXAMPLES, shown, model=Fake(), budget=999)]
+        for _ in range(2)
+    ]
+    assert orders[0] == orders[1]
+    assert len(set(orders[0])) > 1
+
+
+def test_a_passage_is_not_gold_where_the_gold_document_is_known_to_be_elsewhere() -> None:
+    pmids = replace(TASK, ids="pmid")
+    shown, _ = choose(ARM, pmids)
+    assert set(shown[0].gold.values()) == {True, False}
+    assert set(shown[3].gold.values()) == {False}  # d3 has a PMID, and is not in the index
+    shown, _ = choose(ARM)
+    assert set(shown[3].gold.values()) == {None}  # an undeclared name may be of another kind
+
+
+def test_how_long_an_own_request_took_is_kept() -> None:
+    class Timed(Fake):
+        def generate(
+            self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
+        ) -> list[Completion]:
+            return [Completion("B", "stop", 10, 1, seconds=0.25 + i) for i, _ in enumerate(prompts)]
+
+    samples = answer(ARM, bound("generate"), EXAMPLES, [Shown()] * 4, model=Timed(), budget=1000)
+    assert [s.request_seconds for s in samples] == [0.25, 1.25, 2.25, 3.25]
+    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Shown()] * 4, model=Fake(), budget=1000)
+    assert (sample.request_seconds, sample.option_tokens) == (0.0, (1, 1))

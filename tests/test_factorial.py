@@ -7,6 +7,7 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from pages import plain
 
 from cli.main import cli
 from ragmed.comparison.compare import ComparisonSettings, compare
@@ -18,7 +19,7 @@ from ragmed.experiments.trial import run_experiment
 from ragmed.records import Sample
 from ragmed.report import effects as words
 from ragmed.report.figures import write_figures
-from ragmed.report.markdown import render_report
+from ragmed.report.page import render_page
 from ragmed.report.terminal import render_table
 from ragmed.runs import find_run
 
@@ -141,7 +142,7 @@ def test_what_holds_no_evidence_has_p_1_and_an_interval(columns, metric):
 
 
 def test_only_examples_that_all_four_have():
-    settings = ComparisonSettings(baseline="general", factorials=(ARMS,), policy={"error": "exclude"}, resamples=200)
+    settings = ComparisonSettings(baseline="general", factorials=(ARMS,), policy={"error": "drop"}, resamples=200)
     row = row_of(run([0, 0, 1], [1, "error", 1], [1, 1, 1], ["error", 1, 1]), settings)
     assert (row["n"], row["left_out"]) == (1, 2)
     empty = row_of(run([0], ["error"], [1], [1]), settings)
@@ -290,12 +291,12 @@ def test_every_output_marks_what_is_not_of_the_same_references(made, same, mark)
     assert found["general", "tuned"] == found["general", "rag"] == ""
     said = {True: "same", False: "different", None: "unknown"}[same]
     assert found["rag", "tuned"] == found["general", "both"] == said
-    table, page = render_table(results), render_report(results, run_info=made, samples=samples)
+    table, page = render_table(results), plain(render_page(results, run_info=made))
     if mark:
         assert re.search(rf"tuned - rag .*{mark}", " ".join(table.split()))
         assert f"n 20): {mark}" in " ".join(table.split())
-        assert f"**{mark}**." in page
-        assert f"### medqa: accuracy ({mark})" in page
+        assert f"; {mark}." in page
+        assert f"medqa, accuracy {mark} " in page
         assert len(results["corpora_notes"]) == 1
         assert results["corpora_notes"][0] in results["notes"]
     else:
@@ -319,22 +320,23 @@ def test_a_published_model_in_a_factorial_is_said_to_be_unknown():
 def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
     samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20)
     results = compare(samples, run="r", settings=DESIGN, sources=arm_sources(info()))
-    page = render_report(results, run_info=info(), samples=samples, figures=["contrasts.png", "training.png"])
-    assert "- **Tuning helps, averaged over closed book and with passages**: +50.0 points [+" in page
-    assert "- **Retrieval helps the tuned model less than the untuned one, by 100.0 points**: -100.0 points" in page
+    html = render_page(results, run_info=info(), figures=["figures/forest.svg", "figures/training.svg"])
+    page = plain(html)
+    assert "Tuning helps, averaged over closed book and with passages : +50.0 points [+" in page
+    assert "Retrieval helps the tuned model less than the untuned one, by 100.0 points : -100.0 points" in page
     assert "(retrieval: +0.0 points when tuned, +100.0 when not), n 20." in page
-    assert "| untuned | general: 0.000 " in page
-    assert "| negative: retrieval helps the tuned model less |" in page
-    training = page.split("## Training")[1].split("\n## ")[0]
-    assert "(training.png)" in training
-    assert "**ours** (model ours): learnt from wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu" in training
+    assert "| untuned | 0.000 [0.000, 0.161] general |" in page
+    assert "| ▼ negative: retrieval helps the tuned model less |" in page
+    training = page.split("Training and search")[1].split("What made this run")[0]
+    assert '<img src="figures/training.svg" alt="Loss in training and on held-out documents' in html
+    assert "ours (model ours): learnt from wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu" in training
     assert "peak memory 1.00 GiB." in training
     assert "| 0 | 0.001 | 0.5 |" in training
-    assert "The search that chose it: seconds 120; chosen 0." in training
+    assert "The search that chose ours: seconds 120; chosen 0." in training
     assert "references.adapters.ours.seconds" in page
     assert ".losses." not in page
     drawn = write_figures(results, tmp_path, adapters=info()["references"]["adapters"])
-    assert [path.name for path in drawn] == ["scores.png", "contrasts.png", "training.png"]
+    assert [path.stem for path in drawn[::2]] == ["forest", "scores", "factorial", "cost", "training"]
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -342,8 +344,8 @@ def test_an_adapter_without_losses_has_a_line_and_no_curve(tmp_path):
     bare = {"ours": {"name": "ours", "losses": [{"tokens": 5, "train": None}]}}
     results = compare(run([0], [1], [1], [1]), run="r", settings=DESIGN)
     names = [path.name for path in write_figures(results, tmp_path, adapters=bare)]
-    page = render_report(results, run_info={"references": {"adapters": bare}}, samples={})
-    assert names == ["scores.png", "contrasts.png"]
+    page = plain(render_page(results, run_info={"references": {"adapters": bare}}))
+    assert not any("training" in name for name in names)
     assert "learnt from corpora that nobody declared; unknown tokens in unknown steps; unknown on an unknown" in page
 
 
@@ -381,7 +383,7 @@ def test_a_run_with_references(four, small):
     assert results["economics"][0]["training"]["total_seconds"] == 120.0
     page = report_run(four)
     assert "different corpora" in page.read_text()
-    assert (page.parent / "training.png").is_file()
+    assert (page.parent / "figures" / "training.png").is_file()
     told = CliRunner().invoke(cli, ["--root", str(small.root), "compare", "four", "--json", "--price-hour", "3.6"])
     assert told.exit_code == 0, told.output
     assert json.loads(told.output)["prices"]["machine_hour"] == 3.6

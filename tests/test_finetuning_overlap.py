@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ragmed.errors import DataError, UnknownNameError
-from ragmed.finetuning.overlap import find_overlaps, kept_out, readings
+from ragmed.finetuning.ngrams import readings
+from ragmed.finetuning.overlap import find_overlaps, kept_out
 from ragmed.finetuning.recipe import AdapterRecipe, KeepOut
 from ragmed.finetuning.texts import TextSet, TrainingText, count_texts, training_texts
 from ragmed.records import Example, Message

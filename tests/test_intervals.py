@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragmed.comparison.differences import difference_evidence, tango
 from ragmed.comparison.intervals import (
-    bootstrap,
-    difference_interval,
+    clopper_pearson,
     effective_groups,
     generator,
     group_sums,
     score_interval,
-    tango,
     wilson,
 )
 
@@ -22,10 +21,11 @@ ones = np.ones
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 1), (1, 1), (60, 60), (7, 20), (0, 500), (811, 1273)])
-def test_wilson_is_that_of_statsmodels(count, n):
+def test_intervals_of_a_share_are_those_of_statsmodels(count, n):
     from statsmodels.stats.proportion import proportion_confint
 
     assert wilson(count, n) == pytest.approx(proportion_confint(count, n, method="wilson"), abs=1e-12)
+    assert clopper_pearson(count, n) == pytest.approx(proportion_confint(count, n, method="beta"), abs=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -82,24 +82,6 @@ def test_tango_covers_and_does_not_reject_too_often():
         assert np.mean(inside) >= 0.93, (p_fixed, p_broke, n)
 
 
-def test_bootstrap_is_near_students_interval_for_well_behaved_scores():
-    from scipy import stats
-
-    values = np.random.default_rng(3).uniform(0, 1, 40)
-    low, high = bootstrap(values, ones(40), rng=generator(0, "a"), resamples=20_000)
-    expected = stats.t.interval(0.95, 39, loc=values.mean(), scale=values.std(ddof=1) / np.sqrt(40))
-    assert (low, high) == pytest.approx(expected, abs=0.006)
-
-
-def test_bootstrap_percentiles_are_those_of_scipy():
-    from scipy import stats
-
-    values = np.random.default_rng(4).beta(2, 5, 400)  # so many that the expansion is next to nothing
-    ours = bootstrap(values, ones(400), rng=generator(0, "a"), resamples=20_000)
-    theirs = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.0008)
-
-
 def test_score_intervals_cover_with_groups():
     rng, inside = np.random.default_rng(5), []
     for trial in range(400):
@@ -116,16 +98,20 @@ def test_difference_intervals_cover_for_graded_scores_few_or_many_of_which_diffe
     rng, inside = np.random.default_rng(6), []
     for trial in range(400):
         differences = (rng.random(25) < share) * rng.beta(2, 2, 25) * rng.choice([-1, 1], 25, p=[0.3, 0.7])
-        interval, _ = difference_interval(differences, ones(25), span=1, rng=generator(trial, "x"), resamples=1000)
-        inside.append(interval[0] <= 0.5 * 0.4 * share <= interval[1])
+        found = difference_evidence(differences, ones(25), span=1, rng=generator(trial, "x"), resamples=1000)
+        inside.append(found.interval[0] <= 0.5 * 0.4 * share <= found.interval[1])
     assert np.mean(inside) >= 0.93
 
 
 def test_all_equal_groups_still_leave_doubt():
     interval, method = score_interval(ones(20) * 3, ones(20) * 3, bounds=(0, 1), rng=generator(0), resamples=100)
     assert (interval, method) == (wilson(20, 20), "wilson-by-group")
-    interval, method = difference_interval(ones(20) * 0, ones(20) * 3, span=1, rng=generator(0), resamples=100)
-    assert (interval, method) == (tango(0, 0, 20), "tango-by-group")
+    interval, method = score_interval(
+        ones(20) * 3, ones(20) * 3, bounds=(0, 1), rng=generator(0), resamples=100, proportion="clopper-pearson"
+    )
+    assert (interval, method) == (clopper_pearson(20, 20), "clopper-pearson-by-group")
+    found = difference_evidence(ones(20) * 0, ones(20) * 3, span=1, rng=generator(0), resamples=100)
+    assert (found.interval, found.method) == (tango(0, 0, 20), "tango-by-group")
 
 
 def test_scores_beyond_0_and_1_keep_their_scale():

@@ -47,7 +47,7 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
     assert samples[0].messages[2].content == "B"
     # private unless said otherwise, whatever the corpus is
     assert run.samples_file("oracle", "ours").stat().st_mode & 0o777 == 0o600
-    assert (run.report_folder / "report.md").stat().st_mode & 0o777 == 0o600
+    assert (run.report_folder / "index.html").stat().st_mode & 0o777 == 0o600
     assert run.results_file.stat().st_mode & 0o777 == 0o600
 
 

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
 import re
-import stat
-from itertools import pairwise
 
 import pytest
+from pages import plain
 
 from ragmed.comparison.compare import ComparisonSettings, compare
 from ragmed.records import Message, Sample
 from ragmed.report import wording
-from ragmed.report.figures import write_figures
-from ragmed.report.markdown import answer, escape, render_report, write_report
+from ragmed.report.escaping import escape
+from ragmed.report.page import render_page
 from ragmed.report.terminal import render_table
-
-HOSTILE = (
-    "<script>alert(1)</script> | a | b\n\n# big\n![x](http://evil.example/p.png) `code` \x1b[31m \u202e "
-    "www.evil.example [link](javascript:alert(1))"
-)
+from ragmed.report.verdict import sentence
 
 
 def sample(number, arm, score, *, task="handbook-questions", metric="accuracy", text="It is A."):
@@ -57,7 +52,7 @@ def results_of(samples, run="trial", **words):
 
 
 def row(**words):
-    found = results_of(trial())["contrasts"][0]
+    found = {**results_of(trial())["contrasts"][0], "noninferiority": {"shown": False}}
     return {**found, **words}
 
 
@@ -78,7 +73,7 @@ def test_the_terminal_table_is_narrow_plain_and_cuts_nothing():
     assert text.isascii()
     assert "\x1b" not in text
     assert max(len(line) for line in text.splitlines()) <= 100
-    assert text.replace("\n", "").replace(" ", "").count("x" * 120) == 2
+    assert text.replace("\n", "").replace(" ", "").count("x" * 120) >= 2
     assert "g\\xe9n\\xe9ral\\x1b[31m" in text
     assert "error 1" in text
 
@@ -86,80 +81,25 @@ def test_the_terminal_table_is_narrow_plain_and_cuts_nothing():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({}, "**general+rag** is better than **general**: 0.617 vs 0.250, difference +36.7 points [+21.3, +50.7], "
-         "adjusted p <0.001, n 60; **general+rag** fixed 25 and broke 3."),
-        ({"verdict": "worse"}, "**general+rag** is worse than **general**: "),
-        ({"verdict": "equivalent"}, "**general+rag** and **general** are equivalent within 5 points: "),
-        ({"verdict": "cannot-tell"}, "it cannot be told whether **general+rag** and **general** differ, "
+        ({}, "general+rag is better than general: 0.617 vs 0.250, difference +36.7 points [+21.3, +50.7], "
+         "adjusted p <0.001, n 60; general+rag fixed 25 and broke 3."),
+        ({"verdict": "worse"}, "general+rag is worse than general: "),
+        ({"verdict": "equivalent"}, "general+rag and general are equivalent within 5 points: "),
+        ({"verdict": "cannot-tell"}, "it cannot be told whether general+rag and general differ, "
          "nor that they are the same within 5 points: "),
-        ({"higher_is_better": False}, "**general+rag** is higher than **general**: "),
+        ({"verdict": "cannot-tell", "noninferiority": {"shown": True}},
+         "it cannot be told whether general+rag is better than general, but it is not worse by 5 points or more: "),
+        ({"higher_is_better": False}, "general+rag is higher than general: "),
         ({"difference": None, "ci": None, "verdict": "cannot-tell"}, "nothing can be told of"),
     ],
 )  # fmt: skip
 def test_the_answer_follows_the_verdict(words, said):
-    assert said in answer(row(**words))
+    assert said in sentence(row(**words))
 
 
 def test_only_better_and_worse_claim_a_direction():
     for verdict in ("equivalent", "cannot-tell"):
-        assert not re.search(r"\b(better|worse|higher|lower)\b", answer(row(verdict=verdict)))
-
-
-def test_the_page(tmp_path):
-    info = {"models": {"general": "packaged:tiny"}, "seeds": [1, 2], "hardware": "2 cores", "index": None}
-    samples = trial()
-    page = write_report(results_of(samples), run_info=info, samples=samples, folder=tmp_path / "report", mode=0o600)
-    text = page.read_text(encoding="utf-8")
-    assert page == tmp_path / "report" / "report.md"
-    assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    assert "- On **handbook-questions** (accuracy) **general+rag** is better than **general**" in text
-    assert "| general+rag | 0.617 | [0.490, 0.729] | 60 | 58 | 2 | 0 | 0 | 0 |" in text
-    assert "| 60 | mcnemar-exact | <0.001 | <0.001 | 25 | 3 | better |" in text
-    assert "| handbook-questions | general | 6000 | 300 | 15.0 |" in text
-    assert "| models.general | packaged:tiny |" in text
-    assert "| seeds | 1, 2 |" in text
-    assert "unparsed: wrong; refused: wrong" in text
-    assert "![Differences between arms with 95 % intervals and the margin](contrasts.png)" in text
-    assert sorted(path.name for path in page.parent.iterdir()) == ["contrasts.png", "report.md", "scores.png"]
-
-
-def test_worked_examples_show_fixed_and_broken_ones_with_what_each_arm_answered():
-    samples = trial()
-    text = render_report(results_of(samples), run_info={}, samples=samples)
-    assert re.findall(r"### handbook-questions: (\w+)\n\nExample `(\w+)`", text) == [
-        ("fixed", "e00"),
-        ("broke", "e25"),
-        ("fixed", "e01"),
-    ]
-    assert "Asked: Question 25?" in text
-    assert "Expected: A: aspirin" in text
-    assert "- **general+rag** (accuracy 1, read as A): It is A. — passages: p0" in text
-    assert "- **biomedical** (accuracy 0, read as A): It is A." in text
-
-
-def test_graded_examples_are_those_with_the_largest_change():
-    samples = {("general", "t"): [], ("rag", "t"): []}
-    for number, (old, new) in enumerate([(0.5, 0.6), (0.1, 0.9), (0.8, 0.2), (0.5, 0.5)]):
-        samples["general", "t"].append(sample(number, "general", old, metric="f1"))
-        samples["rag", "t"].append(sample(number, "rag", new, metric="f1"))
-    text = render_report(results_of(samples), run_info={}, samples=samples)
-    assert re.findall(r"### t: (\w+)\n\nExample `(\w+)`", text) == [
-        ("gained", "e01"),
-        ("lost", "e02"),
-        ("gained", "e00"),
-    ]
-
-
-def test_hostile_text_stays_text():
-    samples = {(arm, HOSTILE): given for (arm, _), given in trial(text=HOSTILE + "\ud800").items()}
-    results = results_of(samples, run=HOSTILE)
-    text = render_report(results, run_info={HOSTILE: [HOSTILE]}, samples=samples)
-    text.encode("utf-8")
-    for forbidden in ("<script", "![x]", "http://", "www.", "\x1b", "\u202e", "\n# big", "`code`"):
-        assert forbidden not in text
-    header, rule, *rows = text.split("## Scores\n\n")[1].split("\n\n")[0].splitlines()
-    assert {line.count("|") for line in (header, rule, *rows)} == {12}
-    assert len(rows) == 3
+        assert not re.search(r"\b(better|worse|higher|lower)\b", sentence(row(verdict=verdict)))
 
 
 def test_escape_by_hand():
@@ -169,59 +109,14 @@ def test_escape_by_hand():
     assert escape("\u200b") == "(U+200B)"
 
 
-def test_long_text_says_how_much_more_there_is():
-    samples = trial(text="x" * 2000)
-    assert "x … (500 more characters)" in render_report(results_of(samples), run_info={}, samples=samples)
-
-
 def test_what_is_absent_is_said():
     samples = {("general", "t"): [sample(0, "general", "error")], ("rag", "u"): [sample(0, "rag", 1.0)]}
     results = results_of(samples)
-    text = render_report(results, run_info={}, samples=samples)
-    assert "Not run: rag on t, general on u." in text
+    text = plain(render_page(results, run_info={}))
+    assert "Not run: 2 pairs of arm and task rag on t general on u" in text
     assert "No two arms were compared." in text
+    assert "Nothing is recorded of what made this run." in text
     assert "not run: rag on t" in render_table(results)
-
-
-def test_figures_are_pictures_and_the_same_each_time(tmp_path):
-    results = results_of(trial())
-    names = [path.name for path in write_figures(results, tmp_path / "a")]
-    write_figures(results, tmp_path / "b")
-    assert names == ["scores.png", "contrasts.png"]
-    for name in names:
-        data = (tmp_path / "a" / name).read_bytes()
-        assert data.startswith(b"\x89PNG")
-        assert data == (tmp_path / "b" / name).read_bytes()
-
-
-def test_figures_take_formula_signs_and_one_arm(tmp_path):
-    samples = {("a$b^$_{", "t$x$"): [sample(0, "a", 1.0)]}
-    results = compare(samples, run="r", settings=ComparisonSettings(baseline="a$b^$_{"))
-    assert [path.name for path in write_figures(results, tmp_path)] == ["scores.png"]
-    assert write_figures({**results, "scores": []}, tmp_path) == []
-
-
-def test_no_label_of_a_large_figure_overlaps_another():
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    from ragmed.report.figures import _contrasts, _scores
-
-    arms = ["general", "general+rag", "biomedical-tuned-on-the-same-references", "biomedical+rag", "general+oracle"]
-    samples = {
-        (arm, f"task-number-{t}-with-a-long-name"): [sample(i, arm, float((i * (t + 2)) % 5 < a)) for i in range(30)]
-        for a, arm in enumerate(arms)
-        for t in range(5)
-    }
-    results = results_of(samples)
-    for figure in (_scores(results), _contrasts(results)):
-        assert isinstance(figure.canvas, FigureCanvasAgg)
-        figure.canvas.draw()
-        for axes in figure.axes:
-            if axes.get_visible():
-                boxes = sorted((t.get_window_extent() for t in axes.get_yticklabels()), key=lambda box: box.y0)
-                assert len(boxes) >= 5
-                assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
-                assert all(box.x0 >= 0 for box in boxes)
 
 
 def test_numbers_in_words():

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragmed.comparison.significance import holm, mcnemar_exact, sign_flip
+from ragmed.comparison.resampling import random_sign_sums
+from ragmed.comparison.significance import benjamini_hochberg, holm, mcnemar_exact, sign_flip
 from ragmed.comparison.verdicts import decide
 
 
@@ -17,8 +18,18 @@ def test_mcnemar_is_that_of_statsmodels(fixed, broke):
     assert mcnemar_exact(fixed, broke) == pytest.approx(expected, rel=1e-9)
 
 
-def test_mcnemar_of_a_large_run_is_a_number():
+def test_mcnemar_of_a_large_run_is_a_number_and_never_0():
     assert mcnemar_exact(2600, 2400) == pytest.approx(0.00487, abs=5e-4)
+    assert mcnemar_exact(50_000, 50_000) == 1.0
+    assert 0 < mcnemar_exact(100_000, 0) < 1e-300
+
+
+@pytest.mark.parametrize(("fixed", "broke", "p"), [(129, 101, 0.075), (157, 135, 0.22), (676, 554, 0.00056)])
+def test_mcnemar_of_the_answers_that_mirage_released(fixed, broke, p):
+    from scipy.stats import binomtest
+
+    assert mcnemar_exact(fixed, broke) == pytest.approx(p, rel=0.02)
+    assert mcnemar_exact(fixed, broke) == pytest.approx(binomtest(fixed, fixed + broke).pvalue, rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [2, 7, 12])
@@ -42,6 +53,23 @@ def test_sign_flip_draws_near_the_exact_value_and_never_says_0():
     drawn = sign_flip(differences, rng=np.random.default_rng(0), resamples=40_000)
     assert drawn == pytest.approx(0.1153183, abs=0.005)
     assert sign_flip(np.ones(50), rng=np.random.default_rng(0), resamples=999) == 0.001
+
+
+def test_sign_flip_counts_the_observed_assignment_above_and_below():
+    rng = np.random.default_rng(5)
+    differences = rng.normal(0.3, 1, 40)
+    sums = random_sign_sums(np.abs(differences), rng=np.random.default_rng(1), resamples=999)
+    hits = int((np.abs(sums) >= abs(differences.sum())).sum())
+    assert sign_flip(differences, rng=np.random.default_rng(1), resamples=999) == (1 + hits) / 1000
+
+
+def test_sign_flip_of_many_is_quick_and_exact():
+    from scipy.stats import binom
+
+    differences = np.repeat([1.0, -1.0, 0.0], [400, 340, 99_260])
+    expected = 2 * binom.sf(399, 740, 0.5)
+    found = sign_flip(differences, rng=np.random.default_rng(0), resamples=100_000)
+    assert found == pytest.approx(expected, abs=4 * (expected / 100_000) ** 0.5)
 
 
 def test_sign_flip_of_no_difference_is_1():
@@ -72,28 +100,36 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-@settings(max_examples=50, deadline=None)
-def test_holm_is_that_of_statsmodels_and_never_below_the_raw_value(p_values):
+@pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
+@given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=30))
+@settings(max_examples=25, deadline=None)
+def test_corrections_are_those_of_statsmodels_and_never_below_the_raw_value(ours, theirs, p_values):
     from statsmodels.stats.multitest import multipletests
 
-    adjusted = holm(p_values)
-    assert adjusted == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+    adjusted = ours(p_values)
+    assert adjusted == pytest.approx(multipletests(p_values, method=theirs)[1].tolist(), abs=1e-12)
     assert all(raw <= new <= 1 for raw, new in zip(p_values, adjusted, strict=True))
 
 
+@pytest.mark.parametrize("correct", [holm, benjamini_hochberg])
+def test_corrections_refuse_what_is_no_number(correct):
+    with pytest.raises(ValueError, match="NaN"):
+        correct([0.01, float("nan")])
+
+
 @pytest.mark.parametrize(
-    ("p", "interval", "expected"),
+    ("p", "interval", "both", "expected"),
     [
-        (0.01, (0.02, 0.30), "better"),
-        (0.01, (-0.30, -0.02), "worse"),
-        (0.20, (0.02, 0.30), "cannot-tell"),
-        (0.01, (0.0, 0.30), "cannot-tell"),
-        (0.05, (0.02, 0.30), "cannot-tell"),
-        (0.90, (-0.05, 0.05), "equivalent"),
-        (0.90, (-0.051, 0.05), "cannot-tell"),
-        (0.001, (0.01, 0.04), "better"),
+        (0.01, (0.02, 0.30), 1.0, "better"),
+        (0.01, (-0.30, -0.02), 1.0, "worse"),
+        (0.20, (0.02, 0.30), 1.0, "cannot-tell"),
+        (0.01, (0.0, 0.30), 1.0, "cannot-tell"),
+        (0.05, (0.02, 0.30), 1.0, "cannot-tell"),
+        (0.90, (-0.05, 0.05), 0.04, "equivalent"),
+        (0.90, (-0.05, 0.05), 0.05, "cannot-tell"),
+        (0.90, (-0.051, 0.05), 0.04, "cannot-tell"),
+        (0.001, (0.01, 0.04), 0.001, "better"),
     ],
 )
-def test_verdicts(p, interval, expected):
-    assert decide(p, interval, alpha=0.05, margin=0.05) == expected
+def test_verdicts(p, interval, both, expected):
+    assert decide(p, interval, alpha=0.05, margin=0.05, equivalence=both) == expected

@@ -120,3 +120,43 @@ def test_every_task_says_where_it_comes_from(name: str) -> None:
 def test_option_scoring_of_a_task_without_options_is_refused() -> None:
     with pytest.raises(UsageError, match="needs options"):
         load("handbook-notes", scoring="letters")
+
+
+def test_a_task_under_another_name_asks_the_same(elsewhere: Path) -> None:
+    here = tiny(elsewhere, {"mmlu": {str(i): record() for i in range(40)}})
+    assert load("twin", here, task="mmlu") == load("mmlu", here)
+    bound = load_task("twin", TaskSettings(task="mmlu", scoring="letters"), workspace=here, seed=1)
+    assert (bound.name, bound.task.source) == ("twin", find_task("mmlu").source)
+    assert bound.fingerprint() == load_task("mmlu", TaskSettings(), workspace=here, seed=1).fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("order", "options", "gold"),
+    [
+        ("published", ("w", "x", "y", "z"), "B"),
+        ("reversed", ("z", "y", "x", "w"), "C"),
+        ("rotated", ("x", "y", "z", "w"), "A"),
+    ],
+)
+def test_the_gold_letter_goes_with_its_text(elsewhere: Path, order: str, options: tuple[str, ...], gold: str) -> None:
+    four = record(options=dict(zip("ABCD", "wxyz", strict=True)), answer="B")
+    here = tiny(elsewhere, {"mmlu": {"1": four}})
+    settings = TaskSettings(options=order)  # type: ignore[arg-type]
+    (example,) = load_task("mmlu", settings, workspace=here, seed=1).examples
+    assert (tuple(example.options.values()), example.gold, "".join(example.options)) == (options, gold, "ABCD")
+
+
+def test_shuffled_options_differ_from_example_to_example_and_stay_with_the_seed(elsewhere: Path) -> None:
+    texts = dict(zip("ABCD", ("same", "same", "other", "last"), strict=True))
+    here = tiny(elsewhere, {"mmlu": {str(i): record(options=texts, answer="B") for i in range(40)}})
+    shuffled = [load_task("mmlu", TaskSettings(options="shuffled"), workspace=here, seed=s).examples for s in (1, 1, 2)]
+    assert shuffled[0] == shuffled[1]
+    assert len({tuple(e.options.values()) for e in shuffled[0]}) > 6
+    assert all(e.options[e.gold] == "same" for e in shuffled[0])
+    assert len({e.gold for e in shuffled[0]}) == 4
+    assert {e.id: e.gold for e in shuffled[0]} != {e.id: e.gold for e in shuffled[2]}
+
+
+def test_a_task_without_options_has_no_order_of_them() -> None:
+    with pytest.raises(UsageError, match="it has no options whose order could be 'reversed'"):
+        load("handbook-notes", options="reversed")

@@ -46,7 +46,7 @@ def test_a_trial_runs_end_to_end(small: Workspace, done: Run) -> None:
     }
     results = done.results_file
     assert results.is_file()
-    assert (done.report_folder / "report.md").is_file()
+    assert (done.report_folder / "index.html").is_file()
     assert (small.indexes / "wards" / "manifest.json").is_file()  # built because it was missing
 
 

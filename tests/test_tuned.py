@@ -74,7 +74,7 @@ def test_the_four_arms_of_one_corpus_are_found_trained_asked_and_set_against_eac
     assert adapter["losses"]
     [cost] = results["economics"]
     assert cost["tuned"] == "tuned"
-    assert (lab.runs / "toy" / "report" / "report.md").is_file()
+    assert (lab.runs / "toy" / "report" / "index.html").is_file()
     before = (lab.adapters / "wards" / "manifest.json").read_bytes()
     assert run_experiment(toy(lab), workspace=lab) == results  # nothing is trained or asked again
     assert (lab.adapters / "wards" / "manifest.json").read_bytes() == before
@@ -89,7 +89,7 @@ def test_an_index_of_another_corpus_is_marked_in_every_output(lab: Workspace) ->
     rows = {(row["baseline"], row["arm"]): row["corpora"] for row in results["contrasts"]}
     assert rows["rag", "tuned"] == "different"
     assert rows["general", "rag"] == rows["general", "tuned"] == ""
-    report = (lab.runs / "toy" / "report" / "report.md").read_text()
+    report = (lab.runs / "toy" / "report" / "index.html").read_text()
     for output in (render_table(results), report, json.dumps(compare_runs([Run(lab.runs / "toy")]))):
         assert "different" in output
         assert "corpora" in output

@@ -23,6 +23,8 @@ def trivial_baselines(task: str, examples: Sequence[Sample]) -> tuple[list[dict[
     def row(name: str, value: float) -> dict[str, Any]:
         return {"task": task, "metric": "accuracy", "name": name, "value": value, "n": len(examples)}
 
+    if not any(sample.gold for sample in examples):
+        return [], [f"{task}: no baselines, because its gold answers are not in this run."]
     most_common = Counter(sample.gold for sample in examples).most_common(1)[0][1]
     rows = [row("majority", most_common / len(examples))]
     notes: list[str] = []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ragmed.errors import DataError, MismatchError
 from ragmed.records import STATUSES, Sample
+from ragmed.tasks.answers import mirage_letter
+
+MIRAGE_LETTERS = frozenset("ABCD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TaskTable:
-    """All arms on one task, on the same examples (`ids`, sorted)."""
+    """All arms on one task, on the same examples (`ids`, sorted). `samples`: arm -> example id -> its sample."""
 
     name: str
     ids: tuple[str, ...]
@@ -34,6 +38,7 @@ class TaskTable:
     metrics: tuple[str, ...]
     columns: Mapping[tuple[str, str], Column]
     status: Mapping[str, dict[str, int]]
+    samples: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
 
 
 def build_tables(
@@ -86,21 +91,53 @@ def _table(
         _require_same(arm, task, found, examples)
     ids = tuple(sorted(examples))
     measured = (m for found in arms.values() for id_ in ids for m in found[id_].scores)
-    metrics = tuple(dict.fromkeys([*known, *measured]))
-    return TaskTable(
+    bare = TaskTable(
         name=task,
         ids=ids,
         examples=examples,
         groups={id_: _group(examples[id_]) for id_ in ids},
-        metrics=metrics,
-        columns={
-            (arm, metric): _column(found, metric, policy)
-            for arm, found in arms.items()
-            for metric in metrics
-            if _measured(found.values(), metric)
-        },
+        metrics=tuple(dict.fromkeys([*known, *measured])),
+        columns={},
         status={arm: {s: sum(x.status == s for x in found.values()) for s in STATUSES} for arm, found in arms.items()},
+        samples=arms,
     )
+    return under(bare, policy)
+
+
+def under(table: TaskTable, policy: Mapping[str, str]) -> TaskTable:
+    """The same table with another policy: what each status other than `answered` counts as."""
+    letters = "mirage" in policy.values() and mirage_reads(table)
+    columns = {
+        (arm, metric): _letters(found) if letters and metric == "accuracy" else _column(found, metric, policy)
+        for arm, found in table.samples.items()
+        for metric in table.metrics
+        if _measured(found.values(), metric)
+    }
+    return dataclasses.replace(table, columns=columns)
+
+
+def mirage_reads(table: TaskTable) -> bool:
+    """Whether MIRAGE's policy has a meaning here: some answer was written, and its gold is a letter from A to D."""
+    return "accuracy" in table.metrics and any(_lettered(s) for found in table.samples.values() for s in found.values())
+
+
+def _lettered(sample: Sample) -> bool:
+    return sample.completion is not None and sample.gold in MIRAGE_LETTERS
+
+
+def _letters(samples: Mapping[str, Sample]) -> Column:
+    """Accuracy as MIRAGE's evaluation reads it; what it has no reading for counts as without it, wrong if it failed."""
+    values: dict[str, float | None] = {}
+    for id_, sample in samples.items():
+        if _lettered(sample):
+            values[id_] = float((mirage_letter(sample.completion or "") or "A") == sample.gold)
+        else:
+            values[id_] = float(sample.scores["accuracy"]) if "accuracy" in sample.scores else _failed(sample)
+    return Column(values, sum(values[id_] is None for id_ in values))
+
+
+def _failed(sample: Sample) -> float | None:
+    return None if sample.status == "answered" else 0.0
 
 
 def _require_same(arm: str, task: str, found: Mapping[str, Sample], examples: Mapping[str, Sample]) -> None:
@@ -136,7 +173,7 @@ def _column(samples: Mapping[str, Sample], metric: str, policy: Mapping[str, str
         if sample.status == "answered":
             values[id_] = float(sample.scores[metric]) if metric in sample.scores else None
         else:
-            values[id_] = 0.0 if policy[sample.status] == "wrong" else None
+            values[id_] = None if policy[sample.status] == "drop" else 0.0
     unscored = sum(sample.status == "answered" and metric not in sample.scores for sample in samples.values())
     return Column(values, unscored)
 

@@ -14,10 +14,12 @@ from typing import Any, Literal
 from ragmed.comparison.prices import Prices
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import ArmSources
+from ragmed.records import Sample
 
 Row = dict[str, Any]
 Outcome = Literal["after", "until", "from-the-first", "never", "equal", "unknown"]
 Design = Mapping[str, str | None]
+PERCENTILES = (50, 90, 99)
 MEASURED = ("input_tokens", "output_tokens", "seconds")
 PRICED = {
     "machine_hour": "a machine hour",
@@ -164,6 +166,45 @@ def question_cost(row: Mapping[str, Any], prices: Prices) -> Row:
         return {"n": 0, **dict.fromkeys(MEASURED), "price": None}
     mean = {key: row[key] / n for key in MEASURED}
     return {"n": n, **mean, "price": prices.of_question(**mean) if prices.given else None}
+
+
+def cost_row(
+    arm: str, task: str, samples: Sequence[Sample], *, prices: Prices, memory: Mapping[str, Any] | None = None
+) -> Row:
+    """
+    >>> cost_row("general", "medqa", samples, prices=Prices())["latency"]["p90"]  # doctest: +SKIP
+    0.41
+
+    Sums over the samples of one arm on one task, of which there is at least one; the percentiles of how long one took,
+    in seconds; what 1,000 cost. `latency_of`: `request`, each by its own time, where a server answered each, else
+    `batch-mean`, each by the mean of the window it was asked in, which hides how they differ within one. `memory`: what
+    the run recorded as the arm's peak, `peak_bytes`, and `of` what: `cuda`, or the whole `process`.
+    """
+    own = [sample.request_seconds for sample in samples if sample.request_seconds]
+    timed = own or [sample.seconds for sample in samples]
+    row: Row = {
+        "arm": arm,
+        "task": task,
+        "input_tokens": sum(sample.input_tokens for sample in samples),
+        "output_tokens": sum(sample.output_tokens for sample in samples),
+        "thinking_tokens": sum(sample.thinking_tokens for sample in samples),
+        "seconds": float(sum(sample.seconds for sample in samples)),
+        "n": len(samples),
+        "latency": {f"p{share}": _percentile(timed, share) for share in PERCENTILES},
+        "latency_of": "request" if own else "batch-mean",
+    }
+    peak = number((memory or {}).get("peak_bytes"))
+    row |= {"peak_memory_bytes": peak, "peak_memory_of": str((memory or {}).get("of", "")) if peak is not None else ""}
+    price = question_cost(row, prices)["price"]
+    return row | {"price_per_1000": None if price is None else 1000 * price}
+
+
+def _percentile(values: Sequence[float], share: int) -> float:
+    """Between the two nearest values, as numpy's and R's default (Hyndman and Fan 1996, type 7)."""
+    ranked = sorted(values)
+    below, part = divmod((len(ranked) - 1) * share, 100)
+    above = ranked[min(below + 1, len(ranked) - 1)]
+    return float(ranked[below] + (above - ranked[below]) * part / 100)
 
 
 def number(value: Any) -> float | None:

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.paired import Row, difference_of, scored, shared
 from ragmed.comparison.settings import ComparisonSettings, Factorial
-from ragmed.comparison.significance import holm
 from ragmed.comparison.sources import ArmSources, rule
-from ragmed.comparison.verdicts import decide
+from ragmed.comparison.verdicts import conclude, untested
 from ragmed.errors import UnknownNameError, UsageError
 
 ROLES = ("control", "tuned", "retrieved", "both")
@@ -36,8 +35,8 @@ def factorials(
 
     A row for each design, task and metric where all four arms have scores, on the examples that all four have.
     `tuning`, `retrieval`: main effects, each the mean of its two simple effects. `interaction`: (both - retrieved) -
-    (tuned - control); positive: each does more in the presence of the other. p_adjusted is Holm's over all effects of
-    all rows, a family of its own.
+    (tuned - control); positive: each does more in the presence of the other. p_adjusted is over all effects of all
+    rows, a family of its own.
     """
     rows = [
         _row(table, dict(zip(ROLES, design, strict=True)), metric, settings=settings, sources=sources)
@@ -46,12 +45,13 @@ def factorials(
         for design in settings.factorials
         if all((arm, metric) in table.columns for arm in design)
     ]
-    effects = [effect for row in rows for effect in row["effects"]]
-    for effect, p in zip(effects, holm([effect["p"] for effect in effects]), strict=True):
-        effect["p_adjusted"] = p
-        if effect["ci"] is not None:
-            effect["verdict"] = decide(p, tuple(effect["ci"]), alpha=settings.alpha, margin=settings.margin)
+    conclude([(_named(row, effect), effect) for row in rows for effect in row["effects"]], settings)
     return rows
+
+
+def _named(row: Row, effect: Row) -> str:
+    arms = f"{row['tuned']} and {row['retrieved']}"
+    return f"the effect '{effect['effect']}' of {arms} on '{row['task']}' by {row['metric']}"
 
 
 def check_designs(arms: Sequence[str], settings: ComparisonSettings) -> None:
@@ -86,8 +86,7 @@ def _row(
         row["simple"] = _simple({role: float(scores[arm].mean()) for role, arm in arms.items()})
         row["cells"] = {role: scored(table, arm, metric, kept=kept, settings=settings) for role, arm in arms.items()}
     for effect, (minus, plus, halved) in EFFECTS.items():
-        entry: Row = {"effect": effect, "difference": None, "ci": None, "interval": "none", "test": "none", "p": 1.0}
-        entry |= {"p_adjusted": 1.0, "margin": settings.margin, "verdict": "cannot-tell"}
+        entry: Row = {"effect": effect, **untested(settings)}
         if kept:
             sides = [arms[role] for role in minus], [arms[role] for role in plus]
             entry |= difference_of(table, metric, kept, scores, sides=sides, halved=halved, settings=settings)

@@ -7,17 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ragmed.comparison.bootstrap import Interval
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.intervals import (
-    Floats,
-    Interval,
-    difference_interval,
-    generator,
-    group_sums,
-    score_interval,
-    tango,
-    wilson,
-)
+from ragmed.comparison.differences import Evidence, Mirrored, ScoreEvidence, difference_evidence, equivalence
+from ragmed.comparison.intervals import PROPORTIONS, generator, group_sums, score_interval
+from ragmed.comparison.resampling import Floats
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.significance import mcnemar_exact, sign_flip
 
@@ -44,31 +38,42 @@ def difference_of(
     table: TaskTable, metric: str, kept: Sequence[str], scores: Mapping[str, Floats], *,
     sides: tuple[Sequence[str], Sequence[str]], halved: bool = False, settings: ComparisonSettings,
 ) -> Row:  # fmt: skip
-    """Difference, interval, test and p of the arms of `sides[1]` minus those of `sides[0]`, example by example.
+    """Difference, interval, test, p and equivalence of the arms of `sides[1]` minus those of `sides[0]`, example by
+    example.
 
     Two arms with scores of 0 and 1, no group shared: exact McNemar test and Tango's interval. Otherwise by group:
-    sign flips and `difference_interval`. `halved`: the mean of two differences rather than their sum. Of a sum of
+    sign flips and `difference_evidence`. `halved`: the mean of two differences rather than their sum. Of a sum of
     four arms, the sign-flip test asks whether its distribution is symmetric about 0. Turning the sides round turns
-    the sign and nothing else.
+    the sign and nothing else: what is drawn is drawn for the sides in the order of their names.
     """
     minus, plus = (sum((scores[arm] for arm in side), np.zeros(len(kept))) for side in sides)
     difference = (plus - minus) / (2 if halved else 1)
     sums, sizes = group_sums(difference, [table.groups[id_] for id_ in kept])
-    row: Row = {"difference": float(sums.sum() / sizes.sum())}
     both = np.concatenate(list(scores.values()))
     two = len(sides[0]) == len(sides[1]) == 1
+    first, second = sorted(map(sorted, sides))
+    names = (table.name, metric, *first, *second)
+    evidence: Evidence
     if two and is_binary(metric, both, settings) and (sizes == 1).all():
         fixed, broke = int((difference > 0).sum()), int((difference < 0).sum())
-        found = {"ci": list(tango(fixed, broke, len(kept))), "interval": "tango"}
-        return row | found | {"test": "mcnemar-exact", "p": mcnemar_exact(fixed, broke)}
-    low, high = bounds(both)
-    names = (table.name, metric, *(arm for side in sorted(map(sorted, sides)) for arm in side))
-    interval, method = difference_interval(
-        sums, sizes, span=(high - low) * len(sides[0]) / (2 if halved else 1),
-        rng=generator(settings.seed, "interval", *names), resamples=settings.resamples,
-    )  # fmt: skip
-    p = sign_flip(sums, rng=generator(settings.seed, "sign-flip", *names), resamples=settings.resamples)
-    return row | {"ci": list(interval), "interval": method, "test": "sign-flip-permutation", "p": p}
+        evidence = ScoreEvidence(fixed, broke, len(kept), estimate=(fixed - broke) / len(kept))
+        test, p = "mcnemar-exact", mcnemar_exact(fixed, broke)
+    else:
+        turned = sorted(sides[0]) != first
+        low, high = bounds(both)
+        evidence = difference_evidence(
+            -sums if turned else sums, sizes, span=(high - low) * len(sides[0]) / (2 if halved else 1),
+            rng=generator(settings.seed, "interval", *names), resamples=settings.resamples,
+        )  # fmt: skip
+        evidence = Mirrored(evidence) if turned else evidence
+        rng = generator(settings.seed, "sign-flip", *names)
+        test, p = "sign-flip-permutation", sign_flip(sums, rng=rng, resamples=settings.resamples)
+    tests = equivalence(evidence, settings.margin)
+    return {
+        "difference": float(sums.sum() / sizes.sum()), "ci": list(evidence.interval), "interval": evidence.method,
+        "test": test, "p": p, "equivalence": {"p": tests["equivalence"], "p_adjusted": 1.0},
+        "noninferiority": {"p": tests["noninferiority"], "p_adjusted": 1.0, "shown": False},
+    }  # fmt: skip
 
 
 def scored(table: TaskTable, arm: str, metric: str, *, kept: Sequence[str], settings: ComparisonSettings) -> Row:
@@ -76,8 +81,10 @@ def scored(table: TaskTable, arm: str, metric: str, *, kept: Sequence[str], sett
     values = np.array([table.columns[arm, metric].values[id_] for id_ in kept], dtype=np.float64)
     sums, sizes = group_sums(values, [table.groups[id_] for id_ in kept])
     if is_binary(metric, values, settings) and (sizes == 1).all():
-        interval, method = wilson(float(values.sum()), len(values)), "wilson"
+        interval, method = PROPORTIONS[settings.proportions](float(values.sum()), len(values)), settings.proportions
     else:
         rng = generator(settings.seed, "score", table.name, metric, arm)
-        interval, method = score_interval(sums, sizes, bounds=bounds(values), rng=rng, resamples=settings.resamples)
+        interval, method = score_interval(
+            sums, sizes, bounds=bounds(values), rng=rng, resamples=settings.resamples, proportion=settings.proportions
+        )
     return {"value": float(values.mean()), "ci": list(interval), "interval": method}

@@ -10,28 +10,35 @@ from ragmed.errors import UnknownNameError, UsageError
 from ragmed.records import STATUSES
 
 FAILURES = tuple(status for status in STATUSES if status != "answered")
+POLICIES = ("wrong", "drop", "mirage")
+CORRECTIONS = ("holm", "benjamini-hochberg")
+PROPORTIONS = ("wilson", "clopper-pearson")
 Factorial = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSettings:
     """
-    >>> ComparisonSettings(baseline="general", policy={"error": "exclude"}).policy["unparsed"]
+    >>> ComparisonSettings(baseline="general", policy={"error": "drop"}).policy["unparsed"]
     'wrong'
 
     `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial `tuned`
     against `retrieved`. `factorials`: the arms (control, tuned, retrieved, both) of two-by-two designs. `prices`: what
-    machines and tokens cost. `policy`: what a status other than `answered` counts as, `wrong` (a score of 0) or
-    `exclude` (left out of all arms that are compared); `wrong` where unsaid. `baseline_arms`: arms reported beside the
-    trivial baselines, in no contrast. `descriptive_metrics`: those where higher is not better, such as how often an
-    arm abstained. Raises UsageError for values that make no sense.
+    machines and tokens cost. `policy`: what a status other than `answered` counts as, `wrong` (a score of 0) or `drop`
+    (left out of all arms that are compared); `wrong` where unsaid. One word is the policy for all of them; `mirage`,
+    which reads every answer again as MIRAGE's evaluation does, is always for all. `correction`: what adjusts p over a
+    family. `proportions`: the interval of a share. `baseline_arms`: arms reported beside the trivial baselines, in no
+    contrast. `descriptive_metrics`: those where higher is not better, such as how often an arm abstained. Raises
+    UsageError for values that make no sense.
     """
 
     baseline: str
     contrasts: tuple[tuple[str, str], ...] = ()
     margin: float = 0.05
     alpha: float = 0.05
-    policy: Mapping[str, str] = field(default_factory=dict)
+    policy: Mapping[str, str] = field(default_factory=dict)  # or one of POLICIES, which __post_init__ spells out
+    correction: str = "holm"
+    proportions: str = "wilson"
     resamples: int = 10_000
     seed: int = 0
     baseline_arms: tuple[str, ...] = ()
@@ -41,12 +48,11 @@ class ComparisonSettings:
     prices: Prices = field(default_factory=Prices)
 
     def __post_init__(self) -> None:
-        for status, rule in self.policy.items():
-            if status not in FAILURES:
-                raise UnknownNameError("status", status, FAILURES, "the policy")
-            if rule not in ("wrong", "exclude"):
-                raise UnknownNameError("rule", str(rule), ("wrong", "exclude"), f"the policy for '{status}'")
-        object.__setattr__(self, "policy", {status: self.policy.get(status, "wrong") for status in FAILURES})
+        object.__setattr__(self, "policy", every_failure(self.policy))
+        if self.correction not in CORRECTIONS:
+            raise UnknownNameError("correction", str(self.correction), CORRECTIONS, "the comparison")
+        if self.proportions not in PROPORTIONS:
+            raise UnknownNameError("interval", str(self.proportions), PROPORTIONS, "the comparison's proportions")
         if not 0 < self.alpha < 1:
             raise UsageError(f"alpha is {self.alpha}; give a number between 0 and 1, such as 0.05")
         if not 0 <= self.margin < 1:
@@ -62,3 +68,23 @@ class ComparisonSettings:
                 )
             if arms in self.factorials[:place]:
                 raise UsageError(f"the factorial {list(arms)} is asked for twice; name it once")
+
+
+def every_failure(given: Mapping[str, str] | str) -> dict[str, str]:
+    """
+    >>> every_failure("drop")["refused"], every_failure({"error": "drop"})["refused"]
+    ('drop', 'wrong')
+
+    The rule for every status other than `answered`.
+    """
+    policy = dict.fromkeys(FAILURES, given) if isinstance(given, str) else dict(given)
+    for status, rule in policy.items():
+        if status not in FAILURES:
+            raise UnknownNameError("status", status, FAILURES, "the policy")
+        if rule not in POLICIES:
+            where = "the policy" if isinstance(given, str) else f"the policy for '{status}'"
+            raise UnknownNameError("rule", str(rule), POLICIES, where)
+    whole: dict[str, str] = {status: policy.get(status, "wrong") for status in FAILURES}
+    if "mirage" in whole.values() and len(set(whole.values())) > 1:
+        raise UsageError("the policy 'mirage' reads all answers again, so it goes with no other; write policy: mirage")
+    return whole

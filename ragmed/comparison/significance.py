@@ -1,16 +1,18 @@
-"""Tests of no difference between two arms on the same examples: counts or differences in, a two-sided p out."""
+"""Tests of no difference between two arms on the same examples, and families of them: differences in, p out."""
 
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ragmed.comparison.resampling import random_sign_sums
+
 EXACT_GROUPS = 12
 """Up to 2 ** 12 sign assignments are enumerated; beyond that they are drawn."""
-
-_CELLS = 2_000_000
 
 
 def mcnemar_exact(fixed: int, broke: int) -> float:
@@ -19,14 +21,14 @@ def mcnemar_exact(fixed: int, broke: int) -> float:
     2.74e-05
 
     Exact McNemar test: under no difference each discordant pair is a fair coin. Two-sided binomial, 1 without any
-    discordant pair. Valid when no two examples share a group. McNemar, Psychometrika 1947;12:153-157.
+    discordant pair, never 0. Valid when no two examples share a group. McNemar, Psychometrika 1947;12:153-157.
     """
-    total = fixed + broke
-    term = below = 1  # integers, so that the only rounding is the one division
-    for k in range(min(fixed, broke)):
-        term = term * (total - k) // (k + 1)
-        below += term
-    return min(1.0, float(2 * below / 2**total))
+    from scipy.special import bdtr
+
+    total, fewer = fixed + broke, min(fixed, broke)
+    if fixed == broke:
+        return 1.0
+    return min(1.0, max(sys.float_info.min, 2 * float(bdtr(fewer, total, 0.5))))
 
 
 def sign_flip(differences: NDArray[np.float64], *, rng: np.random.Generator, resamples: int) -> float:
@@ -44,21 +46,17 @@ def sign_flip(differences: NDArray[np.float64], *, rng: np.random.Generator, res
     if len(moving) <= EXACT_GROUPS:
         bits = (np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))) & 1
         return float(np.mean(np.abs((2 * bits - 1) @ moving) >= threshold))
-    hits, step = 0, max(1, _CELLS // len(moving))
-    for start in range(0, resamples, step):
-        shape = (min(step, resamples - start), len(moving))
-        signs = 2.0 * rng.integers(0, 2, size=shape, dtype=np.int8) - 1.0
-        hits += int(np.count_nonzero(np.abs(signs @ moving) >= threshold))
-    return (hits + 1) / (resamples + 1)
+    sums = random_sign_sums(moving, rng=rng, resamples=resamples)
+    return (int(np.count_nonzero(np.abs(sums) >= threshold)) + 1) / (resamples + 1)
 
 
-def holm(p_values: list[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
 
     Holm's step-down adjustment, in the order given: Scandinavian Journal of Statistics 1979;6:65-70. Never below the
-    raw value, never above 1, and in the same order as the raw values.
+    raw value, never above 1, and in the same order as the raw values. Bounds the chance of any false rejection.
     """
     adjusted = [0.0] * len(p_values)
     reached = 0.0
@@ -68,3 +66,29 @@ def holm(p_values: list[float]) -> list[float]:
         reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[place]))
         adjusted[place] = reached
     return adjusted
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """
+    >>> benjamini_hochberg([0.01, 0.04, 0.03])
+    [0.03, 0.04, 0.04]
+
+    Benjamini and Hochberg's step-up adjustment: J. R. Stat. Soc. B 1995;57:289-300. Bounds the expected share of false
+    ones among the rejections, for tests that are independent or positively dependent.
+    """
+    adjusted = [0.0] * len(p_values)
+    reached, count = 1.0, len(p_values)
+    order = sorted(range(count), key=p_values.__getitem__)
+    for rank in range(count, 0, -1):
+        place = order[rank - 1]
+        if math.isnan(p_values[place]):
+            raise ValueError("a p-value is NaN")
+        reached = min(reached, p_values[place] * count / rank)
+        adjusted[place] = max(reached, p_values[place])  # x * 5 / 5 may round to less than x
+    return adjusted
+
+
+CORRECTIONS: dict[str, Callable[[Sequence[float]], list[float]]] = {
+    "holm": holm,
+    "benjamini-hochberg": benjamini_hochberg,
+}

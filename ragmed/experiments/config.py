@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from ragmed.arms import CONTEXTS, Arm
+from ragmed.arms import CONTEXTS, PASSAGE_ORDERS, Arm
 from ragmed.checked import checked_fields, known_keys, typed
 from ragmed.comparison.prices import Prices
-from ragmed.comparison.settings import ComparisonSettings, Factorial
+from ragmed.comparison.settings import ComparisonSettings, Factorial, every_failure
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_text, write_atomic
 from ragmed.models import ModelSettings, check_settings
-from ragmed.tasks import NORMALISATIONS, SCORINGS, TASKS, TaskSettings
+from ragmed.tasks import NORMALISATIONS, OPTION_ORDERS, SCORINGS, TASKS, TaskSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Experiment:
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain values, defaults included: what run.json keeps."""
-        return typing.cast("dict[str, Any]", _plain(self))
+        return typing.cast("dict[str, Any]", plain(self))
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -128,6 +128,7 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
     index = typed(str, raw.get("index", ""), f"{where}, index")
     arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
     tasks = {n: _task(n, v, f"{where}, tasks.{n}") for n, v in raw["tasks"].items()}
+    _check_twins(tasks, where)
     _check_scoring(models, arms, tasks, where)
     _check_bases(models, where)
     _check_arm_tasks(arms, tasks, where)
@@ -165,20 +166,34 @@ def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str,
     context = fields.get("context", "none")
     if context not in CONTEXTS:
         raise UnknownNameError("context", str(context), CONTEXTS, where)
+    if fields.get("passage_order", "ranked") not in PASSAGE_ORDERS:
+        raise UnknownNameError("passage_order", str(fields["passage_order"]), PASSAGE_ORDERS, where)
     arm = Arm(name=name, **fields)
     if arm.context_tokens < 0:
         raise UsageError(f"{where}, context_tokens: it must not be negative")
     if models[arm.model].scheme == "recorded" and context != "none":
         raise UsageError(f"{where}: recorded answers are there already; the context must be none, not '{context}'")
     if not arm.needs_index:
-        if fields.get("index") or fields.get("k"):
-            raise UsageError(f"{where}: index and k mean nothing in the context '{context}'")
+        if fields.get("index") or fields.get("k") or arm.passage_order != "ranked":
+            raise UsageError(f"{where}: index, k and passage_order mean nothing in the context '{context}'")
         return arm
     if not (arm.index or index):
         raise UsageError(f"{where}: the context '{context}' needs an index, here or for the whole experiment")
     if arm.k < 1:
         raise UsageError(f"{where}: the context '{context}' needs k, the number of passages, of at least 1")
     return dataclasses.replace(arm, index=arm.index or index)
+
+
+def _check_twins(tasks: Mapping[str, TaskSettings], where: str) -> None:
+    """One task asked in several ways is asked of the same examples, so that the ways can be compared."""
+    first: dict[str, str] = {}
+    for name, task in tasks.items():
+        twin = first.setdefault(task.file or task.task or name, name)
+        if task.limit != tasks[twin].limit:
+            raise UsageError(
+                f"{where}, tasks: '{name}' and '{twin}' are one task, asked in two ways; give both the same limit "
+                f"(now {task.limit} and {tasks[twin].limit})"
+            )
 
 
 def _check_bases(models: Mapping[str, ModelSettings], where: str) -> None:
@@ -261,8 +276,13 @@ def _check_scoring(
 def _task(name: str, value: Any, where: str) -> TaskSettings:
     _folder_name(name, where)
     fields = checked_fields(TaskSettings, value or {}, where)
-    if name not in TASKS and not fields.get("file"):
-        raise UnknownNameError("task", name, TASKS, where)
+    alias = fields.get("task", "")
+    if alias and fields.get("file"):
+        raise UsageError(f"{where}: 'file' and 'task' both say what is asked; give one of them")
+    if alias and name in TASKS:
+        raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give '{alias}' another name here")
+    if alias not in TASKS and (alias or (name not in TASKS and not fields.get("file"))):
+        raise UnknownNameError("task", alias or name, TASKS, where)
     if name in TASKS and fields.get("file"):
         raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give your own questions another name")
     if fields.get("access", "private") not in ("open", "credentialed", "private"):
@@ -271,6 +291,8 @@ def _task(name: str, value: Any, where: str) -> TaskSettings:
         raise UnknownNameError("scoring", str(fields["scoring"]), SCORINGS, where)
     if fields.get("normalise", "none") not in NORMALISATIONS:
         raise UnknownNameError("normalise", str(fields["normalise"]), NORMALISATIONS, where)
+    if fields.get("options", "published") not in OPTION_ORDERS:
+        raise UnknownNameError("options", str(fields["options"]), OPTION_ORDERS, where)
     for key in ("limit", "shots", "max_tokens"):
         if fields.get(key, 0) < 0:
             raise UsageError(f"{where}, {key}: it must not be negative")
@@ -279,6 +301,8 @@ def _task(name: str, value: Any, where: str) -> TaskSettings:
 
 def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSettings:
     value = dict(value or {})
+    if isinstance(value.get("policy"), str):
+        value["policy"] = every_failure(value["policy"])
     prices = Prices(**checked_fields(Prices, value.pop("prices", {}), f"{where}, prices"))
     fields = checked_fields(ComparisonSettings, value, where) | {"prices": prices}
     leak = tuple(n for n, a in arms.items() if a.context == "options-only")
@@ -303,13 +327,14 @@ def _folder_name(name: str, where: str) -> None:
         raise UsageError(f"{where}: '{name}' cannot name a folder; use letters, digits and . _ + @ -")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A settings record as run.json keeps it: mappings, lists, numbers and texts."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (frozenset, set)):
         return sorted(value)
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value

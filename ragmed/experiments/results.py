@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.comparison.compare import ComparisonSettings, Prices, compare
+from ragmed.comparison.settings import every_failure
 from ragmed.comparison.sources import ArmSources, arm_sources
 from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UsageError
+from ragmed.experiments.facts import run_facts
 from ragmed.files import write_json
 from ragmed.records import Sample
 from ragmed.runs import Run
@@ -21,24 +23,24 @@ Samples = dict[tuple[str, str], list[Sample]]
 
 
 def write_results(run: Run, settings: ComparisonSettings) -> dict[str, Any]:
-    """Compares the stored samples, writes results.json and the report."""
-    results, samples = _results(run, settings)
-    write_json(run.results_file, results, mode=run.file_mode)
-    _write_report(run, results, samples, run.report_folder)
+    """Compares the stored samples, writes results.json and the page."""
+    results, _ = _written(run, settings, run.report_folder)
     return results
 
 
 def report_run(run: Run, *, folder: Path | None = None) -> Path:
-    """Writes the page of a run again, from its samples, and returns where it lies."""
-    results, samples = _results(run, stored_settings(run))
-    return _write_report(run, results, samples, folder or run.report_folder)
+    """Writes results.json and the page of a run again, from its samples, and returns where the page lies."""
+    _, page = _written(run, stored_settings(run), folder or run.report_folder)
+    return page
 
 
-def _write_report(run: Run, results: Mapping[str, Any], samples: Samples, folder: Path) -> Path:
-    from ragmed.report.markdown import write_report
+def _written(run: Run, settings: ComparisonSettings, folder: Path) -> tuple[dict[str, Any], Path]:
+    from ragmed.report.page import write_page
 
-    folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
-    return write_report(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
+    results, samples = _results(run, settings)
+    write_json(run.results_file, results, mode=run.file_mode)
+    page = write_page(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
+    return results, page
 
 
 def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Samples]:
@@ -52,6 +54,7 @@ def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Sa
         metrics=_metrics([run]),
         notes=unfinished + notes,
         sources=_asked(arm_sources(info), samples),
+        facts=run_facts([run], samples),
     )
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
@@ -84,7 +87,7 @@ def _unchecked(info: Mapping[str, Any], samples: Samples) -> list[str]:
         arms = [name for name, arm in info["experiment"]["arms"].items() if arm["model"] == model]
         asked = dict.fromkeys(task for arm, task in samples if arm in arms)
         checked = adapter.get("overlap", {}).get("tasks", asked)
-        files = {task: settings.get("file") for task, settings in info["experiment"]["tasks"].items()}
+        files = {task: one.get("file") or one.get("task") for task, one in info["experiment"]["tasks"].items()}
         open_ = [task for task in asked if task not in checked and files.get(task) not in checked]
         if open_:
             notes.append(
@@ -112,14 +115,21 @@ def _learnt_in_part(adapter: Mapping[str, Any]) -> list[str]:
 
 
 def compare_runs(
-    runs: Sequence[Run], *, baseline: str | None = None, margin: float | None = None, prices: Prices | None = None
+    runs: Sequence[Run],
+    *,
+    baseline: str | None = None,
+    margin: float | None = None,
+    prices: Prices | None = None,
+    policy: str | None = None,
+    correction: str | None = None,
 ) -> dict[str, Any]:
     """
     >>> compare_runs([find_run(Path("runs"), "quickstart")], margin=0.03)["contrasts"]  # doctest: +SKIP
 
     Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
     in the same words, else MismatchError. `prices`: where they say nothing (0), those of the first run's config hold.
-    UsageError where two runs have one name, or `baseline` is no arm to compare with.
+    `policy`: what every status other than `answered` counts as. UsageError where two runs have one name, or `baseline`
+    is no arm to compare with.
     """
     settings = stored_settings(runs[0])
     samples, notes = stored_samples(runs[0])
@@ -132,6 +142,10 @@ def compare_runs(
         settings = dataclasses.replace(settings, baseline=baseline, contrasts=())
     if margin is not None:
         settings = dataclasses.replace(settings, margin=margin)
+    if policy is not None:
+        settings = dataclasses.replace(settings, policy=every_failure(policy))
+    if correction is not None:
+        settings = dataclasses.replace(settings, correction=correction)
     if prices is not None:
         settings = dataclasses.replace(settings, prices=prices.over(settings.prices))
     present, more = _present(settings, samples)
@@ -143,6 +157,7 @@ def compare_runs(
         metrics=_metrics(runs),
         notes=notes + more,
         sources=_asked(sources, samples),
+        facts=run_facts(runs, samples),
     )
 
 
@@ -230,7 +245,7 @@ def stored_samples(run: Run) -> tuple[Samples, list[str]]:
         if arm not in arms or task not in tasks:
             raise DamagedError(f"'{run.samples_file(arm, task)}' belongs to no arm and task of run '{run.name}'")
     whole: Samples = {}
-    notes = []
+    notes = list(info.get("imported", {}).get("notes", []))
     for task in tasks:
         counts = {arm: len(found[arm, task]) for arm in arms if (arm, task) in found}
         asked = int(info["tasks"][task]["examples"])

@@ -121,7 +121,7 @@ def development(task: str, experiment: Experiment) -> Any:
 
             found = bind_tasks(dataclasses.replace(experiment, tasks={task: settings}), workspace)[task].task
         else:
-            found = find_task(task)
+            found = find_task(settings.task or task)
         examples = found.load(workspace).shots
         if not examples:
             raise UsageError(f"search: task '{task}' has no development examples; search on one that has")

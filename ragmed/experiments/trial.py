@@ -26,6 +26,7 @@ from ragmed.arms import CONTEXTS, Arm
 from ragmed.corpora import load_recipe
 from ragmed.evaluation import answer
 from ragmed.experiments.config import Experiment
+from ragmed.experiments.memory import peak_memory, start_measuring
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
@@ -203,12 +204,22 @@ def ask_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Ex
     budget = budget_of(piece.arm, experiment, model)
     examples, size = piece.bound.examples, experiment.window
     label = f"{piece.arm.name} on {piece.bound.name}"
+    start_measuring()
     with tqdm(total=len(examples), initial=piece.done, desc=label, unit="q", disable=None) as bar:
         for start in range(piece.done, len(examples), size):
             window = slice(start, start + size)
             samples = answer(piece.arm, piece.bound, examples[window], shown[window], model=model, budget=budget)
             run.append(piece.arm.name, piece.bound.name, samples)
             bar.update(len(samples))
+    _keep_peak(piece.arm, experiment, run)
+
+
+def _keep_peak(arm: Arm, experiment: Experiment, run: Run) -> None:
+    """The most memory that any of the arm's pieces took; pieces of an earlier call count."""
+    peak = peak_memory(experiment.models[arm.model].scheme)
+    known = run.info().get("references", {}).get("memory", {}).get(arm.name)
+    if peak and (not known or peak["of"] != known["of"] or peak["peak_bytes"] > known["peak_bytes"]):
+        run.add_references("memory", {arm.name: peak})
 
 
 def budget_of(arm: Arm, experiment: Experiment, model: Model) -> int:

@@ -1,25 +1,16 @@
-"""Training texts and the examples of tasks in, every text that holds or paraphrases an example out.
-
-Words are compared after folding (NFKD without accents, case folded, punctuation a gap, entities resolved), so that no
-case, dash, quote or line break hides a question. Markup and characters that nobody sees (soft hyphens, zero-width
-blanks) may stand within a word or between two: a text that holds any is read both ways.
-"""
+"""Training texts and the examples of tasks in, every text that holds or paraphrases an example out."""
 
 from __future__ import annotations
 
-import html
-import itertools
-import math
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from ragmed.embedding import load_embedder
 from ragmed.errors import DataError
+from ragmed.finetuning.ngrams import Finder, Target, question_targets, readings, text_target, words_of
 from ragmed.finetuning.recipe import AdapterRecipe, KeepOut
 from ragmed.finetuning.texts import TextSet, TrainingText, count_texts
 from ragmed.records import Example
@@ -29,23 +20,9 @@ from ragmed.workspace import Workspace
 
 Kind = Literal["question", "option", "paraphrase"]
 
-FEWEST = 4
-"""A question of fewer words is no sentence of its own: it would be found everywhere."""
-
 SHOWN = 3
 KEPT = 100
 _BLOCK = 1024  # rows of cosines at a time: 8,000 examples beside them take 32 MB
-
-_WORD = re.compile(r"[^\W_]+")
-_TAG = re.compile(
-    r"</?[a-zA-Z][^<>]{0,200}>|<!--.{0,200}?-->|(?<=\])\([^()\s]{0,500}\)"
-    r"|\[\d{1,3}(?:[,;\u2013-] ?\d{1,3})*\]|-[ \t]*\n[ \t]*",  # reference marks; words parted at a line's end
-    re.DOTALL,
-)
-_UNSEEN = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +60,6 @@ class OverlapReport:
     overlaps: Mapping[str, int]
     dropped: tuple[str, ...]
     found: tuple[Overlap, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A question or an option to be found. `length`: words a run; `need`: how many of its `runs` make an overlap.
-
-    `beside`: where there are any, one of these runs of words must stand in the text as well.
-    """
-
-    task: str
-    example: str
-    kind: Kind
-    length: int
-    runs: tuple[tuple[str, ...], ...]
-    need: int
-    beside: tuple[str, ...] = ()
 
 
 def kept_out(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace) -> tuple[TextSet, OverlapReport]:
@@ -155,41 +116,16 @@ def find_overlaps(
     it. What is asked in another order of words is left to the paraphrases: compared where keep_out names an embedder.
     """
     targets = [one for task, many in examples_by_task.items() for ex in many for one in _targets(task, ex, keep_out)]
-    index: dict[int, dict[tuple[str, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
-    for number, target in enumerate(targets):
-        for run in set(target.runs):
-            index[target.length][run].append(number)
+    finder = Finder(targets)
     found: list[Overlap] = []
     for text in texts:
-        found.extend(_in_text(text, targets, index))
+        for one in finder.find(all_of(text)):
+            kind = cast("Kind", one.target.kind)
+            found.append(Overlap(text.id, one.target.task, one.target.example, kind, one.score, one.shared))
     if keep_out.embedder and texts and examples_by_task:
-        found.extend(_paraphrases(texts, examples_by_task, keep_out))
+        found.extend(paraphrases(texts, examples_by_task, embedder=keep_out.embedder, similarity=keep_out.similarity))
     order = {text.id: place for place, text in enumerate(texts)}
     return sorted(found, key=lambda one: order[one.text])
-
-
-def readings(text: str) -> list[list[str]]:
-    """>>> readings("The <b>Heart\\u2019s</b> rate")
-    [['the', 'heart', 's', 'rate']]
-    >>> readings("heart\\u200bfailure")
-    [['heart', 'failure'], ['heartfailure']]
-
-    The words of a text; two lists where markup or unseen characters could part words as well as stand within one.
-    """
-    if "&" in text:
-        text = html.unescape(text)
-    if not any(mark in text for mark in ("<", "[", "](", "-\n", "- \n")) and not _UNSEEN.search(text):
-        return [_words(text)]
-    parted = _words(_UNSEEN.sub(" ", _TAG.sub(" ", text)))
-    joined = _words(_UNSEEN.sub("", _TAG.sub("", text)))
-    return [parted] if parted == joined else [parted, joined]
-
-
-def _words(text: str) -> list[str]:
-    if not text.isascii():
-        text = unicodedata.normalize("NFKD", text)
-        text = "".join(one for one in text if not unicodedata.combining(one))
-    return _WORD.findall(text.casefold())
 
 
 def _examples(task: Task, workspace: Workspace) -> tuple[Example, ...]:
@@ -197,103 +133,46 @@ def _examples(task: Task, workspace: Workspace) -> tuple[Example, ...]:
     return (*split.examples, *split.shots)
 
 
-def _targets(task: str, example: Example, keep_out: KeepOut) -> Iterator[_Target]:
-    for words in readings(example.question):
-        if len(words) >= keep_out.words:
-            yield _target(task, example, "question", words, keep_out)
-        elif len(words) >= FEWEST:
-            yield _Target(task, example.id, "question", len(words), (tuple(words),), 1, _endings(example))
+def _targets(task: str, example: Example, keep_out: KeepOut) -> Iterator[Target]:
+    yield from question_targets(task, example, length=keep_out.words, share=keep_out.share)
     for option in example.options.values():
         for words in readings(option):
             if len(words) >= keep_out.words:
-                yield _target(task, example, "option", words, keep_out)
+                yield text_target(task, example.id, "option", words, length=keep_out.words, share=keep_out.share)
 
 
-def _endings(example: Example) -> tuple[str, ...]:
-    """The options of a question that does not ask, as words between blanks; none for one that does."""
-    if example.question.rstrip(" *_\"'\u201d\u2019").endswith("?"):
-        return ()
-    return tuple(f" {' '.join(words)} " for option in example.options.values() for words in readings(option) if words)
-
-
-def _target(task: str, example: Example, kind: Kind, words: list[str], keep_out: KeepOut) -> _Target:
-    runs = tuple(_runs(words, keep_out.words))
-    # a whole number of runs: what is a hair above it in binary is not one more
-    need = max(1, math.ceil(keep_out.share * len(set(runs)) - 1e-9))
-    return _Target(task, example.id, kind, keep_out.words, runs, need)
-
-
-def _runs(words: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(itertools.islice(words, start, None) for start in range(length)), strict=False)
-
-
-def _in_text(
-    text: TrainingText, targets: Sequence[_Target], index: Mapping[int, Mapping[tuple[str, ...], list[int]]]
-) -> Iterator[Overlap]:
-    best: dict[tuple[str, str, str], Overlap] = {}
-    for words in readings(_all_of(text)):
-        for length, runs in index.items():
-            held = {run for run in _runs(words, length) if run in runs}
-            counts = Counter(number for run in held for number in runs[run])
-            for number, count in sorted(counts.items()):
-                target = targets[number]
-                if count < target.need or not _beside(target, words):
-                    continue
-                score = count / len(set(target.runs))
-                key = (target.task, target.example, target.kind)
-                if key not in best or score > best[key].score:
-                    shared = _stretch(target, held)
-                    best[key] = Overlap(text.id, target.task, target.example, target.kind, score, shared)
-    yield from best.values()
-
-
-def _beside(target: _Target, words: Sequence[str]) -> bool:
-    line = f" {' '.join(words)} " if target.beside else ""
-    return not target.beside or any(one in line for one in target.beside)
-
-
-def _all_of(text: TrainingText) -> str:
+def all_of(text: TrainingText) -> str:
     """Everything of a text that comes from corpora; system messages are the toolkit's own words."""
     turns = [message.content for message in text.messages if message.role != "system"]
     return "\n".join([text.text, *turns])
 
 
-def _stretch(target: _Target, held: set[tuple[str, ...]]) -> str:
-    """The longest stretch of the target's words whose runs are all held."""
-    longest: tuple[int, int] = (0, 0)
-    start = 0
-    for place, run in enumerate(target.runs):
-        if run not in held:
-            start = place + 1
-        elif place + 1 - start > longest[1] - longest[0]:
-            longest = (start, place + 1)
-    first, end = longest
-    words = [*target.runs[first], *(run[-1] for run in target.runs[first + 1 : end])]
-    return " ".join(words)
-
-
-def _paraphrases(
-    texts: Sequence[TrainingText], examples_by_task: Mapping[str, Sequence[Example]], keep_out: KeepOut
+def paraphrases(
+    texts: Sequence[TrainingText],
+    examples_by_task: Mapping[str, Sequence[Example]],
+    *,
+    embedder: str,
+    similarity: float,
 ) -> Iterator[Overlap]:
     """Each text's question against all examples' questions, by the cosine of their vectors."""
     import numpy as np
 
-    examples = [(task, one) for task, many in examples_by_task.items() for one in many if _words(one.question)]
+    examples = [(task, one) for task, many in examples_by_task.items() for one in many if words_of(one.question)]
     asked: dict[str, list[str]] = defaultdict(list)
     for text in texts:
         for question in dict.fromkeys(_questions(text)):
             asked[question].append(text.id)
     if not asked or not examples:
         return
-    embedder = load_embedder(keep_out.embedder)
-    known = embedder.embed_queries([one.question for _, one in examples])
+    model = load_embedder(embedder)
+    known = model.embed_queries([one.question for _, one in examples])
     questions = list(asked)
-    vectors = embedder.embed_queries(questions)
+    vectors = model.embed_queries(questions)
     seen: set[tuple[str, str, str]] = set()
     for first in range(0, len(questions), _BLOCK):
         cosines = vectors[first : first + _BLOCK] @ known.T
         # float32 sums of equal vectors may end a hair below 1
-        for row, column in np.argwhere(cosines >= keep_out.similarity - 1e-6).tolist():
+        for row, column in np.argwhere(cosines >= similarity - 1e-6).tolist():
             task, example = examples[column]
             for text_id in asked[questions[first + row]]:
                 if (text_id, task, example.id) not in seen:
@@ -304,10 +183,10 @@ def _paraphrases(
 
 def _questions(text: TrainingText) -> Iterator[str]:
     """What a text asks; of a raft prompt the question alone, since its passages would drown it."""
-    if _words(text.question):
+    if words_of(text.question):
         yield text.question
     elif text.way == "pairs":
-        yield from (one.content for one in text.messages if one.role == "user" and _words(one.content))
+        yield from (one.content for one in text.messages if one.role == "user" and words_of(one.content))
 
 
 def _with_their_wordings(texts: Sequence[TrainingText], overlapping: set[str]) -> set[str]:

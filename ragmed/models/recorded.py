@@ -35,6 +35,7 @@ class Stored:
     dropped: tuple[str, ...] = ()
     seconds: float = 0.0
     note: str = ""
+    option_tokens: tuple[int, ...] = ()
 
 
 class RecordedAnswers:
@@ -206,7 +207,8 @@ def _stored(record: Mapping[str, Any]) -> Stored:
         completion = Completion("", "error" if reason else "stop", *tokens, reason)
     else:
         thinking, thought = str(record.get("thinking", "")), int(record.get("thinking_tokens", 0))
-        completion = Completion(str(text), _FINISH.get(status, "stop"), *tokens, "", thinking, thought)
+        took = float(record.get("request_seconds", 0.0))
+        completion = Completion(str(text), _FINISH.get(status, "stop"), *tokens, "", thinking, thought, took)
     return Stored(
         completion,
         logprobs=logprobs,
@@ -216,6 +218,7 @@ def _stored(record: Mapping[str, Any]) -> Stored:
         dropped=tuple(record["dropped"]),
         seconds=float(record["seconds"]),
         note=note,
+        option_tokens=tuple(record.get("option_tokens", ())),
     )
 
 

@@ -3,42 +3,34 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragmed.report.drawing import blank, plain, tidy
+from ragmed.report.drawing import sign
+from ragmed.report.grid import Grid, Panel, draw_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Points = list[tuple[float, float]]
-SERIES = {"train": ("training", "#56B4E9", ""), "held_out": ("held out", "#D55E00", "o")}
+SERIES = {"train": ("training", "#3a8fc4", ""), "held_out": ("held out", "#D55E00", "o")}
 """Key of a record -> what it is called, its colour, its marker."""
 
 
-def losses(adapters: Mapping[str, Mapping[str, Any]]) -> Figure | None:
+def losses(adapters: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
     """
-    >>> losses({"tuned": {"losses": [{"tokens": 512, "train": 2.1}]}}).savefig("x.png")  # doctest: +SKIP
+    >>> losses({"tuned": {"losses": [{"tokens": 512, "train": 2.1}]}})[0].savefig("x.png")  # doctest: +SKIP
 
-    A panel for each adapter that has any loss; None where none has.
+    A panel for each adapter that has any loss; empty where none has.
     """
     curves = {model: _curves(record.get("losses")) for model, record in adapters.items()}
-    shown = [model for model, found in curves.items() if any(found.values())]
-    if not shown:
-        return None
-    columns = min(2, len(shown))
-    lines = math.ceil(len(shown) / columns)
-    figure = blank(6.0 if columns == 1 else 5.0 * columns, 0.4 + 2.8 * lines)
-    for place, axes in enumerate(figure.subplots(lines, columns, squeeze=False).flat):
-        if place >= len(shown):
-            axes.set_visible(False)
-            continue
-        model = shown[place]
-        _panel(axes, curves[model], title=str(adapters[model].get("name") or model))
-    figure.suptitle("Loss in training", fontsize=12)
-    return figure
+    panels = [
+        _panel(found, title=str(adapters[model].get("name") or model))
+        for model, found in curves.items()
+        if any(found.values())
+    ]
+    return draw_grid(Grid("Loss in training", panels, across=2, tall=1.9, key=_key()))
 
 
 def _curves(records: Any) -> dict[str, Points]:
@@ -54,21 +46,25 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _panel(axes: Axes, curves: Mapping[str, Points], *, title: str) -> None:
+def _panel(curves: Mapping[str, Points], *, title: str) -> Panel:
     unit, size = _unit(max(tokens for points in curves.values() for tokens, _ in points))
-    for key, (name, colour, marker) in SERIES.items():
-        points = curves[key]
-        if points:
-            alone = "o" if len(points) == 1 else marker  # one point is no line
-            xs, ys = [tokens / size for tokens, _ in points], [loss for _, loss in points]
-            axes.plot(xs, ys, color=colour, marker=alone, markersize=4, linewidth=1.4, label=name)
-    axes.set_title("\n".join(textwrap.wrap(plain(title), 46)), fontsize=10, loc="left")
-    axes.set_xlabel(f"{unit} of training", fontsize=9)
-    axes.set_ylabel("loss, nats a token", fontsize=9)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="upper right")
-    axes.margins(x=0.02, y=0.12)
-    tidy(axes, grid="both")
+
+    def draw(axes: Axes) -> None:
+        for key, (_, colour, marker) in SERIES.items():
+            points = curves[key]
+            if points:
+                alone = "o" if len(points) == 1 else marker  # one point is no line
+                xs, ys = [tokens / size for tokens, _ in points], [loss for _, loss in points]
+                axes.plot(xs, ys, color=colour, marker=alone, markersize=3.5, linewidth=1.2)
+        axes.margins(x=0.03, y=0.1)
+
+    last = {key: points[-1][1] for key, points in curves.items() if points}
+    said = "; ".join(f"{SERIES[key][0]} {loss:.3f}" for key, loss in last.items())
+    return Panel(title, draw, x=f"{unit} of training", y="loss, nats a token", words=(f"at the end: {said}",))
+
+
+def _key() -> list[Any]:
+    return [sign(name, colour, marker=marker or "None") for name, colour, marker in SERIES.values()]
 
 
 def _unit(most: float) -> tuple[str, float]:

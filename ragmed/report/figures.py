@@ -1,39 +1,85 @@
-"""results.json in, PNG files out: the scores of every arm, the differences between arms with the margin, and how the
-loss of each adapter fell.
+"""results.json in, SVG and PNG files out: every figure of a report, for the page and for papers.
 
-Matplotlib without pyplot: no global state, no window. The same results give the same bytes.
+    scores         every arm on every task with its interval, and what guessing gives
+    forest         differences between arms with margin, verdict and adjusted p; diamonds over all tasks
+    factorial      tuning and retrieval together: the four arms of each 2x2
+    decomposition  why answers with passages are wrong
+    policies       scores under each reading of what was not answered
+    calibration    reliability and risk-coverage
+    retrieval      scores where the gold document was found, and where it was not
+    cost           what tuning and retrieval cost in all, over the number of questions
+    training       how the loss of each adapter fell
+
+Seven inches wide, as two columns of a journal are, and at most nine high: what is longer goes on in `scores-2` and so
+on. The same results give the same bytes. Computes no numbers.
 """
 
 from __future__ import annotations
 
 import io
-import math
-import textwrap
-from collections.abc import Mapping, Sequence
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragmed.files import write_atomic
-from ragmed.report import wording
+from ragmed.report import drawing
+from ragmed.report.breakeven import cost
 from ragmed.report.curves import losses
-from ragmed.report.drawing import COLOURS, MARKERS, blank, label, plain, tidy
+from ragmed.report.forest import forest
+from ragmed.report.found import retrieval
+from ragmed.report.parts import decomposition
+from ragmed.report.policies import policies
+from ragmed.report.reliability import calibration
+from ragmed.report.scores import scores
+from ragmed.report.square import factorial
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERDICTS = {
-    "better": ("#0072B2", "o"),
-    "worse": ("#D55E00", "s"),
-    "equivalent": ("#009E73", "D"),
-    "cannot-tell": ("#767676", "o"),
+FIGURES = {
+    "forest": (
+        "Differences between arms on the same examples",
+        "Each contrast as a point with its 95 % interval against the margin, with adjusted p and the verdict in words; "
+        "effects over all tasks as diamonds",
+    ),
+    "scores": ("Scores", "Score of every arm on every task with its 95 % interval, and what guessing gives"),
+    "factorial": (
+        "Tuning and retrieval together",
+        "The four arms of each 2x2: scores closed book and with passages, of the untuned and the tuned model",
+    ),
+    "decomposition": (
+        "Where the answers with passages went wrong",
+        "For each arm with passages a bar of its examples: right, or wrong for one of several reasons, with counts",
+    ),
+    "policies": (
+        "Scores under each reading of what was not answered",
+        "Each arm's score with unanswered examples counted as wrong, left out, and as MIRAGE reads them",
+    ),
+    "calibration": (
+        "Confidence",
+        "Share of right answers over the confidence they were given with, and share of errors over the share of "
+        "answers kept",
+    ),
+    "retrieval": (
+        "Answers where retrieval found the gold document, and where it did not",
+        "Score of each arm with passages on examples whose gold document was found and on those where it was missed",
+    ),
+    "cost": (
+        "What tuning and retrieval cost in all",
+        "Total cost over the number of questions for tuning and for retrieval, with the number at which they are equal",
+    ),
+    "training": ("Loss in training", "Loss in training and on held-out documents over the tokens learnt from"),
 }
-MARKS = {
-    "different": ("†", "different corpora, so which references are used differs as well as how"),
-    "unknown": ("‡", "corpora not known to be the same"),
-}
-TRAINING = ("training.png",)
-_MAX_PIXELS = 60_000  # what the drawing library takes is 2 ** 16
+"""Stem of the file -> its title, and what it shows in words, for captions and for those who do not see it."""
+FORMATS = ("svg", "png")
+_PNG_DPI = 200
+_DRAWN: dict[str, Callable[[Mapping[str, Any]], list[Figure]]] = {
+    "forest": forest, "scores": scores, "factorial": factorial, "decomposition": decomposition, "policies": policies,
+    "calibration": calibration, "retrieval": retrieval, "cost": cost,
+}  # fmt: skip
+_HEAD = re.compile(rb"<!DOCTYPE svg.*?>\s*|<metadata>.*?</metadata>\s*", re.DOTALL)  # they name other hosts
 
 
 def write_figures(
@@ -44,131 +90,54 @@ def write_figures(
     mode: int = 0o644,
 ) -> list[Path]:
     """
-    >>> write_figures(results, Path("report"))  # doctest: +SKIP
-    [PosixPath('report/scores.png'), PosixPath('report/contrasts.png')]
+    >>> write_figures(results, Path("report/figures"))  # doctest: +SKIP
+    [PosixPath('report/figures/forest.svg'), PosixPath('report/figures/forest.png'), ...]
 
-    A figure without anything to show (no contrast, no score) is not written and not in the list. `adapters`: model ->
-    the record of its training, for `training.png`.
+    A figure without anything to show is not written and not in the list, and one of an earlier call that is not drawn
+    any more is taken away. `adapters`: model -> the record of its training, for `training`. Titles: `caption`.
     """
-    drawn = {"scores.png": _scores(results), "contrasts.png": _contrasts(results), TRAINING[0]: losses(adapters or {})}
-    written = []
-    for name, figure in drawn.items():
-        if figure is not None:
-            buffer = io.BytesIO()
-            dpi = min(150.0, _MAX_PIXELS / max(figure.get_size_inches()))
-            figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-            write_atomic(folder / name, buffer.getvalue(), mode=mode)
-            written.append(folder / name)
+    written: list[Path] = []
+    with drawing.settings(), warnings.catch_warnings():
+        # PNG has no other font to turn to: what DejaVu lacks is a box there, and itself in the SVG
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
+        for stem in FIGURES:
+            pages = losses(adapters or {}) if stem == "training" else _DRAWN[stem](results)
+            for number, figure in enumerate(pages, 1):
+                name = stem if number == 1 else f"{stem}-{number}"
+                for format_ in FORMATS:
+                    path = folder / f"{name}.{format_}"
+                    write_atomic(path, _bytes(figure, format_, FIGURES[stem][0]), mode=mode)
+                    written.append(path)
+    _clear(folder, {path.name for path in written})
     return written
 
 
-def _scores(results: Mapping[str, Any]) -> Figure | None:
-    rows = [row for row in results["scores"] if row["value"] is not None]
-    panels = list(dict.fromkeys((row["task"], row["metric"]) for row in rows))
-    if not panels:
-        return None
-    arms = list(dict.fromkeys(row["arm"] for row in rows))
-    of_panel = [[row for row in rows if (row["task"], row["metric"]) == panel] for panel in panels]
-    columns = 1 if len(panels) == 1 else 2
-    lines = math.ceil(len(panels) / columns)
-    row_inches = 0.16 + 0.16 * max(label(arm).count("\n") + 1 for arm in arms)
-    tallest = max(len(panel) for panel in of_panel)
-    figure = blank(5.5 * columns, 0.6 + lines * (0.95 + row_inches * tallest))
-    grid = figure.subplots(lines, columns, squeeze=False)
-    low = min(0.0, *(row["ci"][0] for row in rows))
-    high = max(1.0, *(row["ci"][1] for row in rows))
-    for place, axes in enumerate(grid.flat):
-        if place >= len(panels):
-            axes.set_visible(False)
-            continue
-        chance = _baseline(results, panels[place], "chance")
-        _score_panel(axes, of_panel[place], arms=arms, chance=chance)
-        axes.set_xlim(low - 0.02, high + 0.02)
-        axes.set_title(_title(*panels[place]), fontsize=10, loc="left")
-        axes.set_xlabel(plain(panels[place][1]), fontsize=9)
-    figure.suptitle("Scores with 95 % intervals", fontsize=12)
-    return figure
+def caption(name: str) -> tuple[str, str]:
+    """
+    >>> caption("scores-2.svg")[0]
+    'Scores (2)'
+
+    Title and alternative text of a written file.
+    """
+    stem, _, number = Path(name).stem.partition("-")
+    title, told = FIGURES[stem]
+    return (f"{title} ({number})", f"{told} ({number})") if number else (title, told)
 
 
-def _title(task: str, metric: str) -> str:
-    return "\n".join(textwrap.wrap(plain(f"{task}: {metric}"), 52))
+def _bytes(figure: Figure, format_: str, title: str) -> bytes:
+    buffer = io.BytesIO()
+    if format_ == "png":
+        figure.savefig(
+            buffer, format="png", dpi=_PNG_DPI, metadata={"Software": None}, pil_kwargs={"compress_level": 4}
+        )
+        return buffer.getvalue()
+    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata={"Title": title, **nothing})
+    return _HEAD.sub(b"", buffer.getvalue(), count=2)
 
 
-def _baseline(results: Mapping[str, Any], panel: tuple[str, str], name: str) -> float | None:
-    for row in results["baselines"]:
-        if (row["task"], row["metric"], row["name"]) == (*panel, name):
-            return float(row["value"])
-    return None
-
-
-def _score_panel(axes: Axes, rows: Sequence[wording.Row], *, arms: Sequence[str], chance: float | None) -> None:
-    for height, row in enumerate(rows):
-        number = arms.index(row["arm"])
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        axes.plot(row["ci"], [height, height], color=colour, linewidth=2, solid_capstyle="butt", zorder=2)
-        axes.plot([row["value"]], [height], color=colour, marker=marker, markersize=7, zorder=3)
-    if chance is not None:
-        axes.axvline(chance, color="#767676", linestyle=":", linewidth=1.2, zorder=1)
-        axes.text(chance, -0.62, " chance", color="#555555", fontsize=8, va="top")
-    axes.set_yticks(range(len(rows)), [f"{label(row['arm'])}" for row in rows], fontsize=9)
-    axes.set_ylim(len(rows) - 0.4, -1.1 if chance is not None else -0.6)
-    tidy(axes)
-
-
-def _contrasts(results: Mapping[str, Any]) -> Figure | None:
-    rows = [row for row in results["contrasts"] if row["ci"] is not None]
-    if not rows:
-        return None
-    heights, headings, bottom = _places(rows)
-    figure = blank(9.0, 1.5 + 0.19 * bottom)
-    axes = figure.subplots()
-    margin = 100 * max(row["margin"] for row in rows)
-    axes.axvspan(-margin, margin, color="#009E73", alpha=0.13, linewidth=0, zorder=0)
-    axes.axvline(0, color="#333333", linewidth=1, zorder=1)
-    for row, height in zip(rows, heights, strict=True):
-        colour, marker = VERDICTS[row["verdict"]]
-        face = "white" if row["verdict"] == "cannot-tell" else colour
-        axes.plot([100 * x for x in row["ci"]], [height, height], color=colour, linewidth=2, zorder=2)
-        axes.plot([100 * row["difference"]], [height], color=colour, marker=marker, markerfacecolor=face, zorder=3)
-        axes.annotate(
-            wording.verdict(row), (1.01, height), xycoords=axes.get_yaxis_transform(), fontsize=8.5, color=colour,
-            va="center", annotation_clip=False,
-        )  # fmt: skip
-    labels = [_pair(row) for row in rows]
-    axes.set_yticks(heights + [at for _, at in headings], labels + [text for text, _ in headings], fontsize=8.5)
-    for tick in axes.get_yticklabels()[len(rows) :]:
-        tick.set_fontweight("bold")
-    axes.set_ylim(bottom, -0.8)
-    ends = [100 * x for row in rows for x in row["ci"]] + [-margin, margin]
-    pad = 0.04 * (max(ends) - min(ends)) + 0.1
-    axes.set_xlim(min(ends) - pad, max(ends) + pad)
-    said = [f"difference in percentage points, with 95 % interval; green band: margin of {margin:g} points"]
-    said += [f"{sign}: {words}" for sign, words in MARKS.values() if any(_pair(row).endswith(sign) for row in rows)]
-    axes.set_xlabel("\n".join(said), fontsize=9)
-    axes.set_title("Differences between arms on the same examples", fontsize=12, loc="left")
-    tidy(axes)
-    return figure
-
-
-def _pair(row: wording.Row) -> str:
-    """`tuned - general+rag †`: what is compared, and the mark of references that are not known to be the same."""
-    sign = MARKS.get(row.get("corpora", ""), ("", ""))[0]
-    return label(f"{row['arm']} - {row['baseline']} {sign}".rstrip())
-
-
-def _places(rows: Sequence[wording.Row]) -> tuple[list[float], list[tuple[str, float]], float]:
-    """Where each row and each heading stands, in lines of text from the top, and where the last line ends."""
-    heights: list[float] = []
-    headings: list[tuple[str, float]] = []
-    at, panel = 0.0, ("", "")
-    for row in rows:
-        if (row["task"], row["metric"]) != panel:
-            panel = (row["task"], row["metric"])
-            heading = label(f"{panel[0]}: {panel[1]}")
-            at += 0.6 if headings else 0.0
-            headings.append((heading, at + heading.count("\n") / 2))
-            at += heading.count("\n") + 1.5
-        lines = _pair(row).count("\n") + 1
-        heights.append(at + (lines - 1) / 2)
-        at += lines + 0.5
-    return heights, headings, at
+def _clear(folder: Path, names: set[str]) -> None:
+    ours = re.compile(rf"({'|'.join(FIGURES)})(-\d+)?\.({'|'.join(FORMATS)})")
+    for path in folder.glob("*") if folder.is_dir() else ():
+        if ours.fullmatch(path.name) and path.name not in names:
+            path.unlink()

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragmed.report import effects, wording
+from ragmed.report import behind, effects, wording
+from ragmed.report.verdict import headline, overall
 
 WIDTH = 100
 _NAME = 36  # a longer name gets a line of its own, so that nothing is cut
@@ -25,11 +26,17 @@ def render_table(results: Mapping[str, Any]) -> str:
     for task in wording.task_names(results):
         lines += ["", _ascii(task), *_scores(results, task), *_baselines(results, task), *_contrasts(results, task)]
         lines += [*_factorials(results, task), *_economics(results, task)]
+        for said in behind.sentences(results, task):
+            lines += _wrapped(said, "  ")
+    lines += _overall(results)
     lines.append("")
     for row in results.get("not_run", []):
         lines += _wrapped(f"not run: {row['arm']} on {row['task']}", "")
     for note in results.get("notes", []):
         lines += _wrapped(note, "")
+    lines += ["", "In words"]
+    for said in headline(results):
+        lines += _wrapped(said, "")
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -98,6 +105,13 @@ def _factorials(results: Mapping[str, Any], task: str) -> list[str]:
             )
         lines += _align(cells, right=(1, 3))
     return lines
+
+
+def _overall(results: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for row in results.get("overall", []):
+        lines += _wrapped(f"{row['metric']}, {row['arm']} - {row['baseline']}: {overall(row)}", "  ")
+    return ["", "all tasks", *lines] if lines else []
 
 
 def _economics(results: Mapping[str, Any], task: str) -> list[str]:

@@ -87,8 +87,8 @@ def not_answered(status: Mapping[str, int]) -> str:
 
 def policy(rules: Mapping[str, str]) -> str:
     """
-    >>> policy({"unparsed": "wrong", "error": "exclude"})
-    'unparsed: wrong; error: exclude'
+    >>> policy({"unparsed": "wrong", "error": "drop"})
+    'unparsed: wrong; error: drop'
     """
     return "; ".join(f"{status}: {rule}" for status, rule in rules.items())
 
@@ -113,3 +113,31 @@ def baseline(row: Row) -> str:
     if row.get("status") and not_answered(row["status"]) != MISSING:
         text += f" ({not_answered(row['status'])})"
     return text
+
+
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "cannot-tell": "?"}
+
+
+def sign(row: Row) -> str:
+    """
+    >>> sign({"verdict": "worse"})
+    '▼'
+
+    The verdict in one character, for those who tell no colours apart.
+    """
+    return SIGNS.get(str(row["verdict"]), "")
+
+
+def reading(word: str) -> str:
+    """
+    >>> reading("form")
+    'a loss or gain of form, not of knowledge'
+
+    What a difference that was measured twice, by written answers and by log-likelihoods, is a difference of.
+    """
+    return {
+        "form": "a loss or gain of form, not of knowledge",
+        "knowledge": "a loss or gain of knowledge",
+        "both": "of form and of knowledge",
+        "cannot-tell": "cannot tell",
+    }.get(word, word)

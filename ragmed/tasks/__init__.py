@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,8 @@ Scoring = Literal["generate", "letters", "option-text"]
 Normalise = Literal["none", "tokens", "characters"]
 SCORINGS: tuple[str, ...] = ("generate", "letters", "option-text")
 NORMALISATIONS: tuple[str, ...] = ("none", "tokens", "characters")
+OptionOrder = Literal["published", "reversed", "rotated", "shuffled"]
+OPTION_ORDERS: tuple[str, ...] = ("published", "reversed", "rotated", "shuffled")
 HELD_OUT = 16  # worked examples come from so many examples, where a set has no split of its own for them
 
 TASKS: dict[str, str] = {
@@ -84,6 +86,9 @@ class TaskSettings:
 
     `file`: questions of one's own, see `ragmed.tasks.own`, with their `access` (private unless said otherwise).
     `system_instruction`: words before the task's own, at the head of the system message of every arm.
+    `task`: the known task behind a name of one's own, so that one task can be asked in several ways. `options`: the
+    order of the options' texts under their letters (`rotated` by one, `shuffled` anew for each example); worked
+    examples stay as they are.
     """
 
     file: str = ""
@@ -94,6 +99,8 @@ class TaskSettings:
     shots: int = 0
     max_tokens: int = 0
     system_instruction: str = ""
+    task: str = ""
+    options: OptionOrder = "published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +197,14 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     Worked examples come from a split that is not scored; where a set has none, HELD_OUT examples are taken out of
     scoring for all arms alike. Raises DataError where a set is damaged, UsageError where settings do not fit it.
     """
-    task = _own(name, settings, workspace) if settings.file else find_task(name)
+    known = _own(name, settings, workspace) if settings.file else find_task(settings.task or name)
+    task = replace(known, name=name)
     if task.kind == "text" and settings.scoring != "generate":
         raise UsageError(f"task '{name}' is answered with text; scoring '{settings.scoring}' needs options")
+    if task.kind == "text" and settings.options != "published":
+        raise UsageError(
+            f"task '{name}' is answered with text; it has no options whose order could be '{settings.options}'"
+        )
     split = task.load(workspace)
     _check(task, split)
     examples = _shuffled(split.examples, seed)
@@ -210,6 +222,7 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
         raise UsageError(f"task '{name}' has {len(pool)} worked examples to show, {settings.shots} were asked for")
     if settings.limit:
         examples = examples[: settings.limit]
+    examples = [_reordered(example, settings.options, seed) for example in examples]
     return BoundTask(task, settings, tuple(examples), tuple(pool[: settings.shots]), held_out)
 
 
@@ -222,6 +235,20 @@ def _own(name: str, settings: TaskSettings, workspace: Workspace) -> Task:
 def _shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
     """A seeded order that does not change for the others when an example is added or removed."""
     return sorted(examples, key=lambda e: hashlib.sha256(f"{seed}\x00{e.id}".encode()).digest())
+
+
+def _reordered(example: Example, order: OptionOrder, seed: int) -> Example:
+    """The same options under other letters; the gold letter goes with its text."""
+    letters = list(example.options)
+    if order == "published":
+        return example
+    came_from = {
+        "reversed": letters[::-1],
+        "rotated": [*letters[1:], *letters[:1]],
+        "shuffled": sorted(letters, key=lambda c: hashlib.sha256(f"{seed}\x00{example.id}\x00{c}".encode()).digest()),
+    }[order]
+    options = {letter: example.options[old] for letter, old in zip(letters, came_from, strict=True)}
+    return replace(example, options=options, gold=letters[came_from.index(example.gold)])
 
 
 def _check(task: Task, split: Split) -> None:

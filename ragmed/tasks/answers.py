@@ -60,3 +60,32 @@ def is_refusal(text: str) -> bool:
 def is_abstention(text: str) -> bool:
     """Whether a text opens by saying that the answer is not to be had: counted on questions that have none."""
     return ABSTENTION.match(text) is not None
+
+
+def mirage_answer(text: str) -> str:
+    """The part that MIRAGE's evaluation looks at: what follows the last `"answer_choice": "`, else the whole text."""
+    return text.rsplit('"answer_choice": "', maxsplit=1)[-1].strip()
+
+
+def mirage_letter(text: str) -> str | None:
+    """
+    >>> mirage_letter('{"step_by_step_thinking": "...", "answer_choice": "B. 40 mg"}')
+    'B'
+
+    The letter that MIRAGE's own evaluation reads (github.com/Teddy-XiongGZ/MIRAGE, src/utils.py: ten patterns, the
+    first that matches wins) in `mirage_answer`. None where it falls back to "A".
+    """
+    said = mirage_answer(text)
+    for before, after in _MIRAGE:
+        found = re.search(f"{before}([ABCD]){after}", said)
+        if found:
+            return found.group(1)
+    return None
+
+
+_MIRAGE = (
+    *(("^", after) for after in (r"$", " or", " and", "/", ",")),
+    ("[Oo]ption ", ""),
+    (r":\s*", ""),
+    *(("^", after) for after in (r"\.", '"', ":")),
+)

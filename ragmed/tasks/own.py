@@ -15,7 +15,8 @@ letters, or the text of one option:
 without options are answered with text, scored by ROUGE-L against `answer`; a file has all of one kind. `documents`
 (ids in the corpus, or CORPUS:ID) give the oracle arm its passages; it exists only where every scored record names
 some. `group`: records that share one are resampled together. `split`: `dev` records may be shown as worked examples
-and are never scored.
+and are never scored. `date` (2031, 2031-05 or 2031-05-17): when it was asked; `ragmed audit` names documents that are
+newer.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from ragmed.metrics.overlap import rouge_l
 from ragmed.records import Access, Example
 from ragmed.tasks import Split, Task
 
-KEYS = ("id", "question", "options", "answer", "documents", "group", "split")
-COLUMNS = ("id", "question", "answer", "documents", "group", "split")
+KEYS = ("id", "question", "options", "answer", "documents", "group", "split", "date")
+COLUMNS = ("id", "question", "answer", "documents", "group", "split", "date")
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 _SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?\r?\n', re.I)  # a line that spreadsheets write before the header
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 _DELIMITERS = ",;\t"  # spreadsheets of half of Europe write semicolons
 _ANSWER_TOKENS = 128
 
@@ -163,7 +165,7 @@ def _record(cells: dict[str, str], letters: list[str], number: int) -> dict[str,
     options = {letter: cells[letter] for letter in sorted(letters)}
     while options and not list(options.values())[-1]:
         options.popitem()
-    record: dict[str, Any] = {name: cells.get(name, "") for name in ("question", "answer", "group")}
+    record: dict[str, Any] = {name: cells.get(name, "") for name in ("question", "answer", "group", "date")}
     if options and record["answer"] not in options:
         same = [letter for letter, text in options.items() if text.casefold() == record["answer"].casefold()]
         record["answer"] = same[0] if len(same) == 1 else record["answer"]
@@ -188,4 +190,7 @@ def _example(record: Mapping[str, Any], where: str) -> Example:
     group = record.get("group", "")
     if not isinstance(group, str):
         raise DataError(f"{where}: 'group' must be text")
-    return Example(record["id"], record["question"], record["answer"], options, tuple(documents), group)
+    date = record.get("date", "")
+    if not isinstance(date, str) or (date and not _DATE.fullmatch(date)):
+        raise DataError(f"{where}: 'date' must be text such as 2031, 2031-05 or 2031-05-17, found {date!r}")
+    return Example(record["id"], record["question"], record["answer"], options, tuple(documents), group, date)

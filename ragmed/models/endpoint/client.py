@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
@@ -63,7 +63,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`status` 0: no whole reply came, and `failure` says why. `refused`: nobody listens at the address."""
+    """`status` 0: no whole reply came, and `failure` says why. `refused`: nobody listens at the address.
+
+    `seconds`: from the last attempt's request to the end of its reply, without waits between attempts.
+    """
 
     status: int
     text: str = ""
@@ -71,6 +74,7 @@ class Reply:
     failure: str = ""
     retry_after: float | None = None
     refused: bool = False
+    seconds: float = field(default=0.0, compare=False)
 
 
 class Client:
@@ -125,7 +129,9 @@ class Client:
         tries = 1 if ask.once else 1 + self.patience.retries
         reply = Reply(0)
         for attempt in range(tries):
+            started = time.perf_counter()
             reply = await self._within_deadline(http, ask)
+            reply = replace(reply, seconds=time.perf_counter() - started)
             self._met = self._met or reply.status > 0
             if reply.refused and not (self._met and attempt + 1 < tries):
                 remedy = "add its authority with SSL_CERT_FILE" if "CERTIFICATE" in reply.failure else "is it running?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ragmed.errors import ModelError, UsageError
 from ragmed.models.counting import TokenCounter, Tokenizer
@@ -88,7 +89,7 @@ class EndpointModel:
                 reply, secret=self._client.secret, stop=stop, expected=tokens, least=bound,
                 thinking_tokens=self.thinking_tokens, count=count,
             )  # fmt: skip
-            completions.append(answer)
+            completions.append(replace(answer, seconds=reply.seconds))
         return completions
 
     def require_scoring(self) -> None:

@@ -1,0 +1,75 @@
+"""`ragmed audit`: which examples stand in what the arms look up or learnt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ragmed.workspace import Workspace
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("-t", "--tasks", callback=_names, help="Only these of its tasks, separated by commas.")
+@click.option(
+    "-L", "--limit", type=click.IntRange(1), help="At most so many examples a task, as `ragmed eval --limit`."
+)
+@click.option("--ngram", type=click.Choice(["8", "13"]), default="8", show_default=True, help="Words a run.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="The share of a question's runs of words in one text from which it counts as leaked.",
+)
+@click.option(
+    "--similarity",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.9,
+    show_default=True,
+    help="The cosine from which a nearest passage or training question is shown.",
+)
+@click.option("--embeddings/--no-embeddings", default=True, help="Whether nearest passages are looked for.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Run folder; default: eval's.")
+@click.option("--json", "as_json", is_flag=True, help="The contents of audit.json.")
+@click.pass_obj
+def audit(
+    workspace: Workspace,
+    /,
+    config: Path,
+    tasks: tuple[str, ...],
+    limit: int | None,
+    ngram: str,
+    output: Path | None,
+    as_json: bool,
+    **rest: Any,
+) -> None:
+    """Find the examples that stand in what the arms of CONFIG look up or were tuned on. Calls no model.
+
+    Writes audit.json into the run's folder, whether the run is there yet or not; `ragmed compare` then shows every
+    score with and without the leaked examples.
+
+    \b
+    Example:
+      ragmed audit configs/quickstart.yaml
+      ragmed audit configs/mirage-small.yaml --tasks pubmedqa,bioasq --ngram 13
+      ragmed audit configs/mirage-small.yaml --no-embeddings --json
+    """
+    from ragmed.audit.check import AuditSettings, audit_experiment
+    from ragmed.audit.table import render_audit
+    from ragmed.experiments.config import load_experiment
+
+    settings = AuditSettings(ngram=int(ngram), **rest)
+    found, path = audit_experiment(
+        load_experiment(config), workspace=workspace, output=output, settings=settings, tasks=tasks, limit=limit or 0
+    )
+    click.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else render_audit(found), nl=as_json)
+    if not as_json:
+        click.echo(f"audit: {path}")

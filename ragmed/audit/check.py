@@ -1,0 +1,263 @@
+"""An experiment in, audit.json out: every example held against all that the experiment's arms look up or learnt.
+
+    {"schema": 1, "experiment": NAME, "made": "2031-05-01T10:00:00Z", "seconds": 1.5,
+     "settings": {"ngram": 8, "threshold": 0.5, "similarity": 0.9, "embeddings": true, "seed": 0},
+     "sources": [{"kind": "index" | "adapter", "name", "corpora": [NAME], "tasks": [NAME], "texts": 200}],
+     "tasks": [{"task", "n": 100, "leaked": 3, "examples": [{"example", "findings": [Finding]}]}], "notes": [TEXT]}
+
+Only examples with findings are listed; `leaked` counts those of which a finding counts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ragmed.audit import dates, identity
+from ragmed.audit.findings import Findings
+from ragmed.audit.nearest import nearest_passages, nearest_questions
+from ragmed.audit.sources import Piece, Tuning, indexes_of, learnt, passage_pieces, text_pieces, tunings_of
+from ragmed.audit.words import WordAudit
+from ragmed.errors import DataError, MismatchError, RagmedError
+from ragmed.experiments.config import Experiment
+from ragmed.experiments.trial import access_of, bind_tasks
+from ragmed.files import read_json, write_json
+from ragmed.finetuning.texts import strictest
+from ragmed.index.sources import Sources
+from ragmed.records import Access
+from ragmed.retrieval.named import DEFAULT_EMBEDDER, open_or_build
+from ragmed.runs import Run
+from ragmed.tasks import BoundTask
+from ragmed.workspace import Workspace
+
+SCHEMA = 1
+FILE = "audit.json"
+UNSEEN = (
+    "what the base models read before is not known here: an example that is not listed may still have been in their "
+    "training data"
+)
+
+
+Near = dict[tuple[str, str], dict[str, bool]]
+"""(task, example) -> keys of documents near it -> whether the example names it as holding its answer."""
+LookUp = Callable[[Sequence[str], str], identity.Register]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """`ngram`: words a run. `threshold`: the share of a question's runs in one text from which it counts as standing
+    there. `similarity`: the cosine from which a neighbour is shown. `embeddings`: whether neighbours are looked for.
+    """
+
+    ngram: int = 8
+    threshold: float = 0.5
+    similarity: float = 0.9
+    embeddings: bool = True
+
+
+@dataclass(slots=True)
+class _Audit:
+    """What is at hand while an audit runs, and what it has found so far."""
+
+    bound: Mapping[str, BoundTask]
+    settings: AuditSettings
+    workspace: Workspace
+    findings: Findings = field(default_factory=Findings)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tiers: list[Access] = field(default_factory=list)
+    words: dict[tuple[str, ...], WordAudit] = field(default_factory=dict)
+
+
+def audit_experiment(
+    experiment: Experiment,
+    *,
+    workspace: Workspace,
+    output: Path | None = None,
+    settings: AuditSettings | None = None,
+    tasks: tuple[str, ...] = (),
+    limit: float = 0,
+) -> tuple[dict[str, Any], Path]:
+    """>>> found, path = audit_experiment(experiment, workspace=Workspace.find())  # doctest: +SKIP
+    >>> [(task["task"], task["leaked"]) for task in found["tasks"]]  # doctest: +SKIP
+    [('handbook-questions-2031', 0)]
+
+    What audit.json holds, and where it was written: in the folder in which `ragmed eval` keeps the run of the same
+    experiment, `tasks` and `limit`. Calls no model; indexes that are missing are built. For its owner alone where
+    anything that was read is. Raises what opening an index or reading a task raises.
+    """
+    settings = settings or AuditSettings()
+    started = time.monotonic()
+    chosen = replace(experiment, search=None).only((), tasks, limit)
+    run_folder = output or workspace.runs / (f"{experiment.name}-limit-{limit:g}" if limit else experiment.name)
+    if run_folder.exists() and not run_folder.is_dir():
+        raise DataError(f"run folder '{run_folder}' is a file; choose another --output")
+    state = _Audit(bind_tasks(chosen, workspace), settings, workspace)
+    state.tiers.append(access_of(chosen, state.bound, workspace))
+    for name, asked in indexes_of(chosen).items():
+        _index(state, name, asked)
+    for tuning in tunings_of(chosen, workspace):
+        _adapter(state, tuning)
+    result = {
+        "schema": SCHEMA,
+        "experiment": experiment.name,
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "seconds": round(time.monotonic() - started, 1),
+        "settings": {**asdict(settings), "seed": chosen.seed},
+        "sources": state.sources,
+        "tasks": [_task(state, name) for name in state.bound],
+        "notes": list(dict.fromkeys([*state.notes, *_limits(state, experiment)])),
+    }
+    return result, _write(result, run_folder, state.tiers)
+
+
+def _index(state: _Audit, name: str, tasks: tuple[str, ...]) -> None:
+    index, embedder = open_or_build(name, workspace=state.workspace)
+    source = f"index {name}"
+
+    def look_up(names: Sequence[str], ids: str) -> identity.Register:
+        try:
+            return identity.in_index(index, names, ids=ids)
+        except MismatchError as error:
+            state.notes.append(f"{source}: which documents questions name cannot be told, and was not checked: {error}")
+            return {}
+
+    near = _documents(state, tasks, source, look_up)
+    count = _scan(state, tasks, passage_pieces(iter(index)), source, total=len(index), gold=near)
+    for task in tasks if state.settings.embeddings else ():
+        hits = nearest_passages(
+            index,
+            embedder,
+            state.bound[task],
+            source=source,
+            similarity=state.settings.similarity,
+            findings=state.findings,
+        )
+        for example, found in hits.items():
+            for hit in found:
+                near.setdefault((task, example), {}).setdefault(hit.passage.document_key, False)
+    corpora = [str(one["name"]) for one in index.manifest.corpora]
+    _dates(state, tasks, near, corpora, source)
+    record = {"kind": "index", "name": name, "corpora": corpora, "tasks": list(tasks), "texts": count}
+    state.sources.append(record)
+
+
+def _adapter(state: _Audit, tuning: Tuning) -> None:
+    known = learnt(tuning, state.workspace)
+    source, tasks = f"adapter {tuning.name}", tuning.tasks
+    state.tiers.append(known.access)
+    state.notes.extend(known.notes)
+    near = _documents(
+        state, tasks, source, lambda names, ids: identity.in_texts(known.texts, known.corpora, names, ids=ids)
+    )
+    count = _scan(state, tasks, text_pieces(known.texts), source, total=len(known.texts), gold=near)
+    if state.settings.embeddings and known.texts:
+        nearest_questions(
+            known.texts,
+            {task: state.bound[task].examples for task in tasks},
+            source=source,
+            embedder=DEFAULT_EMBEDDER,
+            similarity=state.settings.similarity,
+            findings=state.findings,
+        )
+    _dates(state, tasks, near, list(known.corpora), source)
+    record = {"kind": "adapter", "name": tuning.name, "corpora": list(known.corpora), "tasks": list(tasks)}
+    state.sources.append({**record, "texts": count})
+
+
+def _documents(state: _Audit, tasks: tuple[str, ...], source: str, look_up: LookUp) -> Near:
+    """Findings of the documents that examples name; the keys of those that hold an example's answer."""
+    near: Near = {}
+    for task in tasks:
+        bound, named = state.bound[task], identity.named_pmids(state.bound[task])
+        register = look_up(identity.names_of(bound.examples), bound.task.ids)
+        identity.gold_documents(bound, register, task, source, state.findings)
+        identity.named_documents(named, look_up(sorted(named), "pmid"), task, source, state.findings)
+        for example in bound.examples:
+            keys = [one.key for name in example.documents for one in register.get(name, ())]
+            if keys:
+                near[task, example.id] = dict.fromkeys(keys, True)
+    return near
+
+
+def _scan(
+    state: _Audit, tasks: tuple[str, ...], pieces: Iterable[Piece], source: str, *, total: int, gold: Near
+) -> int:
+    if tasks not in state.words:
+        examples = {task: state.bound[task].examples for task in tasks}
+        state.words[tasks] = WordAudit(examples, length=state.settings.ngram, share=state.settings.threshold)
+    words = state.words[tasks]
+    for task, count in words.unfindable.items():
+        state.notes.append(
+            f"{task}: {count} of {len(state.bound[task].examples)} questions are too short for runs of words, or hold "
+            "none that other questions of the task do not hold, too; only identity and vectors can tell of them"
+        )
+    with tqdm(pieces, total=total, desc=source, unit="texts", disable=None) as bar:
+        return words.scan(bar, source, state.findings, gold=gold)
+
+
+def _dates(
+    state: _Audit,
+    tasks: tuple[str, ...],
+    near: Near,
+    corpora: Sequence[str],
+    source: str,
+) -> None:
+    """Dates of documents are read from the corpora, which passages do not say, and only where questions have some."""
+    candidates: dict[str, dict[str, dict[str, bool]]] = {task: {} for task in tasks}
+    for task in tasks:
+        for example in (one for one in state.bound[task].examples if one.date):
+            keys = dict(near.get((task, example.id), {}))
+            for slot, one in state.findings.slots(task, example.id):
+                if one.source == source and slot in ("question", "same"):
+                    keys[one.document] = True
+            candidates[task][example.id] = keys
+    wanted = {key for some in candidates.values() for keys in some.values() for key in keys}
+    if not wanted:
+        return
+    try:
+        known = dates.dates_of(Sources(corpora, workspace=state.workspace, rejected=None).documents(), wanted)
+    except RagmedError as error:
+        state.notes.append(f"{source}: its corpora cannot be read, so that dates were not compared: {error}")
+        return
+    state.notes.append(f"{source}: of {len(wanted)} documents near dated questions, {len(known)} have a date")
+    for task, by_example in candidates.items():
+        dates.later_documents(task, state.bound[task].examples, by_example, known, source, state.findings)
+
+
+def _task(state: _Audit, name: str) -> dict[str, Any]:
+    examples: list[dict[str, Any]] = [
+        {"example": example, "findings": [one.as_dict() for one in found]}
+        for example, found in sorted(state.findings.of(name))
+    ]
+    leaked = sum(any(one["counts"] for one in example["findings"]) for example in examples)
+    return {"task": name, "n": len(state.bound[name].examples), "leaked": leaked, "examples": examples}
+
+
+def _limits(state: _Audit, experiment: Experiment) -> list[str]:
+    """What this audit did not look at, or could not."""
+    said = []
+    missing = [name for name in experiment.tasks if name not in state.bound]
+    if missing:
+        said.append(f"not audited: {', '.join(missing)}")
+    if not state.sources:
+        said.append("no arm looks anything up and no model is known to be tuned: there was nothing to compare with")
+    if not state.settings.embeddings:
+        said.append("nearest passages were left out: the same question in other words was not looked for")
+    if not any(example.date for bound in state.bound.values() for example in bound.examples):
+        said.append("no question has a date, so that dates were not compared")
+    return [*said, UNSEEN]
+
+
+def _write(result: Mapping[str, Any], folder: Path, tiers: Sequence[Access]) -> Path:
+    there = folder / "run.json"
+    known: Access = read_json(there, "run file").get("access", "private") if there.is_file() else "open"
+    run = Run(folder, access=strictest([*tiers, known]))
+    folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
+    write_json(folder / FILE, result, mode=run.file_mode)
+    return folder / FILE

@@ -1,0 +1,56 @@
+"""run.json and audit.json of one or several runs in, what the comparison wants to know of arms and tasks out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ragmed.comparison.behind import Facts
+from ragmed.files import read_json, sha256_json
+from ragmed.runs import Run
+
+AUDIT = "audit.json"
+
+
+def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Facts:
+    """
+    >>> run_facts([run], run.samples()).arms["general+rag"]["k"]  # doctest: +SKIP
+    3
+
+    The facts of all arms and tasks that have samples. Of several runs, arms and indexes are named RUN/NAME, as the
+    arms of `samples` are; a task is what the first run says it is. An example is leaked where any run's audit says so.
+    """
+    arms: dict[str, dict[str, Any]] = {}
+    tasks: dict[str, Mapping[str, Any]] = {}
+    memory: dict[str, Mapping[str, Any]] = {}
+    audited: list[Any] = []
+    asked = {arm for arm, _ in samples}
+    for run in runs:
+        prefix = f"{run.name}/" if len(runs) > 1 else ""
+        info = run.info()
+        experiment = info["experiment"]
+        for name, about in experiment["arms"].items():
+            if prefix + name in asked:
+                arms[prefix + name] = _arm(about, info, prefix)
+        measured = info.get("references", {}).get("memory", {})
+        memory |= {prefix + name: one for name, one in measured.items()}
+        tasks = {**experiment["tasks"], **tasks}
+        if (run.folder / AUDIT).is_file():
+            audited += read_json(run.folder / AUDIT, "audit").get("tasks", [])
+    there = {task for _, task in samples}
+    return Facts(
+        arms=arms, tasks={name: one for name, one in tasks.items() if name in there}, memory=memory,
+        audit={"tasks": audited} if audited else {},
+    )  # fmt: skip
+
+
+def _arm(about: Mapping[str, Any], info: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """`model_identity`: models of several runs are one where their settings and their weights are the same."""
+    index = about.get("index")
+    plain = {**about, "index": f"{prefix}{index}" if index else "", "name": ""}
+    # Runs from before these settings were there: what was done then is what these words say now.
+    plain.setdefault("passage_order", "ranked")
+    model, identity = about.get("model", ""), info.get("identity", {})
+    parts = [identity.get(key, {}).get(model) for key in ("models", "weights")]
+    plain["model_identity"] = sha256_json(parts) if any(parts) else f"{prefix}{model}"
+    return plain

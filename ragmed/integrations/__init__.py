@@ -1,0 +1,1 @@
+"""Others' runs in, ours out, in others' formats."""

@@ -1,0 +1,147 @@
+"""A sample in, the part of it that another program's log has no field for out; and back.
+
+Logs that ragmed writes for other programs hold, beside those programs' own fields, one mapping `ragmed` for each
+sample. Other programs pass over it. What they have fields for (scores, prompt, completion) stands there alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import IO, Any
+
+from ragmed.errors import DataError
+from ragmed.files import fsync_folder
+from ragmed.records import STATUSES, Message, Sample
+from ragmed.runs import Run
+
+KEY = "ragmed"
+_ELSEWHERE = {"arm", "task", "scores", "messages", "completion"}
+_DEFAULTS = asdict(Sample("", "", "", "answered", None, "", {}))
+
+
+def carried(sample: Sample) -> dict[str, Any]:
+    """
+    >>> carried(Sample("q1", "general", "medqa", "answered", "A", "B", {"accuracy": 0.0}))
+    {'example': 'q1', 'status': 'answered', 'extracted': 'A', 'gold': 'B'}
+
+    Plain JSON. `completion` is there only as None, where there was none, since a log would call it an empty text.
+    """
+    always = {"example", "status", "extracted", "gold"}
+    values = {name: value for name, value in asdict(sample).items() if name not in _ELSEWHERE}
+    kept = {name: value for name, value in values.items() if name in always or value != _DEFAULTS[name]}
+    return kept if sample.completion is not None else {**kept, "completion": None}
+
+
+def restored(sample: Sample, kept: Any, where: str) -> Sample:
+    """The sample with what `carried` kept of it. DataError, naming `where`, for what `carried` cannot have written."""
+    types = {f.name: type(_DEFAULTS[f.name]) for f in fields(Sample)}
+    if not isinstance(kept, Mapping):
+        raise DataError(f"{where}: '{KEY}' is no mapping; export the run again")
+    changes: dict[str, Any] = {}
+    for name, value in kept.items():
+        if name in _ELSEWHERE - {"completion"} or name not in types:
+            continue
+        fits = value is None if name == "completion" else _fits(name, value, types[name])
+        if not fits:
+            raise DataError(f"{where}: '{KEY}' has {name} = {_short(value)}; export the run again")
+        changes[name] = tuple(value) if isinstance(value, list) else value
+    own = {name: getattr(sample, name) for name in [*_ELSEWHERE, "example", "status", "extracted", "gold"]}
+    values = {**own, **changes}
+    return Sample(**{**values, "scores": values["scores"] if values["status"] == "answered" else {}})
+
+
+def _fits(name: str, value: Any, kind: type) -> bool:
+    if name == "extracted":
+        return value is None or isinstance(value, str)
+    if name == "status":
+        return value in STATUSES
+    if kind is tuple:
+        inner: tuple[type, ...] = {"passages": (dict,), "option_logprobs": (int, float), "option_tokens": (int,)}.get(
+            name, (str,)
+        )
+        return isinstance(value, list) and all(isinstance(one, inner) for one in value)
+    if kind is float:
+        return is_finite(value)
+    return isinstance(value, kind)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold; JSON may have NaN, infinity and integers of any length."""
+    return isinstance(value, int | float) and -sys.float_info.max <= value <= sys.float_info.max
+
+
+def prompt_text(messages: tuple[Message, ...]) -> str:
+    """One user message is its text; anything else a JSON list of roles and contents, as chat models are sent."""
+    if len(messages) == 1 and messages[0].role == "user" and not messages[0].content.lstrip().startswith("[{"):
+        return messages[0].content
+    return json.dumps([asdict(message) for message in messages], ensure_ascii=False) if messages else ""
+
+
+def prompt_messages(text: str) -> tuple[Message, ...]:
+    """
+    >>> prompt_messages('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]')
+    (Message(role='system', content='Be brief.'), Message(role='user', content='Why?'))
+
+    Text that is no such list is one user message; no text is none.
+    """
+    if text.lstrip().startswith("[{"):
+        try:
+            parts = json.loads(text)
+        except (ValueError, RecursionError):
+            parts = None
+        if isinstance(parts, list) and all(_is_message(part) for part in parts):
+            return tuple(Message(part["role"], part["content"]) for part in parts)
+    return (Message("user", text),) if text else ()
+
+
+def _is_message(part: Any) -> bool:
+    return (
+        isinstance(part, dict)
+        and part.get("role") in ("system", "user", "assistant")
+        and isinstance(part.get("content"), str)
+    )
+
+
+def gold_place(sample: Sample) -> int | None:
+    """Which option is the gold one: by its text where that is one option's, else by its letter."""
+    texts = [option.strip() for option in sample.options]
+    if texts.count(sample.gold.strip()) == 1:
+        return texts.index(sample.gold.strip())
+    place = ord(sample.gold) - ord("A") if len(sample.gold) == 1 else -1
+    return place if 0 <= place < len(texts) else None
+
+
+def texts_note(run: Run) -> list[str]:
+    """What to tell who exports the texts of a run that is not open."""
+    if run.access == "open":
+        return []
+    return [
+        f"run '{run.name}' is {run.access}: these files hold its prompts and answers, and are for you alone; what may "
+        "be shared is `ragmed export bundle`"
+    ]
+
+
+@contextmanager
+def whole_file(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
+    """A stream to write to; the file appears when the block ends well, with `mode` from its first byte."""
+    beside = path.with_name(f".{os.getpid()}.tmp")
+    try:
+        with os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode), "w+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,125 @@
+"""Samples that another program made in, a run folder out that `compare` and `report` take as one of ours."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ragmed
+from ragmed.comparison.settings import ComparisonSettings
+from ragmed.errors import DataError, UsageError
+from ragmed.experiments.config import plain
+from ragmed.files import fsync_folder, sha256_json, write_json
+from ragmed.records import Access, Sample
+from ragmed.runs import SCHEMA, Run
+
+WINDOW = 4096  # samples appended at a time
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignTask:
+    """A task as another program asked it. `examples`: what was asked, in order, each as (id, question, gold) and
+    whatever else makes it the same example elsewhere; two runs can be compared on it where these are equal."""
+
+    examples: Sequence[Sequence[Any]]
+    metrics: tuple[str, ...]
+    source: str
+    license: str = ""
+    scoring: str = "generate"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_run(
+    output: Path,
+    *,
+    samples: Mapping[tuple[str, str], Sequence[Sample]],
+    arms: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, ForeignTask],
+    comparison: ComparisonSettings,
+    origin: Mapping[str, Any],
+    access: Access = "private",
+) -> Run:
+    """
+    >>> write_run(Path("runs/mirage"), samples=samples, arms=arms, tasks=tasks, comparison=settings,
+    ...           origin={"kind": "mirage", "files": [], "notes": []})  # doctest: +SKIP
+
+    The folder appears whole or not at all. `samples`: (arm, task) -> one sample for each example of the task, in its
+    order. `arms`: name -> its settings (`model`, `context`, `index`, `k`), as far as they are known. `origin`: where
+    the samples came from: `kind`, `files` (name and sha256), `notes`, which the comparison repeats. UsageError where
+    `output` is there already; DataError where there is no sample.
+    """
+    if not any(samples.values()):
+        raise DataError("there is nothing to import: no answer was found")
+    if output.exists():
+        raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
+    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    run = Run(beside, access=access)
+    try:
+        beside.mkdir(parents=True, mode=run.folder_mode)
+        for (arm, task), given in samples.items():
+            for start in range(0, len(given), WINDOW):
+                run.append(arm, task, given[start : start + WINDOW])
+        info = _info(output.name, arms, tasks, comparison, origin) | {"access": access}
+        write_json(run.info_file, info, mode=run.file_mode)
+        beside.rename(output)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    fsync_folder(output.parent)
+    return Run(output, access=access)
+
+
+def _info(
+    name: str,
+    arms: Mapping[str, Mapping[str, Any]],
+    tasks: Mapping[str, ForeignTask],
+    comparison: ComparisonSettings,
+    origin: Mapping[str, Any],
+) -> dict[str, Any]:
+    settings = {task: {"scoring": one.scoring, "normalise": "none", **one.settings} for task, one in tasks.items()}
+    asked = {
+        task: {**settings[task], "sha256": sha256_json([list(example) for example in one.examples])}
+        for task, one in tasks.items()
+    }
+    models: dict[str, dict[str, str]] = {str(arm.get("model", arm_name)): {} for arm_name, arm in arms.items()}
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "experiment": {
+            "name": name,
+            "models": models,
+            "arms": {arm: dict(known) for arm, known in arms.items()},
+            "tasks": settings,
+            "comparison": plain(comparison),
+        },
+        "identity": {"tasks": asked},
+        "tasks": {
+            task: {
+                "source": one.source,
+                "license": one.license,
+                "metrics": list(one.metrics),
+                "examples": len(one.examples),
+                "held_out": 0,
+            }
+            for task, one in tasks.items()
+        },
+        "imported": dict(origin),
+        "software": {"ragmed": ragmed.__version__, "python": platform.python_version()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def summary(run: Run) -> str:
+    """What was taken over, by arm and task, and what to do next, as text."""
+    info = run.info()
+    lines = [f"run {run.name}: {run.folder} ({run.access})"]
+    for (arm, task), given in run.samples().items():
+        answered = sum(sample.status == "answered" for sample in given)
+        lines.append(f"  {arm} on {task}: {len(given):,} samples, {answered:,} answered")
+    lines += [f"note: {note}" for note in info["imported"].get("notes", [])]
+    return "\n".join([*lines, f"next: ragmed compare {run.folder}", f"      ragmed report {run.folder}"])

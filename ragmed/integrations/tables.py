@@ -1,0 +1,311 @@
+"""A run in, its samples and results as CSV or Parquet tables out: a file of samples, a file for each list of results.
+
+CSV is RFC 4180 in UTF-8. Text stands in quotes, numbers and truth values do not, and a value that is not known is an
+empty field without quotes (`""` is the empty text). A spreadsheet runs text that begins like a formula: such text, and
+text that begins with an apostrophe, gets one apostrophe more in front. `read_text` takes it off again, so that nothing
+is lost. Lists are JSON. Parquet has real types and the texts as they are.
+
+In both, half a surrogate pair, which UTF-8 has no bytes for, becomes U+FFFD; in CSV, NUL becomes U+2400.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import ragmed
+from ragmed.errors import DamagedError
+from ragmed.experiments.results import compare_runs
+from ragmed.files import fsync_folder
+from ragmed.records import Sample
+from ragmed.runs import Run
+
+BATCH = 1000  # samples in memory at a time
+TEXTS = ("prompt", "completion", "thinking", "options")
+Kind = Literal["text", "label", "real", "whole", "truth", "texts", "reals", "wholes", "truths"]
+Format = Literal["csv", "parquet"]
+Row = dict[str, Any]
+
+_FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
+_INTERVAL = re.compile(r"(.+_)?ci(_.+)?$|prediction$")
+_HALF = re.compile("[\ud800-\udfff]")
+_SAMPLE: dict[str, Kind] = {
+    "arm": "label", "task": "label", "example": "text", "group": "text", "status": "label", "extracted": "text",
+    "gold": "text", "documents": "texts", "passages": "texts", "passage_scores": "reals", "passage_gold": "truths",
+    "dropped": "texts", "input_tokens": "whole", "output_tokens": "whole", "thinking_tokens": "whole",
+    "seconds": "real", "request_seconds": "real", "note": "text", "prompt": "text", "completion": "text",
+    "thinking": "text", "options": "texts", "option_logprobs": "reals", "option_tokens": "wholes",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns by name and kind, and the rows; `about`: what Parquet keeps beside them."""
+
+    columns: Mapping[str, Kind]
+    rows: Iterable[Row]
+    about: Mapping[str, str]
+
+
+def export_tables(run: Run, folder: Path, *, form: Format, text: bool = True, policy: str | None = None) -> list[Path]:
+    """
+    >>> export_tables(find_run(runs, "quickstart"), Path("out"), form="csv")  # doctest: +SKIP
+    [PosixPath('out/samples.csv'), PosixPath('out/scores.csv'), PosixPath('out/contrasts.csv'), ...]
+
+    Writes every sample that is stored, a row each, without holding them all in memory; then the results as
+    `ragmed compare` gives them, with the run's own settings but for a `policy` that is given. `text=False` leaves out
+    prompts, completions, thinking and the options' texts; ids, what was extracted, gold answers and notes stay
+    (restricted data is for `bundle.py`).
+    Each file appears whole or not at all, with the run's permissions. DamagedError names a sample with a value of
+    another type, or with one that is not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
+    about = {"run": run.name, "ragmed": ragmed.__version__}
+    made = [_write(folder / f"samples.{form}", samples_table(run, text=text, about=about), mode=run.file_mode)]
+    for name, table in results_tables(compare_runs([run], policy=policy), about=about).items():
+        made.append(_write(folder / f"{name}.{form}", table, mode=run.file_mode))
+    return made
+
+
+def samples_table(run: Run, *, text: bool, about: Mapping[str, str]) -> Table:
+    """A row a sample, read as they are asked for; a column `score_METRIC` for each metric of any sample."""
+    metrics = dict.fromkeys(metric for _, _, sample in run.stream() for metric in sample.scores)
+    columns: dict[str, Kind] = {}
+    for name, kind in _SAMPLE.items():
+        if text or name not in TEXTS:
+            columns[name] = kind
+        if name == "gold":
+            columns |= {f"score_{metric}": "real" for metric in metrics}
+    return Table(columns, (_sample_row(arm, task, s) for arm, task, s in run.stream()), about)
+
+
+def _sample_row(arm: str, task: str, sample: Sample) -> Row:
+    row = {name: getattr(sample, name) for name in _SAMPLE if hasattr(sample, name)}
+    passages = [dict(passage) for passage in sample.passages]
+    row |= {
+        "arm": arm,
+        "task": task,
+        "passages": [str(passage.get("id", "")) for passage in passages],
+        "passage_scores": [passage.get("score") for passage in passages],
+        "passage_gold": [passage.get("gold") for passage in passages],
+        "prompt": "\n\n".join(f"[{m.role}]\n{m.content}" for m in sample.messages),
+    }
+    return row | {f"score_{metric}": value for metric, value in sample.scores.items()}
+
+
+def read_text(cell: str) -> str:
+    """
+    >>> read_text("'=1+1"), read_text("plain")
+    ('=1+1', 'plain')
+
+    A text cell of one of our CSV files as it was: without the apostrophe that keeps a spreadsheet from running it.
+    """
+    return cell[1:] if cell.startswith("'") else cell
+
+
+def results_tables(results: Mapping[str, Any], *, about: Mapping[str, str]) -> dict[str, Table]:
+    """A table for each list of records in results.json and for each list within them (`factorials_effects`), and
+    `settings` and `notes`."""
+    tables: dict[str, Table] = {}
+    plain: Row = {}
+    for key, value in results.items():
+        if not _records(value):
+            plain[key] = value
+            continue
+        inner: dict[str, list[Row]] = {}
+        for row in value:
+            for name in [name for name, one in row.items() if _records(one) and one]:
+                inner.setdefault(f"{key}_{name}", []).extend({**_apart(row), **one} for one in row[name])
+        rows = [{name: one for name, one in row.items() if f"{key}_{name}" not in inner} for row in value]
+        for name, found in ({key: rows} | inner).items():
+            if found:
+                tables[_file_name(name)] = _inferred([_flat(row) for row in found], about)
+    notes = [{"note": str(note)} for note in plain.pop("notes", [])]
+    said = [{"name": name, "value": _plain(value)} for name, value in _flat(plain).items()]
+    tables["settings"] = Table({"name": "text", "value": "text"}, said, about)
+    return tables | ({"notes": Table({"note": "text"}, notes, about)} if notes else {})
+
+
+def _records(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
+
+
+def _file_name(key: str) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", key.lower())
+
+
+def _apart(row: Row) -> Row:
+    """What names a record: its texts."""
+    return {name: value for name, value in row.items() if isinstance(value, str)}
+
+
+def _flat(row: Mapping[str, Any], before: str = "") -> Row:
+    """Nested names joined by dots; an interval becomes two columns, `_low` and `_high`."""
+    flat: Row = {}
+    for key, value in row.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}.")
+        elif _INTERVAL.match(key) and (value is None or (isinstance(value, list) and len(value) == 2)):
+            low, high = value or (None, None)
+            flat |= {f"{name}_low": low, f"{name}_high": high}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _inferred(rows: Sequence[Row], about: Mapping[str, str]) -> Table:
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: _kind([row[name] for row in rows if row.get(name) is not None]) for name in names}
+    mixed = {
+        name
+        for name, kind in columns.items()
+        if kind == "text" and not all(isinstance(r.get(name), str | None) for r in rows)
+    }
+    given = [{n: _plain(v) if n in mixed and v is not None else v for n, v in row.items()} for row in rows]
+    return Table(columns, given, about)
+
+
+def _kind(values: Sequence[Any]) -> Kind:
+    """The narrowest kind that holds all of these values; text (JSON, where it is not text already) holds any."""
+    checks: tuple[tuple[Kind, Any], ...] = (("truth", _is_truth), ("whole", _is_whole), ("real", _is_real))
+    for kind, check in checks:
+        if values and all(map(check, values)):
+            return kind
+    lists: tuple[tuple[Kind, Any], ...] = (("texts", _is_text), ("wholes", _is_whole), ("reals", _is_real))
+    for kind, check in lists:
+        if values and all(isinstance(value, list | tuple) and all(map(check, value)) for value in values):
+            return kind
+    return "text"
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_CHECKS: dict[Kind, Any] = {
+    "text": _is_text, "label": _is_text, "texts": _is_text, "real": _is_real, "reals": _is_real,
+    "whole": _is_whole, "wholes": _is_whole, "truth": _is_truth, "truths": _is_truth,
+}  # fmt: skip
+
+
+def _checked(table: Table, file: str) -> Iterator[Row]:
+    """The rows with every column, in order, each value of its kind: a wrong one would not be read back as it was."""
+    for number, row in enumerate(table.rows, 1):
+        checked: Row = {}
+        for name, kind in table.columns.items():
+            value, check = row.get(name), _CHECKS[kind]
+            many = kind.endswith("s")
+            inner = value if many and isinstance(value, list | tuple) else (value,)
+            if value is not None and not all(one is None or check(one) for one in inner):
+                raise DamagedError(
+                    f"{file}, row {number} ({row.get('arm', '')}, {row.get('task', '')}, {row.get('example', '')}): "
+                    f"{name} is {_short(value)}, which is no {_SAID[kind]}; mend the sample or ask it again"
+                )
+            if kind in ("text", "label", "texts") and value is not None:
+                whole = [_whole_text(one) for one in inner]
+                value = whole if many else whole[0]
+            checked[name] = list(value) if many and value is not None else value
+        yield checked
+
+
+_SAID: dict[Kind, str] = {
+    "text": "text", "label": "text", "texts": "list of texts", "truth": "truth value", "truths": "list of truth values",
+    "real": "finite number", "reals": "list of finite numbers",
+    "whole": "whole number", "wholes": "list of whole numbers",
+}  # fmt: skip
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:80]
+
+
+def _whole_text(text: str | None) -> str | None:
+    return text if text is None or text.isascii() else _HALF.sub("\ufffd", text)
+
+
+def _write(path: Path, table: Table, *, mode: int) -> Path:
+    with _whole_file(path, mode) as stream:
+        (_write_csv if path.suffix == ".csv" else _write_parquet)(stream, table, path.name)
+    return path
+
+
+@contextmanager
+def _whole_file(path: Path, mode: int) -> Iterator[IO[bytes]]:
+    """A stream whose bytes appear under `path` when the block is through, and not at all where it fails."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def _write_csv(stream: IO[bytes], table: Table, file: str) -> None:
+    stream.write((",".join(map(_text_cell, table.columns)) + "\r\n").encode("utf-8", "replace"))
+    for row in _checked(table, file):
+        cells = (_cell(value) for value in row.values())
+        stream.write((",".join(cells) + "\r\n").encode("utf-8"))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    return _text_cell(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _text_cell(text: str) -> str:
+    harmless = f"'{text}" if _FORMULA.match(text) else text
+    return '"' + harmless.replace('"', '""').replace("\0", "\u2400") + '"'
+
+
+def _write_parquet(stream: IO[bytes], table: Table, file: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {
+        "text": pa.string(), "label": pa.dictionary(pa.int32(), pa.string()), "real": pa.float64(), "whole": pa.int64(),
+        "truth": pa.bool_(), "texts": pa.list_(pa.string()), "reals": pa.list_(pa.float64()),
+        "wholes": pa.list_(pa.int64()), "truths": pa.list_(pa.bool_()),
+    }  # fmt: skip
+    schema = pa.schema(
+        [(_whole_text(name), types[kind]) for name, kind in table.columns.items()], metadata=dict(table.about)
+    )
+    rows = _checked(table, file)
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        while batch := list(islice(rows, BATCH)):
+            columns = [[row[name] for row in batch] for name in table.columns]
+            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))

@@ -1,0 +1,223 @@
+"""Results, what made the run and its samples in, a folder whose index.html opens from disk without a network out.
+
+Every text that came from a file or a model is escaped by the template engine or set as text by the page's scripts; the
+page's Content-Security-Policy allows no inline script or style and no other host.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from ragmed.files import write_atomic
+from ragmed.records import STATUSES, Sample
+from ragmed.report import cite, effects, plots, sections, training, verdict, wording
+from ragmed.report.browser import PARTS, Browser, write_browser
+from ragmed.report.figures import caption, write_figures
+from ragmed.report.forest import MARKS
+
+__all__ = ["render_page", "write_page"]
+
+Samples = Mapping[tuple[str, str], Sequence[Sample]]
+STATIC = ("page.css", "page.js", "browser.js")
+LIST = "files.json"
+_OURS = re.compile(
+    r"(index\.html|files\.json|page\.(css|js)|browser\.js|(figures/)?[\w.-]+\.(svg|png)|samples/\w+\.js)"
+)
+
+
+def write_page(
+    results: Mapping[str, Any], *, run_info: Mapping[str, Any], samples: Samples, folder: Path, mode: int = 0o644
+) -> Path:
+    """
+    >>> write_page(results, run_info=info, samples=samples, folder=Path("runs/trial/report"))  # doctest: +SKIP
+    PosixPath('runs/trial/report/index.html')
+
+    Writes figures, samples, styles and scripts, and the page last, each whole or not at all; files that an earlier
+    page left in the folder and this one has no use for are removed, nothing else is. `run_info`: what made the run,
+    shown as it is. `mode`: permissions of the files; give 0o600 for restricted data (folders are then 0o700).
+    """
+    folder_mode = 0o755 if mode & 0o044 else 0o700
+    for one in (folder, folder / "figures"):
+        one.mkdir(parents=True, exist_ok=True, mode=folder_mode)
+    earlier = _earlier(folder)
+    adapters = training.adapters_of(run_info)
+    drawn = write_figures(results, folder / "figures", adapters=adapters, mode=mode)
+    figures = [f"figures/{path.name}" for path in drawn]
+    stamp = hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:16]  # ASCII, whatever the text
+    browser = write_browser(results, samples, folder, stamp=stamp, mode=mode) if samples else None
+    source = package_files("ragmed.report") / "static"
+    for name in STATIC:
+        write_atomic(folder / name, (source / name).read_bytes(), mode=mode)
+    text = render_page(results, run_info=run_info, figures=figures, browser=browser)
+    page = folder / "index.html"
+    write_atomic(page, text, mode=mode)
+    written = {"index.html", LIST, *STATIC, *figures, *(browser.files if browser else ())}
+    write_atomic(folder / LIST, json.dumps({"made_by": "ragmed report", "files": sorted(written)}, indent=0), mode=mode)
+    for name in sorted(earlier - written):
+        (folder / name).unlink(missing_ok=True)
+    return page
+
+
+def _earlier(folder: Path) -> set[str]:
+    """Files that the list of an earlier page names and that have names of ours; none where the list is not ours."""
+    try:
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        if listed["made_by"] != "ragmed report":
+            return set()
+        return {name for name in listed["files"] if isinstance(name, str) and _OURS.fullmatch(name)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def render_page(
+    results: Mapping[str, Any],
+    *,
+    run_info: Mapping[str, Any],
+    figures: Sequence[str] = (),
+    browser: Browser | None = None,
+) -> str:
+    """The page as HTML. `figures`: addresses of the files for papers; `browser`: what was written of the samples."""
+    shown, absent = sections.present(results, run_info, browser=browser is not None)
+    ids = {section.id for section in shown}
+    text: str = _template().render(
+        results=results,
+        info=run_info,
+        question=dict(run_info.get("experiment") or {}).get("question") or "",
+        sections=shown,
+        absent=absent,
+        title={section.id: section.title for section in shown},
+        shows=ids.__contains__,
+        headline=verdict.headline(results),
+        verdicts=sections.verdicts(results),
+        forest=plots.forest(results),
+        groups=sections.score_groups(results),
+        score_scale=plots.score_scale(results),
+        ledger_places=sections.ledger_places(results),
+        adapters=training.trained(run_info),
+        searched=training.searched(run_info),
+        figures=_figures(figures),
+        browser=browser,
+        record=sections.record(run_info),
+        citations=cite.entries(str(results["run"]), run_info),
+        parts=PARTS,
+        statuses=STATUSES,
+    )
+    return text
+
+
+def _figures(addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each figure: its title, what it shows in words, and its files by format."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for address in addresses:
+        found.setdefault(Path(address).stem, []).append((Path(address).suffix[1:].upper(), address))
+    rows = []
+    for name, files in found.items():
+        title, alt = caption(name)
+        rows.append({"stem": name.partition("-")[0], "title": title, "alt": alt, "files": files})
+    return rows
+
+
+@functools.cache
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ragmed.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=visible,
+    )
+    environment.filters |= _FILTERS
+    environment.globals |= {
+        "said": verdict.sentence,
+        "effects": effects,
+        "wording": wording,
+        "chance": plots.chance,
+        "in_groups": sections.in_groups,
+        "key_of": sections.key_of,
+        "reliability": plots.reliability,
+        "path": plots.path,
+        "stacked": plots.stacked,
+        "marks": MARKS,
+        "square": plots.square,
+    }
+    return environment.get_template("page.html")
+
+
+def visible(value: Any) -> Any:
+    """
+    >>> visible("a\\u202eb")
+    'a(U+202E)b'
+
+    What nobody sees (control, direction, half a surrogate pair) is shown by its number; ends of lines stay.
+    """
+    if value is None:
+        return wording.MISSING
+    if not isinstance(value, str) or hasattr(value, "__html__"):  # markup that the templates made
+        return value
+    return "".join(f"(U+{ord(c):04X})" if c not in "\n\t" and unicodedata.category(c) in _UNSEEN else c for c in value)
+
+
+def minus(text: str) -> str:
+    """
+    >>> minus("-8.3 points [-24.5, +8.2]")
+    '−8.3 points [−24.5, +8.2]'
+
+    A minus sign as wide as the plus sign, where a number with decimals follows.
+    """
+    return _MINUS.sub("−", text)
+
+
+_MINUS = re.compile(r"(?<![^\s\[(])-(?=[0-9]+\.[0-9])")
+_UNSEEN = ("Cc", "Cf", "Cs", "Co")
+
+
+def _bytes(value: float | None) -> str:
+    """
+    >>> _bytes(1610612736)
+    '1.50 GiB'
+    """
+    if value is None:
+        return wording.MISSING
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= size:
+            return f"{value / size:.2f} {unit}" if unit == "GiB" else f"{value / size:.0f} {unit}"
+    return f"{value:.0f} bytes"
+
+
+def _fixed(value: float | None, digits: int = 1) -> str:
+    return wording.MISSING if value is None else f"{value:,.{digits}f}"
+
+
+def _whole(value: float | None) -> str:
+    return wording.MISSING if value is None else f"{value:,.0f}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "fraction": wording.fraction,
+    "span": lambda ci: wording.span(ci) or wording.MISSING,
+    "points": lambda value: minus(wording.points(value)),
+    "points_span": lambda ci: minus(wording.points_span(ci)) or wording.MISSING,
+    "minus": lambda text: minus(text),
+    "p": lambda p: wording.MISSING if p is None else wording.p_value(p),
+    "count": _whole,
+    "fixed": _fixed,
+    "duration": lambda value: wording.MISSING if value is None else effects.duration(value),
+    "bytes": _bytes,
+    "capital": _capital,
+    "sign": wording.sign,
+}

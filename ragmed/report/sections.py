@@ -1,0 +1,143 @@
+"""results.json and what made a run in, the sections of its page out: which there are, and why others are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragmed.report import training, wording
+
+Row = Mapping[str, Any]
+Key = tuple[str, str, str, str]
+MANY = 8  # comparisons that cannot be told, before they are folded
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`id`: its address on the page; `short`: its line in the table of contents."""
+
+    id: str
+    title: str
+    short: str
+
+
+ALL = (
+    Section("verdict", "The verdict", "Verdict"),
+    Section("differences", "Differences", "Differences"),
+    Section("scores", "Scores", "Scores"),
+    Section("overall", "Across the tasks", "Across tasks"),
+    Section("factorial", "Tuning and retrieval", "Tuning × retrieval"),
+    Section("policies", "What an unreadable answer counts as", "Scoring policies"),
+    Section("compliance", "Knowledge or compliance", "Knowledge or form"),
+    Section("decomposition", "Where retrieved answers fail", "Where answers fail"),
+    Section("ledger", "Fixed and broke", "Fixed and broke"),
+    Section("order", "Order of options and passages", "Order"),
+    Section("calibration", "Calibration and abstention", "Calibration"),
+    Section("leakage", "With and without leaked examples", "Leakage"),
+    Section("retrieval", "Retrieval", "Retrieval"),
+    Section("cost", "Cost and break-even", "Cost"),
+    Section("training", "Training and search", "Training"),
+    Section("samples", "Samples", "Samples"),
+    Section("made", "What made this run", "What made it"),
+    Section("notes", "Notes", "Notes"),
+    Section("cite", "How to cite", "How to cite"),
+)
+
+_NEEDS = {
+    "overall": ("overall", "two arms compared on at least two tasks by one metric"),
+    "factorial": ("factorials", "four arms: untuned and tuned, closed book and with passages"),
+    "policies": ("policies", "a task that is scored right or wrong"),
+    "compliance": ("compliance", "one arm asked the same questions twice: by written answer and by log-likelihood"),
+    "decomposition": ("decomposition", "an arm that retrieves, on a task that is scored right or wrong"),
+    "ledger": ("ledger", "a contrast on a task that is scored right or wrong"),
+    "order": ("order", "an arm asked once more with its options or passages in another order"),
+    "calibration": ("calibration", "answers chosen by the log-likelihoods of options"),
+    "leakage": ("leakage", "an audit of this run, by ragmed audit"),
+    "retrieval": ("retrieval", "questions that name the documents which hold their answers"),
+}
+
+
+def present(results: Row, run_info: Row, *, browser: bool) -> tuple[list[Section], list[tuple[Section, str]]]:
+    """The sections that have something to show, and those that have not, each with what it would need."""
+    lacking = {id_: needs for id_, (key, needs) in _NEEDS.items() if not results.get(key)}
+    if not training.anything(run_info):
+        lacking["training"] = "a trained adapter, or a search for its settings or for k"
+    if not browser:
+        lacking["samples"] = "stored samples"
+    shown = [section for section in ALL if section.id not in lacking]
+    return shown, [(section, lacking[section.id]) for section in ALL if section.id in lacking]
+
+
+def ledger_places(results: Row) -> dict[Key, int]:
+    """(task, metric, baseline, arm) -> the row of the ledger that lists what the contrast fixed and broke."""
+    return {key_of(row): place for place, row in enumerate(results.get("ledger") or [])}
+
+
+def key_of(row: Row) -> Key:
+    return row["task"], row["metric"], row["baseline"], row["arm"]
+
+
+def score_groups(results: Row) -> list[dict[str, Any]]:
+    """The rows of each task and metric: scores of arms, then what needs no arm."""
+    rows = [*results["scores"], *results["baselines"]]
+    groups = []
+    for task, metric in dict.fromkeys((row["task"], row["metric"]) for row in rows):
+        here = {"task": task, "metric": metric}
+        groups.append(
+            here
+            | {
+                name: [row for row in results[name] if (row["task"], row["metric"]) == (task, metric)]
+                for name in ("scores", "baselines")
+            }
+        )
+    return groups
+
+
+def verdicts(results: Row) -> list[dict[str, Any]]:
+    """The contrasts of each task, those that settle something apart from those that do not, folded where many are."""
+    groups = []
+    for task in wording.task_names(results):
+        rows = wording.of_task(results["contrasts"], task)
+        settled = [row for row in rows if row["difference"] is not None and row["verdict"] != "cannot-tell"]
+        groups.append({"task": task, "settled": settled, "open": [row for row in rows if row not in settled]})
+    folded = sum(len(group["open"]) for group in groups) > MANY
+    return [group | {"folded": folded and bool(group["open"])} for group in groups]
+
+
+def in_groups(rows: Sequence[Row], *keys: str) -> list[tuple[tuple[Any, ...], list[Row]]]:
+    """
+    >>> in_groups([{"task": "a", "n": 1}, {"task": "b", "n": 2}, {"task": "a", "n": 3}], "task")[0]
+    (('a',), [{'task': 'a', 'n': 1}, {'task': 'a', 'n': 3}])
+
+    Rows that agree in `keys`, in the order in which they first come.
+    """
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return list(found.items())
+
+
+_LOSSES = re.compile(r"references\.adapters\..*\.losses\.\d+\.")  # hundreds of them, and the figure shows them
+
+
+def record(run_info: Row) -> list[tuple[str, str]]:
+    """All that is recorded of what made the run, by dotted names, without what it says twice."""
+    named = {name: text for name, text in _flat(run_info) if not _LOSSES.match(name)}
+    return [
+        (name, text)
+        for name, text in named.items()
+        if text and not (name.startswith("identity.") and name.replace("identity.", "experiment.", 1) in named)
+    ]
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping | list | tuple) for inner in value):
+        for place, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{place}")
+    elif name:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

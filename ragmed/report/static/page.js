@@ -1,0 +1,150 @@
+// Prices on the page, the line of the contents that is being read, and paper. Reads numbers from data attributes that
+// came from results.json; sets text, never HTML.
+"use strict";
+
+const page = {
+  number(text) {
+    return text === "" || text === undefined || text === null ? null : Number(text);
+  },
+
+  // What ragmed/comparison/prices.py does: null where a part has no price.
+  ofSeconds(prices, seconds) {
+    return prices.machine_hour > 0 && seconds !== null ? (prices.machine_hour * seconds) / 3600 : null;
+  },
+
+  byToken(prices) {
+    return prices.million_input_tokens > 0 || prices.million_output_tokens > 0;
+  },
+
+  ofQuestion(prices, seconds, input, output) {
+    if (!page.byToken(prices)) return page.ofSeconds(prices, seconds);
+    if (input === null || output === null) return null;
+    const parts = [[prices.million_input_tokens, input], [prices.million_output_tokens, output]];
+    if (parts.some(([price, tokens]) => tokens > 0 && !(price > 0))) return null;
+    return parts.reduce((sum, [price, tokens]) => sum + price * tokens, 0) / 1e6;
+  },
+
+  // What ragmed/comparison/cost.py does: when tuning costs less in total.
+  breakEven(tuning, retrieval) {
+    if ([tuning.once, tuning.each, retrieval.once, retrieval.each].includes(null)) return ["unknown", null];
+    const once = tuning.once - retrieval.once;
+    const each = tuning.each - retrieval.each;
+    if (once === 0 && each === 0) return ["equal", null];
+    if (once <= 0 && each <= 0) return ["from-the-first", null];
+    if (once >= 0 && each >= 0) return ["never", null];
+    const count = once / -each;
+    if (!Number.isFinite(count)) return [once > 0 ? "never" : "from-the-first", null];
+    return once > 0 ? ["after", Math.ceil(count)] : ["until", Math.floor(count)];
+  },
+
+  breakEvenSaid(unit, [outcome, questions], unknown) {
+    const count = questions === null ? "" : questions.toLocaleString("en");
+    const told = {
+      after: `tuning costs less than retrieving from about ${count} questions on`,
+      until: `tuning costs less than retrieving up to about ${count} questions, and more beyond`,
+      "from-the-first": "tuning costs less than retrieving from the first question on",
+      never: "tuning never costs less than retrieving",
+      equal: "tuning and retrieving cost the same",
+      unknown: `the break-even is unknown: ${unknown || "a part is missing"}`,
+    };
+    return `In ${unit}, ${told[outcome]}.`;
+  },
+
+  prices(form) {
+    const found = { currency: form.elements.currency.value.trim() };
+    for (const name of ["machine_hour", "million_input_tokens", "million_output_tokens"]) {
+      const value = Number(form.elements[name].value);
+      found[name] = Number.isFinite(value) && value > 0 ? value : 0;
+    }
+    return found;
+  },
+
+  money(value) {
+    if (value === null) return "-";
+    return value.toLocaleString("en", { minimumFractionDigits: 4, maximumFractionDigits: 4 });
+  },
+
+  priceRow(row, prices) {
+    const data = row.dataset;
+    const n = data.n === undefined ? 1 : Number(data.n);
+    const [seconds, input, output] = [data.seconds, data.inputTokens, data.outputTokens].map(page.number);
+    const each = [seconds, input, output].map((one) => (one === null || !n ? null : one / n));
+    const price = page.ofQuestion(prices, each[0], each[1], each[2]);
+    row.querySelector(".money").textContent = page.money(price === null ? null : 1000 * price);
+  },
+
+  priceArticle(article, prices) {
+    const data = article.dataset;
+    const list = article.querySelector("ul");
+    const line = (role, once) => ({
+      once: page.ofSeconds(prices, page.number(once)),
+      each: page.ofQuestion(
+        prices, page.number(data[`${role}Seconds`]), page.number(data[`${role}InputTokens`]),
+        page.number(data[`${role}OutputTokens`]),
+      ),
+    });
+    list.querySelector(".money-line")?.remove();
+    if (!(prices.machine_hour > 0) && !page.byToken(prices)) return;
+    const [tuning, retrieval] = [line("tuned", data.training), line("retrieved", data.index)];
+    let unknown = data.unknown;
+    if (!unknown) unknown = prices.machine_hour > 0 ? "a kind of token has no price" : "a machine hour has no price";
+    const item = document.createElement("li");
+    const strong = document.createElement("b");
+    item.className = "money-line";
+    strong.textContent = page.breakEvenSaid(prices.currency || "money", page.breakEven(tuning, retrieval), unknown);
+    item.append(strong);
+    list.append(item);
+  },
+
+  reprice(form) {
+    const prices = page.prices(form);
+    for (const row of document.querySelectorAll("#cost tr[data-seconds]")) page.priceRow(row, prices);
+    for (const article of document.querySelectorAll(".economics")) page.priceArticle(article, prices);
+    for (const name of document.querySelectorAll(".currency")) name.textContent = prices.currency || "money";
+  },
+
+  watchPrices() {
+    const form = document.getElementById("prices");
+    form.hidden = false;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      page.reprice(form);
+      document.getElementById("prices-said").textContent = "Money and break-even follow the new prices.";
+    });
+    form.addEventListener("reset", () => setTimeout(() => page.reprice(form)));
+  },
+
+  watchContents() {
+    const links = new Map([...document.querySelectorAll(".contents a")].map((a) => [a.hash.slice(1), a]));
+    const seen = new Set();
+    const observer = new IntersectionObserver((entries) => {
+      for (const entry of entries) seen[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+      const first = [...links.keys()].find((id) => seen.has(id));
+      if (!first) return;
+      for (const [id, link] of links) {
+        if (id === first) link.setAttribute("aria-current", "true");
+        else link.removeAttribute("aria-current");
+      }
+      const strip = links.get(first).closest("nav");
+      if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = links.get(first).offsetLeft - 40;
+    }, { rootMargin: "-10% 0px -70% 0px" });
+    for (const section of document.querySelectorAll("main > section")) observer.observe(section);
+  },
+
+  // On paper nothing can be opened: what is folded is unfolded for printing, and folded again after it.
+  watchPrinting() {
+    let opened = [];
+    addEventListener("beforeprint", () => {
+      opened = [...document.querySelectorAll("main > section:not(#samples) details:not([open])")];
+      opened = opened.filter((one) => !one.querySelector(".record"));
+      for (const one of opened) one.open = true;
+    });
+    addEventListener("afterprint", () => {
+      for (const one of opened) one.open = false;
+    });
+  },
+};
+
+page.watchPrices();
+page.watchContents();
+page.watchPrinting();

@@ -1,0 +1,262 @@
+import hashlib
+import json
+import stat
+import zipfile
+
+import pytest
+from click.testing import CliRunner
+from exporting import ARMS, graded, made, trial, write
+from ragmed.cli.main import cli
+
+from ragmed.errors import DamagedError, DataError, UnknownNameError, UsageError
+from ragmed.experiments.results import compare_runs
+from ragmed.files import read_json, write_json
+from ragmed.integrations.bundle import export_bundle
+from ragmed.runs import Run, find_run
+
+SECRET = "MARKER-7f3a"
+NAMES = {"arm", "task", "status"}
+
+
+def opened(path):
+    return find_run(path.parent, str(path), packed=True)
+
+
+def everything(path):
+    """All bytes of a folder or a zip, with the names of what is in it."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            inside = b"".join(archive.read(name) + name.encode() for name in archive.namelist())
+            return inside + path.read_bytes()
+    return b"".join(
+        str(p.relative_to(path)).encode() + (p.read_bytes() if p.is_file() else b"") for p in path.rglob("*")
+    )
+
+
+def marked(value, keep=()):
+    """Every text below `value` is the marker, but for what stands under `keep`; a marker is added to every mapping."""
+    if isinstance(value, dict):
+        inner = {key: one if key in keep else marked(one, keep) for key, one in value.items()}
+        return inner | {f"{SECRET} added": SECRET}
+    if isinstance(value, list):
+        return [marked(one, keep) for one in value]
+    return f"{SECRET} {value}" if isinstance(value, str) else value
+
+
+def soiled(folder):
+    """A run with the marker in every field of its samples and of run.json that is no name of an arm, task or metric."""
+    run = trial(folder, n=20, access="credentialed")
+    for path in (run.folder / "samples").rglob("*.jsonl"):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(_soiled_sample(line)) + "\n" for line in lines))
+    info = run.info()
+    comparison, arms, tasks = (info["experiment"][key] for key in ("comparison", "arms", "tasks"))
+    soiled = marked(info, keep=("schema", "access", "metrics", "context", "comparison"))
+    soiled["experiment"]["comparison"] = {**comparison, "prices": {"currency": SECRET}}
+    for known, found in ((arms, "arms"), (tasks, "tasks")):
+        del soiled["experiment"][found][f"{SECRET} added"]
+        assert soiled["experiment"][found].keys() == known.keys()
+    for arm, plain in soiled["experiment"]["arms"].items():
+        plain["index"] = SECRET if ARMS[arm] == "retrieved" else ""
+    models = soiled["experiment"]["models"]
+    for arm in soiled["experiment"]["arms"].values():
+        models[arm["model"]] = {"name": f"path:/{SECRET}+adapter:{SECRET}"}
+    soiled["references"] = {
+        "adapters": {
+            soiled["experiment"]["arms"]["tuned"]["model"]: {
+                "name": SECRET,
+                "corpora": [{"name": SECRET, "sha256": SECRET}],
+            }
+        },
+        "indexes": {SECRET: {"corpora": [{"name": SECRET, "sha256": SECRET}], "device": SECRET}},
+    }
+    write_json(run.info_file, soiled)
+    write_json(run.folder / "audit.json", {SECRET: SECRET})
+    return find_run(folder.parent, str(folder))
+
+
+def _soiled_sample(line):
+    kept = {key: line[key] for key in (*NAMES, "scores")}
+    kept["messages"] = [{"role": SECRET, "content": SECRET}]
+    for passage in line["passages"]:
+        passage["score"] = 0.7357
+    return {**marked(line, keep=("scores",)), **kept, "input_tokens": 73577357, "seconds": 7357.7357}
+
+
+@pytest.mark.parametrize("name", ["shared", "shared.zip"])
+def test_no_text_of_any_field_gets_into_a_bundle(tmp_path, name):
+    run = soiled(tmp_path / SECRET)
+    assert SECRET.encode() in everything(run.folder)
+    export_bundle(run, tmp_path / name)
+    found = everything(tmp_path / name)
+    assert len(found) > 1000
+    for hidden in (SECRET, SECRET[:6], "7357", "e003", "books", (run.folder / "bundle.key").read_text().strip()):
+        assert hidden.encode() not in found, hidden
+
+
+def test_what_stands_in_a_bundle_field_by_field(tmp_path):
+    export_bundle(soiled(tmp_path / "run"), tmp_path / "shared")
+    lines = (tmp_path / "shared" / "samples" / "m%2Frag_32" / "medqa.jsonl").read_text().splitlines()
+    for line in map(json.loads, lines):
+        empty = {key for key, value in line.items() if not value}
+        assert line.keys() - empty <= {"example", "arm", "task", "status", "scores", "group", "passages", "documents"}
+        assert all(passage.keys() == {"id", "document", "rank", "gold"} for passage in line["passages"])
+        assert all(len(found) == 32 for found in (line["example"], line["group"], *line["documents"]))
+    info = read_json(tmp_path / "shared" / "run.json", "run file")
+    assert info["experiment"]["arms"]["m/rag_32"] == {
+        "model": "model-3",
+        "index": "index-1",
+        "k": 3,
+        "context": "retrieved",
+    }
+
+
+@pytest.mark.parametrize("name", ["shared", "shared.zip"])
+def test_a_bundle_compares_as_the_run_does(tmp_path, name):
+    run = trial(tmp_path / "run", n=80)
+    export_bundle(run, tmp_path / name)
+    one, other = compare_runs([run]), compare_runs([opened(tmp_path / name)])
+    assert len(one["contrasts"]) == 12 + 4
+    for key in ("scores", "contrasts", "factorials", "retrieval"):
+        assert numbers(other[key]) == pytest.approx(numbers(one[key]), abs=1e-12)
+        assert texts(other[key]) == texts(one[key])
+    assert other["baselines"] == other["costs"] == []
+    assert any("this run is a bundle" in note for note in other["notes"])
+    assert any("gold answers are not in this run" in note for note in other["notes"])
+
+
+def leaves(value):
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from leaves(one)
+    if not isinstance(value, dict | list):
+        yield value
+
+
+def numbers(value):
+    return [one for one in leaves(value) if isinstance(one, int | float)]
+
+
+def texts(value):
+    return [one for one in leaves(value) if not isinstance(one, int | float)]
+
+
+def ids(path, arm="general", task="medqa"):
+    return {sample.example for sample in opened(path).samples()[arm, task]}
+
+
+def test_ids_join_under_one_key_and_cannot_be_guessed_without_it(tmp_path):
+    run, other = trial(tmp_path / "run"), trial(tmp_path / "other")
+    export_bundle(run, tmp_path / "a")
+    export_bundle(run, tmp_path / "b")
+    export_bundle(other, tmp_path / "c", key=run.folder / "bundle.key")
+    export_bundle(other, tmp_path / "d")
+    assert ids(tmp_path / "a") == ids(tmp_path / "b") == ids(tmp_path / "c") == ids(tmp_path / "a", arm="tuned")
+    assert not ids(tmp_path / "a") & ids(tmp_path / "d")
+    assert len(ids(tmp_path / "a")) == 60
+    guessed = {
+        hashlib.sha256(f"{kind}e{i:03d}".encode()).hexdigest()[:32] for i in range(60) for kind in ("", "example\0")
+    }
+    assert not ids(tmp_path / "a") & guessed
+    joined = compare_runs([opened(tmp_path / "a"), opened(tmp_path / "c")])
+    assert {row["n"] for row in joined["contrasts"]} == {60}
+
+
+def test_the_order_of_samples_says_nothing_of_the_order_of_the_data(tmp_path):
+    run = trial(tmp_path / "run")
+    export_bundle(run, tmp_path / "a")
+    given = [sample.example for sample in opened(tmp_path / "a").samples()["general", "medqa"]]
+    assert given == sorted(given)
+
+
+def test_names_can_be_changed_and_unknown_or_equal_ones_are_refused(tmp_path):
+    samples = {(arm, "our=icu"): graded(arm, "our=icu", 30) for arm in ("general", "tuned")}
+    run = write(tmp_path / "run", samples)
+    bundle = export_bundle(run, tmp_path / "a", rename=["our=icu=task=1", "tuned=B"])
+    assert (bundle.arms, bundle.tasks) == (("general", "B"), ("task=1",))
+    assert b"icu" not in everything(tmp_path / "a")
+    row = compare_runs([opened(tmp_path / "a")])["contrasts"][0]
+    assert (row["task"], row["baseline"], row["arm"]) == ("task=1", "general", "B")
+    with pytest.raises(UnknownNameError, match="unknown arm or task 'nobody'"):
+        export_bundle(run, tmp_path / "b", rename=["nobody=x"])
+    with pytest.raises(UsageError, match="two arms 'general'"):
+        export_bundle(run, tmp_path / "b", rename=["tuned=general"])
+    assert not (tmp_path / "b").exists()
+
+
+def test_key_and_bundle_are_for_their_owner_alone(tmp_path):
+    run = trial(tmp_path / "run", n=10, access="private")
+    for name in ("a", "a.zip"):
+        export_bundle(run, tmp_path / name)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    assert modes | {stat.S_IMODE((run.folder / "bundle.key").stat().st_mode)} == {0o600}
+    assert stat.S_IMODE((tmp_path / "a.zip").stat().st_mode) == 0o600
+    assert opened(tmp_path / "a").access == "private"
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {(e.date_time, e.external_attr >> 16) for e in archive.infolist()} == {((1980, 1, 1, 0, 0, 0), 0o100600)}
+
+
+def test_a_key_that_is_none_and_an_output_that_exists_are_refused(tmp_path):
+    run = trial(tmp_path / "run", n=10)
+    (tmp_path / "key").write_text("secret\n")
+    with pytest.raises(DataError, match="is not 64 hexadecimal digits"):
+        export_bundle(run, tmp_path / "a", key=tmp_path / "key")
+    with pytest.raises(DataError, match="does not exist"):
+        export_bundle(run, tmp_path / "a", key=tmp_path / "absent")
+    export_bundle(run, tmp_path / "a")
+    with pytest.raises(UsageError, match="exists already"):
+        export_bundle(run, tmp_path / "a")
+
+
+def test_a_score_that_is_a_text_is_refused_without_repeating_it(tmp_path):
+    run = write(tmp_path / "run", {(arm, "t"): [made(i, arm, "t") for i in range(4)] for arm in ("a", "b")})
+    path = run.samples_file("a", "t")
+    path.write_text(path.read_text().replace('"accuracy": 0.0', f'"accuracy": "{SECRET}"'))
+    with pytest.raises(DamagedError, match="accuracy that is no finite number"):
+        export_bundle(run, tmp_path / "bundle")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../run.json", "r/../../x/run.json", "/r/run.json", "r/samples/..a/x.jsonl", "r/a.py"]
+)
+def test_a_zip_that_leads_elsewhere_is_refused(tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("r/run.json", "{}")
+        archive.writestr(name, "{}")
+    with pytest.raises(DataError, match="is no packed run"):
+        opened(tmp_path / "evil.zip")
+    (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        opened(tmp_path / "cut.zip")
+
+
+def test_by_command(tmp_path):
+    trial(tmp_path / "runs" / "icu", n=30)
+    runner, root = CliRunner(), ["--root", str(tmp_path)]
+    made = runner.invoke(cli, [*root, "export", "bundle", "icu", "-o", str(tmp_path / "x.zip"), "--rename", "names=t1"])
+    assert made.exit_code == 0, made.output
+    assert "480" not in made.output
+    assert "x.zip: 240 samples. Read these names before you share it:" in made.output
+    assert "tasks: medqa, t1" in made.output
+    compared = runner.invoke(cli, [*root, "compare", str(tmp_path / "x.zip"), "--json"])
+    assert json.loads(compared.output)["run"] == "x"
+    for kind in ("csv", "parquet", "latex", "markdown", "trec"):
+        done = runner.invoke(cli, [*root, "export", kind, "icu", "-o", str(tmp_path / f"out-{kind}")])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / f"out-{kind}").exists()
+
+
+def test_the_bundle_of_a_bundle_is_one_too(tmp_path):
+    export_bundle(trial(tmp_path / "run", n=20), tmp_path / "a")
+    export_bundle(Run(tmp_path / "a"), tmp_path / "b")
+    assert compare_runs([opened(tmp_path / "b")])["contrasts"][0]["n"] == 20
+
+
+def test_a_policy_that_reads_answers_again_needs_another(tmp_path):
+    run = trial(tmp_path / "run", n=20, policy="mirage")
+    with pytest.raises(UsageError, match="policy 'mirage'"):
+        export_bundle(run, tmp_path / "a")
+    export_bundle(run, tmp_path / "a", policy="drop")
+    results = compare_runs([opened(tmp_path / "a")])
+    assert results["policy"]["unparsed"] == "drop"
+    assert results["contrasts"][0]["n"] < 20

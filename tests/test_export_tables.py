@@ -1,0 +1,174 @@
+import csv
+import json
+import re
+import stat
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from exporting import HOSTILE, made, trial, write
+
+from ragmed.errors import DamagedError
+from ragmed.experiments.results import compare_runs
+from ragmed.integrations.papers import export_paper, latex_number, latex_text, paper_tables
+from ragmed.integrations.tables import export_tables, read_text
+
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+
+
+def hostile_run(folder, access="open"):
+    samples = [made(i, "general", "medqa", text=text, example=f"{text}{i}") for i, text in enumerate(HOSTILE)]
+    return write(folder, {("general", "medqa"): samples}, access=access), samples
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, strict=True))
+
+
+def test_csv_gives_back_what_went_in(tmp_path):
+    run, samples = hostile_run(tmp_path / "run")
+    export_tables(run, tmp_path / "out", form="csv")
+    rows = rows_of(tmp_path / "out" / "samples.csv")
+    assert len(rows) == len(HOSTILE)
+    for row, sample in zip(rows, samples, strict=True):
+        assert read_text(row["completion"]) == sample.completion.replace("\0", "\u2400")
+        assert read_text(row["example"]) == sample.example.replace("\0", "\u2400")
+        assert json.loads(row["options"]) == list(sample.options)
+        assert float(row["score_accuracy"]) == sample.scores["accuracy"]
+        assert float(row["seconds"]) == 0.1
+        assert (row["input_tokens"], row["option_logprobs"]) == (str(sample.input_tokens), "[-0.5, -1.25]")
+
+
+def test_no_text_cell_of_a_csv_begins_like_a_formula_and_numbers_stay_numbers(tmp_path):
+    run, _ = hostile_run(tmp_path / "run")
+    for path in export_tables(run, tmp_path / "out", form="csv"):
+        for row in rows_of(path):
+            for cell in row.values():
+                assert not cell.startswith(FORMULA) or re.fullmatch(r"-?[0-9.e-]+", cell), (path, cell)
+
+
+def test_negative_numbers_are_not_turned_into_text(tmp_path):
+    samples = {(arm, "t"): [made(i, arm, "t", scores={"cosine": -0.25}) for i in range(4)] for arm in ("a", "b")}
+    export_tables(write(tmp_path / "run", samples), tmp_path / "out", form="csv")
+    assert pd.read_csv(tmp_path / "out" / "samples.csv").score_cosine.tolist() == [-0.25] * 8
+
+
+def test_pandas_and_pyarrow_read_the_same_csv(tmp_path):
+    run, samples = hostile_run(tmp_path / "run")
+    export_tables(run, tmp_path / "out", form="csv")
+    path = tmp_path / "out" / "samples.csv"
+    expected = [sample.completion.replace("\0", "\u2400") for sample in samples]
+    frame = pd.read_csv(path, keep_default_na=False, dtype={"completion": str})
+    assert [read_text(text) for text in frame.completion] == expected
+    assert frame.input_tokens.tolist() == [sample.input_tokens for sample in samples]
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    convert = pyarrow.csv.ConvertOptions(column_types={"completion": pa.string(), "score_accuracy": pa.float64()})
+    table = pyarrow.csv.read_csv(path, parse_options=parse, convert_options=convert)
+    assert [read_text(text) for text in table["completion"].to_pylist()] == expected
+    assert table["score_accuracy"].to_pylist() == [sample.scores["accuracy"] for sample in samples]
+
+
+def test_an_empty_text_is_not_a_missing_one(tmp_path):
+    samples = [made(0, "a", "t", completion=None), made(1, "a", "t", completion="")]
+    run = write(tmp_path / "run", {("a", "t"): samples})
+    export_tables(run, tmp_path / "out", form="csv")
+    options = pyarrow.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+    parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    table = pyarrow.csv.read_csv(tmp_path / "out" / "samples.csv", convert_options=options, parse_options=parse)
+    assert table["completion"].to_pylist() == [None, ""]
+    export_tables(run, tmp_path / "out", form="parquet")
+    assert pq.read_table(tmp_path / "out" / "samples.parquet")["completion"].to_pylist() == [None, ""]
+
+
+def test_parquet_has_real_types_and_the_texts_as_they_are(tmp_path):
+    run, samples = hostile_run(tmp_path / "run")
+    export_tables(run, tmp_path / "out", form="parquet")
+    table = pq.read_table(tmp_path / "out" / "samples.parquet")
+    assert table["completion"].to_pylist() == HOSTILE
+    assert table["options"].to_pylist() == [list(sample.options) for sample in samples]
+    assert table.schema.field("arm").type == pa.dictionary(pa.int32(), pa.string())
+    assert table.schema.field("score_accuracy").type == pa.float64()
+    assert table.schema.field("option_tokens").type == pa.list_(pa.int64())
+    assert table.schema.metadata[b"run"] == b"run"
+
+
+def test_half_a_surrogate_pair_is_replaced_in_both(tmp_path):
+    run = write(tmp_path / "run", {("a", "t"): [made(0, "a", "t", text="half PAIR")]})
+    path = run.samples_file("a", "t")
+    path.write_text(path.read_text().replace("PAIR", "\\ud800"))
+    export_tables(run, tmp_path / "out", form="csv")
+    export_tables(run, tmp_path / "out", form="parquet")
+    assert rows_of(tmp_path / "out" / "samples.csv")[0]["completion"] == "half \ufffd"
+    assert pq.read_table(tmp_path / "out" / "samples.parquet")["completion"].to_pylist() == ["half \ufffd"]
+
+
+@pytest.mark.parametrize(("old", "new"), [('"seconds": 0.1', '"seconds": "fast"'), ("-1.25", "NaN")])
+def test_a_value_of_another_type_or_nan_is_refused_by_name(tmp_path, old, new):
+    run = write(tmp_path / "run", {("a", "t"): [made(7, "a", "t")]})
+    path = run.samples_file("a", "t")
+    path.write_text(path.read_text().replace(old, new))
+    for form in ("csv", "parquet"):
+        with pytest.raises(DamagedError, match=r"row 1 \(a, t, e007\): (seconds|option_logprobs) is"):
+            export_tables(run, tmp_path / "out", form=form)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_results_come_as_a_table_for_each_list(tmp_path):
+    run = trial(tmp_path / "run")
+    results = compare_runs([run])
+    export_tables(run, tmp_path / "csv", form="csv")
+    export_tables(run, tmp_path / "parquet", form="parquet")
+    frame = pd.read_csv(tmp_path / "csv" / "contrasts.csv")
+    table = pq.read_table(tmp_path / "parquet" / "contrasts.parquet").to_pylist()
+    for number, row in enumerate(results["contrasts"]):
+        assert [frame.ci_low[number], frame.ci_high[number]] == row["ci"]
+        assert (frame.p[number], table[number]["p"], table[number]["ci_high"]) == (row["p"], row["p"], row["ci"][1])
+        assert table[number]["verdict"] == row["verdict"]
+    assert len(pd.read_csv(tmp_path / "csv" / "factorials_effects.csv")) == 4 * len(results["factorials"])
+    settings = {row["name"]: row["value"] for row in rows_of(tmp_path / "csv" / "settings.csv")}
+    assert (settings["baseline"], settings["policy.unparsed"]) == ("general", "wrong")
+
+
+def test_without_text_and_with_the_runs_permissions(tmp_path):
+    run, _ = hostile_run(tmp_path / "run", access="credentialed")
+    paths = export_tables(run, tmp_path / "out", form="csv", text=False)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
+    assert not {"prompt", "completion", "thinking", "options"} & rows_of(paths[0])[0].keys()
+
+
+def test_latex_sets_hostile_names_as_text():
+    assert latex_text("a_b & 5 % {x} $ # ~ ^") == (
+        "a\\_b \\& 5 \\% \\{x\\} \\$ \\# \\textasciitilde{} \\textasciicircum{}"
+    )
+    assert latex_text("\\input{x}\n\n[y] --- ''") == "\\textbackslash{}input\\{x\\} {[}y{]} -{}-{}- '{}'"
+    assert latex_text("é \u202e\0") == "é (U+202E)(U+0000)"
+    assert latex_number("[-1.5, +2.0]") == "{[}$-$1.5, $+$2.0{]}"
+
+
+def test_latex_and_markdown_tables_have_every_row(tmp_path):
+    run = trial(tmp_path / "run")
+    results = compare_runs([run])
+    text = export_paper(run, tmp_path / "t.tex", form="latex").read_text()
+    assert [one.name for one in paper_tables(results)] == ["scores", "contrasts", "overall", "effects"]
+    assert re.findall(r"\\label\{(.*?)\}", text) == [
+        f"tab:run-{name}" for name in ("scores", "contrasts", "overall", "effects")
+    ]
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == text.count(r"\bottomrule") == 4
+    rows = sum(len(results[key]) for key in ("scores", "contrasts", "overall")) + 4 * len(results["factorials"])
+    assert text.count(r" \\") == rows + 4
+    assert "n = 60. What is not answered counts as wrong." in text
+    assert f"adjusted by Holm's method for all {results['family']} contrasts" in text
+    page = export_paper(run, tmp_path / "t.md", form="markdown").read_text()
+    assert page.count("\n| ") == rows + 8
+    assert "| medqa | accuracy | m/rag&#95;32 |" in page
+
+
+def test_a_long_table_runs_over_pages(tmp_path):
+    samples = {(f"arm{i}", "t_%"): [made(k, f"arm{i}", "t_%") for k in range(4)] for i in range(45)}
+    text = export_paper(write(tmp_path / "run", samples), tmp_path / "t.tex", form="latex").read_text()
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}}") == 2
+    assert r"t\_\% & accuracy & arm0" in text

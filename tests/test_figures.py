@@ -1,0 +1,281 @@
+"""Figures as SVG and PNG: what is drawn says what results.json says, safely, and the same each time."""
+
+import copy
+import json
+import re
+import xml.etree.ElementTree as ET
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ragmed.report import drawing
+from ragmed.report.figures import FIGURES, caption, write_figures
+from ragmed.report.rows import Chart, Group, Row, draw_rows
+
+HOSTILE = [
+    "<script>alert(1)</script>", "$x^2_{$", "\u202eevil\u202c", "腕" * 60, "a" * 300, "</svg>&amp;\"'",
+    "\ud800\x00\x1b[31m", "e\u0301" * 40, "", "\\$\\frac{",
+]  # fmt: skip
+SVG = "{http://www.w3.org/2000/svg}"
+CI = [0.55, 0.65]
+
+
+def results(arms=("general", "general+rag"), tasks=("handbook",)) -> dict:
+    """Every key that a figure shows, with two arms' numbers chosen by hand."""
+    pairs = [(arm, task) for task in tasks for arm in arms]
+    same = {"metric": "accuracy", "higher_is_better": True, "corpora": "", "margin": 0.05}
+    cell = {"value": 0.25, "ci": [0.175, 0.328]}
+    return {
+        "schema": 1,
+        "run": "trial",
+        "scores": [
+            {"arm": a, "task": t, "metric": "accuracy", "value": 0.617, "ci": CI, "n": 60,
+             "status": {"answered": 58, "unparsed": 2}} for a, t in pairs
+        ],
+        "baselines": [{"task": t, "metric": "accuracy", "name": "chance", "value": 0.25} for t in tasks],
+        "contrasts": [
+            {**same, "task": t, "baseline": arms[0], "arm": a, "difference": 0.367, "ci": [0.213, 0.507], "p": 1e-5,
+             "p_adjusted": 2e-5, "verdict": "better", "n": 60} for a, t in pairs if a != arms[0]
+        ],
+        "overall": [
+            {**same, "baseline": arms[0], "arm": arms[-1], "k": 2, "difference": 0.111, "ci": [0.01, 0.21],
+             "prediction": [-0.2, 0.4], "p_adjusted": 0.031, "verdict": "cannot-tell", "tasks": list(tasks),
+             "noninferiority": {"shown": True}}
+        ],
+        "policies": [
+            {"arm": a, "task": t, "metric": "accuracy", "values": {"wrong": 0.617, "drop": 0.638, "mirage": None}}
+            for a, t in pairs
+        ],
+        "policy_rankings": [{"task": t, "metric": "accuracy", "depends": True} for t in tasks],
+        "decomposition": [
+            {"task": t, "metric": "accuracy", "arm": arms[-1], "n": 60, "right": 37, "wrong": 23,
+             "parts": [{"part": p, "count": c} for p, c in
+                       (("form", 2), ("missed", 11), ("misled", 3), ("ignored", 7), ("unknown", 0))]} for t in tasks
+        ],
+        "calibration": [
+            {"arm": a, "task": t, "n": 60, "ece": 0.123, "ece_ci": [0.09, 0.17], "brier": 0.204, "aurc": 0.311,
+             "aurc_ci": [0.25, 0.38], "curve": [[0.5, 0.2], [1.0, 0.4]], "bins": [
+                 {"low": 0.4, "high": 0.5, "n": 23, "confidence": 0.45, "accuracy": 0.4},
+                 {"low": 0.9, "high": 1.0, "n": 37, "confidence": 0.95, "accuracy": 0.8},
+                 {"low": 0.0, "high": 0.1, "n": 0, "confidence": None, "accuracy": None}]} for a, t in pairs
+        ],
+        "retrieval": [
+            {"arm": arms[-1], "task": t, "k": 5, "n": 60, "hit": 0.75, "found": {"n": 45, "value": 0.711},
+             "missed": {"n": 15, "value": 0.333}, "difference": 0.378, "ci": [0.1, 0.6]} for t in tasks
+        ],
+        "factorials": [
+            {**same, "task": t, "n": 60, "control": arms[0], "tuned": "tuned", "retrieved": arms[-1], "both": "both",
+             "cells": {"control": cell, "tuned": cell, "retrieved": cell, "both": {"value": 0.775, "ci": [0.7, 0.85]}},
+             "simple": {"retrieval": {"untuned": 0.0, "tuned": 0.525}},
+             "effects": [{"effect": "interaction", "difference": 0.525, "ci": [0.4, 0.65], "p_adjusted": 0.0004,
+                          "margin": 0.05, "verdict": "better"}]} for t in tasks
+        ],
+        "economics": [
+            {"task": t, "control": arms[0], "tuned": "tuned", "retrieved": arms[-1], "both": "both", "break_even": [
+                {"unit": "seconds", "tuning": {"once": 3164.5, "each": 0.162},
+                 "retrieval": {"once": 428.5, "each": 0.425}, "outcome": "after", "questions": 10408, "unknown": []}]}
+            for t in tasks
+        ],
+    }  # fmt: skip
+
+
+ADAPTERS = {"ours": {"name": "ours", "losses": [{"tokens": 512, "train": 2.5}, {"tokens": 1024, "train": 1.875}]}}
+
+
+def texts(path: Path) -> str:
+    """All texts of an SVG, in one line."""
+    return " ".join("".join(node.itertext()) for node in ET.parse(path).iter(f"{SVG}text"))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("figures")
+    write_figures(results(), folder, adapters=ADAPTERS)
+    return folder
+
+
+def test_every_figure_comes_as_svg_and_png(drawn, tmp_path):
+    names = sorted(path.name for path in drawn.iterdir())
+    assert names == sorted(f"{stem}.{kind}" for stem in FIGURES for kind in ("svg", "png"))
+    for stem in FIGURES:
+        assert caption(f"{stem}.svg") == FIGURES[stem]
+    assert caption("scores-2.png")[0] == "Scores (2)"
+
+
+@pytest.mark.parametrize(
+    ("stem", "said"),
+    [
+        ("scores", ["handbook: accuracy", "0.617", "[0.550, 0.650]", "60", "2", "what guessing gives"]),
+        ("forest", ["general+rag − general", "+36.7", "[+21.3, +50.7]", "<0.001", "better", "margin of 5 points"]),
+        ("forest", ["Over 2 tasks: accuracy", "+11.1", "0.031", "cannot tell *", "further task"]),
+        ("factorial", ["0.250", "0.775", "interaction +52.5 points [+40.0, +65.0],", "p <0.001"]),
+        ("decomposition", ["60 37 2 11 3 7 ", "ignored: gold passage shown, still wrong"]),
+        ("policies", ["0.617 0.638", "the order of the arms depends on the policy"]),
+        ("calibration", ["ECE 0.123 [0.090, 0.170], n 60", "area 0.311 [0.250, 0.380], Brier 0.204"]),
+        ("retrieval", ["general+rag, k 5", "0.750 0.711 (45) 0.333 (15) +37.8 [+10.0, +60.0]"]),
+        ("cost", ["10,408", "from about 10,408 questions", "hours"]),
+        ("training", ["at the end: training 1.875", "tokens of training"]),
+    ],
+)
+def test_the_texts_of_a_figure_are_the_numbers_of_the_results(drawn, stem, said):
+    found = " ".join(texts(drawn / f"{stem}.svg").split())
+    for text in said:
+        assert text.strip() in found
+
+
+def test_marks_stand_where_the_numbers_are():
+    from ragmed.report.forest import forest
+
+    with drawing.settings():
+        (figure,) = forest(results())
+    lines = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert [list(line.get_xdata()) for line in lines] == [pytest.approx([21.3, 36.7, 50.7])]
+    (diamond,) = [patch for patch in figure.axes[0].patches if hasattr(patch, "get_closed")]
+    assert sorted({round(float(x), 6) for x, _ in diamond.get_xy()}) == [1.0, 11.1, 21.0]
+
+
+def test_bars_add_up_to_all_examples():
+    from ragmed.report.parts import decomposition
+
+    with drawing.settings():
+        (figure,) = decomposition(results())
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    assert widths == pytest.approx([100 * n / 60 for n in (37, 2, 11, 3, 7)])
+    assert sum(widths) == pytest.approx(100)
+
+
+def test_an_svg_is_xml_without_scripts_or_other_files(drawn):
+    for path in drawn.glob("*.svg"):
+        text = path.read_text(encoding="utf-8")
+        assert "<!DOCTYPE" not in text
+        for node in ET.fromstring(text).iter():
+            assert node.tag.split("}")[-1] not in ("script", "image", "foreignObject", "a", "metadata")
+            for name, value in node.attrib.items():
+                assert not name.lower().startswith("on")
+                assert "://" not in value
+                assert not name.endswith("href") or value.startswith("#")
+                assert "url(" not in value or "url(#" in value
+        sizes = [float(size) for size in re.findall(r"font-size: ([0-9.]+)px", text)]
+        assert sizes
+        assert min(sizes) >= 7
+        assert "sans-serif" in text
+
+
+def test_the_same_results_give_the_same_bytes(drawn, tmp_path):
+    write_figures(json.loads(json.dumps(results())), tmp_path, adapters=ADAPTERS)
+    for path in drawn.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes()
+
+
+def test_pictures_fit_a_page(drawn):
+    for path in drawn.glob("*.png"):
+        data = path.read_bytes()
+        assert data.startswith(b"\x89PNG")
+        width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))
+        assert 3.3 * 200 <= width <= 7.3 * 200
+        assert 100 <= height <= 9.1 * 200
+
+
+def test_what_is_absent_is_not_drawn_and_what_was_drawn_before_is_removed(tmp_path):
+    few = {"schema": 1, "run": "r", "scores": results()["scores"], "baselines": [], "contrasts": []}
+    (tmp_path / "mine.svg").write_text("kept")
+    (tmp_path / "forest-2.png").write_text("old")
+    assert [path.name for path in write_figures(few, tmp_path)] == ["scores.svg", "scores.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.svg", "scores.png", "scores.svg"]
+    assert write_figures({**few, "scores": []}, tmp_path) == []
+
+
+def test_a_row_without_a_value_stays_and_says_so(tmp_path):
+    whole = results(arms=("general", "other", "general+rag"))
+    given = {key: whole[key] for key in ("scores", "baselines", "contrasts", "retrieval")}
+    given["scores"][0] |= {"value": None, "ci": None}
+    given["contrasts"][0] |= {"difference": None, "ci": None, "verdict": "cannot-tell"}
+    given["retrieval"][0]["missed"] = {"n": 0, "value": None}
+    given["retrieval"][0] |= {"difference": None, "ci": None}
+    write_figures(given, tmp_path)
+    assert "general - 60 2" in " ".join(texts(tmp_path / "scores.svg").split())
+    assert "other − general - <0.001 cannot tell" in " ".join(texts(tmp_path / "forest.svg").split())
+    assert "0.711 (45) - (0) -" in " ".join(texts(tmp_path / "retrieval.svg").split())
+
+
+def test_hostile_names_are_text_and_nothing_else(tmp_path):
+    given = results(arms=HOSTILE, tasks=[HOSTILE[0]])
+    written = write_figures(given, tmp_path, adapters={HOSTILE[0]: ADAPTERS["ours"]})
+    assert len(written) >= 2 * len(FIGURES)
+    shown = ""
+    for path in written:
+        if path.suffix == ".svg":
+            shown += texts(path)
+            assert not [node for node in ET.parse(path).iter() if node.tag.endswith("script")]
+            assert "\u202e" not in shown
+            assert "\x1b" not in shown
+    assert "<script>alert(1)</script>" in shown
+    assert "$x^2_{$" in shown
+    assert "?evil?" in shown
+    assert "\\$\\frac{" in shown
+
+
+def test_long_names_and_many_rows_never_overlap_and_stay_on_the_sheet():
+    from ragmed.report.forest import forest
+    from ragmed.report.scores import scores
+
+    arms = [
+        "general",
+        "general+rag",
+        "biomedical-tuned-on-the-same-references-with-a-long-name",
+        "x" * 90,
+        "gpt/rag_32",
+    ]
+    given = results(arms=arms, tasks=[f"task-number-{n}-with-a-long-name" for n in range(13)])
+    with drawing.settings():
+        figures = [*forest(given), *scores(given)]
+        assert len(figures) >= 4
+        for figure in figures:
+            figure.canvas.draw()
+            assert figure.get_size_inches()[1] <= 9.05
+            boxes = [text.get_window_extent() for text in [*figure.axes[0].texts, *figure.texts]]
+            assert len(boxes) > 20
+            assert min(box.x0 for box in boxes) >= 0
+            assert max(box.x1 for box in boxes) <= figure.bbox.width
+            for edge in ("x0", "x1"):
+                columns: dict[int, list] = {}
+                for box in boxes:
+                    columns.setdefault(round(getattr(box, edge)), []).append(box)
+                for column in columns.values():
+                    column.sort(key=lambda box: box.y0)
+                    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(column))
+
+
+def test_a_group_goes_on_over_pages_and_no_row_is_lost():
+    rows = tuple(Row(f"arm {n}", lambda axes, y: None, (str(n),)) for n in range(200))
+    chart = Chart(title="T", groups=(Group("g", rows),), columns=("n",), ends=(0, 1), axis="x")
+    with drawing.settings():
+        pages = draw_rows(chart)
+    names = [text.get_text() for page in pages for text in page.axes[0].texts]
+    assert [name for name in names if name.startswith("arm")] == [f"arm {n}" for n in range(200)]
+    assert names.count("g") == 1
+    assert names.count("g (continued)") == len(pages) - 1 > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("one two three", 7, ["one two", "three"]),
+        ("tuned+retrieved", 9, ["tuned+", "retrieved"]),
+        ("腕腕腕腕", 4, ["腕腕", "腕腕"]),
+        ("aaaaaaaa", 3, ["aaa", "aaa", "aa"]),
+        ("", 5, [""]),
+        ("a\nb\tc\u202e", 9, ["a b c?"]),
+    ],
+)
+def test_wrapping_by_hand(text, width, lines):
+    assert drawing.wrap(text, width) == lines
+
+
+def test_results_are_left_as_they_are(tmp_path):
+    given = {key: results()[key] for key in ("scores", "baselines", "contrasts", "overall")}
+    before = copy.deepcopy(given)
+    write_figures(given, tmp_path, mode=0o600)
+    assert given == before
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.iterdir())

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import stat
+
+import pages
+import pytest
+from pages import plain
+
+from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.records import Message, Sample
+from ragmed.report import browser, cite, plots, sections
+from ragmed.report import page as page_module
+from ragmed.report.page import render_page, visible, write_page
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return pages.samples_of()
+
+
+@pytest.fixture(scope="module")
+def results(samples):
+    return pages.results_of(samples)
+
+
+@pytest.fixture(scope="module")
+def text(results):
+    held = browser.Browser(("samples/index.js",), examples=120, samples=480, characters=300_000)
+    return plain(render_page(results, run_info=pages.INFO, browser=held))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "On handbook (accuracy), rag is better than general: 0.667 vs 0.333, difference +33.3 points [",
+        "general | wrong | +12.0 | [-5.0, +29.0] | 0.210 | 20 | 10 | 60 |",
+        "| general | 0.333 | [0.227, 0.459] | | 60 | 60 | 0 | 0 | 0 | 0 |",
+        "| rag | 0.550 | [0.425, 0.669] | | 60 | 53 | 7 unparsed | 0 | 0 | 0 |",
+        "| chance baseline | 0.250 | - | | 60 | | | | | |",
+        "| accuracy | 2 handbook, handbook-letters | +12.0 | [-5.0, +29.0] | [-30.0, +50.0] | 62 % |",
+        "| 62 % | 4.0 | 0.100 | 0.210 | 0.400 | ? cannot tell |",
+        "| untuned | 0.333 [0.227, 0.459] general | 0.667 [",
+        "⚑ The comparison of rag with general on handbook (accuracy) depends on the policy.",
+        "wrong: rag > general; drop: general > rag.",
+        "| general | 0.500 | 60 | 0.550 | 55 | - | - |",
+        "| 7 | 3 examples | compliance |",
+        "| a loss or gain of form, not of knowledge |",
+        "| rag | 60 | 40 | 20 | 2 the answer's form failed | 3 retrieval missed the document | 4 a gold",
+        "( 4 of them broke) | 11 a gold passage was there, and wrong closed book too | 0 |",
+        "| rag | 0.667 | 0.333 | 0.800 | - | 18 | 2 | 0 | - | 2 beyond |",
+        "| rag | general | 20 fixed by rag against general on handbook | 2 broke by rag against general on handbook |",
+        "| general, handbook | general, handbook-letters | 60 | 41 | 0.683 | [0.550, 0.790] | 0.330 | 0.300 |",
+        "| general | 60 | 0.110 | [0.070, 0.200] | 0.200 | 0.300 | [0.200, 0.400] |",
+        "| rag | 60 | 4 | 0.500 | [0.400, 0.600] | 0.480 | [0.370, 0.580] | 0.750 |",
+        "| handbook (3 name no document) | 2 | 60 | 0.800 | 0.900 | 0.700 | 0.900 | 0.700 n 54 | 0.300 n 6 | +40.0 |",
+        "| 0.200 | 0.300 | 0.500 | 1.50 GiB process | 0.1250 |",
+        "(model ours): learnt from wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu; peak memory 1.00 GiB",
+        "| 0 | 0.001 | 0.5 |",
+        "| rag | packaged:tiny | retrieved | wards | 2 |",
+        "@article{dorfner2025evaluating,",
+    ],
+)  # fmt: skip
+def test_every_section_shows_its_numbers(text, words):
+    assert words in text
+
+
+def test_a_section_without_rows_is_left_out_and_says_what_it_needs(results):
+    bare = {key: value for key, value in results.items() if key not in ("leakage", "order", "ledger", "overall")}
+    bare |= {"calibration": [], "compliance": [], "factorials": []}
+    html = render_page(bare, run_info={})
+    text = plain(html)
+    assert re.findall(r'<section id="(\w+)"', html) == [
+        "verdict", "differences", "scores", "policies", "decomposition", "retrieval", "cost", "made", "notes", "cite",
+    ]  # fmt: skip
+    assert "With and without leaked examples : needs an audit of this run, by ragmed audit." in text
+    assert "Samples : needs stored samples." in text
+    assert "samples?" not in html
+
+
+def test_the_page_allows_nothing_inline_and_names_no_other_host(results):
+    html = render_page(results, run_info=pages.INFO)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]
+    assert policy == (
+        "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    assert not re.search(r"<style|\sstyle=|\son\w+=|https?://", html)
+    assert re.findall(r"<script[^>]*>", html) == ['<script src="page.js" defer>']
+
+
+def test_what_nobody_sees_is_shown_by_its_number():
+    assert visible("a\u202eb\x1b[31m\n\ud800\u200b") == "a(U+202E)b(U+001B)[31m\n(U+D800)(U+200B)"
+    assert (visible(None), visible(3)) == ("-", 3)
+
+
+def _called(path, function):
+    text = path.read_text(encoding="ascii")
+    assert "<" not in text
+    assert text.startswith(f"{function}(")
+    assert text.endswith(");\n")
+    return json.loads(f"[{text[len(function) + 1 : -3]}]")
+
+
+def test_the_samples_come_back_as_they_were(tmp_path, results, samples, monkeypatch):
+    monkeypatch.setattr(browser, "PIECE", 20_000)
+    done = browser.write_browser(results, samples, tmp_path, stamp="now")
+    [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
+    assert (done.examples, done.samples, len(index["rows"])) == (120, 480, 120)
+    assert index["rows"][2] == [
+        "h00002", 0, "On which ward is bed 2 of the annex, and who is told when it moves?", "0101",
+    ]  # fmt: skip
+    assert index["rows"][60][3] == "uuuu"
+    assert index["ledger"][0]["fixed"] == list(range(2, 60, 3))
+    assert index["sets"]["part.0.missed"]["rows"] == [7, 10, 13]
+    assert index["sets"]["compliance.0"]["rows"] == [60, 69, 78]
+    assert len(index["files"]) > 5
+    found = []
+    for place, name in enumerate(index["files"]):
+        number, stamp, held = _called(tmp_path / name, "ragmedPiece")
+        assert (number, stamp, index["starts"][place]) == (place, "now", len(found))
+        found += held
+    assert [one["id"] for one in found] == [row[0] for row in index["rows"]]
+    answer, sample = found[62]["answers"][1], samples["rag", "handbook-letters"][2]
+    assert answer["completion"] == sample.completion == "  It is  ash.\n\tSurely. "
+    assert answer["messages"] == [[one.role, one.content] for one in sample.messages]
+    assert answer["passages"] == list(sample.passages)
+    assert (answer["extracted"], answer["scores"], answer["seconds"]) == ("C", {"accuracy": 1.0}, 0.25)
+    stamp, questions = _called(tmp_path / "samples/questions.js", "ragmedQuestions")
+    assert questions[62] == (
+        "h00002\non which ward is bed 2 of the annex, and who is told when it moves? \n"
+        "ward elm\nward oak\nward ash\nward yew"
+    )
+
+
+def test_the_question_is_one_that_somebody_saw():
+    def given(text, *passages):
+        return Sample("1", "a", "t", "answered", "A", "A", {}, messages=(Message("user", text),), passages=passages)
+
+    hidden, shown = (
+        given("Question: (not shown)"),
+        given("<passages>x\n</passages>\n\nQuestion: Which: dose?", {"id": "p"}),
+    )
+    assert browser.question_of({"a": hidden, "b": shown}) == "Which: dose?"
+    assert browser.question_of({"a": hidden}) == "(not shown)"
+    listed = dataclasses.replace(given("Question: Which?\nA. x\nB. y"), options=("x", "y"))
+    assert browser.question_of({"a": listed}) == "Which?"
+    assert browser.question_of({"a": Sample("1", "a", "t", "error", None, "A", {})}) == ""
+
+
+def test_graded_and_missing_scores_have_letters_of_their_own(tmp_path):
+    rows = [(0.0, "0"), (0.4, "g"), (1.0, "1"), (None, "n")]
+    given = [
+        Sample(f"e{n}", "a", "t", "answered", "x", "x", {} if score is None else {"f1": score})
+        for n, (score, _) in enumerate(rows)
+    ]
+    found = compare({("a", "t"): given}, run="r", settings=ComparisonSettings(baseline="a", resamples=100))
+    browser.write_browser(found, {("a", "t"): given}, tmp_path, stamp="now")
+    [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
+    assert [row[3] for row in index["rows"]] == [letter for _, letter in rows]
+
+
+def test_restricted_pages_are_for_their_owner_and_only_own_leavings_go(tmp_path, results, samples, monkeypatch):
+    folder = tmp_path / "report"
+    monkeypatch.setattr(browser, "PIECE", 20_000)
+    page = write_page(results, run_info=pages.INFO, samples=samples, folder=folder, mode=0o600)
+    assert page == folder / "index.html"
+    for path in [folder, *folder.rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+    many = len(list(folder.glob("samples/0*.js")))
+    for name in ("mine.html", "samples/mine.js", "samples/9999.js", "figures/mine.svg"):
+        (folder / name).write_text("mine")
+    outside = tmp_path / "outside.js"
+    outside.write_text("mine")
+    listed = json.loads((folder / "files.json").read_text())
+    listed["files"] += ["../outside.js", "samples/../mine.html", "/etc/hostname", "mine.html"]
+    (folder / "files.json").write_text(json.dumps(listed))
+    few = {key: given[:10] for key, given in samples.items()}
+    write_page(pages.results_of(few), run_info={}, samples=few, folder=folder, mode=0o600)
+    assert many > len(list(folder.glob("samples/0*.js")))
+    assert {path.name for path in folder.rglob("mine.*")} == {"mine.html", "mine.js", "mine.svg"}
+    assert (folder / "samples/9999.js").exists()
+    assert outside.exists()
+    assert not (folder / "figures/training.svg").exists()
+    monkeypatch.setattr(page_module, "write_figures", lambda *_, **__: [])
+    for broken in ("", "[]", '{"made_by": "ragmed report"}'):
+        (folder / "files.json").write_text(broken)
+        write_page(results, run_info={}, samples={}, folder=folder)
+    assert (folder / "mine.html").exists()
+
+
+def test_the_scale_of_a_forest_reaches_over_its_intervals_and_margin():
+    scale = plots.scale([-0.13, 0.41], least=0.05)
+    assert scale.ticks == (0.0, 0.2, 0.4)
+    assert scale.low < -0.13
+    assert scale.high > 0.41
+    assert (scale.at(-9), scale.at(9)) == (0.0, 100.0)
+    assert plots.scale([]).ticks == (-0.1, -0.05, 0.0, 0.05, 0.1)
+    assert plots.scale([0.0], least=0.05).at(0.0) == 50.0
+    assert plots.forest({"contrasts": []}) is None
+
+
+def test_many_open_questions_are_folded(results):
+    rows = [results["contrasts"][0] | {"verdict": "cannot-tell", "arm": f"arm{n}"} for n in range(9)]
+    assert sections.verdicts(results | {"contrasts": rows})[0]["folded"]
+    assert not sections.verdicts(results | {"contrasts": rows[:8]})[0]["folded"]
+
+
+def test_names_in_bibtex_are_escaped():
+    entry = cite.entries("a_b {x} 50% \\ ~", {"started": "2026-11-21T18:29:56Z"})[0]
+    assert entry == (
+        "@misc{run-a-b-x-50,\n  title = {ragmed run a\\_b \\{x\\} 50\\% \\textbackslash{} \\textasciitilde{}},\n"
+        "  year = {2026},\n  note = {started 2026-11-21T18:29:56Z}\n}"
+    )

@@ -1,0 +1,344 @@
+"""The page of a run in a real browser, from disk. Needs Debian's `chromium` and the package playwright; the check of
+accessibility needs axe-core as well (`npm install axe-core`, or RAGMED_AXE=/path/to/axe.min.js)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pages
+import pytest
+
+from ragmed.comparison.compare import ComparisonSettings, Prices, compare
+from ragmed.comparison.cost import Line, break_even
+from ragmed.records import Message, Sample
+from ragmed.report import effects
+from ragmed.report.page import write_page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+AXE = Path(os.environ.get("RAGMED_AXE") or Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+HIT = "window.hit=1;alert(1)"
+HOSTILE = [
+    text.replace("HIT", HIT)
+    for text in (
+        "<script>HIT</script>", "<ScRiPt>HIT</ScRiPt>", "</script><script>HIT</script>", "--><script>HIT</script>",
+        "<img src=x onerror=HIT>", '<img src=x onerror="HIT">', "<svg onload=HIT>", "<svg/onload=HIT>", "</title>HIT",
+        "<svg><script>HIT</script></svg>", "<body onload=HIT>", "<iframe src=javascript:HIT>",
+        "<base href=//evil.test/>",
+        '<iframe srcdoc="<script>parent.HIT</script>">', "<a href=javascript:HIT>x</a>", "<details open ontoggle=HIT>",
+        "<input autofocus onfocus=HIT>", "<video><source onerror=HIT></video>", "<math><mtext><script>HIT</script>",
+        "<object data=javascript:HIT>", "<embed src=javascript:HIT>", "<form action=javascript:HIT><button>x</button>",
+        '" onmouseover="HIT', "' onfocus='HIT' autofocus='", '"><script>HIT</script>', "'><img src=x onerror=HIT>",
+        "{{ HIT }}", "{% raw %}<script>HIT</script>", "${HIT}", '");HIT;//', "');HIT;//", "]]);HIT;//", "\\\";HIT;//",
+        "\\u003cscript>HIT\\u003c/script>", "\u2028HIT\u2029", "<!--<script>HIT</script>-->", "javascript:HIT",
+        "<style>@import 'javascript:HIT';</style>", "<link rel=stylesheet href=https://evil.test/x.css>", "__proto__",
+        "<img src=https://evil.test/p.png>", "<meta http-equiv=refresh content='0;url=javascript:HIT'>", "constructor",
+        "<template><script>HIT</script></template>", "<noscript><p title='</noscript><img src=x onerror=HIT>'>",
+        "<xss style=animation-name:x onanimationstart=HIT>", "\u202e\x00\x1b[31m", "\ud800<script>HIT</script>",
+    )
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    driver = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    with driver.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page that was opened, and everything on it that must not be."""
+
+    def __init__(self, chromium, index: Path, fragment: str = "", **words) -> None:
+        self.context = chromium.new_context(viewport={"width": 1200, "height": 900}, **words)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.wrong: list[str] = []
+        self.read: list[str] = []
+        self.page.on("console", lambda said: self.wrong.append(f"{said.type}: {said.text}"))
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
+        self.page.on(
+            "request", lambda r: r.url.startswith(("file://", "data:")) or self.wrong.append(f"asked: {r.url}")
+        )
+        self.page.on("request", lambda request: self.read.append(request.url.rpartition("/")[2]))
+        self.page.on("dialog", lambda dialog: (self.wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.goto(index.as_uri() + fragment)
+
+    def count(self, expected: str) -> None:
+        self.page.wait_for_function("text => document.getElementById('count').textContent === text", arg=expected)
+
+    def browse(self) -> None:
+        self.page.locator("#samples").scroll_into_view_if_needed()
+        self.page.wait_for_selector("#examples button")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    samples = pages.samples_of()
+    folder = tmp_path_factory.mktemp("page")
+    return write_page(pages.results_of(samples), run_info=pages.INFO, samples=samples, folder=folder)
+
+
+@pytest.fixture
+def visit(chromium, written):
+    found = Visit(chromium, written)
+    yield found
+    found.context.close()
+    assert found.wrong == []
+
+
+def test_a_link_of_the_ledger_opens_its_examples_and_can_be_sent_on(chromium, written, visit):
+    page = visit.page
+    page.locator("#ledger tbody a").first.click()
+    visit.count("20 of 120 examples")
+    page.locator("#examples button").nth(2).click()
+    page.wait_for_selector(".answer")
+    assert page.locator("#example h3").inner_text() == "handbook · h00008"
+    assert re.search(r"#samples\?contrast=0&change=fixed&on=handbook&id=h00008$", page.url)
+    assert page.locator(".answer h4 span:first-child").all_inner_texts() == ["general", "rag", "tuned", "both"]
+    other = Visit(chromium, written, page.url[page.url.index("#") :])
+    other.count("20 of 120 examples")
+    other.page.wait_for_selector(".answer")
+    assert other.page.locator("#example h3").inner_text() == "handbook · h00008"
+    assert other.page.locator("#examples [aria-current]").count() == 1
+    other.context.close()
+    assert other.wrong == []
+
+
+def test_an_example_is_shown_as_it_was(visit):
+    visit.page.goto(visit.page.url.split("#")[0] + "#samples?on=handbook-letters&id=h00002&task=handbook-letters")
+    visit.page.wait_for_selector(".answer")
+    second = visit.page.locator(".answer").nth(1)
+    assert second.locator(".said").evaluate("e => e.textContent") == "  It is  ash.\n\tSurely. "
+    folded = second.locator("summary").all_inner_texts()
+    assert folded == ["1 · 0.500 · ✓ gold · Beds. 2031.", "2 · 0.250 · not gold · Other.", "Prompt, as it was sent"]
+    assert second.locator("mark").all_text_contents() == ["ward", "ash"]
+    prompt = second.locator("details").last.locator(".text").all_text_contents()
+    assert prompt[0] == "Answer. "
+    assert prompt[1].startswith("<passages>\n<passage 1>\nWards > Beds\nBed 2 of the annex stands on ward ash. \n")
+
+
+def test_filters_and_search(visit):
+    page = visit.page
+    visit.browse()
+    visit.count("120 examples")
+    page.select_option("[name=status]", "unparsed")
+    visit.count("7 of 120 examples")
+    page.select_option("[name=arm]", "rag")
+    page.select_option("[name=status]", "right")
+    visit.count("73 of 120 examples")
+    page.select_option("[name=task]", "handbook")
+    visit.count("40 of 120 examples")
+    page.fill("[name=q]", "BED 5")
+    visit.count("8 of 120 examples")  # 5, 50 … 59, without those that are wrong
+    page.fill("[name=q]", "night nurse")
+    visit.count("0 of 120 examples")
+    assert page.locator("#example").inner_text() == "No example fits these filters."
+    page.check("[name=deep]")
+    visit.count("40 of 120 examples")
+    page.click("#filters [type=reset]")
+    visit.count("120 examples")
+    assert page.locator("#page-at").inner_text() == "page 1 of 3"
+    page.click("#page-on")
+    assert page.locator("#examples button").count() == 50
+
+
+def test_a_part_of_the_decomposition_is_a_list_of_its_own(visit):
+    visit.page.locator("#decomposition td a").nth(1).click()
+    visit.count("3 of 120 examples")
+    assert "Only: rag on handbook: retrieval missed the document" in visit.page.locator("#only").inner_text()
+    visit.page.click("#only button")
+    visit.count("120 examples")
+
+
+def test_the_keyboard_alone_is_enough(visit):
+    page = visit.page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("j")
+    page.wait_for_selector(".answer")
+    first = page.locator("#example h3").inner_text()
+    page.keyboard.press("j")
+    page.wait_for_function("was => document.querySelector('#example h3').textContent !== was", arg=first)
+    page.keyboard.press("k")
+    page.wait_for_function("was => document.querySelector('#example h3').textContent === was", arg=first)
+    page.locator("#examples [aria-current]").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_function("was => document.querySelector('#example h3').textContent !== was", arg=first)
+    page.keyboard.press("/")
+    page.wait_for_function("document.activeElement.name === 'q'")
+    page.keyboard.type("j/k bed")
+    assert page.input_value("[name=q]") == "j/k bed"
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        Prices("EUR", 3.6), Prices("EUR", 2.0, 0.5, 1.5), Prices("USD", 0.0, 0.5, 1.5), Prices("", 1.0, 0.5, 0.0),
+        Prices("CHF", 0.0, 0.0, 0.0), Prices("EUR", 1000.0, 0.01, 0.01),
+    ],
+)  # fmt: skip
+def test_money_follows_the_prices_as_the_comparison_would_have_it(visit, prices):
+    names = ("machine_hour", "million_input_tokens", "million_output_tokens")
+    for name in names:
+        visit.page.fill(f"[name={name}]", str(getattr(prices, name)))
+    visit.page.fill("[name=currency]", prices.currency)
+    row = pages.results_of(pages.samples_of(9))["economics"][0]
+    measured = ("seconds", "input_tokens", "output_tokens")
+    sides = [("training", "tuned"), ("index", "retrieved")]
+    each = {
+        role: prices.of_question(**{k: row["per_question"][role][k] for k in measured}) if prices.given else None
+        for _, role in sides
+    }  # fmt: skip
+    lines = [Line(prices.of_seconds(row[once]["total_seconds"]), each[role]) for once, role in sides]
+    outcome, questions = break_even(*lines)
+    missing = "a kind of token has no price" if prices.machine_hour else "a machine hour has no price"
+    said = effects.break_even(
+        {"unit": prices.currency or "money", "outcome": outcome, "questions": questions, "unknown": [missing]}
+    )
+    expected = [f"{said[0].upper()}{said[1:]}."] if prices.given else []
+    assert visit.page.locator(".money-line").all_inner_texts() == expected
+    money = visit.page.locator(".economics tbody tr").nth(2).locator(".money").inner_text()
+    assert money == ("-" if each["retrieved"] is None else f"{1000 * each['retrieved']:,.4f}")
+
+
+def test_without_scripts_only_the_browser_is_missing(chromium, written):
+    still = Visit(chromium, written, java_script_enabled=False)
+    assert still.page.locator("main > section").count() == 19
+    assert still.page.locator("#samples .notice").is_visible()
+    assert not still.page.locator("#browser").is_visible()
+    assert not still.page.locator("#prices").is_visible()
+    assert still.page.locator(".forest-row > svg").count() == 10
+    still.context.close()
+    assert still.wrong == []
+
+
+def test_on_paper_all_is_light_and_the_browser_is_left_out(chromium, written):
+    paper = Visit(chromium, written, color_scheme="dark")
+    paper.page.emulate_media(media="print")
+    assert paper.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not paper.page.locator("#samples").is_visible()
+    assert not paper.page.locator(".contents").is_visible()
+    paper.page.emulate_media(media="screen")
+    assert paper.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    assert paper.page.pdf().startswith(b"%PDF")
+    paper.context.close()
+    assert paper.wrong == []
+
+
+@pytest.mark.parametrize("width", [320, 400, 1000, 1600])
+def test_nothing_is_wider_than_the_screen(visit, width):
+    visit.page.set_viewport_size({"width": width, "height": 800})
+    visit.page.goto(visit.page.url.split("#")[0] + "#samples?on=handbook&id=h00002")
+    visit.page.wait_for_selector(".answer")
+    visit.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_no_text_is_ever_run(chromium, tmp_path):
+    def names(name):
+        return f"{name}{HOSTILE[pages.ARMS.index(name) if name in pages.ARMS else -1 - len(name) % 3]}"
+
+    count = len(HOSTILE)
+    assert count >= 40
+    samples = pages.samples_of(count, texts=HOSTILE, names=names)
+    info = {**pages.INFO, "experiment": {"question": HOSTILE[0], HOSTILE[4]: HOSTILE}, "started": HOSTILE[23]}
+    results = pages.results_of(samples, names=names)
+    results["notes"] += HOSTILE
+    index = write_page(results, run_info=info, samples=samples, folder=tmp_path)
+    hostile = Visit(chromium, index)
+    page = hostile.page
+    hostile.browse()
+    for place in range(count):
+        page.evaluate("row => open(row)", place)
+        page.wait_for_function(
+            "row => state.open === row && document.querySelectorAll('.answer').length === 4", arg=place
+        )
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.fill("[name=q]", "<script")
+    page.check("[name=deep]")
+    page.wait_for_function("document.getElementById('count').textContent.includes(' of ')")
+    assert page.evaluate("window.hit") is None
+    assert page.locator("script").count() == 2
+    assert (
+        page.locator("iframe, object, embed, base, style, [style], form[action], img[src='x'], main svg script").count()
+        == 0
+    )
+    handlers = "e => [...e.attributes].some(a => /^on/i.test(a.name))"
+    assert page.evaluate(f"[...document.querySelectorAll('*')].filter({handlers}).length") == 0
+    assert page.evaluate("[...document.querySelectorAll('a')].filter(a => !/^file:/.test(a.href)).length") == 0
+    assert page.locator("h1").inner_text().startswith("trial<")
+    assert hostile.wrong == []
+    # and what slipped through nevertheless would be refused by the page's policy
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hit = 1'}))"
+    )
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hit = 1\">')")
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=https://evil.test/p.png>')")
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.hit") is None
+    assert sum("Content Security Policy" in said for said in hostile.wrong) >= 3
+    hostile.context.close()
+
+
+def test_thirty_thousand_samples_stay_quick(chromium, tmp_path):
+    count = 30_000
+    samples = {
+        ("arm", "task"): [
+            Sample(
+                f"e{n:05d}", "arm", "task", "answered", "A", "A", {"accuracy": float(n % 7 > 0)},
+                messages=(Message("user", f"Question: What is the {n}th of so many questions, and who answers?"),),
+                completion="So it is said. " * 20,
+            )
+            for n in range(count)
+        ]
+    }  # fmt: skip
+    results = compare(samples, run="many", settings=ComparisonSettings(baseline="arm", resamples=100))
+    index = write_page(results, run_info={}, samples=samples, folder=tmp_path)
+    many = Visit(chromium, index)
+    started = time.monotonic()
+    many.browse()
+    many.count("30,000 examples")
+    assert time.monotonic() - started < 10  # 1.4 s on a laptop's core
+    assert many.page.locator("#examples button").count() == 50
+    asked = (
+        "async () => { const started = performance.now(); form.elements.status.value = 'wrong'; await filter(); "
+        "return performance.now() - started; }"
+    )
+    assert many.page.evaluate(asked) < 2500  # 80 ms
+    many.count("4,286 of 30,000 examples")
+    assert [name for name in many.read if name[0] == "0"] == []  # no text is read before an example is opened
+    many.page.locator("#examples button").last.click()
+    many.page.wait_for_selector(".answer")
+    assert [name for name in many.read if name[0] == "0"] == ["0001.js"]
+    many.context.close()
+    assert many.wrong == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(chromium, written, scheme):
+    if not AXE.is_file():
+        pytest.skip("no axe-core here: npm install axe-core, or set RAGMED_AXE to its axe.min.js")
+    seen = Visit(chromium, written, "#samples?on=handbook&id=h00002", color_scheme=scheme)
+    seen.page.wait_for_selector(".answer")
+    seen.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    seen.page.evaluate(AXE.read_text(encoding="utf-8"))
+    only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # nothing else depends on the colours
+    found = seen.page.evaluate("only => axe.run(document, only)", only)
+    assert len(found["passes"]) > (0 if only else 20)
+    bad = [(one["impact"], one["id"], [n["target"] for n in one["nodes"]][:3]) for one in found["violations"]]
+    assert [one for one in bad if one[0] in ("serious", "critical")] == [], bad
+    seen.context.close()
