@@ -28,9 +28,9 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	$(PIP) install --quiet torch==$$(sed -n 's/^torch==//p' constraints.txt)
+	$(PIP) install --quiet --no-compile torch==$$(sed -n 's/^torch==//p' constraints.txt)
 	$(PIP) uninstall -qq --yes faiss-cpu faiss-gpu
-	$(PIP) install --quiet -c constraints.txt -e ".[$(FAISS),embedded,dev]"
+	$(PIP) install --quiet --no-compile -c constraints.txt -e ".[$(FAISS),embedded,dev]"
 	rm -f .venv/.ready-* && touch $@
 
 models: setup

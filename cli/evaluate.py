@@ -98,7 +98,7 @@ def evaluate(context: click.Context, config: Path | None, output: Path | None, d
     folder = output or workspace.runs / (f"{experiment.name}-limit-{given['limit']:g}" if limited else experiment.name)
     results = run_experiment(experiment, workspace=workspace, output=folder, retry_errors=given["retry_errors"])
     click.echo(render_table(results))
-    click.echo(f"report: {folder / 'report' / 'index.html'}")
+    click.echo(f"page: {folder / 'report' / 'index.html'}")
 
 
 def _from_file(config: Path, given: dict[str, Any]) -> Experiment:

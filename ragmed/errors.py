@@ -4,7 +4,8 @@
     ├── UsageError              wrong words: unknown name, bad option, malformed config        exit 2
     │   └── UnknownNameError    a name nobody knows, answered with near ones
     ├── DataError               a file that cannot be read as what it should be                exit 1
-    │   └── DamagedError        bytes differ from what was written: checksum or size           exit 1
+    │   ├── DamagedError        bytes differ from what was written: checksum, size, kind       exit 1
+    │   └── UnwritableError     a disk that is full, a folder that may not be written to       exit 1
     ├── MismatchError           two things that must not be mixed: run fields, embedders       exit 1
     ├── MissingDependencyError  a package or extra to install                                  exit 1
     ├── ModelError              a model could not be loaded or could not answer                exit 1
@@ -54,6 +55,10 @@ class DataError(RagmedError):
 
 
 class DamagedError(DataError):
+    pass
+
+
+class UnwritableError(DataError):
     pass
 
 

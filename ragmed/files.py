@@ -5,22 +5,27 @@ Text is UTF-8. A line ends at `\\n` only: U+2028, U+0085 and their like are text
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gzip
 import hashlib
 import json
+import math
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
-from ragmed.errors import BusyError, DataError
+from ragmed.errors import BusyError, DataError, UnwritableError
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
+_HALF = re.compile("[\ud800-\udfff]")
+_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,55 @@ def sha256_json(value: Any) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return whole_text(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False))
+
+
+def whole_text(text: str) -> str:
+    """
+    >>> whole_text("cut \\ud83d")
+    'cut \ufffd'
+
+    Half a surrogate pair, such as an emoji leaves that a limit of tokens cut, has no bytes in UTF-8: it becomes U+FFFD.
+    """
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
+
+
+def parse_json(text: str, *, finite: bool = False) -> Any:
+    """
+    >>> parse_json('{"said": "cut \\\\ud83d"}')
+    {'said': 'cut \ufffd'}
+
+    JSON with whole texts only (`whole_text`). `finite`: NaN and infinity, which JSON has not, are refused. Raises
+    ValueError, also where two keys of an object become one, and RecursionError.
+    """
+    value = (_FINITE if finite else _ANY).decode(text)
+    return _whole(value) if _ESCAPED_HALF.search(text) else value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    if isinstance(value, dict):
+        made = {whole_text(key): _whole(one) for key, one in value.items()}
+        if len(made) < len(value):
+            raise ValueError("two keys differ only in halves of surrogate pairs, which are no characters; rename one")
+        return made
+    return value
+
+
+def _no_number(said: str) -> NoReturn:
+    raise ValueError(f"{said} is no JSON number")
+
+
+def _finite(said: str) -> float:
+    number = float(said)
+    return number if math.isfinite(number) else _no_number(said)
+
+
+_ANY = json.JSONDecoder()
+_FINITE = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
 
 
 def require_file(path: Path, what: str) -> Path:
@@ -97,8 +150,10 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
             yield stream  # type: ignore[misc]
 
 
-def read_jsonl(path: Path, what: str = "JSON Lines file") -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
-    """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place.
+def read_jsonl(
+    path: Path, what: str = "JSON Lines file", *, finite: bool = False
+) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
+    """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place. `finite`: `parse_json`.
 
     Memory is bounded by MAX_LINE_BYTES: a longer line is skipped and reported. Blank lines are passed over. Raises
     DataError where the file itself cannot be read (missing, a directory, empty), or where its gzip stream is cut or
@@ -125,16 +180,16 @@ def read_jsonl(path: Path, what: str = "JSON Lines file") -> Iterator[tuple[int,
                 yield BadLine(number, f"the line is longer than {MAX_LINE_BYTES} bytes")
                 continue
             if line.strip():
-                parsed = _parse_object(line)
+                parsed = _parse_object(line, finite=finite)
                 yield (number, parsed) if isinstance(parsed, dict) else BadLine(number, parsed)
 
 
-def _parse_object(line: bytes) -> dict[str, Any] | str:
+def _parse_object(line: bytes, *, finite: bool) -> dict[str, Any] | str:
     reason = not_text(line)
     if reason:
         return reason
     try:
-        value = json.loads(line.decode("utf-8-sig"))
+        value = parse_json(line.decode("utf-8-sig"), finite=finite)
     except RecursionError:
         return "the JSON is nested too deeply"
     except ValueError as error:
@@ -144,23 +199,44 @@ def _parse_object(line: bytes) -> dict[str, Any] | str:
     return value
 
 
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """A folder and those above it that are missing, all with `mode`: `mkdir(parents=True)` gives it to the last one."""
+    for one in reversed([folder, *folder.parents]):
+        if one == folder or not one.exists():
+            one.mkdir(exist_ok=True, mode=mode)
+
+
 def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
     """>>> write_atomic(Path("manifest.json"), "{}")  # doctest: +SKIP
 
-    Whole or not at all: written beside, flushed to disk, renamed over `path`.
+    Whole or not at all: written beside, flushed to disk, renamed over `path`. Text is written as `whole_text`. Raises
+    UnwritableError where the disk is full, the name too long, or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    payload = data.encode("utf-8") if isinstance(data, str) else data
+    payload = whole_text(data).encode("utf-8") if isinstance(data, str) else data
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+                stream.write(payload)
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(path)
+        finally:
+            with suppress(OSError):  # a name that is too long cannot even be looked for
+                beside.unlink(missing_ok=True)
+        fsync_folder(path.parent)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system says against writing `path` becomes an UnwritableError that names it and the remedy."""
     try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
-            stream.write(payload)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "make room" if full else "choose another place"
+        raise UnwritableError(f"cannot write '{path}': {error.strerror or error}; {remedy}, and run again") from error
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
@@ -168,10 +244,10 @@ def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
     write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n", mode=mode)
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """A JSON object from a file; DataError names the file and says what is wrong with it."""
+def read_json(path: Path, what: str, *, finite: bool = False) -> dict[str, Any]:
+    """A JSON object from a file (see `parse_json`); DataError names the file and says what is wrong with it."""
     try:
-        value = json.loads(read_text(path, what))
+        value = parse_json(read_text(path, what), finite=finite)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{what} '{path}' is not JSON: {error}") from error
     if not isinstance(value, dict):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import lzma
 import os
 import re
 import shutil
@@ -21,14 +22,26 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote, unquote
 
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
-from ragmed.files import BadLine, exclusive, fsync_folder, read_json, read_jsonl, write_atomic, write_json
-from ragmed.records import STATUSES, Access, Message, Sample
+from ragmed.files import (
+    BadLine,
+    exclusive,
+    fsync_folder,
+    parse_json,
+    read_json,
+    read_jsonl,
+    whole_text,
+    write_atomic,
+    write_json,
+    writing,
+)
+from ragmed.records import Access, Sample
+from ragmed.stored import misfit_of_info, read_sample, sample_line
 
 SCHEMA = 1
 MAX_UNPACKED = 2 << 30
@@ -79,14 +92,15 @@ class Run:
         """Nobody else writes to the run meanwhile; BusyError where somebody does."""
         if self.folder.exists() and not self.folder.is_dir():
             raise DataError(f"run folder '{self.folder}' is a file; choose another --output")
-        self.folder.mkdir(parents=True, exist_ok=True, mode=self.folder_mode)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=self.folder_mode)
         with exclusive(self.folder / ".lock", f"run '{self.name}'"):
             yield
 
     def info(self) -> dict[str, Any]:
         if not self.folder.is_dir():
             raise DataError(f"there is no run at '{self.folder}'")
-        info = read_json(self.info_file, "run file")
+        info = read_json(self.info_file, "run file", finite=True)
         parts = {"identity": ("tasks",), "experiment": ("tasks", "arms", "comparison"), "tasks": ()}
         for key, inner in parts.items():
             found = info.get(key)
@@ -96,6 +110,9 @@ class Run:
             raise MismatchError(
                 f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}"
             )
+        misfit = misfit_of_info(info)
+        if misfit:
+            raise DamagedError(f"run file '{self.info_file}': {misfit}; mend it, or delete the run")
         return info
 
     def begin(self, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,8 +167,9 @@ class Run:
         if not path.exists() or path.stat().st_size == 0:
             return 0
         ids, ends = _scan(path)
-        if ids != list(examples[: len(ids)]):
-            wrong = next((i for i, (a, b) in enumerate(zip(ids, examples)) if a != b), len(examples))
+        asked = [whole_text(example) for example in examples]
+        if ids != asked[: len(ids)]:
+            wrong = next((i for i, (a, b) in enumerate(zip(ids, asked)) if a != b), len(asked))
             raise DamagedError(
                 f"'{path}', line {wrong + 1}: the sample is of '{ids[wrong]}', which is not the example asked at that "
                 "place; delete the file to ask again"
@@ -171,17 +189,15 @@ class Run:
     def append(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
         """One window of samples, on disk when this returns."""
         path = self.samples_file(arm, task)
-        for folder in (path.parent.parent, path.parent):  # parents=True would give the upper one the default mode
-            folder.mkdir(exist_ok=True, mode=self.folder_mode)
         text = _lines(samples)
-        try:
+        with writing(path):
+            for folder in (path.parent.parent, path.parent):  # parents=True would give the upper one the default mode
+                folder.mkdir(exist_ok=True, mode=self.folder_mode)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, self.file_mode), "ab") as stream:
                 stream.write(text.encode("utf-8"))
                 stream.flush()
                 os.fsync(stream.fileno())
             fsync_folder(path.parent)
-        except OSError as error:
-            raise DataError(f"cannot write '{path}': {error.strerror}; make room and run again, it resumes") from error
 
     def stream(self) -> Iterator[tuple[str, str, Sample]]:
         """Arm, task and sample, one at a time, in the order of `samples`: for what needs no more than one at once."""
@@ -201,12 +217,12 @@ class Run:
 
 def _path_part(name: str) -> str:
     """One part of a path, whatever the name holds; the names that configs allow stay as they are."""
-    part = quote(name, safe="+@")
+    part = quote(whole_text(name), safe="+@")
     return f"%2E{part[1:]}" if part.startswith(".") else part
 
 
 def _lines(samples: Sequence[Sample]) -> str:
-    return "".join(json.dumps(asdict(s), ensure_ascii=False, allow_nan=False) + "\n" for s in samples)
+    return "".join(map(sample_line, samples))
 
 
 def find_run(runs: Path, name_or_path: str, *, packed: bool = False) -> Run:
@@ -242,7 +258,7 @@ def _unpacked(path: Path) -> Path:
                 raise DataError(f"'{path}' unpacks to more than {MAX_UNPACKED >> 30} GiB; unzip it yourself")
             for entry in entries:
                 write_atomic(folder / entry.filename, archive.read(entry), mode=0o600)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, NotImplementedError) as error:
         raise DataError(f"'{path}' cannot be unpacked: {error}") from error
     return folder / names.pop()
 
@@ -258,27 +274,24 @@ def _scan(path: Path) -> tuple[list[str], list[int]]:
                 break  # torn by a kill
             end += len(line)
             try:
-                ids.append(json.loads(line)["example"])
-            except (ValueError, KeyError, TypeError) as error:
+                ids.append(parse_json(line.decode("utf-8"))["example"])
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DamagedError(f"'{path}', line {number} is no sample; delete the file to ask again") from error
             ends.append(end)
     return ids, ends
 
 
 def _read_samples(path: Path) -> Iterator[Sample]:
-    names = {f.name for f in fields(Sample)}
-    for item in read_jsonl(path, "samples file"):
+    for item in read_jsonl(path, "samples file", finite=True):
         if isinstance(item, BadLine):
             raise DamagedError(f"'{path}', line {item.number}: {item.reason}; run `ragmed eval` again to mend it")
         number, record = item
         try:
-            messages = tuple(Message(**m) for m in record.pop("messages"))
-            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k in names}
-            sample = Sample(messages=messages, **known)
-        except (TypeError, KeyError) as error:
-            raise DamagedError(f"'{path}', line {number} is no sample: {error}") from error
-        if sample.status not in STATUSES:
-            raise DamagedError(f"'{path}', line {number}: unknown status '{sample.status}'")
+            sample = read_sample(record)
+        except ValueError as error:
+            raise DamagedError(
+                f"'{path}', line {number} is no sample: {error}; mend the line, or make the run anew"
+            ) from error
         yield sample
 
 

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "checked", "records", "hub", "files", "workspace", "packaged", "corpora", "chunking", "embedding",
     "index", "retrieval", "adapters", "models", "protection", "tasks", "metrics", "prompts", "arms", "selection",
-    "evaluation", "runs", "finetuning", "comparison", "report", "experiments", "audit", "planning", "integrations",
-    "doctor",
+    "evaluation", "stored", "runs", "finetuning", "comparison", "report", "experiments", "audit", "planning",
+    "integrations", "doctor",
 ]  # fmt: skip
 # Tasks score with metrics, which know nothing: the one pair whose order is turned round.
 ALLOWED = {("tasks", "metrics")}

@@ -14,7 +14,7 @@ from ragmed.comparison.compare import ComparisonSettings, compare
 from ragmed.comparison.sources import UNKNOWN, ArmSources, arm_sources, rule
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment
-from ragmed.experiments.results import compare_runs, report_run, stored_settings
+from ragmed.experiments.results import Rules, compare_runs, report_run, stored_settings
 from ragmed.experiments.trial import run_experiment
 from ragmed.records import Sample
 from ragmed.report import effects as words
@@ -401,7 +401,7 @@ def test_runs_side_by_side_keep_their_factorials_and_marks(four, small):
     found = {row["arm"]: row["corpora"] for row in results["contrasts"]}
     assert found["four/both"] == "different"
     assert found["plain/rag"] == ""
-    turned = compare_runs([four, plain], baseline="plain/rag")
+    turned = compare_runs([four, plain], Rules(baseline="plain/rag"))
     marks = {(row["baseline"], row["arm"]): row["corpora"] for row in turned["contrasts"]}
     assert (marks["plain/rag", "four/tuned"], marks["four/rag", "four/tuned"]) == ("unknown", "different")
 

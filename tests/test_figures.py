@@ -129,10 +129,28 @@ def test_marks_stand_where_the_numbers_are():
 
     with drawing.settings():
         (figure,) = forest(results())
-    lines = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert [list(line.get_xdata()) for line in lines] == [pytest.approx([21.3, 36.7, 50.7])]
-    (diamond,) = [patch for patch in figure.axes[0].patches if hasattr(patch, "get_closed")]
-    assert sorted({round(float(x), 6) for x, _ in diamond.get_xy()}) == [1.0, 11.1, 21.0]
+    found = {line.get_marker(): list(line.get_xdata()) for line in figure.axes[0].lines}
+    assert found["^"] == pytest.approx([21.3, 36.7, 50.7])  # better
+    assert found["o"] == pytest.approx([1.0, 11.1, 21.0])  # over the tasks: cannot tell
+    assert found["|"] == pytest.approx([-20.0, 40.0])  # its prediction interval
+
+
+def test_the_key_of_a_figure_names_only_what_is_drawn():
+    from ragmed.report.curves import losses
+
+    for held_out, names in (({}, ["training"]), ({"held_out": 2.0}, ["training", "held out"])):
+        records = [{"tokens": 512 * n, "train": 2.5 - n, **held_out} for n in (1, 2)]
+        with drawing.settings():
+            (figure,) = losses({"tuned": {"losses": records}})
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+
+
+def test_a_verdict_has_one_sign_on_the_page_and_in_the_figures():
+    from ragmed.report.forest import VERDICTS
+    from ragmed.report.wording import SIGNS
+
+    shapes = {"▲": "^", "▼": "v", "◆": "D", "○": "o"}
+    assert {verdict: shapes[sign] for verdict, sign in SIGNS.items()} == {v: m for v, (_, m) in VERDICTS.items()}
 
 
 def test_bars_add_up_to_all_examples():

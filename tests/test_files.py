@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ragmed import files
-from ragmed.errors import BusyError, DataError
+from ragmed.errors import BusyError, DataError, UnwritableError
 from ragmed.files import BadLine, read_json, read_jsonl, read_text, sha256_file, sha256_json, write_atomic, write_json
 
 
@@ -113,7 +113,7 @@ def test_write_atomic_keeps_the_old_file_where_the_new_one_fails(
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UnwritableError, match=r"cannot write '.*a\.json': disk full; choose another place"):
         write_json(path, {"a": 2})
     assert read_json(path, "file") == {"a": "é"}
     assert [one.name for one in path.parent.iterdir()] == ["a.json"]

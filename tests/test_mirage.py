@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ragmed.errors import DataError, UsageError
-from ragmed.experiments.results import compare_runs
+from ragmed.experiments.results import Rules, compare_runs
 from ragmed.integrations.mirage import import_mirage
 from ragmed.runs import find_run
 from ragmed.tasks.answers import mirage_letter
@@ -153,7 +153,7 @@ UNREADABLE_WRONG = {
 
 
 def test_policy_mirage_gives_what_its_parser_gives(released):
-    found = {c["task"]: c for c in compare_runs([released], policy="mirage")["contrasts"]}
+    found = {c["task"]: c for c in compare_runs([released], Rules(policy="mirage"))["contrasts"]}
     for task, (closed, shown, fixed, broke, p) in PUBLISHED.items():
         row = found[task]
         assert (round(100 * row["baseline_value"], 2), round(100 * row["arm_value"], 2)) == (closed, shown)
@@ -163,7 +163,7 @@ def test_policy_mirage_gives_what_its_parser_gives(released):
 
 
 def test_policy_wrong_takes_the_published_gain_away(released):
-    found = {c["task"]: c for c in compare_runs([released], policy="wrong")["contrasts"]}
+    found = {c["task"]: c for c in compare_runs([released], Rules(policy="wrong"))["contrasts"]}
     for task, (closed, shown) in UNREADABLE_WRONG.items():
         row = found[task]
         assert (round(100 * row["baseline_value"], 2), round(100 * row["arm_value"], 2)) == (closed, shown)

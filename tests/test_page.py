@@ -41,7 +41,7 @@ def text(results):
         "| rag | 0.550 | [0.425, 0.669] | | 60 | 53 | 7 unparsed | 0 | 0 | 0 |",
         "| chance baseline | 0.250 | - | | 60 | | | | | |",
         "| accuracy | 2 handbook, handbook-letters | +12.0 | [-5.0, +29.0] | [-30.0, +50.0] | 62 % |",
-        "| 62 % | 4.0 | 0.100 | 0.210 | 0.400 | ? cannot tell |",
+        "| 62 % | 4.0 | 0.100 | 0.210 | 0.400 | ○ cannot tell |",
         "| untuned | 0.333 [0.227, 0.459] general | 0.667 [",
         "⚑ The comparison of rag with general on handbook (accuracy) depends on the policy.",
         "wrong: rag > general; drop: general > rag.",
@@ -202,10 +202,52 @@ def test_the_scale_of_a_forest_reaches_over_its_intervals_and_margin():
     assert plots.forest({"contrasts": []}) is None
 
 
-def test_many_open_questions_are_folded(results):
-    rows = [results["contrasts"][0] | {"verdict": "cannot-tell", "arm": f"arm{n}"} for n in range(9)]
-    assert sections.verdicts(results | {"contrasts": rows})[0]["folded"]
-    assert not sections.verdicts(results | {"contrasts": rows[:8]})[0]["folded"]
+def test_more_than_three_contrasts_in_words_are_folded(results):
+    rows = [results["contrasts"][0] | {"arm": f"arm{n}"} for n in range(4)]
+    found = [render_page(results | {"contrasts": rows[:n]}, run_info={}) for n in (3, 4)]
+    assert [re.search(r"<details[^>]*><summary>Every contrast", html)[0][8:-23] for html in found] == [
+        ' class="words" open>', ' class="words">',
+    ]  # fmt: skip
+
+
+def test_one_contrast_is_spoken_of_as_one():
+    both = {key: given for key, given in pages.samples_of(9).items() if key[0] in pages.ARMS[:2] and key[1] == "handbook"}
+    found = compare(both, run="one", settings=ComparisonSettings(baseline="general", resamples=200))
+    text = plain(render_page(found, run_info=pages.INFO))
+    assert found["family"] == 1
+    assert not re.search(r"all 1 |p_adjusted|mcnemar exact|1 contrasts", text)
+    assert "; p of the exact McNemar test" in text
+    assert "within 5 points on either side of 0" in text
+
+
+def test_the_arms_stand_below_the_verdict(text):
+    assert "| general control | packaged:tiny | the question alone (closed book) |" in text
+    assert "| rag | packaged:tiny | 2 passages that a search of wards finds |" in text
+    named = {"m": {"model": "m", "context": "oracle", "index": "i"}, "n": {"context": "of another kind"}, "o": "no arm"}
+    assert [(one["model"], one["shown"]) for one in sections.arms({"experiment": {"arms": named}})] == [
+        ("m", "passages of i that hold the answer (oracle)"), ("-", "of another kind"),
+    ]  # fmt: skip
+    assert sections.arms({}) == sections.arms({"experiment": {"arms": []}}) == []
+
+
+def test_of_imported_answers_nothing_is_claimed_that_nobody_recorded(tmp_path, results, samples):
+    bare = {
+        key: [dataclasses.replace(one, input_tokens=0, output_tokens=0, seconds=0.0) for one in given[:3]]
+        for key, given in samples.items()
+    }
+    write_page(results, run_info={"imported": {"kind": "mirage"}}, samples=bare, folder=tmp_path)
+    [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
+    assert index["prompt"] == "Prompt, as far as it is recorded"
+    answer = _called(tmp_path / "samples/0001.js", "ragmedPiece")[2][0]["answers"][0]
+    assert not {"input_tokens", "output_tokens", "seconds"} & set(answer)
+
+
+def test_an_interval_that_leaves_the_plot_has_an_arrow_at_that_end(results):
+    def arrows(prediction):
+        given = results | {"overall": [results["overall"][0] | {"prediction": prediction}]}
+        return len(re.findall('class="beyond"', render_page(given, run_info={})))
+
+    assert [arrows(one) for one in (None, [-9.0, 0.3], [-0.1, 9.0], [-9.0, 9.0])] == [0, 1, 1, 2]
 
 
 def test_names_in_bibtex_are_escaped():

@@ -184,6 +184,53 @@ def test_the_keyboard_alone_is_enough(visit):
     assert page.input_value("[name=q]") == "j/k bed"
 
 
+def test_enter_on_a_count_takes_the_keyboard_along(visit):
+    page = visit.page
+    for _ in range(2):  # the second time the address is the same
+        page.locator("#ledger tbody a").first.focus()
+        page.keyboard.press("Enter")
+        visit.count("20 of 120 examples")
+        page.wait_for_function("document.activeElement.id === 'count'")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.closest('ol').id") == "examples"
+
+
+@pytest.mark.parametrize("typed", ["-3", "", "1e999"])
+def test_a_price_that_is_none_is_said_beside_its_field(visit, typed):
+    page = visit.page
+    page.fill("[name=machine_hour]", "3.6")
+    before = page.locator(".money-line").all_inner_texts()
+    assert before
+    assert page.locator("#said-machine_hour").inner_text() == ""
+    page.locator("[name=machine_hour]").select_text()
+    page.keyboard.press("Delete")
+    page.keyboard.type(typed)
+    assert page.locator("#said-machine_hour").inner_text() == "Give a number, 0 or more."
+    assert page.locator("[name=machine_hour]").get_attribute("aria-invalid") == "true"
+    assert page.locator("#said-million_input_tokens").inner_text() == ""
+    assert page.locator(".money-line").all_inner_texts() == before
+    page.click("#prices [type=reset]")
+    page.wait_for_function("document.getElementById('said-machine_hour').textContent === ''")
+
+
+def test_of_imported_answers_no_tokens_and_no_seconds_are_shown(chromium, tmp_path):
+    samples = {
+        (arm, "mmlu/a b"): [
+            Sample("same?id=1&x", arm, "mmlu/a b", "answered", "A", "A", {"accuracy": 1.0},
+                   messages=(Message("user", "Which?"),), completion="A", options=("x", "y"))
+        ] for arm in ("gpt/cot", "gpt/rag_32")
+    }  # fmt: skip
+    results = compare(samples, run="r", settings=ComparisonSettings(baseline="gpt/cot", resamples=100))
+    index = write_page(results, run_info={"imported": {"kind": "mirage"}}, samples=samples, folder=tmp_path)
+    seen = Visit(chromium, index, "#samples?on=mmlu%2Fa+b&id=same%3Fid%3D1%26x")
+    seen.page.wait_for_selector(".answer")
+    first = seen.page.locator(".answer").first
+    assert first.locator("summary").all_inner_texts() == ["Prompt, as far as it is recorded"]
+    assert first.locator(".aside").all_inner_texts() == ["Read as: A", "accuracy 1"]
+    seen.context.close()
+    assert seen.wrong == []
+
+
 @pytest.mark.parametrize(
     "prices",
     [
@@ -235,6 +282,14 @@ def test_on_paper_all_is_light_and_the_browser_is_left_out(chromium, written):
     paper.page.emulate_media(media="screen")
     assert paper.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
     assert paper.page.pdf().startswith(b"%PDF")
+    paper.page.set_viewport_size({"width": 690, "height": 900})  # the text of A4
+    paper.page.emulate_media(media="print")
+    paper.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    boxes = [one.bounding_box() for one in paper.page.locator(".panel, .panel svg").all()]
+    panels = [paper.page.locator(".panel").nth(n).bounding_box() for n in range(2)]
+    assert len(boxes) == 6
+    assert panels[0]["y"] + panels[0]["height"] <= panels[1]["y"]
+    assert all(box["x"] + box["width"] <= 690 for box in boxes)
     paper.context.close()
     assert paper.wrong == []
 
@@ -272,7 +327,7 @@ def test_no_text_is_ever_run(chromium, tmp_path):
     page.check("[name=deep]")
     page.wait_for_function("document.getElementById('count').textContent.includes(' of ')")
     assert page.evaluate("window.hit") is None
-    assert page.locator("script").count() == 2
+    assert page.locator("script").count() == 4
     assert (
         page.locator("iframe, object, embed, base, style, [style], form[action], img[src='x'], main svg script").count()
         == 0

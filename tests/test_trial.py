@@ -12,7 +12,7 @@ import pytest
 
 from ragmed.errors import DamagedError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.config import Experiment, load_experiment, make_experiment
-from ragmed.experiments.results import compare_runs, report_run
+from ragmed.experiments.results import Rules, compare_runs, report_run
 from ragmed.experiments.trial import bind_tasks, describe, dry_run, run_experiment
 from ragmed.models import ModelSettings
 from ragmed.records import Sample
@@ -145,7 +145,7 @@ def test_several_runs_are_compared_as_arms_of_one(small: Workspace, done: Run) -
     rows = [c for c in results["contrasts"] if c["arm"] == "other/general"]
     assert [(c["baseline"], c["difference"], c["p"]) for c in rows] == [("toy/general", 0.0, 1.0)]
     with pytest.raises(UnknownNameError, match="did you mean 'toy/general'"):
-        compare_runs([done, find_run(small.runs, "other")], baseline="toy/genral")
+        compare_runs([done, find_run(small.runs, "other")], Rules(baseline="toy/genral"))
 
 
 def test_runs_that_asked_otherwise_are_not_compared(small: Workspace, done: Run) -> None:
@@ -213,7 +213,7 @@ def test_a_control_without_samples_is_replaced_in_plain_words(small: Workspace) 
 
 def test_a_baseline_arm_is_no_control(done: Run) -> None:
     with pytest.raises(UnknownNameError, match="unknown arm 'options-only'"):
-        compare_runs([done], baseline="options-only")
+        compare_runs([done], Rules(baseline="options-only"))
 
 
 def test_one_run_is_not_compared_with_itself(done: Run) -> None:

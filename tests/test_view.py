@@ -307,7 +307,7 @@ def test_a_page_that_is_missing_or_old_is_written(run, monkeypatch):
     os.utime(run.results_file, ns=(2 * written, 2 * written))
     assert "older than what the run holds now" in cards([run])[0].notes[0]
     page.unlink()
-    with pytest.raises(DataError, match=r"run 'toy' has no page, and '.*' cannot be written \(Permission denied\)"):
+    with pytest.raises(DataError, match=r"run 'toy' has no page: cannot write '.*report': Permission denied"):
         cards([run])
 
 

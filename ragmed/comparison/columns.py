@@ -118,10 +118,10 @@ def under(table: TaskTable, policy: Mapping[str, str]) -> TaskTable:
 
 def mirage_reads(table: TaskTable) -> bool:
     """Whether MIRAGE's policy has a meaning here: some answer was written, and its gold is a letter from A to D."""
-    return "accuracy" in table.metrics and any(_lettered(s) for found in table.samples.values() for s in found.values())
+    return "accuracy" in table.metrics and any(lettered(s) for found in table.samples.values() for s in found.values())
 
 
-def _lettered(sample: Sample) -> bool:
+def lettered(sample: Sample) -> bool:
     return sample.completion is not None and sample.gold in MIRAGE_LETTERS
 
 
@@ -129,7 +129,7 @@ def _letters(samples: Mapping[str, Sample]) -> Column:
     """Accuracy as MIRAGE's evaluation reads it; what it has no reading for counts as without it, wrong if it failed."""
     values: dict[str, float | None] = {}
     for id_, sample in samples.items():
-        if _lettered(sample):
+        if lettered(sample):
             values[id_] = float((mirage_letter(sample.completion or "") or "A") == sample.gold)
         else:
             values[id_] = float(sample.scores["accuracy"]) if "accuracy" in sample.scores else _failed(sample)

@@ -10,12 +10,12 @@ import numpy as np
 
 from ragmed.comparison.baselines import trivial_baselines
 from ragmed.comparison.behind import Facts, behind
-from ragmed.comparison.columns import TaskTable, build_tables, mirage_reads, sample_notes
+from ragmed.comparison.columns import TaskTable, build_tables, lettered, mirage_reads, sample_notes
 from ragmed.comparison.contrasts import asked_pairs, contrasts
 from ragmed.comparison.cost import cost_row, economics, economics_notes
 from ragmed.comparison.factorial import ROLES, factorials
 from ragmed.comparison.overall import overall
-from ragmed.comparison.paired import is_binary, scored
+from ragmed.comparison.paired import draws_note, is_binary, scored
 from ragmed.comparison.policies import by_policy
 from ragmed.comparison.prices import Prices
 from ragmed.comparison.settings import ComparisonSettings
@@ -44,7 +44,8 @@ def compare(
 
     `samples`: (arm, task) -> its samples. Scores and differences are fractions. Arms must have answered the same
     examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and settings give
-    the same numbers, in whatever order the samples come. `metrics`: task -> what it measures, so that an arm with no
+    the same numbers to the last bit, in whatever order samples and tasks come. Names of arms, tasks and metrics seed what
+    is drawn: another name moves a drawn interval or p within the error of its simulation, and nothing else. `metrics`: task -> what it measures, so that an arm with no
     scored sample keeps its row. `notes` go into the results as they are. `sources`: the references behind each arm.
     A contrast's `corpora` is `same`, `different` or `unknown` where what one arm's weights learnt from stands against
     what an arm is shown, else empty. Raises MismatchError, DataError, UsageError, each naming what is wrong.
@@ -69,14 +70,14 @@ def compare(
     rows["economics"] = economics(rows["costs"], sources=known, settings=settings)
     scored_arms = [arm for arm in arms if arm not in settings.baseline_arms]
     same = {name: str(t.get("task") or t.get("file") or "") for name, t in (facts or Facts()).tasks.items()}
-    rows["overall"], pooling = overall(rows["contrasts"], settings=settings, same=same)
+    rows["overall"], pooling = overall(rows["contrasts"], settings=settings, same=same, tables=tables)
     rows |= by_policy(tables, arms=scored_arms, contrasts=rows["contrasts"], settings=settings)
     rows["scores"] = [row for table in tables for row in _scores(table, scored_arms, settings)]
     rows["baselines"], said = _baselines(tables, settings)
     rows["not_run"] = [{"arm": a, "task": t.name} for t in tables for a in arms if not samples.get((a, t.name))]
     rows |= behind(samples, tables, contrasts=rows["contrasts"], settings=settings, facts=facts or Facts())
     corpora = corpora_notes(known, _compared(rows))
-    told = [*pooling, *_metric_notes(tables, pairs, settings), *sample_notes(samples)]
+    told = [*pooling, *draws_note(rows["contrasts"], settings), *_metric_notes(tables, pairs, settings), *sample_notes(samples)]
     return {
         "schema": SCHEMA,
         "run": run,
@@ -141,19 +142,25 @@ def _general_notes(settings: ComparisonSettings, rows: Mapping[str, Sequence[Map
     whose = {"holm": "Holm's", "benjamini-hochberg": "Benjamini and Hochberg's"}[settings.correction]
     if family:
         said += [
-            f"p_adjusted is {whose} over all {family} contrasts of this run, all tasks and metrics together.",
-            f"equivalent: the interval lies within {settings.margin:g} on either side of 0, and the adjusted p of the "
-            f"two one-sided tests is under {settings.alpha:g}.",
+            f"Adjusted p is {whose} over all {family} contrasts of this run, all tasks and metrics together."
+            if family > 1
+            else "There is one contrast, so its p is not adjusted.",
+            f"equivalent: the interval lies within {100 * settings.margin:g} points on either side of 0, and the "
+            f"adjusted p of the two one-sided tests is under {settings.alpha:g}.",
             "majority is the most frequent gold of these very examples, so it has seen the answers.",
         ]
     if rows["overall"]:
         said.append(
             "overall: random effects over tasks, as if these were a sample of the tasks that might have been asked; "
-            f"p_adjusted is {whose} over the {len(rows['overall'])} of them, a family of its own."
+            + (
+                f"adjusted p is {whose} over the {len(rows['overall'])} of them, a family of its own."
+                if len(rows["overall"]) > 1
+                else "there is one, so its p is not adjusted."
+            )
         )
     if effects:
         said.append(
-            f"p_adjusted of the 2x2 effects is {whose} over all {effects} of them, a family of its own: tuning and "
+            f"Adjusted p of the 2x2 effects is {whose} over all {effects} of them, a family of its own: tuning and "
             "retrieval are each averaged over the other; interaction is what retrieval does for the tuned model, less "
             "what it does for the untuned one."
         )
@@ -188,4 +195,12 @@ def _unread(table: TaskTable) -> list[str]:
     """Where MIRAGE's policy has no meaning."""
     other = [metric for metric in table.metrics if metric != "accuracy" or not mirage_reads(table)]
     said = f"{table.name}: the policy mirage reads letters out of written answers, so it says nothing of "
-    return [f"{said}{', '.join(other)}; what is not answered counts as wrong there."] if other else []
+    notes = [f"{said}{', '.join(other)}; what is not answered counts as wrong there."] if other else []
+    for arm, found in table.samples.items() if mirage_reads(table) else ():
+        kept = sum(s.status == "answered" and not lettered(s) for s in found.values())
+        if kept:
+            notes.append(
+                f"{table.name}: {kept} answered samples of {arm} have no text, or a gold other than A to D, and keep "
+                "their accuracy; the policy mirage cannot read them."
+            )
+    return notes

@@ -48,21 +48,19 @@ def contrasts(tables: Sequence[TaskTable], pairs: Sequence[Pair], settings: Comp
 
     Every pair on every task by every metric that both arms have; p adjusted over all of them.
     """
-    rows = [row for table in tables for row in _of_task(table, pairs, settings)]
-    conclude([(f"'{r['arm']}' against '{r['baseline']}' on '{r['task']}' by {r['metric']}", r) for r in rows], settings)
-    return rows
-
-
-def _of_task(table: TaskTable, pairs: Sequence[Pair], settings: ComparisonSettings) -> list[Row]:
-    return [
-        contrast(table, pair, metric, settings)
+    asked = [
+        (table, pair, metric)
+        for table in tables
         for metric in table.metrics
         for pair in pairs
         if all((arm, metric) in table.columns for arm in pair)
     ]
+    rows = [contrast(table, pair, metric, settings, family=len(asked)) for table, pair, metric in asked]
+    conclude([(f"'{r['arm']}' against '{r['baseline']}' on '{r['task']}' by {r['metric']}", r) for r in rows], settings)
+    return rows
 
 
-def contrast(table: TaskTable, pair: Pair, metric: str, settings: ComparisonSettings) -> Row:
+def contrast(table: TaskTable, pair: Pair, metric: str, settings: ComparisonSettings, *, family: int = 1) -> Row:
     """One row, not yet adjusted for the others of its family."""
     kept, scores = shared(table, pair, metric)
     row: dict[str, Any] = {
@@ -77,4 +75,6 @@ def contrast(table: TaskTable, pair: Pair, metric: str, settings: ComparisonSett
     row |= {"baseline_value": float(old.mean()), "arm_value": float(new.mean())}
     if is_binary(metric, np.concatenate([old, new]), settings):
         row |= {"fixed": int((new > old).sum()), "broke": int((new < old).sum())}
-    return row | difference_of(table, metric, kept, scores, sides=(pair[:1], pair[1:]), settings=settings)
+    return row | difference_of(
+        table, metric, kept, scores, sides=(pair[:1], pair[1:]), settings=settings, family=family
+    )

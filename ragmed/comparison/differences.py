@@ -1,7 +1,7 @@
 """Paired differences in, their interval out, and how far they speak against any bound: for equivalence within a margin.
 
-Tango's score method for pairs of right and wrong answers. A bootstrap over groups for everything else, with the score
-method again wherever a bootstrap knows too little. Interval and one-sided tests are one method read in two ways, so
+Tango's score method for pairs of right and wrong answers. A bootstrap over single examples or groups of one size, a
+cluster-robust t over groups of several sizes, and the score method again wherever too few groups differ. Interval and one-sided tests are one method read in two ways, so
 that they never contradict each other.
 """
 
@@ -15,7 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from ragmed.comparison.bootstrap import Bootstrap, Interval, Z
-from ragmed.comparison.intervals import MIN_INFORMATIVE, effective_groups, informative
+from ragmed.comparison.intervals import MIN_INFORMATIVE, effective_groups, informative, unlike
+from ragmed.comparison.linearised import ClusterRobust
 from ragmed.comparison.resampling import Floats
 from ragmed.comparison.roots import root
 
@@ -140,6 +141,8 @@ def difference_evidence(
     discordant pairs: wide enough, as |d| >= d * d up to the span.
     """
     if informative(sums / sizes) >= MIN_INFORMATIVE:
+        if unlike(sizes):
+            return ClusterRobust.of(sums, sizes, within=(-span, span))
         return Bootstrap.of(sums, sizes, rng=rng, resamples=resamples)
     total, n = float(sums.sum() / sizes.sum()), effective_groups(sizes)
     parts = sums / sizes.sum() / span

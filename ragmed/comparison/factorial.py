@@ -38,12 +38,16 @@ def factorials(
     (tuned - control); positive: each does more in the presence of the other. p_adjusted is over all effects of all
     rows, a family of its own.
     """
-    rows = [
-        _row(table, dict(zip(ROLES, design, strict=True)), metric, settings=settings, sources=sources)
+    asked = [
+        (table, dict(zip(ROLES, design, strict=True)), metric)
         for table in tables
         for metric in table.metrics
         for design in settings.factorials
         if all((arm, metric) in table.columns for arm in design)
+    ]
+    rows = [
+        _row(table, arms, metric, settings=settings, sources=sources, family=len(EFFECTS) * len(asked))
+        for table, arms, metric in asked
     ]
     conclude([(_named(row, effect), effect) for row in rows for effect in row["effects"]], settings)
     return rows
@@ -71,7 +75,7 @@ def tuned_against_retrieved(designs: Sequence[Factorial]) -> list[tuple[str, str
 
 def _row(
     table: TaskTable, arms: Mapping[str, str], metric: str, *,
-    settings: ComparisonSettings, sources: Mapping[str, ArmSources],
+    settings: ComparisonSettings, sources: Mapping[str, ArmSources], family: int,
 ) -> Row:  # fmt: skip
     kept, scores = shared(table, list(arms.values()), metric)
     found = rule(sources, arms.values())
@@ -89,7 +93,9 @@ def _row(
         entry: Row = {"effect": effect, **untested(settings)}
         if kept:
             sides = [arms[role] for role in minus], [arms[role] for role in plus]
-            entry |= difference_of(table, metric, kept, scores, sides=sides, halved=halved, settings=settings)
+            entry |= difference_of(
+                table, metric, kept, scores, sides=sides, halved=halved, settings=settings, family=family
+            )
         row["effects"].append(entry)
     return row
 

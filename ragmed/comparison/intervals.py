@@ -1,7 +1,8 @@
 """95 % intervals of scores: counts or group sums in, (low, high) out. And what differences are made from as well.
 
-Wilson's or Clopper and Pearson's for a share of independent examples. A bootstrap over groups for everything else,
-with the share's interval again wherever a bootstrap knows too little.
+Wilson's or Clopper and Pearson's for a share of independent examples. A bootstrap over single examples or groups of
+one size, a cluster-robust t interval over groups of several sizes, and the share's interval again wherever too few
+groups differ for either.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ragmed.comparison.bootstrap import LEVEL, Bootstrap, Interval, Z
+from ragmed.comparison.linearised import ClusterRobust
 from ragmed.comparison.resampling import Floats
 from ragmed.files import canonical_json
 
@@ -82,6 +84,9 @@ def score_interval(
     of a share (`proportion`: a key of PROPORTIONS) with the effective number of groups (Kish) as n.
     """
     if informative(sums / sizes) >= MIN_INFORMATIVE:
+        if unlike(sizes):
+            robust = ClusterRobust.of(sums, sizes, within=bounds)
+            return robust.interval, robust.method
         found = Bootstrap.of(sums, sizes, rng=rng, resamples=resamples)
         return found.interval, found.method
     low, span = bounds[0], bounds[1] - bounds[0]
@@ -94,6 +99,11 @@ def score_interval(
 def informative(means: Floats) -> int:
     """How many groups differ from the most common value."""
     return int(len(means) - np.unique(means, return_counts=True)[1].max())
+
+
+def unlike(sizes: Floats) -> bool:
+    """Whether groups are of several sizes."""
+    return bool((sizes != sizes[0]).any())
 
 
 def effective_groups(sizes: Floats) -> float:

@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragmed.comparison.bootstrap import LEVEL, Interval, Z
+from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.differences import equivalence
 from ragmed.comparison.roots import root
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.verdicts import Row, conclude, untested
+
+Question = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +111,26 @@ def _between(excess: Callable[[float], float]) -> float:
 
 
 def overall(
-    contrasts: Sequence[Row], *, settings: ComparisonSettings, same: Mapping[str, str]
-) -> tuple[list[Row], list[str]]:
+    contrasts: Sequence[Row], *, settings: ComparisonSettings, same: Mapping[str, str],
+    tables: Sequence[TaskTable] = (),
+) -> tuple[list[Row], list[str]]:  # fmt: skip
     """
     >>> overall(results["contrasts"], settings=settings, same={})[0][0]["difference"]  # doctest: +SKIP
     0.041
 
     A row for every pair of arms and metric that at least two tasks have a difference of, and notes on what was left
-    out. `same`: task -> what it asks, where several tasks ask the same questions in several ways: the first of them
-    counts. A task's standard error is the width of its 95 % interval by 2 * 1.96, which is never 0, not even where
+    out. `same`: task -> what it asks, where several tasks ask the same questions in several ways; `tables`: the tasks'
+    examples (see `questions`). A task most of whose questions a larger one asks too (of one size: one whose name comes
+    first) is left out, whatever the order in which the tasks come. A task's standard error is the width of its 95 % interval by 2 * 1.96, which is never 0, not even where
     no two answers differ. Adjusted p are over all rows, a family of its own.
     """
+    asked = {table.name: questions(table) for table in tables}
     sets: dict[tuple[str, str, str], list[Row]] = {}
     for row in contrasts:
         sets.setdefault((row["metric"], row["baseline"], row["arm"]), []).append(row)
     rows, notes = [], []
     for (metric, baseline, arm), given in sets.items():
-        used, said = _usable(given, same)
+        used, said = _usable(given, same, asked)
         if len(given) > 1:
             notes += [f"overall, {arm} against {baseline} by {metric}: {words}" for words in said]
         if len(used) > 1:
@@ -134,18 +140,48 @@ def overall(
     return rows, list(dict.fromkeys(notes))
 
 
-def _usable(given: Sequence[Row], same: Mapping[str, str]) -> tuple[list[Row], list[str]]:
+def questions(table: TaskTable) -> frozenset[Question]:
+    """
+    >>> len(questions(build_tables(samples, policy)[0]))  # doctest: +SKIP
+    48
+
+    What tells the questions of a task from those of others. An id alone does not: many sets count from 0. So an id
+    with its options (where they are not the same for all), its group and its gold documents; where there are none of
+    these, with its prompts. Empty for a task of which nothing but ids is known.
+    """
+    choices = {id_: tuple(sorted(table.examples[id_].options)) for id_ in table.ids}
+    told = len(set(choices.values())) > 1
+    found = []
+    for id_ in table.ids:
+        one = table.examples[id_]
+        marks = (*(choices[id_] if told else ()), one.group, *sorted(one.documents))
+        if not any(marks):
+            marks = tuple(sorted({m.content for given in table.samples.values() for m in given[id_].messages[-1:]}))
+        found += [(id_, marks)] if any(marks) else []
+    return frozenset(found)
+
+
+def _usable(
+    given: Sequence[Row], same: Mapping[str, str], asked: Mapping[str, frozenset[Question]]
+) -> tuple[list[Row], list[str]]:
     used: dict[str, Row] = {}
     said = []
-    for row in given:
-        asked = same.get(row["task"]) or row["task"]
+    for row in sorted(given, key=lambda one: (-len(asked.get(one["task"], ())), one["task"])):
+        name = row["task"]
+        mine = asked.get(name, frozenset())
+        twins = (
+            other
+            for other in used
+            if (same.get(name) or name) == (same.get(other) or other)
+            or 2 * len(mine & asked.get(other, frozenset())) > len(mine) > 0
+        )
         if row["ci"] is None:
-            said.append(f"{row['task']} is left out, because no example has a score in both arms.")
-        elif asked in used:
-            said.append(f"{row['task']} is left out, because it asks the questions of {used[asked]['task']} again.")
+            said.append(f"{name} is left out, because no example has a score in both arms.")
+        elif (twin := next(twins, None)) is not None:
+            said.append(f"{name} is left out, because it asks the questions of {twin} again.")
         else:
-            used[asked] = row
-    return list(used.values()), said
+            used[name] = row
+    return [used[name] for name in sorted(used)], said
 
 
 def _row(metric: str, used: Sequence[Row], settings: ComparisonSettings) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,12 @@ from ragmed.comparison.differences import Evidence, Mirrored, ScoreEvidence, dif
 from ragmed.comparison.intervals import PROPORTIONS, generator, group_sums, score_interval
 from ragmed.comparison.resampling import Floats
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.significance import mcnemar_exact, sign_flip
+from ragmed.comparison.significance import ENOUGH, draws_for, mcnemar_exact, sign_flip
 
 Row = dict[str, Any]
+MOST_FLIPS = 2_000_000
+MOST_DRAWS = 200_000
+"""At most so many sign flips and bootstrap draws, however large the family."""
 
 
 def is_binary(metric: str, values: Floats, settings: ComparisonSettings) -> bool:
@@ -36,7 +40,7 @@ def shared(table: TaskTable, arms: Sequence[str], metric: str) -> tuple[list[str
 
 def difference_of(
     table: TaskTable, metric: str, kept: Sequence[str], scores: Mapping[str, Floats], *,
-    sides: tuple[Sequence[str], Sequence[str]], halved: bool = False, settings: ComparisonSettings,
+    sides: tuple[Sequence[str], Sequence[str]], halved: bool = False, settings: ComparisonSettings, family: int = 1,
 ) -> Row:  # fmt: skip
     """Difference, interval, test, p and equivalence of the arms of `sides[1]` minus those of `sides[0]`, example by
     example.
@@ -44,7 +48,8 @@ def difference_of(
     Two arms with scores of 0 and 1, no group shared: exact McNemar test and Tango's interval. Otherwise by group:
     sign flips and `difference_evidence`. `halved`: the mean of two differences rather than their sum. Of a sum of
     four arms, the sign-flip test asks whether its distribution is symmetric about 0. Turning the sides round turns
-    the sign and nothing else: what is drawn is drawn for the sides in the order of their names.
+    the sign and nothing else: what is drawn is drawn for the sides in the order of their names. `family`: how many
+    tests are adjusted together; with many, more is drawn where p is small, so that it can stay small.
     """
     minus, plus = (sum((scores[arm] for arm in side), np.zeros(len(kept))) for side in sides)
     difference = (plus - minus) / (2 if halved else 1)
@@ -61,19 +66,42 @@ def difference_of(
     else:
         turned = sorted(sides[0]) != first
         low, high = bounds(both)
-        evidence = difference_evidence(
-            -sums if turned else sums, sizes, span=(high - low) * len(sides[0]) / (2 if halved else 1),
-            rng=generator(settings.seed, "interval", *names), resamples=settings.resamples,
-        )  # fmt: skip
-        evidence = Mirrored(evidence) if turned else evidence
+        span = (high - low) * len(sides[0]) / (2 if halved else 1)
+        first_draws, flips = settings.resamples, _most(family, settings, MOST_FLIPS)
+        for draws in dict.fromkeys((first_draws, _most(family, settings, MOST_DRAWS))):
+            rng = generator(settings.seed, "interval", *names)
+            evidence = difference_evidence(-sums if turned else sums, sizes, span=span, rng=rng, resamples=draws)
+            evidence = Mirrored(evidence) if turned else evidence
+            if min(equivalence(evidence, settings.margin).values()) > ENOUGH / first_draws:
+                break
         rng = generator(settings.seed, "sign-flip", *names)
-        test, p = "sign-flip-permutation", sign_flip(sums, rng=rng, resamples=settings.resamples)
+        test, p = "sign-flip-permutation", sign_flip(sums, rng=rng, resamples=first_draws, most=flips)
     tests = equivalence(evidence, settings.margin)
     return {
         "difference": float(sums.sum() / sizes.sum()), "ci": list(evidence.interval), "interval": evidence.method,
         "test": test, "p": p, "equivalence": {"p": tests["equivalence"], "p_adjusted": 1.0},
         "noninferiority": {"p": tests["noninferiority"], "p_adjusted": 1.0, "shown": False},
     }  # fmt: skip
+
+
+def _most(family: int, settings: ComparisonSettings, cap: int) -> int:
+    return draws_for(family, settings.alpha, resamples=settings.resamples, most=cap)
+
+
+def draws_note(rows: Sequence[Row], settings: ComparisonSettings) -> list[str]:
+    """What a large family asks of the draws; nothing where the stated resamples are enough for it."""
+    if not any(row["test"] == "sign-flip-permutation" for row in rows):
+        return []
+    flips, draws = (_most(len(rows), settings, cap) for cap in (MOST_FLIPS, MOST_DRAWS))
+    if max(flips, draws) <= settings.resamples:
+        return []
+    said = (
+        f"with {len(rows)} contrasts adjusted together, draws went on from {settings.resamples:,} to {flips:,} sign "
+        f"flips and {draws:,} bootstrap samples where p was small."
+    )
+    if math.ceil(ENOUGH * len(rows) / settings.alpha) > MOST_FLIPS:
+        said += f" No p by sign flips is below {1 / (flips + 1):.1e}, however clear a difference is."
+    return [said]
 
 
 def scored(table: TaskTable, arm: str, metric: str, *, kept: Sequence[str], settings: ComparisonSettings) -> Row:

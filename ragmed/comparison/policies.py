@@ -6,9 +6,8 @@ reads it. A conclusion that changes with this choice is one about the form of an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-
-import numpy as np
 
 from ragmed.comparison.columns import TaskTable, mirage_reads, under
 from ragmed.comparison.contrasts import Pair, contrast
@@ -16,6 +15,7 @@ from ragmed.comparison.settings import POLICIES, ComparisonSettings, every_failu
 from ragmed.comparison.verdicts import Row
 
 Views = Mapping[str, TaskTable | None]
+_DUST = 1e-12
 SHOWN = ("difference", "ci", "p", "fixed", "broke", "n")
 
 
@@ -54,8 +54,9 @@ def _score(views: Views, arm: str, metric: str) -> Row:
         values[name] = counts[name] = None
         if view is not None:
             task = view.name
-            kept = [value for value in view.columns[arm, metric].values.values() if value is not None]
-            values[name] = float(np.mean(kept)) if kept else None
+            column = view.columns[arm, metric].values
+            kept = [value for id_ in view.ids if (value := column[id_]) is not None]
+            values[name] = math.fsum(kept) / len(kept) if kept else None
             counts[name] = len(kept)
     return {"arm": arm, "task": task, "metric": metric, "values": values, "n": counts}
 
@@ -75,10 +76,15 @@ def _turned(columns: Sequence[Sequence[float | None]]) -> bool:
     for first in range(count):
         for second in range(first):
             pairs = [(column[first], column[second]) for column in columns]
-            signs = {np.sign(a - b) for a, b in pairs if a is not None and b is not None}
-            if {1.0, -1.0} <= signs:
+            signs = {_sign(a - b) for a, b in pairs if a is not None and b is not None}
+            if {1, -1} <= signs:
                 return True
     return False
+
+
+def _sign(difference: float) -> int:
+    """0 where a difference is no more than the rounding of sums."""
+    return 0 if abs(difference) < _DUST else 1 if difference > 0 else -1
 
 
 def _contrast(row: Row, views: Views, table: TaskTable, settings: ComparisonSettings) -> Row:
@@ -95,9 +101,9 @@ def _contrast(row: Row, views: Views, table: TaskTable, settings: ComparisonSett
             known.append((mine, full))
             found[name] = {key: full[key] for key in SHOWN}
     tested = [one for one in found.values() if one is not None and one["ci"] is not None]
-    signs = {float(np.sign(one["difference"])) for one in tested}
+    signs = {_sign(one["difference"]) for one in tested}
     said = {one["p"] < settings.alpha and not one["ci"][0] <= 0 <= one["ci"][1] for one in tested}
-    depends = {1.0, -1.0} <= signs or len(said) > 1
+    depends = {1, -1} <= signs or len(said) > 1
     named = {"task": row["task"], "metric": metric, "baseline": pair[0], "arm": pair[1]}
     return {**named, "by_policy": found, "depends": depends}
 

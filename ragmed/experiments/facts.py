@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ragmed.comparison.behind import Facts
+from ragmed.errors import DamagedError
 from ragmed.files import read_json, sha256_json
 from ragmed.runs import Run
+from ragmed.stored import misfit_of_audit
 
 AUDIT = "audit.json"
 
@@ -36,12 +39,21 @@ def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Fa
         memory |= {prefix + name: one for name, one in measured.items()}
         tasks = {**experiment["tasks"], **tasks}
         if (run.folder / AUDIT).is_file():
-            audited += read_json(run.folder / AUDIT, "audit").get("tasks", [])
+            audited += read_audit(run.folder / AUDIT).get("tasks", [])
     there = {task for _, task in samples}
     return Facts(
         arms=arms, tasks={name: one for name, one in tasks.items() if name in there}, memory=memory,
         audit={"tasks": audited} if audited else {},
     )  # fmt: skip
+
+
+def read_audit(path: Path) -> dict[str, Any]:
+    """The contents of audit.json; DamagedError names the file and what in it is not of its kind."""
+    audit = read_json(path, "audit", finite=True)
+    misfit = misfit_of_audit(audit)
+    if misfit:
+        raise DamagedError(f"audit '{path}': {misfit}; make it again with `ragmed audit`")
+    return audit
 
 
 def _arm(about: Mapping[str, Any], info: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Stored samples -> results.json and the report. Calls no model, and can be done again with other settings.
 
-results = compare_runs([find_run(workspace.runs, "quickstart")], margin=0.03)
+results = compare_runs([find_run(workspace.runs, "quickstart")], Rules(margin=0.03))
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ragmed.experiments.facts import run_facts
 from ragmed.files import write_json
 from ragmed.records import Sample
 from ragmed.runs import Run
+from ragmed.stored import misfit_of_comparison
 
 Samples = dict[tuple[str, str], list[Sample]]
 
@@ -28,19 +30,30 @@ def write_results(run: Run, settings: ComparisonSettings) -> dict[str, Any]:
     return results
 
 
-def report_run(run: Run, *, folder: Path | None = None) -> Path:
-    """Writes results.json and the page of a run again, from its samples, and returns where the page lies."""
-    _, page = _written(run, stored_settings(run), folder or run.report_folder)
-    return page
+def report_run(run: Run, *, folder: Path | None = None, rules: Rules | None = None) -> Path:
+    """Writes results.json and the page of a run again, from its samples, and returns where the page lies.
+
+    `rules`: others than the run's config declares. Then the page alone is written, into a `folder` of its own, and
+    results.json stays what the config makes of the samples; UsageError without a folder.
+    """
+    if rules is None:
+        return _written(run, stored_settings(run), folder or run.report_folder)[1]
+    if folder is None or folder.resolve() == run.report_folder.resolve():
+        raise UsageError("other rules than the config's need a page of their own: give --output FOLDER")
+    settings = rules.over(stored_settings(run), stored_samples(run)[0])
+    return _page(run, *_results(run, settings), folder)
 
 
 def _written(run: Run, settings: ComparisonSettings, folder: Path) -> tuple[dict[str, Any], Path]:
-    from ragmed.report.page import write_page
-
     results, samples = _results(run, settings)
     write_json(run.results_file, results, mode=run.file_mode)
-    page = write_page(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
-    return results, page
+    return results, _page(run, results, samples, folder)
+
+
+def _page(run: Run, results: Mapping[str, Any], samples: Samples, folder: Path) -> Path:
+    from ragmed.report.page import write_page
+
+    return write_page(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
 
 
 def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Samples]:
@@ -84,7 +97,7 @@ def _unchecked(info: Mapping[str, Any], samples: Samples) -> list[str]:
     """A note for each adapter of ours that was asked tasks whose examples its training was never checked against."""
     notes = []
     for model, adapter in info.get("references", {}).get("adapters", {}).items():
-        arms = [name for name, arm in info["experiment"]["arms"].items() if arm["model"] == model]
+        arms = [name for name, arm in info["experiment"]["arms"].items() if arm.get("model") == model]
         asked = dict.fromkeys(task for arm, task in samples if arm in arms)
         checked = adapter.get("overlap", {}).get("tasks", asked)
         files = {task: one.get("file") or one.get("task") for task, one in info["experiment"]["tasks"].items()}
@@ -114,40 +127,53 @@ def _learnt_in_part(adapter: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def compare_runs(
-    runs: Sequence[Run],
-    *,
-    baseline: str | None = None,
-    margin: float | None = None,
-    prices: Prices | None = None,
-    policy: str | None = None,
-    correction: str | None = None,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Rules:
     """
-    >>> compare_runs([find_run(Path("runs"), "quickstart")], margin=0.03)["contrasts"]  # doctest: +SKIP
+    >>> Rules(policy="drop", margin=0.03).over(settings, samples).margin  # doctest: +SKIP
+    0.03
+
+    What a comparison is asked otherwise than its config says; None: as the config says. `prices`: where they say
+    nothing (0), those of the config hold. `policy`: what every status other than `answered` counts as.
+    """
+
+    baseline: str | None = None
+    margin: float | None = None
+    prices: Prices | None = None
+    policy: str | None = None
+    correction: str | None = None
+
+    def over(self, settings: ComparisonSettings, samples: Samples) -> ComparisonSettings:
+        """UnknownNameError where `baseline` is no arm to compare with."""
+        if self.baseline is not None:
+            known = {arm for arm, _ in samples} - set(settings.baseline_arms)
+            if self.baseline not in known:
+                raise UnknownNameError("arm", self.baseline, known, "what can be compared with")
+            settings = dataclasses.replace(settings, baseline=self.baseline, contrasts=())
+        if self.margin is not None:
+            settings = dataclasses.replace(settings, margin=self.margin)
+        if self.policy is not None:
+            settings = dataclasses.replace(settings, policy=every_failure(self.policy))
+        if self.correction is not None:
+            settings = dataclasses.replace(settings, correction=self.correction)
+        if self.prices is not None:
+            settings = dataclasses.replace(settings, prices=self.prices.over(settings.prices))
+        return settings
+
+
+def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> dict[str, Any]:
+    """
+    >>> compare_runs([find_run(Path("runs"), "quickstart")], Rules(margin=0.03))["contrasts"]  # doctest: +SKIP
 
     Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
-    in the same words, else MismatchError. `prices`: where they say nothing (0), those of the first run's config hold.
-    `policy`: what every status other than `answered` counts as. UsageError where two runs have one name, or `baseline`
-    is no arm to compare with.
+    in the same words, else MismatchError. The first run's config holds, but for `rules`. UsageError where two runs have
+    one name.
     """
     settings = stored_settings(runs[0])
     samples, notes = stored_samples(runs[0])
     if len(runs) > 1:
         samples, notes, settings = _joined(runs, settings)
-    if baseline is not None:
-        known = {arm for arm, _ in samples} - set(settings.baseline_arms)
-        if baseline not in known:
-            raise UnknownNameError("arm", baseline, known, "what can be compared with")
-        settings = dataclasses.replace(settings, baseline=baseline, contrasts=())
-    if margin is not None:
-        settings = dataclasses.replace(settings, margin=margin)
-    if policy is not None:
-        settings = dataclasses.replace(settings, policy=every_failure(policy))
-    if correction is not None:
-        settings = dataclasses.replace(settings, correction=correction)
-    if prices is not None:
-        settings = dataclasses.replace(settings, prices=prices.over(settings.prices))
+    settings = (rules or Rules()).over(settings, samples)
     present, more = _present(settings, samples)
     sources = {name: one for r in runs for name, one in arm_sources(r.info(), _prefix(r, runs)).items()}
     return compare(
@@ -262,6 +288,9 @@ def stored_samples(run: Run) -> tuple[Samples, list[str]]:
 def stored_settings(run: Run) -> ComparisonSettings:
     """The comparison's settings as the run's config gave them."""
     plain = dict(run.info()["experiment"]["comparison"])
+    misfit = misfit_of_comparison(plain)
+    if misfit:
+        raise DamagedError(f"run file '{run.info_file}': {misfit}; mend it, or make the run anew")
     known = {f.name for f in dataclasses.fields(ComparisonSettings)}
     if set(plain) - known:
         raise MismatchError(f"run '{run.name}' was made by another version, with {sorted(set(plain) - known)}")

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DataError
+from ragmed.errors import DataError, UnwritableError
 from ragmed.experiments.results import compare_runs, stored_settings, write_results
-from ragmed.files import read_json
+from ragmed.files import read_json, writing
 from ragmed.report.serving import Card, ReportServer, may_open_browser
 from ragmed.report.verdict import headline
 from ragmed.runs import Run
@@ -60,13 +60,11 @@ def _fresh(run: Run, say: Callable[[str], object]) -> list[str]:
         return []
     try:
         say(f"writing the page of '{run.name}'")
-        write_results(run, stored_settings(run))  # both, so that the list says what the page says
-    except OSError as error:
+        with writing(run.report_folder):
+            write_results(run, stored_settings(run))  # both, so that the list says what the page says
+    except UnwritableError as error:
         if not page.is_file():
-            raise DataError(
-                f"run '{run.name}' has no page, and '{error.filename or run.report_folder}' cannot be written "
-                f"({error.strerror}); run `ragmed report` as its owner"
-            ) from error
+            raise DataError(f"run '{run.name}' has no page: {error} (`ragmed report`) as its owner") from error
         return ["This page is older than what the run holds now, and cannot be written again by this user."]
     return []
 

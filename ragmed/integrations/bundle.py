@@ -37,7 +37,7 @@ from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.comparison.sources import Corpora, arm_sources
 from ragmed.errors import DamagedError, DataError, UnknownNameError, UsageError
 from ragmed.experiments.results import stored_samples, stored_settings
-from ragmed.files import fsync_folder, read_text, write_atomic, write_json
+from ragmed.files import fsync_folder, make_folder, read_text, write_atomic, write_json
 from ragmed.records import Sample
 from ragmed.runs import SCHEMA, Run
 
@@ -109,7 +109,7 @@ def export_bundle(
     beside = output.with_name(f".{output.name}.{os.getpid()}.made")
     made = Run(beside / stem, access=run.access)
     try:
-        made.folder.mkdir(parents=True, mode=run.folder_mode)
+        make_folder(made.folder, mode=run.folder_mode)
         for (arm, task), given in samples.items():
             mine = [_bare(sample, names[arm], names[task], secret) for sample in given]
             made.append(names[arm], names[task], sorted(mine, key=lambda sample: sample.example))

@@ -11,14 +11,15 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
 from ragmed.errors import DataError
 from ragmed.files import fsync_folder
-from ragmed.records import STATUSES, Message, Sample
+from ragmed.records import Message, Sample
 from ragmed.runs import Run
+from ragmed.stored import fits, short
 
 KEY = "ragmed"
 _ELSEWHERE = {"arm", "task", "scores", "messages", "completion"}
@@ -40,35 +41,19 @@ def carried(sample: Sample) -> dict[str, Any]:
 
 def restored(sample: Sample, kept: Any, where: str) -> Sample:
     """The sample with what `carried` kept of it. DataError, naming `where`, for what `carried` cannot have written."""
-    types = {f.name: type(_DEFAULTS[f.name]) for f in fields(Sample)}
     if not isinstance(kept, Mapping):
         raise DataError(f"{where}: '{KEY}' is no mapping; export the run again")
     changes: dict[str, Any] = {}
     for name, value in kept.items():
-        if name in _ELSEWHERE - {"completion"} or name not in types:
+        if name in _ELSEWHERE - {"completion"} or name not in _DEFAULTS:
             continue
-        fits = value is None if name == "completion" else _fits(name, value, types[name])
+        fits = value is None if name == "completion" else fits(name, value)
         if not fits:
-            raise DataError(f"{where}: '{KEY}' has {name} = {_short(value)}; export the run again")
+            raise DataError(f"{where}: '{KEY}' has {name} = {short(value)}; export the run again")
         changes[name] = tuple(value) if isinstance(value, list) else value
     own = {name: getattr(sample, name) for name in [*_ELSEWHERE, "example", "status", "extracted", "gold"]}
     values = {**own, **changes}
     return Sample(**{**values, "scores": values["scores"] if values["status"] == "answered" else {}})
-
-
-def _fits(name: str, value: Any, kind: type) -> bool:
-    if name == "extracted":
-        return value is None or isinstance(value, str)
-    if name == "status":
-        return value in STATUSES
-    if kind is tuple:
-        inner: tuple[type, ...] = {"passages": (dict,), "option_logprobs": (int, float), "option_tokens": (int,)}.get(
-            name, (str,)
-        )
-        return isinstance(value, list) and all(isinstance(one, inner) for one in value)
-    if kind is float:
-        return is_finite(value)
-    return isinstance(value, kind)
 
 
 def is_finite(value: Any) -> bool:
@@ -140,8 +125,3 @@ def whole_file(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     finally:
         beside.unlink(missing_ok=True)
     fsync_folder(path.parent)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

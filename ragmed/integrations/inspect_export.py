@@ -21,7 +21,9 @@ from typing import Any
 import ragmed
 from ragmed.errors import DataError
 from ragmed.experiments.results import stored_settings
+from ragmed.files import make_folder
 from ragmed.integrations.carried import KEY, carried, whole_file
+from ragmed.integrations.described import PART, described
 from ragmed.records import Sample
 from ragmed.runs import Run
 
@@ -40,8 +42,8 @@ def export_inspect(run: Run, folder: Path) -> list[Path]:
     alone. The model of a log is the arm's name; binary metrics are printed as `accuracy`, others as `mean`. DataError
     where the run has no samples.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
-    info, binary = run.info(), stored_settings(run).binary_metrics
+    make_folder(folder, mode=run.folder_mode)
+    info, binary, about = run.info(), stored_settings(run).binary_metrics, described(run)
     names: set[str] = set()
     made: list[Path] = []
     measured: dict[tuple[str, str], dict[str, None]] = {}
@@ -49,7 +51,7 @@ def export_inspect(run: Run, folder: Path) -> list[Path]:
         measured.setdefault((arm, task), {}).update(dict.fromkeys(sample.scores))
     for (arm, task), group in groupby(run.stream(), key=lambda one: one[:2]):
         metrics = list(measured[arm, task]) or list(info["tasks"][task]["metrics"])
-        log = _Log(run, arm, task, metrics, str(info.get("started", "")))
+        log = _Log(run, arm, task, metrics, str(info.get("started", "")), about)
         path = folder / f"{_name(f'{arm}_{task}', names)}.eval"
         with whole_file(path, mode=run.file_mode) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as out:
             _write(out, "_journal/start.json", {"version": VERSION, "eval": log.spec(binary), "plan": _plan()})
@@ -86,6 +88,7 @@ class _Log:
     task: str
     metrics: list[str]
     started: str
+    about: Mapping[str, Any]
     values: dict[str, list[float]] = field(default_factory=dict)
     summaries: list[dict[str, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
@@ -165,7 +168,7 @@ class _Log:
             "model_args": {},
             "config": {"epochs": 1},
             "packages": {"ragmed": ragmed.__version__},
-            "metadata": {KEY: {"run": self.run.name, "arm": self.arm, "task": self.task}},
+            "metadata": {KEY: {"run": self.run.name, "arm": self.arm, "task": self.task, PART: self.about}},
             "scorers": [
                 {
                     "name": metric,

@@ -18,7 +18,8 @@ from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, MismatchError
 from ragmed.files import sha256_file
 from ragmed.integrations.carried import KEY, is_finite
-from ragmed.integrations.foreign import ForeignTask, write_run
+from ragmed.integrations.described import Described, read_described, taken_on
+from ragmed.integrations.foreign import ForeignTask, unknown_costs, write_run, zero_or_one
 from ragmed.integrations.inspect_files import InspectLog, read_log
 from ragmed.integrations.inspect_samples import Read, as_number, read_sample
 from ragmed.records import Access, Sample
@@ -48,7 +49,9 @@ class _Taken:
     notes: dict[str, None] = field(default_factory=dict)
 
 
-def import_inspect(paths: Sequence[Path], *, output: Path, access: Access = "private") -> Run:
+def import_inspect(
+    paths: Sequence[Path], *, output: Path, access: Access = "private", baseline: str | None = None
+) -> Run:
     """
     >>> import_inspect([Path("logs")], output=Path("runs/inspect"))  # doctest: +SKIP
     Run(folder=PosixPath('runs/inspect'), access='private')
@@ -57,9 +60,10 @@ def import_inspect(paths: Sequence[Path], *, output: Path, access: Access = "pri
     task, the folder stands behind it, or the file's name where the folder is the same. Where there are epochs, examples
     are `ID#EPOCH` in a group of their ID, and resampled together. The metric is `accuracy` or `mean`, as printed; where
     there are several scorers, or a scorer gives several values, each metric has the name under which it was printed.
-    What is neither is not checked, and a note says so. Raises DataError for a log that is damaged or not finished,
-    MismatchError where the printed value is not what the samples come to (to 1e-12), or where models were asked
-    different questions.
+    What is neither is not checked, and a note says so. `baseline`: the control; else that of the run which the logs
+    were exported from, with the rest of its settings, or the first arm, which a note says. Raises DataError for a log
+    that is damaged or not finished, MismatchError where the printed value is not what the samples come to (to 1e-12),
+    or where models were asked different questions.
     """
     logs = _logs(paths)
     taken = _Taken()
@@ -68,6 +72,11 @@ def import_inspect(paths: Sequence[Path], *, output: Path, access: Access = "pri
         _take(arm, log, taken)
     arms = dict.fromkeys(arm for arm, _ in taken.samples)
     models = {arm: str(log.header["eval"].get("model")) for arm, log in named}
+    origins = {arm: found for arm, log in named if (found := _origin(log))}
+    guess = ComparisonSettings(
+        next(iter(arms)), policy={"error": "drop"}, binary_metrics=zero_or_one(taken.samples, origins)
+    )
+    known = taken_on(origins, list(arms), guess=guess, baseline=baseline)
     return write_run(
         output,
         samples=taken.samples,
@@ -78,13 +87,12 @@ def import_inspect(paths: Sequence[Path], *, output: Path, access: Access = "pri
             )
             for task, asked in taken.asked.items()
         },
-        comparison=ComparisonSettings(
-            baseline=next(iter(arms)), policy={"error": "drop"}, binary_metrics=_binary(taken.samples)
-        ),
+        comparison=known.comparison,
+        known=known,
         origin={
             "kind": "inspect",
             "files": [{"name": log.path.name, "sha256": sha256_file(log.path)} for log in logs],
-            "notes": list(taken.notes),
+            "notes": [*taken.notes, *unknown_costs(taken.samples, origins)],
         },
         access=access,
     )
@@ -124,6 +132,12 @@ def _own(log: InspectLog) -> Mapping[str, Any]:
     metadata = log.header["eval"].get("metadata") if isinstance(log.header["eval"], dict) else None
     own = metadata.get(KEY) if isinstance(metadata, dict) else None
     return own if isinstance(own, dict) else {}
+
+
+def _origin(log: InspectLog) -> tuple[Described, str] | None:
+    """The run of ours that a log was exported from, and the arm's name in it."""
+    arm, found = str(_own(log).get("arm")), read_described(_own(log), f"'{log.path}'")
+    return (found, arm) if found and arm in found.arms else None
 
 
 def _task(log: InspectLog) -> str:
@@ -269,19 +283,10 @@ def _keep(
 
 def _say_left_out(arm: str, task: str, samples: Sequence[Sample], log: InspectLog, taken: _Taken) -> None:
     failed = sum(sample.status == "error" for sample in samples)
-    if failed:
+    if failed and not _origin(log):  # what a run of ours does with them, its own policy says
         taken.notes[
             f"'{arm}' on '{task}': {failed} of {len(samples)} samples have no score; inspect_ai left them out, and so "
             "does this run's policy (error: drop)"
         ] = None
     if log.header.get("invalidated"):
         taken.notes[f"'{log.path.name}' is marked as invalidated"] = None
-
-
-def _binary(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> frozenset[str]:
-    seen: dict[str, set[float]] = {}
-    for given in samples.values():
-        for sample in given:
-            for metric, value in sample.scores.items():
-                seen.setdefault(metric, set()).add(value)
-    return frozenset(metric for metric, values in seen.items() if values <= {0.0, 1.0})

@@ -24,8 +24,9 @@ from typing import Any
 import ragmed
 from ragmed.errors import DataError
 from ragmed.experiments.results import stored_settings
-from ragmed.files import write_json
+from ragmed.files import make_folder, write_json
 from ragmed.integrations.carried import KEY, carried, gold_place, prompt_text, whole_file
+from ragmed.integrations.described import PART, described
 from ragmed.integrations.lm_eval_samples import INVALID
 from ragmed.records import Sample
 from ragmed.runs import Run
@@ -51,7 +52,7 @@ def export_lm_eval(run: Run, folder: Path) -> list[Path]:
     tasks: dict[str, str] = {}
     for arm, of_arm in groupby(run.stream(), key=lambda one: one[0]):
         home = folder / _plain(arm, arms)
-        home.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
+        make_folder(home, mode=run.folder_mode)
         sums: list[_Sums] = []
         for task, of_task in groupby(of_arm, key=lambda one: one[1]):
             metrics = measured[arm, task] or list(info["tasks"][task]["metrics"])
@@ -187,7 +188,7 @@ def _results(run: Run, arm: str, sums: list[_Sums], *, started: datetime) -> dic
         "model_source": "ragmed",
         "model_name": arm,
         "model_name_sanitized": re.sub(r"[\"<>:/|\\?*\[\]]+", "__", arm),
-        KEY: {"tasks": {one.name: one.task for one in sums}, "run": run.name},
+        KEY: {"tasks": {one.name: one.task for one in sums}, "run": run.name, PART: described(run)},
     }
 
 

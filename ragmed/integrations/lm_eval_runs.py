@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, MismatchError
 from ragmed.files import BadLine, read_json, read_jsonl, sha256_file
 from ragmed.integrations.carried import KEY, is_finite
-from ragmed.integrations.foreign import ForeignTask, write_run
+from ragmed.integrations.described import Described, read_described, taken_on
+from ragmed.integrations.foreign import ForeignTask, unknown_costs, write_run, zero_or_one
 from ragmed.integrations.lm_eval_samples import Asked, Line, read_line
 from ragmed.records import Access, Sample
 from ragmed.runs import Run
@@ -34,13 +35,15 @@ MEANS = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "like
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """One results file. `tasks`: those that were asked themselves, not the groups made of them."""
+    """One results file. `tasks`: those that were asked themselves, not the groups made of them. `own`: the run it was
+    exported from."""
 
     file: Path
     model: str
     arm: str
     data: Mapping[str, Any]
     tasks: tuple[str, ...]
+    own: Described | None
 
     def of(self, part: str, task: str) -> Any:
         found = self.data.get(part)
@@ -61,7 +64,7 @@ class _Taken:
     files: list[Path] = field(default_factory=list)
 
 
-def import_lm_eval(path: Path, *, output: Path, access: Access = "private") -> Run:
+def import_lm_eval(path: Path, *, output: Path, access: Access = "private", baseline: str | None = None) -> Run:
     """
     >>> import_lm_eval(Path("logs"), output=Path("runs/harness"))  # doctest: +SKIP
     Run(folder=PosixPath('runs/harness'), access='private')
@@ -70,9 +73,10 @@ def import_lm_eval(path: Path, *, output: Path, access: Access = "private") -> R
     them where one model was asked the same task twice; tasks keep their names, and are `TASK/FILTER` where a task has
     several filters; examples are named by `doc_id`. Metrics keep their names and values. One that is no mean over
     samples (BLEU, F1, perplexities, standard errors) is left out, with a note. An answer that no filter could read is
-    `unparsed` where all its scores are 0. Raises DataError where a file is missing, cut or of another shape,
-    MismatchError where the mean of the samples is not what was printed (to 1e-12), or where models were asked
-    different documents.
+    `unparsed` where all its scores are 0. `baseline`: the control; else that of the run which the logs were exported
+    from, with the rest of its settings, or the first arm, which a note says. Raises DataError where a file is missing,
+    cut or of another shape, MismatchError where the mean of the samples is not what was printed (to 1e-12), or where
+    models were asked different documents.
     """
     taken, logs = _Taken(), _logs(path)
     for log in logs:
@@ -83,17 +87,21 @@ def import_lm_eval(path: Path, *, output: Path, access: Access = "private") -> R
         raise DataError(f"nothing in '{path}' has scores by sample: {' '.join(taken.notes)}")
     asked = {arm for arm, _ in taken.samples}
     arms = {log.arm: {"model": log.model} for log in logs if log.arm in asked}
+    origins = {log.arm: (log.own, log.model) for log in logs if log.arm in asked and log.own}
+    known = taken_on(origins, list(arms), guess=_comparison(taken, next(iter(arms)), origins), baseline=baseline)
     return write_run(
         output,
         samples=taken.samples,
         arms=arms,
         tasks={task: _foreign_task(task, taken) for task in dict.fromkeys(task for _, task in taken.samples)},
-        comparison=_comparison(taken, next(iter(arms))),
+        comparison=known.comparison,
+        known=known,
         origin={
             "kind": "lm-eval",
             "files": [{"name": file.name, "sha256": sha256_file(file)} for file in taken.files],
             "notes": [
                 *taken.notes,
+                *unknown_costs(taken.samples, origins),
                 *(
                     f"Prompts of '{arm}' are not those of '{first}': {', '.join(tasks)}."
                     for (arm, first), tasks in taken.differ.items()
@@ -119,7 +127,9 @@ def _logs(path: Path) -> list[_Log]:
         parts = file.parent.relative_to(path).parts if path.is_dir() else ()
         own = data.get("model_name_sanitized")
         folder = "/".join(parts[:-1] if len(parts) > 1 and parts[-1] == own else parts) or "."
-        logs.append(_Log(file, model, f"{model} ({folder})" if model in clashing else model, data, tasks))
+        described = read_described(data.get(KEY), f"'{file}'")
+        described = described if described and model in described.arms else None
+        logs.append(_Log(file, model, f"{model} ({folder})" if model in clashing else model, data, tasks, described))
     for one, count in Counter((log.arm, task) for log in logs for task in log.tasks).items():
         if count > 1:
             same = [str(log.file) for log in logs if log.arm == one[0] and one[1] in log.tasks]
@@ -297,15 +307,10 @@ def _foreign_task(task: str, taken: _Taken) -> ForeignTask:
     )
 
 
-def _comparison(taken: _Taken, baseline: str) -> ComparisonSettings:
-    values: dict[str, set[float]] = {}
-    for samples in taken.samples.values():
-        for sample in samples:
-            for metric, value in sample.scores.items():
-                values.setdefault(metric, set()).add(value)
+def _comparison(taken: _Taken, baseline: str, origins: Collection[str]) -> ComparisonSettings:
     down = {metric for metrics in taken.metrics.values() for metric, upward in metrics.items() if not upward}
     return ComparisonSettings(
         baseline=baseline,
-        binary_metrics=frozenset(metric for metric, seen in values.items() if seen <= {0.0, 1.0}),
+        binary_metrics=zero_or_one(taken.samples, origins),
         descriptive_metrics=frozenset(down),
     )

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import ragmed
 from ragmed.comparison.factorial import ROLES
-from ragmed.experiments.results import compare_runs
+from ragmed.experiments.results import Rules, compare_runs
 from ragmed.files import write_atomic
 from ragmed.report import wording
 from ragmed.report.escaping import escape, table
@@ -59,7 +59,7 @@ def export_paper(run: Run, path: Path, *, form: Literal["latex", "markdown"], po
     The results as `ragmed compare` gives them with the run's own settings but for a `policy` that is given, in one
     file, with the run's permissions.
     """
-    results = compare_runs([run], policy=policy)
+    results = compare_runs([run], Rules(policy=policy))
     text = (latex if form == "latex" else markdown)(paper_tables(results), run=run.name)
     write_atomic(path, text, mode=run.file_mode)
     return path

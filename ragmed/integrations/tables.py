@@ -23,8 +23,8 @@ from typing import IO, Any, Literal
 
 import ragmed
 from ragmed.errors import DamagedError
-from ragmed.experiments.results import compare_runs
-from ragmed.files import fsync_folder
+from ragmed.experiments.results import Rules, compare_runs
+from ragmed.files import fsync_folder, make_folder
 from ragmed.records import Sample
 from ragmed.runs import Run
 
@@ -67,10 +67,10 @@ def export_tables(run: Run, folder: Path, *, form: Format, text: bool = True, po
     Each file appears whole or not at all, with the run's permissions. DamagedError names a sample with a value of
     another type, or with one that is not finite.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
+    make_folder(folder, mode=run.folder_mode)
     about = {"run": run.name, "ragmed": ragmed.__version__}
     made = [_write(folder / f"samples.{form}", samples_table(run, text=text, about=about), mode=run.file_mode)]
-    for name, table in results_tables(compare_runs([run], policy=policy), about=about).items():
+    for name, table in results_tables(compare_runs([run], Rules(policy=policy)), about=about).items():
         made.append(_write(folder / f"{name}.{form}", table, mode=run.file_mode))
     return made
 

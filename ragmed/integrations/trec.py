@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from ragmed.comparison.gold import ranked_documents
 from ragmed.errors import DataError
-from ragmed.files import write_atomic
+from ragmed.files import make_folder, write_atomic
 from ragmed.records import Sample
 from ragmed.runs import Run
 
@@ -77,8 +77,7 @@ def _slim(sample: Sample) -> Sample:
 
 def _write(run: Run, folder: Path, samples_file: Path, lines: Sequence[str], *, parts: int) -> Path:
     path = folder.joinpath(*samples_file.parts[-parts:]).with_suffix(".txt")
-    for one in (folder.parent, *list(path.parents)[parts - 1 :: -1]):
-        one.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
+    make_folder(path.parent, mode=run.folder_mode)
     write_atomic(path, "".join(f"{line}\n" for line in lines), mode=run.file_mode)
     return path
 

@@ -28,6 +28,7 @@ OUTCOMES = {"unparsed": "u", "refused": "r", "truncated": "t", "error": "e"}
 _AFTER_PASSAGES = "\n</passages>\n\n"
 _LABEL = re.compile(r"\A[A-Z][\w -]{0,30}: ")
 HIDDEN = "(not shown)"
+SENT, RECORDED = "Prompt, as it was sent", "Prompt, as far as it is recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,16 @@ class _Pieces:
             self._held, self._size = [], 0
 
 
-def write_browser(results: Row, samples: Samples, folder: Path, *, stamp: str, mode: int = 0o644) -> Browser:
+def write_browser(
+    results: Row, samples: Samples, folder: Path, *, stamp: str, mode: int = 0o644, imported: bool = False
+) -> Browser:
     """
     >>> write_browser(results, samples, Path("report"), stamp="3f2a").examples  # doctest: +SKIP
     120
 
     Streams the pieces, so that memory holds one of them at a time beside the samples. `stamp` names the results: the
-    page refuses pieces of another writing.
+    page refuses pieces of another writing. `imported`: the answers were made elsewhere, so that nobody here knows
+    whether their prompts are whole.
     """
     (folder / "samples").mkdir(parents=True, exist_ok=True, mode=0o755 if mode & 0o044 else 0o700)
     arms = list(dict.fromkeys(arm for arm, _ in samples))
@@ -92,7 +96,8 @@ def write_browser(results: Row, samples: Samples, folder: Path, *, stamp: str, m
     places = {(tasks[row[1]], row[0]): place for place, row in enumerate(rows)}
     index = {
         "stamp": stamp, "arms": arms, "tasks": tasks, "metrics": metrics, "rows": rows, "starts": pieces.starts,
-        "files": pieces.files, "ledger": [_ledger(row, places) for row in results.get("ledger") or []],
+        "files": pieces.files, "prompt": RECORDED if imported else SENT,
+        "ledger": [_ledger(row, places) for row in results.get("ledger") or []],
         "sets": {key: _set(said, task, ids, places) for key, said, task, ids in named_sets(results)},
     }  # fmt: skip
     _call(folder / "samples/questions.js", "ragmedQuestions", f'"{stamp}",{_json(questions)}', mode)
@@ -175,8 +180,10 @@ def _answer(sample: Sample, arm: int) -> dict[str, Any]:
     answer["messages"] = [[message.role, message.content] for message in sample.messages]
     answer |= {"passages": [dict(passage) for passage in sample.passages], "dropped": list(sample.dropped)}
     answer |= {"options": list(sample.options), "logprobs": list(sample.option_logprobs)}
-    names = ("extracted", "completion", "note", "thinking", "input_tokens", "output_tokens", "seconds")
-    answer |= {name: getattr(sample, name) for name in names}
+    answer |= {name: getattr(sample, name) for name in ("extracted", "completion", "note", "thinking")}
+    if sample.input_tokens or sample.output_tokens:  # no model reads nothing: 0 and 0 were never counted
+        answer |= {"input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens}
+    answer["seconds"] = sample.seconds or None
     return {key: value for key, value in answer.items() if value not in (None, [], {})}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ragmed.report.drawing import sign
@@ -30,7 +30,7 @@ def losses(adapters: Mapping[str, Mapping[str, Any]]) -> list[Figure]:
         for model, found in curves.items()
         if any(found.values())
     ]
-    return draw_grid(Grid("Loss in training", panels, across=2, tall=1.9, key=_key()))
+    return draw_grid(Grid("Loss in training", panels, across=2, tall=1.9, key=_key(curves.values())))
 
 
 def _curves(records: Any) -> dict[str, Points]:
@@ -63,8 +63,9 @@ def _panel(curves: Mapping[str, Points], *, title: str) -> Panel:
     return Panel(title, draw, x=f"{unit} of training", y="loss, nats a token", words=(f"at the end: {said}",))
 
 
-def _key() -> list[Any]:
-    return [sign(name, colour, marker=marker or "None") for name, colour, marker in SERIES.values()]
+def _key(curves: Iterable[Mapping[str, Points]]) -> list[Any]:
+    drawn = {key for found in curves for key, points in found.items() if points}
+    return [sign(name, colour, marker=marker or "None") for key, (name, colour, marker) in SERIES.items() if key in drawn]
 
 
 def _unit(most: float) -> tuple[str, float]:

@@ -47,6 +47,30 @@ def said(row: Row, effect: Row) -> str:
     }[verdict]
 
 
+def brief(row: Row, effect: Row) -> str:
+    """
+    >>> brief(row, row["effects"][1])  # doctest: +SKIP
+    'retrieval helps'
+
+    The same for a main effect, or for tuning against retrieval, in as few words as can be.
+    """
+    name, verdict = effect["effect"], effect["verdict"]
+    if name == "tuning-against-retrieval":
+        return {
+            "better": "tuning is better than retrieving",
+            "worse": "tuning is worse than retrieving",
+            "equivalent": "tuning and retrieving are equivalent",
+            "cannot-tell": "which of the two is better cannot be told",
+        }[verdict]
+    up, down = _verbs(row)
+    return {
+        "better": f"{name} {up}",
+        "worse": f"{name} {down}",
+        "equivalent": f"{name} changes nothing beyond {wording.margin(effect['margin'])}",
+        "cannot-tell": f"what {name} does cannot be told",
+    }[verdict]
+
+
 def _verbs(row: Row) -> tuple[str, str]:
     return ("helps", "harms") if row.get("higher_is_better", True) else ("raises it", "lowers it")
 

@@ -1,7 +1,7 @@
 """results.json in, SVG and PNG files out: every figure of a report, for the page and for papers.
 
     scores         every arm on every task with its interval, and what guessing gives
-    forest         differences between arms with margin, verdict and adjusted p; diamonds over all tasks
+    forest         differences between arms with margin, verdict and adjusted p; effects over all tasks
     factorial      tuning and retrieval together: the four arms of each 2x2
     decomposition  why answers with passages are wrong
     policies       scores under each reading of what was not answered
@@ -42,7 +42,7 @@ FIGURES = {
     "forest": (
         "Differences between arms on the same examples",
         "Each contrast as a point with its 95 % interval against the margin, with adjusted p and the verdict in words; "
-        "effects over all tasks as diamonds",
+        "effects over all tasks with the interval for a further task",
     ),
     "scores": ("Scores", "Score of every arm on every task with its 95 % interval, and what guessing gives"),
     "factorial": (

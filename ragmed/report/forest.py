@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ragmed.report import wording
-from ragmed.report.drawing import FAINT, INK, points, points_span, sign
+from ragmed.report.drawing import INK, points, points_span, sign
 from ragmed.report.rows import Chart, Draw, Group, Row, draw_rows
 from ragmed.report.scores import panels
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERDICTS = {
-    "better": ("#0072B2", "o"),
-    "worse": ("#C04A00", "s"),
+    "better": ("#0072B2", "^"),
+    "worse": ("#C04A00", "v"),
     "equivalent": ("#00775a", "D"),
     "cannot-tell": ("#5a5a5a", "o"),
 }
@@ -30,8 +30,8 @@ def forest(results: Mapping[str, Any]) -> list[Figure]:
     """
     >>> forest(results)[0].savefig("forest.png")  # doctest: +SKIP
 
-    A row for each contrast; a diamond with its prediction interval for each effect over all tasks. A contrast without
-    any example left keeps its row. Empty where no two arms were compared.
+    A row for each contrast, and one with its prediction interval for each effect over all tasks; the mark is that of
+    the verdict, as on the page. A contrast without any example left keeps its row. Empty where no two arms were compared.
     """
     singles, overall = list(results.get("contrasts") or ()), list(results.get("overall") or ())
     rows = [row for row in [*singles, *overall] if row["ci"] is not None]
@@ -40,10 +40,10 @@ def forest(results: Mapping[str, Any]) -> list[Figure]:
     margin = 100 * max(row["margin"] for row in rows)
     ends = [100 * end for row in rows for end in [*row["ci"], *(row.get("prediction") or [])]] + [-margin, margin]
     pad = 0.04 * (max(ends) - min(ends)) + 0.1
-    groups = [Group(f"{t}: {m}", tuple(map(_single, given))) for (t, m), given in panels(singles).items()]
+    groups = [Group(f"{t}: {m}", tuple(map(_row, given))) for (t, m), given in panels(singles).items()]
     for metric, k in dict.fromkeys((row["metric"], row["k"]) for row in overall):
         given = [row for row in overall if (row["metric"], row["k"]) == (metric, k)]
-        groups.append(Group(f"Over {k} tasks: {metric}", tuple(map(_overall, given))))
+        groups.append(Group(f"Over {k} tasks: {metric}", tuple(map(_row, given))))
     chart = Chart(
         title="Differences between arms on the same examples",
         groups=tuple(groups),
@@ -52,7 +52,7 @@ def forest(results: Mapping[str, Any]) -> list[Figure]:
         axis=f"difference in percentage points; shaded: within the margin of {margin:g} points",
         under=" ".join(_said(singles + overall)),
         behind=_behind(margin),
-        key=_key(rows, bool(overall)),
+        key=_key(rows),
     )
     return draw_rows(chart)
 
@@ -97,12 +97,15 @@ def _texts(row: wording.Row) -> tuple[str, ...]:
     )
 
 
-def _single(row: wording.Row) -> Row:
+def _row(row: wording.Row) -> Row:
     colour, marker = VERDICTS[row["verdict"]]
 
     def draw(axes: Axes, y: float) -> None:
         if row["ci"] is None:
             return
+        if row.get("prediction"):
+            ends = [100 * x for x in row["prediction"]]
+            axes.plot(ends, [y, y], color=colour, linewidth=0.9, linestyle="--", marker="|", markersize=5, zorder=2)
         face = "white" if row["verdict"] == "cannot-tell" else colour
         xs = [100 * x for x in (row["ci"][0], row["difference"], row["ci"][1])]
         axes.plot(
@@ -113,26 +116,7 @@ def _single(row: wording.Row) -> Row:
     return Row(pair(row), draw, _texts(row), colour)
 
 
-def _overall(row: wording.Row) -> Row:
-    colour = VERDICTS[row["verdict"]][0]
-
-    def draw(axes: Axes, y: float) -> None:
-        if row["ci"] is None:
-            return
-        low, middle, high = (100 * x for x in (row["ci"][0], row["difference"], row["ci"][1]))
-        if row.get("prediction"):
-            ends = [100 * x for x in row["prediction"]]
-            axes.plot(ends, [y, y], color=colour, linewidth=0.9, linestyle="--", marker="|", markersize=5, zorder=2)
-        face = "white" if row["verdict"] == "cannot-tell" else colour
-        axes.fill(
-            [low, middle, high, middle], [y, y - 0.055, y, y + 0.055], facecolor=face, edgecolor=colour, linewidth=1,
-            zorder=3,
-        )  # fmt: skip
-
-    return Row(pair(row), draw, _texts(row), colour)
-
-
-def _key(rows: Sequence[wording.Row], overall: bool) -> list[Any]:
+def _key(rows: Sequence[wording.Row]) -> list[Any]:
     from matplotlib.patches import Patch
 
     names = {"better": "better", "worse": "worse", "equivalent": "equivalent", "cannot-tell": "cannot tell"}
@@ -143,8 +127,6 @@ def _key(rows: Sequence[wording.Row], overall: bool) -> list[Any]:
         for key, (colour, marker) in VERDICTS.items()
         if any(row["verdict"] == key for row in rows)
     ]
-    if overall:
-        found.append(sign("over the tasks", INK, marker="D", dash="", face=FAINT))
     if any(row.get("prediction") for row in rows):
         found.append(sign("where a further task is expected", INK, dash="--"))
     return [*found, Patch(facecolor="#009E73", alpha=0.2, label="margin")]

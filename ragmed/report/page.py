@@ -26,10 +26,10 @@ from ragmed.report.forest import MARKS
 __all__ = ["render_page", "write_page"]
 
 Samples = Mapping[tuple[str, str], Sequence[Sample]]
-STATIC = ("page.css", "page.js", "browser.js")
+STATIC = ("page.css", "page.js", "browser-data.js", "browser-detail.js", "browser-list.js")
 LIST = "files.json"
 _OURS = re.compile(
-    r"(index\.html|files\.json|page\.(css|js)|browser\.js|(figures/)?[\w.-]+\.(svg|png)|samples/\w+\.js)"
+    r"(index\.html|files\.json|page\.(css|js)|browser(-\w+)?\.js|(figures/)?[\w.-]+\.(svg|png)|samples/\w+\.js)"
 )
 
 
@@ -52,7 +52,10 @@ def write_page(
     drawn = write_figures(results, folder / "figures", adapters=adapters, mode=mode)
     figures = [f"figures/{path.name}" for path in drawn]
     stamp = hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:16]  # ASCII, whatever the text
-    browser = write_browser(results, samples, folder, stamp=stamp, mode=mode) if samples else None
+    imported = bool(run_info.get("imported"))
+    browser = (
+        write_browser(results, samples, folder, stamp=stamp, mode=mode, imported=imported) if samples else None
+    )
     source = package_files("ragmed.report") / "static"
     for name in STATIC:
         write_atomic(folder / name, (source / name).read_bytes(), mode=mode)
@@ -96,7 +99,8 @@ def render_page(
         title={section.id: section.title for section in shown},
         shows=ids.__contains__,
         headline=verdict.headline(results),
-        verdicts=sections.verdicts(results),
+        arms=sections.arms(run_info),
+        few=sections.FEW,
         forest=plots.forest(results),
         groups=sections.score_groups(results),
         score_scale=plots.score_scale(results),

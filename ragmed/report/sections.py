@@ -11,7 +11,7 @@ from ragmed.report import training, wording
 
 Row = Mapping[str, Any]
 Key = tuple[str, str, str, str]
-MANY = 8  # comparisons that cannot be told, before they are folded
+FEW = 3  # contrasts in words that stand open
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,42 @@ def score_groups(results: Row) -> list[dict[str, Any]]:
     return groups
 
 
-def verdicts(results: Row) -> list[dict[str, Any]]:
-    """The contrasts of each task, those that settle something apart from those that do not, folded where many are."""
-    groups = []
-    for task in wording.task_names(results):
-        rows = wording.of_task(results["contrasts"], task)
-        settled = [row for row in rows if row["difference"] is not None and row["verdict"] != "cannot-tell"]
-        groups.append({"task": task, "settled": settled, "open": [row for row in rows if row not in settled]})
-    folded = sum(len(group["open"]) for group in groups) > MANY
-    return [group | {"folded": folded and bool(group["open"])} for group in groups]
+def arms(run_info: Row) -> list[dict[str, str]]:
+    """
+    >>> arms({"experiment": {"arms": {"rag": {"model": "m", "context": "retrieved", "index": "wards", "k": 3}}}})
+    [{'name': 'rag', 'model': 'm', 'shown': '3 passages that a search of wards finds'}]
+
+    What a reader must know of each arm: its model and what stands before its questions. Empty where nobody said.
+    """
+    experiment = _mapping(run_info.get("experiment"))
+    models = _mapping(experiment.get("models"))
+    return [
+        {
+            "name": str(name),
+            "model": str(_mapping(models.get(arm.get("model"))).get("name") or arm.get("model") or wording.MISSING),
+            "shown": _shown(arm),
+        }
+        for name, arm in _mapping(experiment.get("arms")).items()
+        if isinstance(arm, Mapping)
+    ]
+
+
+def _shown(arm: Row) -> str:
+    count, index = arm.get("k"), arm.get("index")
+    passages = "1 passage" if count == 1 else f"{count} passages" if count else "passages"
+    where = f" of {index}" if index else ""
+    context = str(arm.get("context") or "")
+    return {
+        "none": "the question alone (closed book)",
+        "retrieved": f"{passages} that a search{where} finds",
+        "oracle": f"passages{where} that hold the answer (oracle)",
+        "distractor": f"{passages}{where} that do not hold the answer (distractors)",
+        "options-only": "the options without the question",
+    }.get(context, context or wording.MISSING)
+
+
+def _mapping(value: Any) -> Row:
+    return value if isinstance(value, Mapping) else {}
 
 
 def in_groups(rows: Sequence[Row], *keys: str) -> list[tuple[tuple[Any, ...], list[Row]]]:

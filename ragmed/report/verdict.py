@@ -12,7 +12,8 @@ from ragmed.report import effects, wording
 from ragmed.report.wording import Row
 
 ROLES = ("control", "tuned", "retrieved", "both")
-EFFECTS = ("retrieval", "tuning", "tuning-against-retrieval", "interaction")
+EFFECTS = ("retrieval", "tuning", "tuning-against-retrieval")
+ADVICE = ("retrieve", "fine-tune", "both", "neither", "cannot be told")
 ORDER = ("better", "worse", "equivalent", "cannot-tell")
 SHOWN = 4  # names of tasks in a headline before the rest is counted
 
@@ -20,51 +21,104 @@ SHOWN = 4  # names of tasks in a headline before the rest is counted
 def headline(results: Mapping[str, Any]) -> list[str]:
     """
     >>> headline(results)[0]  # doctest: +SKIP
-    'general+rag against general: better on 1 of 3 tasks (handbook), equivalent on 1 (medqa), cannot tell on 1 (mmlu).'
+    'Fine-tune, retrieve, both or neither? On medqa (n 400): retrieve. Retrieval helps, +12.0 points [+7.1, +16.8]; ...'
 
-    Where there is a 2x2, first what it answers: fine-tune, retrieve, both or neither? Then a sentence for each two arms
-    that were compared, by the first metric of each task where more is better; then what a reader must know before
-    believing it: differences that hang on how unreadable answers count, leaked questions.
+    Where there is a 2x2, first what it answers. Then a sentence for each two other arms that were compared, by the
+    first metric of each task where more is better; then what a reader must know before believing it: differences that
+    hang on how unreadable answers count, leaked questions, too few examples.
     """
     firsts = _first_metrics(results["contrasts"])
-    rows = [row for row in results["contrasts"] if firsts.get(row["task"]) == row["metric"]]
+    squares = _squares(results)
+    answered = {(row["task"], arm) for row in squares for arm in (row[role] for role in ROLES)}
+    rows = [
+        row
+        for row in results["contrasts"]
+        if firsts.get(row["task"]) == row["metric"]
+        and not {(row["task"], row["arm"]), (row["task"], row["baseline"])} <= answered
+    ]
     pairs = list(dict.fromkeys((row["baseline"], row["arm"]) for row in rows))
     said = [_pair([row for row in rows if (row["baseline"], row["arm"]) == pair], results) for pair in pairs]
-    return [*_designs(results), *(said or ["No two arms were compared."]), *_warnings(results)]
+    answers = [*_designs(squares), *said] or ["No two arms were compared."]
+    return [*answers, *_warnings(results), *_too_few([*squares, *rows])]
 
 
-def _metric(results: Mapping[str, Any], task: str) -> str:
-    return _first_metrics([row for row in results.get("factorials", []) if row["task"] == task]).get(task, "")
+def _squares(results: Mapping[str, Any]) -> list[Row]:
+    """The rows of 2x2 designs by the first metric of their task."""
+    rows = results.get("factorials", [])
+    firsts = _first_metrics(rows)
+    return [row for row in rows if firsts.get(row["task"]) == row["metric"]]
 
 
-def _designs(results: Mapping[str, Any]) -> Iterator[str]:
-    """Fine-tune, retrieve, both or neither? A sentence for each effect of each 2x2."""
-    rows = [row for row in results.get("factorials", []) if row["metric"] == _metric(results, row["task"])]
+def _designs(rows: Sequence[Row]) -> Iterator[str]:
     for design in dict.fromkeys(tuple(row[role] for role in ROLES) for row in rows):
         mine = [row for row in rows if tuple(row[role] for role in ROLES) == design]
-        control, tuned, retrieved, both = design
-        yield f"Fine-tune ({tuned}), retrieve ({retrieved}), both ({both}) or neither ({control})?"
-        for name in EFFECTS:
-            found = [(row, effect) for row in mine for effect in row["effects"] if effect["effect"] == name]
-            yield _effect(*found[0]) if len(found) == 1 else _effects(name, found)
+        asked = "Fine-tune, retrieve, both or neither?"
+        if len({tuple(row[role] for role in ROLES) for row in rows}) > 1:
+            asked = f"Fine-tune ({design[1]}), retrieve ({design[2]}), both ({design[3]}) or neither ({design[0]})?"
+        yield f"{asked} {_one(mine[0]) if len(mine) == 1 else _several(mine)}"
 
 
-def _effect(row: Row, effect: Row) -> str:
-    """`On medqa, retrieval helps, averaged over the untuned and the tuned model: +32.5 points [+18.8, +46.2], n 40.`"""
-    text = f"On {row['task']}, {effects.said(row, effect)}"
-    if effect["difference"] is None:
-        return f"{text}."
+def advice(row: Row) -> str:
+    """
+    >>> advice(row)  # doctest: +SKIP
+    'retrieve'
+
+    What the main effects of a 2x2 allow to be recommended: that which is shown to help, and nothing else. `neither`:
+    both are shown not to help (worse, or the same within the margin); `cannot be told` otherwise.
+    """
+    verdicts = {effect["effect"]: effect["verdict"] for effect in row["effects"]}
+    helps = {name for name in ("retrieval", "tuning") if verdicts.get(name) == "better"}
+    if not row.get("higher_is_better", True) or any(effect["difference"] is None for effect in row["effects"]):
+        return "cannot be told"
+    if len(helps) == 2:
+        return "both"
+    if helps:
+        return "retrieve" if "retrieval" in helps else "fine-tune"
+    shown = all(verdicts.get(name) in ("worse", "equivalent") for name in ("retrieval", "tuning"))
+    return "neither" if shown else "cannot be told"
+
+
+def _one(row: Row) -> str:
+    """`On medqa (n 400): retrieve. Retrieval helps, +12.0 points [...]; what tuning does cannot be told, ...`"""
+    where = f"On {row['task']} (n {row['n']}): {advice(row)}."
+    found = {effect["effect"]: effect for effect in row["effects"]}
+    if any(effect["difference"] is None for effect in row["effects"]):
+        return f"{where} No example is left that all four arms have a score for."
     mark = wording.corpora_mark(row)
-    numbers = f"{wording.points(effect['difference'])} points {wording.points_span(effect['ci'])}, n {row['n']}"
-    return f"{text}: {numbers}; {mark}." if mark else f"{text}: {numbers}."
+    parts = [
+        f"{effects.brief(row, found[name])}, {wording.points(found[name]['difference'])} points "
+        f"{wording.points_span(found[name]['ci'])}"
+        for name in EFFECTS
+        if name in found
+    ]
+    text = "; ".join(parts)
+    return f"{where} {text[:1].upper()}{text[1:]}{f' ({mark})' if mark else ''}."
 
 
-def _effects(name: str, found: Sequence[tuple[Row, Row]]) -> str:
-    signs = {"better": "positive", "worse": "negative"} if name == "interaction" else {}
-    rows = [{"task": row["task"], "verdict": effect["verdict"]} for row, effect in found]
-    marks = dict.fromkeys(mark for row, _ in found if (mark := wording.corpora_mark(row)))
-    marked = f"; {', '.join(marks)}" if marks else ""
-    return f"{effects.NAMES[name].capitalize()}: {_counted(rows, signs)}{marked}."
+def _several(rows: Sequence[Row]) -> str:
+    """`Retrieve on 1 of 6 tasks (medquad-names); cannot be told on 5 (medqa, medmcqa, mmlu, pubmedqa and 1 more).`"""
+    found = [advice(row) for row in rows]
+    parts = [
+        f"{name} on {found.count(name)}{'' if place else f' of {len(rows)} tasks'} "
+        f"({_listed([row['task'] for row, said in zip(rows, found, strict=True) if said == name])})"
+        for place, name in enumerate(sorted(dict.fromkeys(found), key=ADVICE.index))
+    ]
+    marks = dict.fromkeys(mark for row in rows if (mark := wording.corpora_mark(row)))
+    text = "; ".join([*parts, *marks])
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _too_few(rows: Sequence[Row]) -> Iterator[str]:
+    """Where the best that can be said is that it cannot be told: what would help."""
+    open_ = [row for row in rows if (advice(row) == "cannot be told" if "effects" in row else _open(row))]
+    if open_ and min(row["n"] for row in open_):
+        least, most = min(row["n"] for row in open_), max(row["n"] for row in open_)
+        n = f"{least}" if least == most else f"{least} to {most}"
+        yield f"What cannot be told needs more than {n} examples: `ragmed plan` says how many."
+
+
+def _open(row: Row) -> bool:
+    return bool(row["verdict"] == "cannot-tell" and row["difference"] is not None)
 
 
 def _first_metrics(rows: Sequence[Row]) -> dict[str, str]:
@@ -86,15 +140,14 @@ def _pair(rows: Sequence[Row], results: Mapping[str, Any]) -> str:
     return text
 
 
-def _counted(rows: Sequence[Row], signs: Mapping[str, str] | None = None) -> str:
+def _counted(rows: Sequence[Row]) -> str:
     """`better on 1 of 6 tasks (medqa), cannot tell on 5 (mmlu, bioasq and 3 more)`"""
     parts: list[str] = []
     for verdict in ORDER:
         tasks = [row["task"] for row in rows if row["verdict"] == verdict]
         if tasks:
             of = f" of {len(rows)} tasks" if not parts else ""
-            said = (signs or {}).get(verdict, verdict.replace("-", " "))
-            parts.append(f"{said} on {len(tasks)}{of} ({_listed(tasks)})")
+            parts.append(f"{verdict.replace('-', ' ')} on {len(tasks)}{of} ({_listed(tasks)})")
     return ", ".join(parts)
 
 

@@ -115,7 +115,8 @@ def baseline(row: Row) -> str:
     return text
 
 
-SIGNS = {"better": "▲", "worse": "▼", "equivalent": "=", "cannot-tell": "?"}
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "◆", "cannot-tell": "○"}
+"""One sign for each verdict, in the page's tables and plots and in the figures."""
 
 
 def sign(row: Row) -> str:
@@ -141,3 +142,28 @@ def reading(word: str) -> str:
         "both": "of form and of knowledge",
         "cannot-tell": "cannot tell",
     }.get(word, word)
+
+
+def test(name: str) -> str:
+    """
+    >>> test("mcnemar-exact"), test("none")
+    ('exact McNemar test', '-')
+
+    What a test is called where it is read. A permutation test turns whole groups of questions where they have groups.
+    """
+    return {
+        "mcnemar-exact": "exact McNemar test",
+        "sign-flip-permutation": "sign-flip permutation test by group",
+        "fisher-exact": "exact Fisher test",
+        "hartung-knapp-t": "Hartung-Knapp t-test",
+        "cluster-robust-t": "cluster-robust t-test",
+        "none": MISSING,
+    }.get(name, name.replace("-", " "))
+
+
+def correction(name: str) -> str:
+    """
+    >>> correction("holm")
+    "Holm's"
+    """
+    return {"holm": "Holm's", "benjamini-hochberg": "Benjamini and Hochberg's"}.get(name, name)

@@ -50,13 +50,26 @@ const page = {
     return `In ${unit}, ${told[outcome]}.`;
   },
 
+  PRICES: ["machine_hour", "million_input_tokens", "million_output_tokens"],
+
   prices(form) {
     const found = { currency: form.elements.currency.value.trim() };
-    for (const name of ["machine_hour", "million_input_tokens", "million_output_tokens"]) {
-      const value = Number(form.elements[name].value);
-      found[name] = Number.isFinite(value) && value > 0 ? value : 0;
-    }
+    for (const name of page.PRICES) found[name] = Number(form.elements[name].value);
     return found;
+  },
+
+  // Says beside each field what is wrong with it; a browser shows what is no number as the empty text.
+  allAreNumbers(form) {
+    let all = true;
+    for (const name of page.PRICES) {
+      const field = form.elements[name];
+      const fine = field.value !== "" && Number.isFinite(Number(field.value)) && Number(field.value) >= 0;
+      field.setAttribute("aria-invalid", String(!fine));
+      const said = document.getElementById(field.getAttribute("aria-describedby"));
+      said.textContent = fine ? "" : "Give a number, 0 or more.";
+      all = all && fine;
+    }
+    return all;
   },
 
   money(value) {
@@ -97,6 +110,12 @@ const page = {
   },
 
   reprice(form) {
+    const said = document.getElementById("prices-said");
+    if (!page.allAreNumbers(form)) {
+      said.textContent = "Money and break-even still follow the last prices that could be read.";
+      return;
+    }
+    said.textContent = "Money and break-even follow the prices above.";
     const prices = page.prices(form);
     for (const row of document.querySelectorAll("#cost tr[data-seconds]")) page.priceRow(row, prices);
     for (const article of document.querySelectorAll(".economics")) page.priceArticle(article, prices);
@@ -107,10 +126,7 @@ const page = {
     const form = document.getElementById("prices");
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("input", () => {
-      page.reprice(form);
-      document.getElementById("prices-said").textContent = "Money and break-even follow the new prices.";
-    });
+    form.addEventListener("input", () => page.reprice(form));
     form.addEventListener("reset", () => setTimeout(() => page.reprice(form)));
   },
 

@@ -1,16 +1,8 @@
-// The sample browser. Texts come from script files beside the page (a page from disk may not fetch), and are set as
-// text: no HTML is ever built from a string.
+// The list of the sample browser: filters, search, pages, keys. What is asked for is kept in the address.
 "use strict";
 
 const PER_PAGE = 50;
-const KEPT = 8; // pieces in memory
-const COMMON = new Set("the and for are was not all with this that from into than then has have both none above".split(" "));
 const FIELDS = ["task", "arm", "status", "contrast", "change", "q", "deep", "set", "page", "on", "id"];
-const OUTCOMES = {
-  1: ["✓", "right", "right"], 0: ["✗", "wrong", "wrong"], g: ["◐", "graded", "quiet"], n: ["·", "no score", "quiet"],
-  u: ["∅", "unparsed", "failed"], r: ["∅", "refused", "failed"], t: ["∅", "truncated", "failed"],
-  e: ["∅", "error", "failed"], "-": ["–", "not asked", "quiet"],
-};
 const FILTERS = [
   ["", "any"], ["right", "right"], ["wrong", "wrong"], ["graded", "graded"], ["failed", "not answered, any"],
   ["unparsed", "unparsed"], ["refused", "refused"], ["truncated", "truncated"], ["error", "error"],
@@ -18,78 +10,6 @@ const FILTERS = [
 const LETTERS = {
   right: "1", wrong: "0", graded: "g", failed: "urte", unparsed: "u", refused: "r", truncated: "t", error: "e", "": "10gnurte",
 };
-
-const byId = (id) => document.getElementById(id);
-
-function node(tag, properties, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties || {})) {
-    if (name === "class") made.className = value;
-    else if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
-// ---- what the script files hold ----
-
-const store = { index: null, questions: null, pieces: new Map(), waiting: new Map(), loading: new Map() };
-const arrived = (name, stamp, value) => store.waiting.get(name)?.(stamp, value);
-window.ragmedIndex = (index) => arrived("samples/index.js", null, index);
-window.ragmedQuestions = (stamp, questions) => arrived("samples/questions.js", stamp, questions);
-window.ragmedPiece = (place, stamp, examples) => arrived(store.index.files[place], stamp, examples);
-
-function load(name) {
-  if (!store.loading.has(name)) store.loading.set(name, read(name).finally(() => store.loading.delete(name)));
-  return store.loading.get(name);
-}
-
-function read(name) {
-  return new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    const done = () => {
-      script.remove();
-      store.waiting.delete(name);
-      reject(new Error(`${name} could not be read; write the report again`)); // has no effect once it was resolved
-    };
-    store.waiting.set(name, (stamp, held) => {
-      if (stamp === null || stamp === store.index.stamp) resolve(held);
-      else reject(new Error(`${name} belongs to another writing of this report; reload the page`));
-    });
-    script.onload = done;
-    script.onerror = done;
-    script.src = name;
-    document.head.append(script);
-  });
-}
-
-async function piece(place, keep = true) {
-  if (store.pieces.has(place)) return store.pieces.get(place);
-  const examples = await load(store.index.files[place]);
-  if (keep) {
-    store.pieces.set(place, examples);
-    if (store.pieces.size > KEPT) store.pieces.delete(store.pieces.keys().next().value);
-  }
-  return examples;
-}
-
-function pieceOf(row) {
-  const starts = store.index.starts;
-  let low = 0;
-  let high = starts.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (starts[middle] <= row) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
-async function exampleOf(row) {
-  const place = pieceOf(row);
-  return (await piece(place))[row - store.index.starts[place]];
-}
 
 // ---- what is asked for: kept in the address ----
 
@@ -327,150 +247,6 @@ async function show(row) {
   }
 }
 
-function letterOf(place) {
-  return String.fromCharCode(65 + place);
-}
-
-function goldText(example) {
-  const place = example.gold.length === 1 ? example.gold.charCodeAt(0) - 65 : -1;
-  return place >= 0 && place < example.options.length ? example.options[place] : example.gold;
-}
-
-function drawn(example) {
-  const parts = [
-    node("h3", {}, `${example.task} · ${example.id}`, example.group ? node("span", { class: "soft", textContent: ` · group ${example.group}` }) : null),
-    steps(),
-    node("h4", { textContent: "Question" }), node("div", { class: "text", textContent: example.question || "(no question is recorded)" }),
-  ];
-  if (example.options.length) {
-    parts.push(node("h4", { textContent: "Options" }), node("ol", { class: "options" }, ...example.options.map((text, place) => {
-      const gold = letterOf(place) === example.gold;
-      return node("li", { class: gold ? "right" : "" }, node("span", { class: "text", textContent: `${letterOf(place)}. ${text}` }), gold ? " ✓ expected" : null);
-    })));
-  }
-  if (!example.options.some((text, place) => letterOf(place) === example.gold)) {
-    parts.push(node("h4", { textContent: "Expected" }), node("div", { class: "text", textContent: example.gold }));
-  }
-  if (example.documents.length) parts.push(node("p", { class: "aside", textContent: `Documents that hold the answer: ${example.documents.join(", ")}` }));
-  const answers = ordered(example.answers).map((answer) => answerCard(example, answer));
-  parts.push(node("div", { class: "answers" }, ...answers));
-  return parts;
-}
-
-function steps() {
-  const at = state.found.indexOf(state.open);
-  const back = node("button", { type: "button", textContent: "‹ Previous", disabled: at <= 0 });
-  const on = node("button", { type: "button", textContent: "Next ›", disabled: at < 0 || at + 1 >= state.found.length });
-  back.addEventListener("click", () => step(-1));
-  on.addEventListener("click", () => step(1));
-  return node("p", { class: "steps" }, back, on);
-}
-
-// The arms that the filters speak of stand first.
-function ordered(answers) {
-  const wanted = asked();
-  const row = wanted.contrast !== "" ? store.index.ledger[Number(wanted.contrast)] : null;
-  const first = row ? [row.baseline, row.arm] : [wanted.arm];
-  const rank = (answer) => { const at = first.indexOf(store.index.arms[answer.arm]); return at < 0 ? first.length : at; };
-  return [...answers].sort((a, b) => rank(a) - rank(b));
-}
-
-function outcome(example, answer) {
-  if (answer.status !== "answered") return ["∅", answer.status, "failed"];
-  const metric = store.index.metrics[store.index.tasks.indexOf(example.task)];
-  const score = answer.scores?.[metric];
-  if (score === 1) return OUTCOMES[1];
-  if (score === 0) return OUTCOMES[0];
-  return score === undefined ? OUTCOMES.n : ["◐", `${metric} ${score.toFixed(3)}`, "quiet"];
-}
-
-function folded(title, ...children) {
-  return node("details", {}, node("summary", { textContent: title }), ...children);
-}
-
-function answerCard(example, answer) {
-  const [sign, said, kind] = outcome(example, answer);
-  const card = node("article", { class: "answer" }, node("h4", {}, node("span", { textContent: store.index.arms[answer.arm] }), node("span", { class: kind, textContent: `${sign} ${said}` })));
-  if (answer.completion !== undefined) card.append(node("div", { class: "text said", textContent: answer.completion === "" ? "(an empty answer)" : answer.completion }));
-  if (answer.extracted !== undefined) card.append(node("p", { class: "aside", textContent: answer.completion !== undefined ? `Read as: ${answer.extracted}` : `Chosen: ${optionText(answer, answer.extracted)}` }));
-  if (answer.note) card.append(node("p", { class: "notice", textContent: answer.note }));
-  if (answer.thinking) card.append(folded("Thinking", node("div", { class: "text", textContent: answer.thinking })));
-  if (answer.logprobs) card.append(likelihoods(example, answer));
-  if (answer.passages) card.append(...passages(example, answer));
-  if (answer.dropped) card.append(node("p", { class: "aside", textContent: `Dropped, because they did not fit: ${answer.dropped.join(", ")}` }));
-  if (answer.messages) card.append(folded("Prompt, as it was sent", ...answer.messages.flatMap(([role, text]) => [node("p", { class: "role", textContent: role }), node("div", { class: "text", textContent: text })])));
-  const scores = Object.entries(answer.scores || {}).map(([name, value]) => `${name} ${Number(value.toFixed(4))}`);
-  const counts = [...scores, `${answer.input_tokens} tokens in`, `${answer.output_tokens} out`, `${answer.seconds.toFixed(2)} s`];
-  card.append(node("p", { class: "aside", textContent: counts.join(" · ") }));
-  return card;
-}
-
-function optionText(answer, letter) {
-  const place = letter.length === 1 ? letter.charCodeAt(0) - 65 : -1;
-  const text = answer.options?.[place];
-  return text === undefined ? letter : `${letter}. ${text}`;
-}
-
-function likelihoods(example, answer) {
-  const rows = answer.logprobs.map((value, place) => {
-    const letter = letterOf(place);
-    const cells = [node("th", { scope: "row", class: "text", textContent: optionText(answer, letter) + (letter === example.gold ? " ✓" : "") }), node("td", { class: "n", textContent: value.toFixed(3) })];
-    return node("tr", { class: letter === answer.extracted ? "chosen" : "" }, ...cells);
-  });
-  const head = node("thead", {}, node("tr", {}, node("th", { scope: "col", textContent: "option; ✓ expected, bold chosen" }), node("th", { scope: "col", class: "n", textContent: "log-likelihood" })));
-  return folded("Log-likelihoods", node("table", {}, node("caption", { class: "sr", textContent: "Log-likelihood of each option" }), head, node("tbody", {}, ...rows)));
-}
-
-function shownTexts(answer) {
-  const texts = new Map();
-  const user = (answer.messages || []).filter(([role]) => role === "user").map(([, text]) => text);
-  const prompt = user[user.length - 1] || "";
-  for (const [, number, text] of prompt.matchAll(/<passage (\d+)>\n([\s\S]*?)\n<\/passage \1>/g)) texts.set(Number(number), text);
-  return texts;
-}
-
-function passages(example, answer) {
-  const texts = shownTexts(answer);
-  const other = answer.extracted !== undefined && answer.extracted !== example.gold ? optionText(answer, answer.extracted).replace(/^[A-Z]\. /, "") : "";
-  const find = finder(goldText(example), other);
-  const made = answer.passages.map((passage, place) => {
-    const text = texts.get(place + 1) ?? passage.text ?? passage.content ?? "";
-    const marks = find(text);
-    const score = typeof passage.score === "number" ? ` · ${passage.score.toFixed(3)}` : "";
-    const gold = passage.gold === true ? " · ✓ gold" : passage.gold === false ? " · not gold" : "";
-    const title = `${passage.rank ?? place + 1}${score}${gold} · ${passage.citation || passage.title || passage.id || ""}`;
-    const body = node("div", { class: "text" }, ...(text ? marks : ["(its text is not recorded)"]));
-    const box = folded(title, passage.id ? node("p", { class: "role", textContent: String(passage.id) }) : null, body);
-    box.open = passage.gold === true || (place === 0 && answer.passages.length === 1);
-    return box;
-  });
-  return [node("h5", { textContent: `Passages: rank, score${answer.passages.some((one) => typeof one.gold === "boolean") ? ", gold" : ""}, source` }), ...made];
-}
-
-// Words of the expected answer, and of the one given where it is another, as marks in a text.
-function finder(gold, other) {
-  const words = new Map();
-  const add = (text, kind) => {
-    const all = text.toLowerCase().match(/[\p{L}\p{N}]+/gu) || [];
-    for (const word of all) if ((word.length > 2 || /\d/.test(word)) && !COMMON.has(word) && !words.has(word)) words.set(word, kind);
-  };
-  if (gold.length <= 400) add(gold, "");
-  if (other.length <= 400) add(other, "other");
-  return (text) => {
-    if (!words.size) return [text];
-    const parts = [];
-    let plain = "";
-    for (const [part] of text.matchAll(/[\p{L}\p{N}]+|[^\p{L}\p{N}]+/gu)) {
-      const kind = words.get(part.toLowerCase());
-      if (kind === undefined) { plain += part; continue; }
-      if (plain) parts.push(plain);
-      plain = "";
-      parts.push(node("mark", { class: kind, textContent: part }));
-    }
-    return [...parts, plain];
-  };
-}
-
 // ---- keys and clicks ----
 
 function onKey(event) {
@@ -536,11 +312,18 @@ function onAddress() {
   if (!wanted) return;
   byId("samples").scrollIntoView();
   const first = starting === null;
-  start().then(() => { if (!first) apply(wanted); });
+  start().then(() => (first ? null : apply(wanted))).then(() => byId("count").focus({ preventScroll: true }));
+}
+
+// A link to where the address is already does not change it.
+function onLink(event) {
+  const link = event.target.closest("a[href^='#samples?']");
+  if (link && link.hash === location.hash) onAddress();
 }
 
 byId("browser").hidden = false;
 addEventListener("hashchange", onAddress);
+addEventListener("click", onLink);
 addEventListener("keydown", onKey);
 new IntersectionObserver((entries, observer) => {
   if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); start(); }
