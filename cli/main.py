@@ -79,7 +79,7 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except click.Abort:
-        click.echo("interrupted; run the same command again, it goes on from there", err=True)
+        click.echo("interrupted; run the same command again", err=True)
         sys.exit(130)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -98,6 +98,12 @@ def main() -> None:
         if debug:
             raise
         click.echo(f"ragmed: {type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        said = f"{type(error).__name__}: {error}".partition("\n")[0].encode("utf-8", "backslashreplace").decode("utf-8")
+        click.echo(f"ragmed: unexpected {said} (this is a defect; --debug shows where)", err=True)
         sys.exit(1)
     sys.exit(0)
 

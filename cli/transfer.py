@@ -34,8 +34,11 @@ def import_() -> None:
 @click.option("--benchmark", type=FILE, required=True, help="MIRAGE's benchmark.json.")
 @click.option("--predictions", type=ANY, multiple=True, required=True, help="Folder or archive; may be repeated.")
 @click.option("-o", "--output", type=FOLDER, required=True, help="The run's folder.")
-@click.pass_obj
-def mirage(workspace: Workspace, benchmark: Path, predictions: tuple[Path, ...], output: Path) -> None:
+@click.option(
+    "--access", type=click.Choice(["open", "credentialed", "private"]), default="open", show_default=True,
+    help="Who may see the texts; MIRAGE's released answers are public.",
+)  # fmt: skip
+def mirage(benchmark: Path, predictions: tuple[Path, ...], output: Path, access: Access) -> None:
     """The answers that MIRAGE's authors released, each model with MedRAG against itself without.
 
     \b
@@ -44,7 +47,7 @@ def mirage(workspace: Workspace, benchmark: Path, predictions: tuple[Path, ...],
     """
     from ragmed.integrations.mirage import import_mirage
 
-    _imported(import_mirage(benchmark, predictions, output=output))
+    _imported(import_mirage(benchmark, predictions, output=output, access=access))
 
 
 ACCESS = click.option(
@@ -53,11 +56,15 @@ ACCESS = click.option(
 )  # fmt: skip
 
 
+BASELINE = click.option("--baseline", metavar="ARM", help="The control; else what the logs say, or the first arm.")
+
+
 @import_.command("lm-eval")
 @click.argument("path", type=ANY)
 @click.option("-o", "--output", type=FOLDER, required=True, help="The run's folder.")
 @ACCESS
-def lm_eval(path: Path, output: Path, access: Access) -> None:
+@BASELINE
+def lm_eval(path: Path, output: Path, access: Access, baseline: str | None) -> None:
     """Logs of lm-evaluation-harness, written with --log_samples: a results file, or a folder of them.
 
     \b
@@ -66,14 +73,15 @@ def lm_eval(path: Path, output: Path, access: Access) -> None:
     """
     from ragmed.integrations.lm_eval_runs import import_lm_eval
 
-    _imported(import_lm_eval(path, output=output, access=access))
+    _imported(import_lm_eval(path, output=output, access=access, baseline=baseline))
 
 
 @import_.command("inspect")
 @click.argument("paths", type=ANY, nargs=-1, required=True)
 @click.option("-o", "--output", type=FOLDER, required=True, help="The run's folder.")
 @ACCESS
-def inspect(paths: tuple[Path, ...], output: Path, access: Access) -> None:
+@BASELINE
+def inspect(paths: tuple[Path, ...], output: Path, access: Access, baseline: str | None) -> None:
     """Logs of inspect_ai (.eval or .json), or folders of them.
 
     \b
@@ -82,7 +90,7 @@ def inspect(paths: tuple[Path, ...], output: Path, access: Access) -> None:
     """
     from ragmed.integrations.inspect_runs import import_inspect
 
-    _imported(import_inspect(paths, output=output, access=access))
+    _imported(import_inspect(paths, output=output, access=access, baseline=baseline))
 
 
 def _imported(run: Run) -> None:

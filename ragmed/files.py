@@ -201,9 +201,10 @@ def _parse_object(line: bytes, *, finite: bool) -> dict[str, Any] | str:
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """A folder and those above it that are missing, all with `mode`: `mkdir(parents=True)` gives it to the last one."""
-    for one in reversed([folder, *folder.parents]):
-        if one == folder or not one.exists():
-            one.mkdir(exist_ok=True, mode=mode)
+    with writing(folder):
+        for one in reversed([folder, *folder.parents]):
+            if one == folder or not one.exists():
+                one.mkdir(exist_ok=True, mode=mode)
 
 
 def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:

@@ -45,6 +45,7 @@ from ragmed.stored import misfit_of_info, read_sample, sample_line
 
 SCHEMA = 1
 MAX_UNPACKED = 2 << 30
+MAX_NAME = 220  # bytes: of the 255 that file systems allow, some are for what is written beside (`.NAME.jsonl.PID.tmp`)
 # one folder with a run in it; no part begins with a dot, so that none leads upwards
 _PACKED = re.compile(r"[^./\\\0][^/\\\0]*/(run\.json|samples/[^./\\\0][^/\\\0]*/[^./\\\0][^/\\\0]*\.jsonl)")
 
@@ -218,7 +219,13 @@ class Run:
 def _path_part(name: str) -> str:
     """One part of a path, whatever the name holds; the names that configs allow stay as they are."""
     part = quote(whole_text(name), safe="+@")
-    return f"%2E{part[1:]}" if part.startswith(".") else part
+    part = f"%2E{part[1:]}" if part.startswith(".") else part
+    if len(part) > MAX_NAME:
+        raise UsageError(
+            f"the name '{name[:40]}…' takes {len(part)} bytes as the name of a file, {MAX_NAME} are the most; rename "
+            "the arm or the task (anything but ASCII letters, digits and _.-~+@ takes three for each byte)"
+        )
+    return part
 
 
 def _lines(samples: Sequence[Sample]) -> str:

@@ -29,13 +29,14 @@ def read_sample(record: Mapping[str, Any]) -> Sample:
     """
     >>> read_sample({"example": "q1", "messages": [], "seconds": "long"})
     Traceback (most recent call last):
-    ValueError: its seconds are 'long', where a finite number is expected
+    ValueError: its seconds are not a finite number
 
-    The sample that `sample_line` wrote; fields of other versions are passed over. ValueError says what is wrong.
+    The sample that `sample_line` wrote; fields of other versions are passed over. ValueError says what is wrong without
+    repeating it: samples may hold what nobody but their owner may see.
     """
     for name, (check, said) in SAMPLE.items():
         if name in record and not check(record[name]):
-            raise ValueError(f"its {name} {_verb(name)} {short(record[name])}, where {said} is expected")
+            raise ValueError(f"its {name} {_verb(name)} not {said}")
     if "messages" not in record:
         raise ValueError("it has no messages")
     known: dict[str, Any] = {k: tuple(v) if type(v) is list else v for k, v in record.items() if k in _NAMES}
@@ -147,7 +148,8 @@ SAMPLE: dict[str, tuple[Check, str]] = {
 }
 
 _RECORDS = {"corpora", "cells", "losses"}
-_MAPPINGS = {"adapters", "indexes", "memory", "models", "weights", "overlap", "rows", "untrained", "versions"}
+_REFERENCES = ("adapters", "indexes", "memory")
+_MAPPINGS = {"overlap", "rows", "untrained", "search"}
 _NUMBERS = {
     "tokens", "steps", "seconds", "peak_bytes", "peak_memory_bytes", "energy_joules", "passages", "documents",
     "rejected", "taken_over", "score", "train", "held_out", "step", "n", "answered", "input_tokens", "k",
@@ -168,17 +170,21 @@ def misfit_of_info(info: Mapping[str, Any]) -> str:
         "experiment.tasks": experiment.get("tasks", {}), "tasks": info.get("tasks", {}),
         "identity.tasks": info.get("identity", {}).get("tasks", {}),
     }  # fmt: skip
-    found = [_of(name, value, dict, "a mapping") for name, value in tables.items()]
-    found += [
-        _of(f"{name}.{key}", value, dict, "a mapping")
-        for name, table in tables.items()
-        for key, value in (table.items() if isinstance(table, dict) else ())
-    ]
-    for key in ("references", "imported", "software", "hardware"):
-        found.append(_of(key, info.get(key), dict | None, "a mapping"))
+    found = [said for name, table in tables.items() for said in _table(name, table)]
+    found += [_of(key, info.get(key, {}), dict, "a mapping") for key in ("references", "imported", "software")]
+    found.append(_of("hardware", info.get("hardware"), dict | None, "a mapping"))
+    references = info.get("references", {})
+    for key in _REFERENCES if isinstance(references, dict) else ():
+        found += _table(f"references.{key}", references.get(key, {}))
     if any(found):
         return next(filter(None, found))
-    return next(filter(None, [*_of_arms_and_tasks(info), *_of_records("references", info.get("references"))]), "")
+    return next(filter(None, [*_of_arms_and_tasks(info), *_of_references(references)]), "")
+
+
+def _table(name: str, table: Any) -> list[str]:
+    """A mapping of mappings, such as arms by their names."""
+    inner = table.items() if isinstance(table, dict) else ()
+    return [_of(name, table, dict, "a mapping"), *(_of(f"{name}.{k}", v, dict, "a mapping") for k, v in inner)]
 
 
 def _of_arms_and_tasks(info: Mapping[str, Any]) -> Iterable[str]:
@@ -200,7 +206,7 @@ def _of_arms_and_tasks(info: Mapping[str, Any]) -> Iterable[str]:
     if not _texts(imported.get("notes", [])):
         yield f"imported.notes is {short(imported['notes'])}, where a list of texts is expected"
     for key in ("models", "weights"):
-        yield _of(f"identity.{key}", info.get("identity", {}).get(key), dict | None, "a mapping")
+        yield _of(f"identity.{key}", info.get("identity", {}).get(key, {}), dict, "a mapping")
     for name in _missing(info):
         yield name
 
@@ -212,19 +218,34 @@ def _missing(info: Mapping[str, Any]) -> Iterable[str]:
                 yield f"tasks.{name}.{key} is missing"
 
 
+def _of_references(references: Mapping[str, Any]) -> Iterable[str]:
+    for key in _REFERENCES:
+        for name, record in references.get(key, {}).items():
+            yield from _of_records(f"references.{key}.{name}", record)
+    search = references.get("search")
+    if search:
+        yield from _of_records("references", {"search": search})
+        cells = search.get("cells", []) if isinstance(search, dict) else []
+        if not all(key in cell for cell in cells for key in ("k", "context_tokens", "score")) or not (
+            _whole(search.get("chosen")) and 0 <= search["chosen"] < len(cells) and {"n", "task"} <= search.keys()
+        ):
+            yield "references.search does not say what was tried, and which of it was chosen"
+
+
 def _of_records(name: str, value: Any) -> Iterable[str]:
-    """What is recorded of adapters, indexes and searches: numbers, lists of records, mappings, wherever they stand."""
+    """One record of an adapter, an index or a search: what is computed with is a number, what is gone through a list
+    of records. Settings that it repeats (`trained_as`) are shown as they are."""
     for key, one in value.items() if isinstance(value, dict) else ():
         inner = f"{name}.{key}"
         if key in _RECORDS and not (isinstance(one, list) and all(isinstance(part, dict) for part in one)):
             yield f"{inner} is {short(one)}, where a list of mappings is expected"
-        elif key in _MAPPINGS and not isinstance(one, dict) and one is not None and not is_number(one):
+        elif key in _MAPPINGS and not isinstance(one, dict) and one is not None:
             yield f"{inner} is {short(one)}, where a mapping is expected"
         elif key in _NUMBERS and one is not None and not is_number(one) and not isinstance(one, dict | list):
             yield f"{inner} is {short(one)}, where a finite number is expected"
-        elif isinstance(one, dict):
+        elif key in _MAPPINGS:
             yield from _of_records(inner, one)
-        elif isinstance(one, list):
+        elif key in _RECORDS:
             for place, part in enumerate(one):
                 yield from _of_records(f"{inner}.{place}", part)
 

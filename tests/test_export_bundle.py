@@ -59,6 +59,8 @@ def soiled(folder):
     for arm, plain in soiled["experiment"]["arms"].items():
         plain["index"] = SECRET if ARMS[arm] == "retrieved" else ""
     models = soiled["experiment"]["models"]
+    for table in (models, soiled["tasks"], soiled["identity"]["tasks"]):
+        table[f"{SECRET} added"] = {"name": SECRET}
     for arm in soiled["experiment"]["arms"].values():
         models[arm["model"]] = {"name": f"path:/{SECRET}+adapter:{SECRET}"}
     soiled["references"] = {
@@ -211,7 +213,7 @@ def test_a_score_that_is_a_text_is_refused_without_repeating_it(tmp_path):
     run = write(tmp_path / "run", {(arm, "t"): [made(i, arm, "t") for i in range(4)] for arm in ("a", "b")})
     path = run.samples_file("a", "t")
     path.write_text(path.read_text().replace('"accuracy": 0.0', f'"accuracy": "{SECRET}"'))
-    with pytest.raises(DamagedError, match="accuracy that is no finite number"):
+    with pytest.raises(DamagedError, match="its scores are not a mapping of metrics to finite"):
         export_bundle(run, tmp_path / "bundle")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
 

@@ -122,7 +122,7 @@ def test_holm_goes_over_the_effects_alone():
     assert any("Holm's over all 4 of them, a family of its own" in note for note in results["notes"])
     effects = results["factorials"][0]["effects"]
     assert [e["verdict"] for e in effects] == ["better", "better", "worse", "cannot-tell"]
-    assert [e["p"] for e in effects[:3]] == [pytest.approx(1 / 501)] * 3
+    assert [e["p"] for e in effects[:3]] == [pytest.approx(1 / 1601)] * 3  # 20 * 4 / 0.05 sign flips
     assert [e["p_adjusted"] for e in effects] == [pytest.approx(4 / 501)] * 3 + [1.0]
 
 

@@ -195,12 +195,12 @@ def test_pictures_fit_a_page(drawn):
         assert 100 <= height <= 9.1 * 200
 
 
-def test_what_is_absent_is_not_drawn_and_what_was_drawn_before_is_removed(tmp_path):
+def test_what_is_absent_is_not_drawn_and_nothing_is_removed(tmp_path):
     few = {"schema": 1, "run": "r", "scores": results()["scores"], "baselines": [], "contrasts": []}
     (tmp_path / "mine.svg").write_text("kept")
-    (tmp_path / "forest-2.png").write_text("old")
+    (tmp_path / "forest-2.png").write_text("whose is it?")
     assert [path.name for path in write_figures(few, tmp_path)] == ["scores.svg", "scores.png"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.svg", "scores.png", "scores.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["forest-2.png", "mine.svg", "scores.png", "scores.svg"]
     assert write_figures({**few, "scores": []}, tmp_path) == []
 
 

@@ -169,3 +169,9 @@ def test_policy_wrong_takes_the_published_gain_away(released):
         assert (round(100 * row["baseline_value"], 2), round(100 * row["arm_value"], 2)) == (closed, shown)
     assert found["mirage/medmcqa"]["difference"] < 0
     assert found["mirage/medmcqa"]["verdict"] == "equivalent"
+
+
+def test_access_is_open_unless_said_otherwise(benchmark, predictions, tmp_path):
+    assert import_mirage(benchmark, [predictions], output=tmp_path / "open").access == "open"
+    closed = import_mirage(benchmark, [predictions], output=tmp_path / "closed", access="private")
+    assert (closed.info()["access"], closed.info_file.stat().st_mode & 0o777) == ("private", 0o600)

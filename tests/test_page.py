@@ -10,6 +10,7 @@ import pytest
 from pages import plain
 
 from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.errors import UsageError
 from ragmed.records import Message, Sample
 from ragmed.report import browser, cite, plots, sections
 from ragmed.report import page as page_module
@@ -185,9 +186,12 @@ def test_restricted_pages_are_for_their_owner_and_only_own_leavings_go(tmp_path,
     assert outside.exists()
     assert not (folder / "figures/training.svg").exists()
     monkeypatch.setattr(page_module, "write_figures", lambda *_, **__: [])
-    for broken in ("", "[]", '{"made_by": "ragmed report"}'):
+    (folder / "files.json").write_text('{"made_by": "ragmed report"}')
+    write_page(results, run_info={}, samples={}, folder=folder)
+    for broken in ("", "[]", '{"made_by": "me", "files": []}'):
         (folder / "files.json").write_text(broken)
-        write_page(results, run_info={}, samples={}, folder=folder)
+        with pytest.raises(UsageError, match="holds files that are no report's"):
+            write_page(results, run_info={}, samples={}, folder=folder)
     assert (folder / "mine.html").exists()
 
 
@@ -211,7 +215,8 @@ def test_more_than_three_contrasts_in_words_are_folded(results):
 
 
 def test_one_contrast_is_spoken_of_as_one():
-    both = {key: given for key, given in pages.samples_of(9).items() if key[0] in pages.ARMS[:2] and key[1] == "handbook"}
+    given = pages.samples_of(9)
+    both = {key: given[key] for key in (("general", "handbook"), ("rag", "handbook"))}
     found = compare(both, run="one", settings=ComparisonSettings(baseline="general", resamples=200))
     text = plain(render_page(found, run_info=pages.INFO))
     assert found["family"] == 1

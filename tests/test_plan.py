@@ -92,7 +92,7 @@ def test_groups_count_for_less() -> None:
     free = planned(groups, Assumptions())
     assert (free["effective_n"], free["icc_source"]) == (40, "assumed")
     needed = planned([""] * 40, Assumptions())["cases"][0]["needed"]
-    assert half["cases"][0]["needed"] == -(-needed * 5 // 2)
+    assert half["cases"][0]["needed"] == pytest.approx(needed * 2.5, rel=0.15)  # simulated; 2.5 is the design effect
     uneven = planned(["a", "a", "a", "b"], Assumptions(icc=1.0))
     assert uneven["design_effect"] == pytest.approx((9 + 1) / 4)  # Kish: the sum of squares over the sum
 

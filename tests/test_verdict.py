@@ -53,7 +53,7 @@ def test_tasks_are_counted_by_verdict_and_by_the_first_metric_where_more_is_bett
     assert headline(results(*rows)) == [
         "rag against general: better on 1 of 8 tasks (medqa), worse on 1 (mmlu), cannot tell on 6 (t0, t1, t2, t3 and "
         "2 more).",
-        "What cannot be told needs more than 200 examples: `ragmed plan` says how many.",
+        "What cannot be told needs more than 200 examples: ragmed plan says how many.",
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_2x2_answers_the_question_first():
     assert many == [
         "Fine-tune, retrieve, both or neither? Retrieve on 1 of 2 tasks (a); cannot be told on 1 (b); different "
         "corpora.",
-        "What cannot be told needs more than 40 examples: `ragmed plan` says how many.",
+        "What cannot be told needs more than 40 examples: ragmed plan says how many.",
     ]
     twice = square("medqa") | {"tuned": "tuned-2", "both": "both-2"}
     said = headline(results(factorials=[square("medqa"), twice]))

@@ -189,5 +189,6 @@ def sample_notes(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> list[st
             notes.append(f"{where}: {count} passages did not fit the context of {len(dropped)} samples, left out whole")
         told = [s for s in given if s.note]
         if told:
-            notes.append(f"{where}: {len(told)} samples have a note, the first ('{told[0].example}'): {told[0].note}")
+            number = "1 sample has a note" if len(told) == 1 else f"{len(told)} samples have a note, the first"
+            notes.append(f"{where}: {number} ('{told[0].example}'): {told[0].note}")
     return notes

@@ -43,12 +43,13 @@ def compare(
     {'schema': 1, 'run': 'trial', 'policy': {...}, 'scores': [...], 'baselines': [...], 'contrasts': [...], ...}
 
     `samples`: (arm, task) -> its samples. Scores and differences are fractions. Arms must have answered the same
-    examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and settings give
-    the same numbers to the last bit, in whatever order samples and tasks come. Names of arms, tasks and metrics seed what
-    is drawn: another name moves a drawn interval or p within the error of its simulation, and nothing else. `metrics`: task -> what it measures, so that an arm with no
-    scored sample keeps its row. `notes` go into the results as they are. `sources`: the references behind each arm.
-    A contrast's `corpora` is `same`, `different` or `unknown` where what one arm's weights learnt from stands against
-    what an arm is shown, else empty. Raises MismatchError, DataError, UsageError, each naming what is wrong.
+    examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and settings give the
+    same numbers to the last bit, in whatever order samples and tasks come. Names of arms, tasks and metrics seed what
+    is drawn: another name moves a drawn interval or p within the error of its simulation, and nothing else. `metrics`:
+    task -> what it measures, so that an arm with no scored sample keeps its row. `notes` go into the results as they
+    are. `sources`: the references behind each arm. A contrast's `corpora` is `same`, `different` or `unknown` where
+    what one arm's weights learnt from stands against what an arm is shown, else empty. Raises MismatchError, DataError,
+    UsageError, each naming what is wrong.
     """
     arms = tuple(dict.fromkeys(arm for arm, _ in samples))
     pairs = asked_pairs(arms, settings)
@@ -76,18 +77,15 @@ def compare(
     rows["baselines"], said = _baselines(tables, settings)
     rows["not_run"] = [{"arm": a, "task": t.name} for t in tables for a in arms if not samples.get((a, t.name))]
     rows |= behind(samples, tables, contrasts=rows["contrasts"], settings=settings, facts=facts or Facts())
-    corpora = corpora_notes(known, _compared(rows))
-    told = [*pooling, *draws_note(rows["contrasts"], settings), *_metric_notes(tables, pairs, settings), *sample_notes(samples)]
+    said += [*pooling, *_metric_notes(tables, pairs, settings), *sample_notes(samples)]
     return {
-        "schema": SCHEMA,
-        "run": run,
-        **_settings(settings),
+        **{"schema": SCHEMA, "run": run, **_settings(settings)},
         "family": len(rows["contrasts"]),
         "overall_family": len(rows["overall"]),
         "factorial_family": sum(len(row["effects"]) for row in rows["factorials"]),
         **rows,
-        "corpora_notes": corpora,
-        "notes": [*notes, *corpora, *_general_notes(settings, rows), *said, *told],
+        "corpora_notes": (corpora := corpora_notes(known, _compared(rows))),
+        "notes": [*notes, *corpora, *_general_notes(settings, rows), *said],
     }
 
 
@@ -138,6 +136,7 @@ def _baselines(tables: Sequence[TaskTable], settings: ComparisonSettings) -> tup
 
 def _general_notes(settings: ComparisonSettings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     said = ["Intervals are 95 % each, not adjusted for how many there are."]
+    said += draws_note(rows["contrasts"], settings)
     family, effects = len(rows["contrasts"]), sum(len(row["effects"]) for row in rows["factorials"])
     whose = {"holm": "Holm's", "benjamini-hochberg": "Benjamini and Hochberg's"}[settings.correction]
     if family:

@@ -1,8 +1,8 @@
 """Paired differences in, their interval out, and how far they speak against any bound: for equivalence within a margin.
 
 Tango's score method for pairs of right and wrong answers. A bootstrap over single examples or groups of one size, a
-cluster-robust t over groups of several sizes, and the score method again wherever too few groups differ. Interval and one-sided tests are one method read in two ways, so
-that they never contradict each other.
+cluster-robust t over groups of several sizes, and the score method again wherever too few groups differ. Interval and
+one-sided tests are one method read in two ways, so that they never contradict each other.
 """
 
 from __future__ import annotations

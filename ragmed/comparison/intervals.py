@@ -28,7 +28,8 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     >>> int(generator(0, "bootstrap", "medqa", "accuracy", "general").integers(1000)) >= 0
     True
 
-    A stream of its own for every name, so that one more arm or task never changes another's numbers.
+    A stream of its own for every name, so that one more arm or task never changes another's numbers (only a
+    family so large that more must be drawn does).
     """
     digest = hashlib.sha256(canonical_json(list(names)).encode("utf-8")).digest()
     return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16], "big")]))

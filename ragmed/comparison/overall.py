@@ -121,8 +121,9 @@ def overall(
     A row for every pair of arms and metric that at least two tasks have a difference of, and notes on what was left
     out. `same`: task -> what it asks, where several tasks ask the same questions in several ways; `tables`: the tasks'
     examples (see `questions`). A task most of whose questions a larger one asks too (of one size: one whose name comes
-    first) is left out, whatever the order in which the tasks come. A task's standard error is the width of its 95 % interval by 2 * 1.96, which is never 0, not even where
-    no two answers differ. Adjusted p are over all rows, a family of its own.
+    first) is left out, whatever the order in which the tasks come. A task's standard error is the width of its 95 %
+    interval by 2 * 1.96, which is never 0, not even where no two answers differ. Adjusted p are over all rows, a family
+    of its own.
     """
     asked = {table.name: questions(table) for table in tables}
     sets: dict[tuple[str, str, str], list[Row]] = {}

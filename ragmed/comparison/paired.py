@@ -18,7 +18,7 @@ from ragmed.comparison.significance import ENOUGH, draws_for, mcnemar_exact, sig
 
 Row = dict[str, Any]
 MOST_FLIPS = 2_000_000
-MOST_DRAWS = 200_000
+MOST_DRAWS = 50_000
 """At most so many sign flips and bootstrap draws, however large the family."""
 
 
@@ -72,7 +72,7 @@ def difference_of(
             rng = generator(settings.seed, "interval", *names)
             evidence = difference_evidence(-sums if turned else sums, sizes, span=span, rng=rng, resamples=draws)
             evidence = Mirrored(evidence) if turned else evidence
-            if min(equivalence(evidence, settings.margin).values()) > ENOUGH / first_draws:
+            if min(evidence.at_most(-settings.margin), evidence.at_least(settings.margin)) > ENOUGH / first_draws:
                 break
         rng = generator(settings.seed, "sign-flip", *names)
         test, p = "sign-flip-permutation", sign_flip(sums, rng=rng, resamples=first_draws, most=flips)
@@ -88,7 +88,7 @@ def _most(family: int, settings: ComparisonSettings, cap: int) -> int:
     return draws_for(family, settings.alpha, resamples=settings.resamples, most=cap)
 
 
-def draws_note(rows: Sequence[Row], settings: ComparisonSettings) -> list[str]:
+def draws_note(rows: Sequence[Mapping[str, Any]], settings: ComparisonSettings) -> list[str]:
     """What a large family asks of the draws; nothing where the stated resamples are enough for it."""
     if not any(row["test"] == "sign-flip-permutation" for row in rows):
         return []

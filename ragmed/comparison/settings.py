@@ -13,6 +13,7 @@ FAILURES = tuple(status for status in STATUSES if status != "answered")
 POLICIES = ("wrong", "drop", "mirage")
 CORRECTIONS = ("holm", "benjamini-hochberg")
 PROPORTIONS = ("wilson", "clopper-pearson")
+MOST_RESAMPLES = 10_000_000
 Factorial = tuple[str, str, str, str]
 
 
@@ -59,6 +60,8 @@ class ComparisonSettings:
             raise UsageError(f"margin is {self.margin}; give a fraction from 0 to below 1, such as 0.05 for 5 points")
         if self.resamples < 100:
             raise UsageError(f"resamples is {self.resamples}; give at least 100, better 10000")
+        if self.resamples > MOST_RESAMPLES:
+            raise UsageError(f"resamples is {self.resamples}; give at most {MOST_RESAMPLES:,}, more tells nothing new")
         if self.seed < 0:
             raise UsageError(f"seed is {self.seed}; give a number that is not negative")
         for place, arms in enumerate(self.factorials):

@@ -32,7 +32,7 @@ def mcnemar_exact(fixed: int, broke: int) -> float:
 
 
 ENOUGH = 20
-"""So many draws as far as what was observed tell p well enough, and a family's smallest p must have so many below it."""
+"""So many draws as far as what was observed tell p well enough."""
 
 
 def draws_for(family: int, alpha: float, *, resamples: int, most: int) -> int:
@@ -46,9 +46,7 @@ def draws_for(family: int, alpha: float, *, resamples: int, most: int) -> int:
     return max(resamples, min(most, math.ceil(ENOUGH * family / alpha)))
 
 
-def sign_flip(
-    differences: NDArray[np.float64], *, rng: np.random.Generator, resamples: int, most: int = 0
-) -> float:
+def sign_flip(differences: NDArray[np.float64], *, rng: np.random.Generator, resamples: int, most: int = 0) -> float:
     """
     >>> sign_flip(np.array([1.0, 1.0, 1.0, 1.0]), rng=np.random.default_rng(0), resamples=100)
     0.125

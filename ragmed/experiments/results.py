@@ -41,6 +41,7 @@ def report_run(run: Run, *, folder: Path | None = None, rules: Rules | None = No
     if folder is None or folder.resolve() == run.report_folder.resolve():
         raise UsageError("other rules than the config's need a page of their own: give --output FOLDER")
     settings = rules.over(stored_settings(run), stored_samples(run)[0])
+    _require_answers([run], settings)
     return _page(run, *_results(run, settings), folder)
 
 
@@ -167,13 +168,14 @@ def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> dict[str, A
 
     Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
     in the same words, else MismatchError. The first run's config holds, but for `rules`. UsageError where two runs have
-    one name.
+    one name, where one shares no task with the others, and where a bundle's answers are to be read again.
     """
     settings = stored_settings(runs[0])
     samples, notes = stored_samples(runs[0])
     if len(runs) > 1:
         samples, notes, settings = _joined(runs, settings)
     settings = (rules or Rules()).over(settings, samples)
+    _require_answers(runs, settings)
     present, more = _present(settings, samples)
     sources = {name: one for r in runs for name, one in arm_sources(r.info(), _prefix(r, runs)).items()}
     return compare(
@@ -205,10 +207,13 @@ def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples,
     _refuse_other_questions(runs)
     samples: Samples = {}
     notes: list[str] = []
+    asked: dict[str, list[str]] = {}
     for run in runs:
         found, unfinished = stored_samples(run)
         samples |= {(f"{run.name}/{arm}", task): given for (arm, task), given in found.items()}
         notes += [f"{run.name}: {note}" for note in unfinished]
+        asked[run.name] = list(dict.fromkeys(task for _, task in found))
+    notes += _in_some_runs(asked)
     leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
     designs = tuple(
         (f"{r.name}/{control}", f"{r.name}/{tuned}", f"{r.name}/{retrieved}", f"{r.name}/{both}")
@@ -218,6 +223,35 @@ def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples,
     first = f"{runs[0].name}/{settings.baseline}"
     joined = dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks, factorials=designs)
     return samples, notes, joined
+
+
+def _in_some_runs(asked: Mapping[str, Sequence[str]]) -> list[str]:
+    """A note for each task that not all runs have; UsageError where a run has none in common with another."""
+    where = {task: [run for run in asked if task in asked[run]] for tasks in asked.values() for task in tasks}
+    for run, tasks in asked.items():
+        if all(where[task] == [run] for task in tasks):
+            named = "; ".join(f"'{name}' has {', '.join(its)}" for name, its in asked.items())
+            raise UsageError(
+                f"run '{run}' shares no task with the others, so nothing can be compared: {named}; compare runs of the "
+                "same tasks, or each by itself"
+            )
+    return [
+        f"{task} was asked in {', '.join(its)} only: no contrast on it with arms of "
+        + ", ".join(run for run in asked if run not in its)
+        for task, its in where.items()
+        if len(its) < len(asked)
+    ]
+
+
+def _require_answers(runs: Sequence[Run], settings: ComparisonSettings) -> None:
+    """UsageError where MIRAGE's policy is to read answers that a bundle has left where it was made."""
+    for run in runs:
+        if "mirage" in settings.policy.values() and run.info().get("imported", {}).get("kind") == "bundle":
+            raise UsageError(
+                f"run '{run.name}' is a bundle and has no answers, which the policy 'mirage' reads again; compare the "
+                "original run under it, or make the bundle from the original with --policy wrong or --policy drop and "
+                "compare it so"
+            )
 
 
 def _refuse_other_questions(runs: Sequence[Run]) -> None:
@@ -297,7 +331,11 @@ def stored_settings(run: Run) -> ComparisonSettings:
     plain["contrasts"] = tuple(tuple(pair) for pair in plain["contrasts"])
     plain["baseline_arms"] = tuple(plain["baseline_arms"])
     plain["factorials"] = tuple(tuple(arms) for arms in plain.get("factorials", ()))
-    plain["prices"] = Prices(**plain.get("prices", {}))
+    prices = plain.get("prices", {})
+    strange = sorted(set(prices) - {f.name for f in dataclasses.fields(Prices)})
+    if strange:
+        raise MismatchError(f"run '{run.name}' was made by another version, with {strange} in its prices")
+    plain["prices"] = Prices(**prices)
     for key in ("binary_metrics", "descriptive_metrics"):
         plain[key] = frozenset(plain[key])
     return ComparisonSettings(**plain)

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from ragmed.errors import DataError
-from ragmed.files import fsync_folder
+from ragmed.files import fsync_folder, writing
 from ragmed.records import Message, Sample
 from ragmed.runs import Run
 from ragmed.stored import fits, short
 
 KEY = "ragmed"
+MAX_NAME = 180  # bytes of an arm's and a task's name in the name of a file, beside dates and endings
 _ELSEWHERE = {"arm", "task", "scores", "messages", "completion"}
 _DEFAULTS = asdict(Sample("", "", "", "answered", None, "", {}))
 
@@ -47,8 +50,8 @@ def restored(sample: Sample, kept: Any, where: str) -> Sample:
     for name, value in kept.items():
         if name in _ELSEWHERE - {"completion"} or name not in _DEFAULTS:
             continue
-        fits = value is None if name == "completion" else fits(name, value)
-        if not fits:
+        fitting = value is None if name == "completion" else fits(name, value)
+        if not fitting:
             raise DataError(f"{where}: '{KEY}' has {name} = {short(value)}; export the run again")
         changes[name] = tuple(value) if isinstance(value, list) else value
     own = {name: getattr(sample, name) for name in [*_ELSEWHERE, "example", "status", "extracted", "gold"]}
@@ -93,6 +96,23 @@ def _is_message(part: Any) -> bool:
     )
 
 
+def file_name(text: str, taken: Collection[str], *, other: str) -> str:
+    """
+    >>> file_name("../a b", {"-a-b"}, other="-")
+    '-a-b-2'
+
+    The text as the name of a file that is not taken, `other` for what file names better not hold; too long a one is
+    cut, since its own name stands in the file.
+    """
+    plain = re.sub(r"[^\w+.-]", other, text).lstrip(".") or other
+    base = plain.encode("utf-8")[:MAX_NAME].decode("utf-8", "ignore")
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}{other}{number}"
+    return name
+
+
 def gold_place(sample: Sample) -> int | None:
     """Which option is the gold one: by its text where that is one option's, else by its letter."""
     texts = [option.strip() for option in sample.options]
@@ -112,16 +132,25 @@ def texts_note(run: Run) -> list[str]:
     ]
 
 
+def started(info: Mapping[str, Any]) -> datetime:
+    """When the run was begun; 1970 where its file does not say, or says no time."""
+    try:
+        return datetime.fromisoformat(str(info.get("started") or "1970-01-01T00:00:00Z")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime(1970, 1, 1, tzinfo=UTC)
+
+
 @contextmanager
 def whole_file(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     """A stream to write to; the file appears when the block ends well, with `mode` from its first byte."""
     beside = path.with_name(f".{os.getpid()}.tmp")
-    try:
-        with os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode), "w+b") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+    with writing(path):
+        try:
+            with os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode), "w+b") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        fsync_folder(path.parent)

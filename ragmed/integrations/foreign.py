@@ -15,7 +15,7 @@ import ragmed
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, UsageError
 from ragmed.experiments.config import plain
-from ragmed.files import fsync_folder, make_folder, sha256_json, write_json
+from ragmed.files import fsync_folder, make_folder, sha256_json, write_json, writing
 from ragmed.integrations.described import Known
 from ragmed.records import Access, Sample
 from ragmed.runs import SCHEMA, Run
@@ -59,20 +59,24 @@ def write_run(
     """
     if not any(samples.values()):
         raise DataError("there is nothing to import: no answer was found")
-    if output.exists():
+    with writing(output):
+        there = output.exists()
+    if there:
         raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
     beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     run = Run(beside, access=access)
     try:
         make_folder(output.parent, mode=run.folder_mode)
-        beside.mkdir(mode=run.folder_mode)
+        with writing(output):
+            beside.mkdir(mode=run.folder_mode)
         for (arm, task), given in samples.items():
             for start in range(0, len(given), WINDOW):
                 run.append(arm, task, given[start : start + WINDOW])
         info = _info(output.name, arms, tasks, comparison, origin) | {"access": access}
         info = _with_known(info, known) if known else info
         write_json(run.info_file, info, mode=run.file_mode)
-        beside.rename(output)
+        with writing(output):
+            beside.rename(output)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     fsync_folder(output.parent)

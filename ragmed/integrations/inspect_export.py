@@ -21,8 +21,8 @@ from typing import Any
 import ragmed
 from ragmed.errors import DataError
 from ragmed.experiments.results import stored_settings
-from ragmed.files import make_folder
-from ragmed.integrations.carried import KEY, carried, whole_file
+from ragmed.files import make_folder, whole_text
+from ragmed.integrations.carried import KEY, carried, file_name, started, whole_file
 from ragmed.integrations.described import PART, described
 from ragmed.records import Sample
 from ragmed.runs import Run
@@ -44,15 +44,17 @@ def export_inspect(run: Run, folder: Path) -> list[Path]:
     """
     make_folder(folder, mode=run.folder_mode)
     info, binary, about = run.info(), stored_settings(run).binary_metrics, described(run)
-    names: set[str] = set()
+    begun = started(info).isoformat() if info.get("started") else ""
+    names: list[str] = []
     made: list[Path] = []
     measured: dict[tuple[str, str], dict[str, None]] = {}
     for arm, task, sample in run.stream():
         measured.setdefault((arm, task), {}).update(dict.fromkeys(sample.scores))
     for (arm, task), group in groupby(run.stream(), key=lambda one: one[:2]):
         metrics = list(measured[arm, task]) or list(info["tasks"][task]["metrics"])
-        log = _Log(run, arm, task, metrics, str(info.get("started", "")), about)
-        path = folder / f"{_name(f'{arm}_{task}', names)}.eval"
+        log = _Log(run, arm, task, metrics, begun, about)
+        names.append(file_name(f"{arm}_{task}", names, other="-"))
+        path = folder / f"{names[-1]}.eval"
         with whole_file(path, mode=run.file_mode) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as out:
             _write(out, "_journal/start.json", {"version": VERSION, "eval": log.spec(binary), "plan": _plan()})
             for name, record in log.records(sample for _, _, sample in group):
@@ -66,17 +68,7 @@ def export_inspect(run: Run, folder: Path) -> list[Path]:
 
 
 def _write(archive: zipfile.ZipFile, name: str, value: Any) -> None:
-    archive.writestr(name, json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8"))
-
-
-def _name(text: str, taken: set[str]) -> str:
-    base = re.sub(r"[^\w+.-]", "-", text).lstrip(".") or "log"
-    name, number = base, 1
-    while name in taken:
-        number += 1
-        name = f"{base}-{number}"
-    taken.add(name)
-    return name
+    archive.writestr(name, whole_text(json.dumps(value, ensure_ascii=False, allow_nan=False)).encode("utf-8"))
 
 
 @dataclass(slots=True)

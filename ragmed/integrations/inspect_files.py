@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from ragmed.corpora.archives import Budget
 from ragmed.errors import DataError, MissingDependencyError
-from ragmed.files import require_file
+from ragmed.files import parse_json, require_file
 
 MAX_ENTRY = 256 << 20  # bytes of one sample, unpacked
 MAX_JSON = 2 << 30  # bytes of a .json log, which is read whole
@@ -180,7 +180,7 @@ class _Zstandard(io.RawIOBase):
 
 def _parsed(data: bytes, where: str) -> Any:
     try:
-        return json.loads(data)
+        return parse_json(data.decode(json.detect_encoding(data)))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON: {error}; copy the log again") from error
 

@@ -16,7 +16,7 @@ import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ from typing import Any
 import ragmed
 from ragmed.errors import DataError
 from ragmed.experiments.results import stored_settings
-from ragmed.files import make_folder, write_json
-from ragmed.integrations.carried import KEY, carried, gold_place, prompt_text, whole_file
+from ragmed.files import make_folder, whole_text, write_json
+from ragmed.integrations.carried import KEY, carried, file_name, gold_place, prompt_text, started, whole_file
 from ragmed.integrations.described import PART, described
 from ragmed.integrations.lm_eval_samples import INVALID
 from ragmed.records import Sample
@@ -44,8 +44,7 @@ def export_lm_eval(run: Run, folder: Path) -> list[Path]:
     DataError where the run has no samples.
     """
     info = run.info()
-    started = datetime.fromisoformat(str(info.get("started", "1970-01-01T00:00:00Z"))).astimezone(UTC)
-    date = started.strftime("%Y-%m-%dT%H-%M-%S.%f")
+    date = started(info).strftime("%Y-%m-%dT%H-%M-%S.%f")
     measured = _measured(run)
     made: list[Path] = []
     arms: dict[str, str] = {}
@@ -62,12 +61,13 @@ def export_lm_eval(run: Run, folder: Path) -> list[Path]:
             with whole_file(path, mode=run.file_mode) as stream:
                 for _, _, sample in of_task:
                     line = _line(sample, metrics, letters=letters)
-                    stream.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n")
+                    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+                    stream.write(whole_text(text).encode("utf-8") + b"\n")
                     one.add(line, likely=bool(sample.option_logprobs))
             sums.append(one)
             made.append(path)
         path = home / f"results_{date}.json"
-        write_json(path, _results(run, arm, sums, started=started), mode=run.file_mode)
+        write_json(path, _results(run, arm, sums, started=started(info)), mode=run.file_mode)
         made.append(path)
     if not made:
         raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
@@ -105,12 +105,7 @@ def _measured(run: Run) -> dict[tuple[str, str], list[str]]:
 def _plain(name: str, taken: dict[str, str]) -> str:
     """The name as a part of a file's name; a number is added where another name has become the same."""
     if name not in taken:
-        plain = base = re.sub(r"[^\w+.-]", "_", name).lstrip(".") or "_"
-        number = 1
-        while plain in taken.values():
-            number += 1
-            plain = f"{base}_{number}"
-        taken[name] = plain
+        taken[name] = file_name(name, taken.values(), other="_")
     return taken[name]
 
 

@@ -144,6 +144,8 @@ def _tasks(file: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
     results = data.get("results")
     if not isinstance(results, dict) or not all(isinstance(one, dict) for one in results.values()):
         raise DataError(f"'{file}' is no results file of lm_eval: it has no mapping 'results'")
+    if "" in results:
+        raise DataError(f"'{file}' has results of a task without a name; give it one, there and in its samples' file")
     subtasks, groups = data.get("group_subtasks"), data.get("groups")
     made_of = subtasks if isinstance(subtasks, dict) else {}
     grouped = {name for name, parts in made_of.items() if parts} | set(groups if isinstance(groups, dict) else ())

@@ -170,7 +170,8 @@ def _logprob(value: Any) -> float | None:
 
 def _gold(target: str, options: Sequence[str]) -> str:
     """The option that is right: `target` is its number or its text; as it stands where it could be either, or none."""
-    named = options[int(target)] if target.isdecimal() and int(target) < len(options) else None
+    number = target.isdecimal() and len(target) < 10  # Python reads no number of thousands of digits
+    named = options[int(target)] if number and int(target) < len(options) else None
     if named is None or options.count(named) > 1:
         return target
     return named if target not in options or named == target else target

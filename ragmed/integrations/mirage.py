@@ -10,7 +10,6 @@ most often. Layout and reading: github.com/Teddy-XiongGZ/MIRAGE, README.md, src/
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,9 +21,9 @@ from ragmed.comparison.settings import ComparisonSettings
 from ragmed.corpora.members import Member, members
 from ragmed.corpora.recipe import Rejected
 from ragmed.errors import DataError
-from ragmed.files import read_json, sha256_file
+from ragmed.files import parse_json, read_json, sha256_file
 from ragmed.integrations.foreign import ForeignTask, write_run
-from ragmed.records import Message, Sample, Status
+from ragmed.records import Access, Message, Sample, Status
 from ragmed.runs import Run
 from ragmed.tasks.answers import is_refusal, mirage_answer, mirage_letter
 
@@ -65,7 +64,7 @@ class _Found:
     odd: Counter[str] = field(default_factory=Counter)
 
 
-def import_mirage(benchmark: Path, predictions: Sequence[Path], *, output: Path) -> Run:
+def import_mirage(benchmark: Path, predictions: Sequence[Path], *, output: Path, access: Access = "open") -> Run:
     """
     >>> import_mirage(Path("benchmark.json"), [Path("prediction.tar.xz")], output=Path("runs/mirage"))  # doctest: +SKIP
     Run(folder=PosixPath('runs/mirage'), access='open')
@@ -110,7 +109,7 @@ def import_mirage(benchmark: Path, predictions: Sequence[Path], *, output: Path)
             ],
             "notes": _notes(found),
         },
-        access="open",
+        access=access,
     )
 
 
@@ -143,7 +142,7 @@ def _way(match: re.Match[str]) -> Way:
 
 def _text(item: Member, found: _Found) -> str | None:
     try:
-        value = json.loads(item.read(_LARGEST).decode("utf-8-sig"))
+        value = parse_json(item.read(_LARGEST).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"'{item.file}' is no answer ({error}); fetch it again") from error
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
@@ -166,7 +165,8 @@ def _arm_names(ways: set[Way]) -> dict[Way, str]:
 def _described(way: Way) -> dict[str, Any]:
     if way.mode == "cot":
         return {"model": way.model, "context": "none"}
-    k = int(way.mode.removeprefix("rag_"))
+    shown = way.mode.removeprefix("rag_")
+    k = int(shown) if len(shown) < 10 else 0  # nobody shows a model that many: it is a name, not a number
     return {"model": way.model, "context": "retrieved", "index": way.corpus, "k": k, "retriever": way.retriever}
 
 

@@ -1,8 +1,9 @@
 """results.json in, the tables of a paper out: scores, differences and 2x2 effects, as LaTeX or as Markdown.
 
-Every number is worded as in the report. LaTeX needs booktabs and longtable; tables of more rows than fit a page are
-set as longtable. Names may hold anything: what LaTeX would read as a command is shown as it stands, and characters that
-nobody sees are shown by their number. Characters beyond Latin need LuaLaTeX or XeLaTeX and a font that has them.
+Every number is worded as in the report. LaTeX needs booktabs and longtable; tables of more lines than fit a page are
+set as longtable, and none is wider than the text of an article on A4. Names may hold anything: what LaTeX would read
+as a command is shown as it stands, and characters that nobody sees are shown by their number. Characters beyond Latin
+need LuaLaTeX or XeLaTeX and a font that has them.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ import ragmed
 from ragmed.comparison.factorial import ROLES
 from ragmed.experiments.results import Rules, compare_runs
 from ragmed.files import write_atomic
+from ragmed.integrations.widths import GAP, PAGE_LINES, fitted, word_parts
 from ragmed.report import wording
 from ragmed.report.escaping import escape, table
 from ragmed.runs import Run
 
-PAGE_ROWS = 40  # rows that a float has room for
 CORRECTIONS = {"holm": "Holm's", "benjamini-hochberg": "Benjamini and Hochberg's"}
 POLICIES = {
     "wrong": "What is not answered counts as wrong.",
@@ -42,13 +43,16 @@ _LIGATURES = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)")
 @dataclass(frozen=True, slots=True)
 class PaperTable:
     """`numbers`: places of the columns that are aligned to the right. `caption`: what a reader must know, in plain
-    text. Rows alike in the first column stand together; white parts them from the next."""
+    text. `groups`: how many columns, from the first, rows have in common that stand together: columns in Markdown, in
+    LaTeX one line over these rows, worded as `group`."""
 
     name: str
     caption: str
     header: Sequence[str]
     numbers: Sequence[int]
     rows: Sequence[Sequence[str]]
+    groups: int = 2
+    group: str = "{}, {}"
 
 
 def export_paper(run: Run, path: Path, *, form: Literal["latex", "markdown"], policy: str | None = None) -> Path:
@@ -75,20 +79,21 @@ def _scores(results: Mapping[str, Any]) -> PaperTable:
     rows = [
         [
             *(row[key] for key in ("task", "metric", "arm")),
-            *(wording.fraction(row["value"]), wording.span(row["ci"]), str(row["n"])),
+            _joined(wording.fraction(row["value"]), wording.span(row["ci"])),
+            str(row["n"]),
             wording.not_answered(row["status"]),
         ]
         for row in results["scores"]
     ]
     caption = f"Score of each arm with its 95 % interval, {_ns(results['scores'])}. {_policy(results['policy'])}"
-    header = ["Task", "Metric", "Arm", "Score", "95 % interval", "n", "Not answered"]
-    return PaperTable("scores", caption, header, (3, 4, 5), rows)
+    header = ["Task", "Metric", "Arm", "Score [95 %]", "n", "Not answered"]
+    return PaperTable("scores", caption, header, (3, 4), rows)
 
 
 def _contrasts(results: Mapping[str, Any]) -> PaperTable:
     rows = [
         [
-            *(row[key] for key in ("task", "metric", "arm", "baseline")),
+            *(row[key] for key in ("task", "metric", "baseline", "arm")),
             *_difference(row),
             *(wording.count(row[key]) for key in ("fixed", "broke")),
             wording.marked(row),
@@ -101,14 +106,14 @@ def _contrasts(results: Mapping[str, Any]) -> PaperTable:
         f"reverse. p is adjusted by {_correction(results)} method for all {results['family']} contrasts. Margin of "
         f"equivalence: {wording.margin(results['margin'])}. {_policy(results['policy'])}"
     )
-    header = ["Task", "Metric", "Arm", "Control", "Points", "95 % interval", "Adjusted p", "Fixed", "Broke", "Verdict"]
-    return PaperTable("contrasts", caption, header, (4, 5, 6, 7, 8), rows)
+    header = ["Task", "Metric", "Control", "Arm", "Points [95 %]", "p", "Fixed", "Broke", "Verdict"]
+    return PaperTable("contrasts", caption, header, (4, 5, 6, 7), rows, 3, "{}, {}, against {}")
 
 
 def _overall(results: Mapping[str, Any]) -> PaperTable:
     rows = [
         [
-            *(row[key] for key in ("metric", "arm", "baseline")),
+            *(row[key] for key in ("metric", "baseline", "arm")),
             *(wording.count(row["k"]), *_difference(row), wording.points_span(row["prediction"])),
             *(wording.fraction(row["i2"]), wording.marked(row)),
         ]
@@ -120,19 +125,8 @@ def _overall(results: Mapping[str, Any]) -> PaperTable:
         f"{_correction(results)} method for all {results.get('overall_family', 0)} of them. "
         f"{_policy(results['policy'])}"
     )
-    header = [
-        "Metric",
-        "Arm",
-        "Control",
-        "Tasks",
-        "Points",
-        "95 % interval",
-        "Adjusted p",
-        "Prediction",
-        "I2",
-        "Verdict",
-    ]
-    return PaperTable("overall", caption, header, (3, 4, 5, 6, 7, 8), rows)
+    header = ["Metric", "Control", "Arm", "Tasks", "Points [95 %]", "p", "Prediction", "I2", "Verdict"]
+    return PaperTable("overall", caption, header, (3, 4, 5, 6, 7), rows, 2, "{}, against {}")
 
 
 def _effects(results: Mapping[str, Any]) -> PaperTable:
@@ -154,13 +148,16 @@ def _effects(results: Mapping[str, Any]) -> PaperTable:
         f"by {_correction(results)} method for all {results.get('factorial_family', 0)} effects. "
         f"{_policy(results['policy'])}"
     )
-    header = ["Task", "Metric", "Effect", "Points", "95 % interval", "Adjusted p", "Verdict"]
-    return PaperTable("effects", caption, header, (3, 4, 5), rows)
+    return PaperTable("effects", caption, ["Task", "Metric", "Effect", "Points [95 %]", "p", "Verdict"], (3, 4), rows)
 
 
 def _difference(row: Mapping[str, Any]) -> list[str]:
     span = wording.points_span(row["ci"])
-    return [wording.points(row["difference"]), span, wording.p_value(row["p_adjusted"])]
+    return [_joined(wording.points(row["difference"]), span), wording.p_value(row["p_adjusted"])]
+
+
+def _joined(value: str, span: str) -> str:
+    return f"{value} {span}".rstrip()
 
 
 def _ns(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -194,36 +191,55 @@ def latex(tables: Sequence[PaperTable], *, run: str) -> str:
 
 
 def _latex_lines(one: PaperTable, slug: str) -> Iterator[str]:
-    columns = "@{}" + "".join("r" if place in one.numbers else "l" for place in range(len(one.header))) + "@{}"
-    title = [f"\\caption{{{latex_text(one.caption)}}}", f"\\label{{tab:{slug}-{one.name}}}"]
-    header = " & ".join(map(latex_text, one.header)) + r" \\"
-    body = list(_latex_rows(one))
-    if len(one.rows) <= PAGE_ROWS:
-        yield from (r"\begin{table}", r"\centering", r"\small", *title, f"\\begin{{tabular}}{{{columns}}}", r"\toprule")
-        yield from (header, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}")
+    numbers = [place - one.groups for place in one.numbers]
+    header, rows = one.header[one.groups :], [row[one.groups :] for row in one.rows]
+    fit = fitted([header, *rows], numbers)
+    columns = "".join("r" if width is None else f"p{{{width:.3f}\\linewidth}}" for width in fit.widths)
+    size = f"\\{fit.size}\\setlength{{\\tabcolsep}}{{{GAP / 2:g}pt}}"
+    title = [f"\\caption{{{_breakable(one.caption)}}}", f"\\label{{tab:{slug}-{one.name}}}"]
+    top = _latex_row(header, numbers)
+    body = list(_latex_rows(one, numbers))
+    if fit.lines + len(body) - len(rows) <= PAGE_LINES:
+        yield from (r"\begin{table}", r"\centering", size, *title, f"\\begin{{tabular}}{{@{{}}{columns}@{{}}}}")
+        yield from (r"\toprule", top, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}")
         return
     yield from (
-        r"{\small\setlength{\LTcapwidth}{\linewidth}",
-        f"\\begin{{longtable}}{{{columns}}}",
+        f"{{{size}\\setlength{{\\LTcapwidth}}{{\\linewidth}}",
+        f"\\begin{{longtable}}{{@{{}}{columns}@{{}}}}",
         title[0] + title[1] + r"\\",
         r"\toprule",
-        header,
+        top,
     )
-    yield from (r"\midrule", r"\endfirsthead", r"\toprule", header, r"\midrule", r"\endhead", r"\bottomrule")
+    yield from (r"\midrule", r"\endfirsthead", r"\toprule", top, r"\midrule", r"\endhead", r"\bottomrule")
     yield from (r"\endfoot", *body, r"\end{longtable}}")
 
 
-def _latex_rows(one: PaperTable) -> Iterator[str]:
-    """A task's and a metric's name stand where they change, and white above each task but the first."""
+def _latex_rows(one: PaperTable, numbers: Sequence[int]) -> Iterator[str]:
+    """A line over each group, as wide as the page so that the table is too, and white above each but the first."""
+    columns = len(one.header) - one.groups
     for before, row in pairwise([None, *one.rows]):
         assert row is not None
-        new_task = before is None or before[0] != row[0]
-        if new_task and before is not None:
-            yield r"\addlinespace"
-        new_metric = new_task or before is None or before[1] != row[1]
-        cells = [row[0] if new_task else "", row[1] if new_metric else "", *row[2:]]
-        shown = (latex_number(c) if place in one.numbers else latex_text(c) for place, c in enumerate(cells))
-        yield " & ".join(shown) + r" \\"
+        group = list(row[: one.groups])
+        if before is None or list(before[: one.groups]) != group:
+            if before is not None:
+                yield r"\addlinespace"
+            said = _breakable(one.group.format(*group))
+            span = f"\\multicolumn{{{columns}}}{{@{{}}p{{\\linewidth}}@{{}}}}"
+            yield f"{span}{{\\raggedright\\itshape {said}}} \\tabularnewline*"
+        yield _latex_row(row[one.groups :], numbers)
+
+
+def _latex_row(cells: Sequence[str], numbers: Sequence[int]) -> str:
+    shown = (
+        latex_number(cell) if place in numbers else f"\\raggedright {_breakable(cell)}"
+        for place, cell in enumerate(cells)
+    )
+    return " & ".join(shown) + r" \tabularnewline"  # \raggedright has its own use for \\
+
+
+def _breakable(text: str) -> str:
+    """Text whose long words, which names often are, may go on in the next line."""
+    return " ".join(r"\allowbreak{}".join(map(latex_text, word_parts(word))) for word in text.split())
 
 
 def latex_text(text: str) -> str:
@@ -244,7 +260,7 @@ def latex_number(text: str) -> str:
     >>> latex_number("-1.5"), latex_number("<0.001")
     ('$-$1.5', '$<$0.001')
     """
-    return "".join({"-": "$-$", "<": "$<$", "+": "$+$", "[": "{[}", "]": "{]}"}.get(c, c) for c in text)
+    return "".join({"-": "$-$", "<": "$<$", "%": "\\%", "+": "$+$", "[": "{[}", "]": "{]}"}.get(c, c) for c in text)
 
 
 def _unseen(character: str) -> bool:

@@ -24,7 +24,7 @@ from typing import IO, Any, Literal
 import ragmed
 from ragmed.errors import DamagedError
 from ragmed.experiments.results import Rules, compare_runs
-from ragmed.files import fsync_folder, make_folder
+from ragmed.files import fsync_folder, make_folder, whole_text, writing
 from ragmed.records import Sample
 from ragmed.runs import Run
 
@@ -36,7 +36,6 @@ Row = dict[str, Any]
 
 _FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
 _INTERVAL = re.compile(r"(.+_)?ci(_.+)?$|prediction$")
-_HALF = re.compile("[\ud800-\udfff]")
 _SAMPLE: dict[str, Kind] = {
     "arm": "label", "task": "label", "example": "text", "group": "text", "status": "label", "extracted": "text",
     "gold": "text", "documents": "texts", "passages": "texts", "passage_scores": "reals", "passage_gold": "truths",
@@ -227,7 +226,7 @@ def _checked(table: Table, file: str) -> Iterator[Row]:
                     f"{name} is {_short(value)}, which is no {_SAID[kind]}; mend the sample or ask it again"
                 )
             if kind in ("text", "label", "texts") and value is not None:
-                whole = [_whole_text(one) for one in inner]
+                whole = [one if one is None else whole_text(one) for one in inner]
                 value = whole if many else whole[0]
             checked[name] = list(value) if many and value is not None else value
         yield checked
@@ -244,10 +243,6 @@ def _short(value: Any) -> str:
     return repr(value)[:80]
 
 
-def _whole_text(text: str | None) -> str | None:
-    return text if text is None or text.isascii() else _HALF.sub("\ufffd", text)
-
-
 def _write(path: Path, table: Table, *, mode: int) -> Path:
     with _whole_file(path, mode) as stream:
         (_write_csv if path.suffix == ".csv" else _write_parquet)(stream, table, path.name)
@@ -258,15 +253,16 @@ def _write(path: Path, table: Table, *, mode: int) -> Path:
 def _whole_file(path: Path, mode: int) -> Iterator[IO[bytes]]:
     """A stream whose bytes appear under `path` when the block is through, and not at all where it fails."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-    fsync_folder(path.parent)
+    with writing(path):
+        try:
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+        fsync_folder(path.parent)
 
 
 def _write_csv(stream: IO[bytes], table: Table, file: str) -> None:
@@ -301,7 +297,7 @@ def _write_parquet(stream: IO[bytes], table: Table, file: str) -> None:
         "wholes": pa.list_(pa.int64()), "truths": pa.list_(pa.bool_()),
     }  # fmt: skip
     schema = pa.schema(
-        [(_whole_text(name), types[kind]) for name, kind in table.columns.items()], metadata=dict(table.about)
+        [(whole_text(name), types[kind]) for name, kind in table.columns.items()], metadata=dict(table.about)
     )
     rows = _checked(table, file)
     with pq.ParquetWriter(stream, schema, compression="zstd") as writer:

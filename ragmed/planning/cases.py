@@ -11,6 +11,15 @@ from typing import Any
 from ragmed.comparison.prices import Prices
 from ragmed.errors import UsageError
 from ragmed.planning import graded, power
+from ragmed.planning.grouped import (
+    Design,
+    better_power_grouped,
+    examples_for_margin_grouped,
+    examples_needed_grouped,
+    resized,
+    smallest_difference_grouped,
+    smallest_margin_grouped,
+)
 from ragmed.planning.pilot import PairFacts, Pilot
 
 Row = dict[str, Any]
@@ -76,7 +85,10 @@ def task_row(
     task: str, metric: str, groups: Sequence[str], pairs: Sequence[tuple[str, str]], *,
     binary: bool, question: Question, given: Assumptions, pilot: Pilot | None,
 ) -> Row:  # fmt: skip
-    """The plan of one task by one metric. `groups`: the group of each example, '' for one of its own."""
+    """The plan of one task by one metric. `groups`: the group of each example, '' for one of its own.
+
+    Without groups of several examples by closed forms (right or wrong answers: exact), with them by simulation.
+    """
     n = given.n or len(groups)
     facts = {pair: pilot.pairs.get((task, metric, *pair)) if pilot else None for pair in pairs}
     sizes = list(Counter(group or f"\0{place}" for place, group in enumerate(groups)).values())
@@ -89,10 +101,18 @@ def task_row(
         "groups": len(sizes) if n == len(groups) else None, "grouped": typical > 1, "icc": icc, "icc_source": source,
         "design_effect": effect, "effective_n": effective, "test": "mcnemar-exact" if binary else "paired-t",
     }  # fmt: skip
+    real = resized(tuple(sizes), n) if typical > 1 else ()
+    if real:
+        row |= {"test": "sign-flip-permutation", "groups": len(real), "largest_group": max(real)}
+        row["least_p"] = Design(real, 1.0, 0.0).least_p()
     key = "discordance" if binary else "sd"
     cases = [
         {"contrasts": [list(pair) for pair in alike], "source": source, key: at, "pilot_n": pilot_n}
-        | _numbers(at, effective, effect, binary=binary, question=question)
+        | (
+            _by_group(Design(real, at, icc, binary), effect, question)
+            if real
+            else _numbers(at, effective, effect, binary=binary, question=question)
+        )
         for alike, source, at, pilot_n in _planned(pairs, facts, key, given)
     ]
     return row | {"cases": cases}
@@ -137,6 +157,35 @@ def _numbers(at: float, n: int, effect: float, *, binary: bool, question: Questi
     for name, alpha in (("", question.alpha / question.family), ("_alone", question.alpha)):
         row |= {f"{key}{name}": value for key, value in _solved(at, n, effect, alpha, binary, question).items()}
     return row
+
+
+def _by_group(design: Design, effect: float, question: Question) -> Row:
+    """The same by simulation of what the comparison does with groups."""
+    row: Row = {}
+    for name, alpha in (("", question.alpha / question.family), ("_alone", question.alpha)):
+        row |= {f"{key}{name}": value for key, value in _simulated(design, effect, alpha, question).items()}
+    return row
+
+
+def _simulated(design: Design, effect: float, alpha: float, question: Question) -> Row:
+    """Starts from what as many independent examples as the groups are worth would need, and ends at what they need."""
+    target, asked = question.power, question.difference
+    guess = _solved(design.spread, max(1, int(design.n / effect)), effect, alpha, design.binary, question)
+    possible = not design.binary or asked <= design.spread
+    detectable = smallest_difference_grouped(design, alpha=alpha, power=target, start=guess["detectable"])
+    margin = smallest_margin_grouped(design, alpha=alpha, power=target)
+    needed, for_margin = guess["needed"], guess["needed_for_margin"]
+    if needed is not None:
+        needed = examples_needed_grouped(design, difference=asked, alpha=alpha, power=target, start=needed)
+    if for_margin is not None:
+        for_margin = examples_for_margin_grouped(
+            design, margin=question.margin, alpha=alpha, power=target, start=for_margin
+        )
+    return {
+        "detectable": detectable,
+        "power": better_power_grouped(design, difference=asked, alpha=alpha) if possible else None,
+        "needed": needed, "margin": margin, "needed_for_margin": for_margin,
+    }  # fmt: skip
 
 
 def _solved(at: float, n: int, effect: float, alpha: float, binary: bool, question: Question) -> Row:

@@ -115,7 +115,8 @@ def _same(
     for name in list(arms):
         old, new = was["arms"][name], now["arms"][name]
         changed = _changed(old, new, ("context", "index", "passage_order"))
-        if was["models"][old["model"]]["name"] != now["models"][new["model"]]["name"]:
+        known = _model(was, old)
+        if known and known != _model(now, new):
             changed.append("model")
         if changed:
             arms.remove(name)
@@ -125,6 +126,11 @@ def _same(
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     return [key for key in keys if key in old and key in new and old[key] != new[key]]
+
+
+def _model(experiment: Mapping[str, Any], arm: Mapping[str, Any]) -> str:
+    """The name of an arm's model; '' where the run does not say, as imported ones and bundles may not."""
+    return str(experiment.get("models", {}).get(arm.get("model"), {}).get("name", ""))
 
 
 def _facts(table: TaskTable, pair: tuple[str, str], metric: str, settings: ComparisonSettings) -> PairFacts:
@@ -181,7 +187,7 @@ def _speeds(samples: Mapping[tuple[str, str], Sequence[Sample]], was: Mapping[st
     tokens: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for (arm, _), given in samples.items():
-        model = was["models"][was["arms"][arm]["model"]]["name"]
+        model = _model(was, was["arms"][arm])
         tokens[model] = tokens.get(model, 0.0) + sum(s.input_tokens + s.output_tokens for s in given)
         seconds[model] = seconds.get(model, 0.0) + sum(s.seconds for s in given)
-    return {model: tokens[model] / taken for model, taken in seconds.items() if taken > 0 and tokens[model] > 0}
+    return {m: tokens[m] / taken for m, taken in seconds.items() if m and taken > 0 and tokens[m] > 0}

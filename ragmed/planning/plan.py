@@ -134,8 +134,8 @@ def _notes(tasks: Sequence[Row]) -> list[str]:
     for row in tasks:
         if row["grouped"] and row["icc_source"] == "assumed":
             notes.append(
-                f"{row['task']}: examples share groups, and are counted here as if they were independent (icc 0); "
-                "with --icc, or a pilot with enough groups, they count for less"
+                f"{row['task']}: examples share groups, and are planned here as if those of a group were no more "
+                "alike than others (icc 0); with --icc, or a pilot with enough groups, they count for less"
             )
     if any(case["source"] == "assumed" for row in tasks for case in row["cases"]):
         notes.append("what is assumed is a guess: a pilot of 50 to 100 examples a task (--pilot) tells it better")

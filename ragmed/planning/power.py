@@ -199,7 +199,7 @@ def _rough(discordance: float, difference: float, alpha: float, power: float) ->
     normal = NormalDist()
     first = normal.inv_cdf(1 - alpha / 2) * math.sqrt(discordance)
     second = normal.inv_cdf(power) * math.sqrt(max(0.0, discordance - difference**2))
-    return int(min(float(MOST), ((first + second) / difference) ** 2)) + 1
+    return int(min(math.sqrt(MOST), (first + second) / difference) ** 2) + 1
 
 
 @lru_cache(maxsize=64)

@@ -16,6 +16,9 @@ SOURCE = {
     "pilot": "pilot of {n}",
     "pilot-upper": "its upper bound",
 }
+NEARLY = 0.9
+"""Of the examples that two arms differ on, the share from which on a difference leaves hardly any the other way."""
+
 MARKS = {"pilot": "", "pilot-speed": "~", "speed": "~", "unknown": ""}
 
 
@@ -61,13 +64,13 @@ def _task(row: Row, plan: Row) -> list[str]:
     asked = _plain(plan["difference"])
     kind = "right or wrong, exact McNemar test" if row["kind"] == "right-or-wrong" else "graded, paired t test"
     if row["grouped"]:
-        kind = f"{row['kind'].replace('-', ' ')}, tested by group"
+        kind = f"{row['kind'].replace('-', ' ')}, sign flips by group"
     lines = _wrapped(f"{row['task']}: {row['metric']}, {row['n']:,} examples ({kind})", "")
     if row["grouped"]:
         said = {"given": "as given", "pilot": "by the pilot", "assumed": "assumed"}[row["icc_source"]]
         lines += _wrapped(
-            f"in groups: they count as {row['effective_n']:,} independent ones (correlation within a group "
-            f"{row['icc']:.2f}, {said})",
+            f"in {row['groups']:,} groups, the largest of {row['largest_group']} (correlation within a group "
+            f"{row['icc']:.2f}, {said}): simulated as the comparison tests them, to within 2 points of power",
             "  ",
         )
     family = plan["family"] > 1
@@ -119,7 +122,16 @@ def words(row: Row, plan: Row) -> list[str]:
         reach = (
             f"{examples} can show no difference with this power, not even if one arm were right wherever the two differ"
         )
-    return [f"{reach}; {_needed(row, plan)}."]
+    said = [f"{reach}; {_needed(row, plan)}."]
+    if row["kind"] == "right-or-wrong" and any(
+        value is not None and value > NEARLY * case["discordance"]
+        for value, case in zip(shown, row["cases"], strict=True)
+    ):
+        said.append(
+            "Such a difference is nearly all that the arms differ by: of the answers that change, nearly all must then "
+            "change for the better."
+        )
+    return said
 
 
 def _needed(row: Row, plan: Row) -> str:
@@ -137,7 +149,7 @@ def _needed(row: Row, plan: Row) -> str:
 
 def warnings(row: Row, plan: Row) -> list[str]:
     """A sentence where equivalence within the declared margin cannot be shown, or a pilot saw nothing differ."""
-    said = []
+    said = _too_few_groups(row, plan)
     margins = [case["margin"] for case in row["cases"]]
     worst = max((m for m in margins if m is not None), default=None)
     declared = plan["margin"]
@@ -157,6 +169,18 @@ def warnings(row: Row, plan: Row) -> list[str]:
                 f"{_named(case, row)}: the pilot of {case['pilot_n']} saw no difference; its upper bound is used."
             )
     return said
+
+
+def _too_few_groups(row: Row, plan: Row) -> list[str]:
+    """Where not even all groups on one side give a p under alpha."""
+    least, alpha, family = row.get("least_p", 0.0), plan["alpha"], plan["family"]
+    if least < alpha / family:
+        return []
+    shown = f"{alpha:g}" if least >= alpha or family == 1 else f"{alpha / family:.2g}, the first step of {family}"
+    return [
+        f"WARNING: {row['groups']} groups can show nothing at this alpha ({shown}): all of them on one side have "
+        f"p = 2/2^{row['groups']} = {least:.3g}."
+    ]
 
 
 def _costs(plan: Row) -> list[str]:

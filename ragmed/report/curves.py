@@ -65,7 +65,9 @@ def _panel(curves: Mapping[str, Points], *, title: str) -> Panel:
 
 def _key(curves: Iterable[Mapping[str, Points]]) -> list[Any]:
     drawn = {key for found in curves for key, points in found.items() if points}
-    return [sign(name, colour, marker=marker or "None") for key, (name, colour, marker) in SERIES.items() if key in drawn]
+    return [
+        sign(name, colour, marker=marker or "None") for key, (name, colour, marker) in SERIES.items() if key in drawn
+    ]
 
 
 def _unit(most: float) -> tuple[str, float]:

@@ -93,8 +93,8 @@ def write_figures(
     >>> write_figures(results, Path("report/figures"))  # doctest: +SKIP
     [PosixPath('report/figures/forest.svg'), PosixPath('report/figures/forest.png'), ...]
 
-    A figure without anything to show is not written and not in the list, and one of an earlier call that is not drawn
-    any more is taken away. `adapters`: model -> the record of its training, for `training`. Titles: `caption`.
+    A figure without anything to show is not written and not in the list; nothing is removed.
+    `adapters`: model -> the record of its training, for `training`. Titles: `caption`.
     """
     written: list[Path] = []
     with drawing.settings(), warnings.catch_warnings():
@@ -108,7 +108,6 @@ def write_figures(
                     path = folder / f"{name}.{format_}"
                     write_atomic(path, _bytes(figure, format_, FIGURES[stem][0]), mode=mode)
                     written.append(path)
-    _clear(folder, {path.name for path in written})
     return written
 
 
@@ -134,10 +133,3 @@ def _bytes(figure: Figure, format_: str, title: str) -> bytes:
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(buffer, format="svg", metadata={"Title": title, **nothing})
     return _HEAD.sub(b"", buffer.getvalue(), count=2)
-
-
-def _clear(folder: Path, names: set[str]) -> None:
-    ours = re.compile(rf"({'|'.join(FIGURES)})(-\d+)?\.({'|'.join(FORMATS)})")
-    for path in folder.glob("*") if folder.is_dir() else ():
-        if ours.fullmatch(path.name) and path.name not in names:
-            path.unlink()

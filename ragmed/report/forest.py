@@ -31,7 +31,8 @@ def forest(results: Mapping[str, Any]) -> list[Figure]:
     >>> forest(results)[0].savefig("forest.png")  # doctest: +SKIP
 
     A row for each contrast, and one with its prediction interval for each effect over all tasks; the mark is that of
-    the verdict, as on the page. A contrast without any example left keeps its row. Empty where no two arms were compared.
+    the verdict, as on the page. A contrast without any example left keeps its row. Empty where no two arms were
+    compared.
     """
     singles, overall = list(results.get("contrasts") or ()), list(results.get("overall") or ())
     rows = [row for row in [*singles, *overall] if row["ci"] is not None]

@@ -16,7 +16,8 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-from ragmed.files import write_atomic
+from ragmed.errors import UsageError
+from ragmed.files import make_folder, write_atomic, writing
 from ragmed.records import STATUSES, Sample
 from ragmed.report import cite, effects, plots, sections, training, verdict, wording
 from ragmed.report.browser import PARTS, Browser, write_browser
@@ -28,6 +29,8 @@ __all__ = ["render_page", "write_page"]
 Samples = Mapping[tuple[str, str], Sequence[Sample]]
 STATIC = ("page.css", "page.js", "browser-data.js", "browser-detail.js", "browser-list.js")
 LIST = "files.json"
+MADE_BY = "ragmed report"
+_BEFORE = {"report.md", "scores.png", "contrasts.png", "training.png"}  # a report, before it was a page
 _OURS = re.compile(
     r"(index\.html|files\.json|page\.(css|js)|browser(-\w+)?\.js|(figures/)?[\w.-]+\.(svg|png)|samples/\w+\.js)"
 )
@@ -42,20 +45,19 @@ def write_page(
 
     Writes figures, samples, styles and scripts, and the page last, each whole or not at all; files that an earlier
     page left in the folder and this one has no use for are removed, nothing else is. `run_info`: what made the run,
-    shown as it is. `mode`: permissions of the files; give 0o600 for restricted data (folders are then 0o700).
+    shown as it is. `mode`: permissions of the files; give 0o600 for restricted data (folders are then 0o700). Raises
+    UsageError where the folder holds what no earlier page left there, or is a link.
     """
-    folder_mode = 0o755 if mode & 0o044 else 0o700
+    earlier = _taken_over(folder)
     for one in (folder, folder / "figures"):
-        one.mkdir(parents=True, exist_ok=True, mode=folder_mode)
-    earlier = _earlier(folder)
+        make_folder(one, mode=0o755 if mode & 0o044 else 0o700)
+    _write_list(folder, earlier, mode=mode)  # first, so that a folder that is broken off is known as ours
     adapters = training.adapters_of(run_info)
     drawn = write_figures(results, folder / "figures", adapters=adapters, mode=mode)
     figures = [f"figures/{path.name}" for path in drawn]
     stamp = hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:16]  # ASCII, whatever the text
     imported = bool(run_info.get("imported"))
-    browser = (
-        write_browser(results, samples, folder, stamp=stamp, mode=mode, imported=imported) if samples else None
-    )
+    browser = write_browser(results, samples, folder, stamp=stamp, mode=mode, imported=imported) if samples else None
     source = package_files("ragmed.report") / "static"
     for name in STATIC:
         write_atomic(folder / name, (source / name).read_bytes(), mode=mode)
@@ -63,21 +65,44 @@ def write_page(
     page = folder / "index.html"
     write_atomic(page, text, mode=mode)
     written = {"index.html", LIST, *STATIC, *figures, *(browser.files if browser else ())}
-    write_atomic(folder / LIST, json.dumps({"made_by": "ragmed report", "files": sorted(written)}, indent=0), mode=mode)
+    _write_list(folder, written, mode=mode)
     for name in sorted(earlier - written):
         (folder / name).unlink(missing_ok=True)
     return page
 
 
-def _earlier(folder: Path) -> set[str]:
-    """Files that the list of an earlier page names and that have names of ours; none where the list is not ours."""
+def _write_list(folder: Path, files: set[str], *, mode: int) -> None:
+    write_atomic(folder / LIST, json.dumps({"made_by": MADE_BY, "files": sorted(files)}, indent=0), mode=mode)
+
+
+def _taken_over(folder: Path) -> set[str]:
+    """The files of an earlier page that the folder may be rid of; UsageError where it is somebody else's."""
+    for one in (folder, folder / "figures", folder / "samples"):
+        if one.is_symlink():
+            raise UsageError(f"'{one}' is a link to somewhere else, where no report is written; give another --output")
+    with writing(folder):
+        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in there if not name.startswith(".")]
+    earlier = _earlier(folder)
+    if earlier is None and folder.name == "report" and "report.md" in there and (folder.parent / "run.json").is_file():
+        earlier = _BEFORE & set(there)
+    if earlier is None and foreign:
+        raise UsageError(
+            f"'{folder}' holds files that are no report's, such as '{foreign[0]}', which a report could overwrite; "
+            "give another --output, or delete them"
+        )
+    return earlier or set()
+
+
+def _earlier(folder: Path) -> set[str] | None:
+    """Files that the list of an earlier page names and that have names of ours; None where there is no list of ours."""
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
-        if listed["made_by"] != "ragmed report":
-            return set()
-        return {name for name in listed["files"] if isinstance(name, str) and _OURS.fullmatch(name)}
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
+        if listed["made_by"] != MADE_BY:
+            return None
+        return {name for name in listed.get("files", ()) if isinstance(name, str) and _OURS.fullmatch(name)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def render_page(

@@ -107,7 +107,9 @@ def arms(run_info: Row) -> list[dict[str, str]]:
     return [
         {
             "name": str(name),
-            "model": str(_mapping(models.get(arm.get("model"))).get("name") or arm.get("model") or wording.MISSING),
+            "model": str(
+                _mapping(models.get(str(arm.get("model")))).get("name") or arm.get("model") or wording.MISSING
+            ),
             "shown": _shown(arm),
         }
         for name, arm in _mapping(experiment.get("arms")).items()

@@ -114,7 +114,7 @@ def _too_few(rows: Sequence[Row]) -> Iterator[str]:
     if open_ and min(row["n"] for row in open_):
         least, most = min(row["n"] for row in open_), max(row["n"] for row in open_)
         n = f"{least}" if least == most else f"{least} to {most}"
-        yield f"What cannot be told needs more than {n} examples: `ragmed plan` says how many."
+        yield f"What cannot be told needs more than {n} examples: ragmed plan says how many."
 
 
 def _open(row: Row) -> bool:

@@ -3,6 +3,7 @@
 "use strict";
 
 const KEPT = 8; // pieces in memory
+const LONGEST = 20_000; // characters of a text that are shown unasked
 const OUTCOMES = {
   1: ["✓", "right", "right"], 0: ["✗", "wrong", "wrong"], g: ["◐", "graded", "quiet"], n: ["·", "no score", "quiet"],
   u: ["∅", "unparsed", "failed"], r: ["∅", "refused", "failed"], t: ["∅", "truncated", "failed"],
@@ -15,11 +16,36 @@ function node(tag, properties, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties || {})) {
     if (name === "class") made.className = value;
+    else if (name === "textContent") made.append(...shown(value));
     else if (name in made) made[name] = value;
     else made.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
+  for (const child of children) {
+    if (child !== null && child !== undefined) made.append(...(typeof child === "string" ? shown(child) : [child]));
+  }
   return made;
+}
+
+// A text as nodes: its first 20,000 characters, the rest on demand; and with places to break in words so long that
+// laying them out would take a browser minutes.
+function shown(value) {
+  const text = String(value);
+  if (text.length <= LONGEST) return breakable(text);
+  const end = LONGEST - (/[\ud800-\udbff]/.test(text[LONGEST - 1]) ? 1 : 0);
+  const button = node("button", { type: "button", textContent: `Show all ${text.length.toLocaleString("en")} characters` });
+  button.addEventListener("click", () => button.replaceWith(...breakable(text.slice(end))));
+  return [...breakable(text.slice(0, end)), button];
+}
+
+function breakable(text) {
+  const parts = [];
+  let from = 0;
+  for (const run of text.matchAll(/\S{200}(?=\S)/gu)) {
+    const to = run.index + run[0].length;
+    parts.push(text.slice(from, to), document.createElement("wbr"));
+    from = to;
+  }
+  return [...parts, text.slice(from)];
 }
 
 // ---- what the script files hold ----

@@ -51,7 +51,7 @@ function apply(wanted) {
   state.set = wanted.set && Object.hasOwn(store.index.sets, wanted.set) ? wanted.set : "";
   const place = wanted.id === undefined ? -1
     : store.index.rows.findIndex((row) => row[0] === wanted.id && store.index.tasks[row[1]] === wanted.on);
-  return filter({ page: Math.max(0, Number(wanted.page || 1) - 1), open: place });
+  return filter({ page: Math.max(0, (Math.floor(Number(wanted.page)) || 1) - 1), open: place });
 }
 
 // ---- filters ----

@@ -1,0 +1,287 @@
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from exporting import made, trial, write
+
+from ragmed.errors import DamagedError, DataError, MismatchError, UnwritableError, UsageError
+from ragmed.experiments.results import report_run, stored_settings
+from ragmed.files import parse_json, sha256_json, write_atomic, write_json, writing
+from ragmed.integrations import lm_eval_samples, mirage
+from ragmed.integrations.inspect_export import export_inspect
+from ragmed.integrations.inspect_runs import import_inspect
+from ragmed.integrations.lm_eval_export import export_lm_eval
+from ragmed.integrations.lm_eval_runs import import_lm_eval
+from ragmed.planning.power import examples_needed
+from ragmed.records import Message, Sample
+from ragmed.runs import Run, find_run
+
+CUT = "cut \ud83d"
+WHOLE = "cut \ufffd"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    return trial(tmp_path_factory.mktemp("runs") / "trial", n=6)
+
+
+@pytest.fixture
+def run(stored, tmp_path):
+    copy = Run(tmp_path / "run", access=stored.access)
+    for path in [stored.info_file, *(stored.folder / "samples").rglob("*.jsonl")]:
+        write_atomic(copy.folder / path.relative_to(stored.folder), path.read_bytes())
+    return copy
+
+
+def change(path: Path, **fields: object) -> None:
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | fields)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def first_file(run: Run) -> Path:
+    return min((run.folder / "samples").glob("*/*.jsonl"))
+
+
+# ---- half a surrogate pair ----
+
+
+def test_half_a_character_is_written_as_its_sign_everywhere(tmp_path):
+    write_atomic(tmp_path / "a.txt", CUT)
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == WHOLE
+    write_json(tmp_path / "a.json", {CUT: [CUT]})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {WHOLE: [WHOLE]}
+    assert sha256_json([CUT]) == sha256_json([WHOLE])
+    assert parse_json('{"a": ["\\ud83d", "\\ud83d\\ude00", 1]}') == {"a": ["\ufffd", "\U0001f600", 1]}
+    with pytest.raises(ValueError, match="two keys differ only in halves"):
+        parse_json('{"\\ud83d": 1, "\\ud83e": 2}')
+
+
+def test_a_sample_with_half_a_character_is_stored_and_resumed(tmp_path):
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    one = Sample(f"id {CUT}", CUT, "t", "answered", CUT, "A", {}, messages=(Message("user", CUT),), completion=CUT)
+    run.append(CUT, "t", [one])
+    [((arm, _), [read])] = run.samples().items()
+    assert (arm, read.example, read.completion, read.messages[0].content) == (WHOLE, f"id {WHOLE}", WHOLE, WHOLE)
+    assert run.done(CUT, "t", [f"id {CUT}"], window=1) == 1
+
+
+def test_runs_with_half_characters_are_reported_exported_and_imported(tmp_path):
+    samples = {(arm, "t"): [made(k, arm, "t", text=CUT) for k in range(3)] for arm in ("a", "b")}
+    run = write(tmp_path / "run", samples)
+    for path in (run.folder / "samples").rglob("*.jsonl"):  # escaped, as other programs write it
+        path.write_text(path.read_text(encoding="utf-8").replace("e001", "\\ud83d").replace("\ufffd", "\\ud83d"))
+    report_run(run)
+    assert "\ufffd" in {sample.example for _, _, sample in run.stream()}
+    export_inspect(run, tmp_path / "inspect")
+    assert import_inspect([tmp_path / "inspect"], output=tmp_path / "back").samples()
+    export_lm_eval(run, tmp_path / "harness")
+    for path in (tmp_path / "harness").rglob("*.jsonl"):
+        path.write_text(path.read_text(encoding="utf-8").replace("\ufffd", "\\ud83d"), encoding="utf-8")
+    assert import_lm_eval(tmp_path / "harness", output=tmp_path / "again").samples()
+
+
+# ---- samples whose values are of another kind ----
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("scores", [1]), ("scores", "x"), ("scores", {"accuracy": None}), ("seconds", "x"), ("input_tokens", None),
+        ("input_tokens", 10**400), ("option_logprobs", ["a"]), ("extracted", 5), ("passages", ["x"]), ("passages", 5),
+        ("passages", [{"score": "high"}]), ("passages", [{"id": "p", "x": [10**400]}]), ("options", None),
+        ("messages", None), ("messages", [{"role": "user", "content": None}]), ("documents", [1]), ("example", [1]),
+        ("status", [1]), ("status", "odd"), ("group", None), ("gold", None), ("seconds", True),
+    ],
+)  # fmt: skip
+def test_a_field_of_another_kind_is_named_with_file_and_line(run, field, value):
+    change(first_file(run), **{field: value})
+    with pytest.raises(DamagedError, match=rf"jsonl', line 2 is no sample: its {field} (is|are) not "):
+        run.samples()
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_json_has_not_are_refused(run, number):
+    path = first_file(run)
+    path.write_text(path.read_text().replace('"seconds": 0.1', f'"seconds": {number}', 1))
+    with pytest.raises(DamagedError, match=r"line 1: not JSON: .* is no JSON number"):
+        run.samples()
+    run.info_file.write_text(run.info_file.read_text().replace('"alpha": 0.05', f'"alpha": {number}'))
+    with pytest.raises(DataError, match=r"run\.json' is not JSON: .* is no JSON number"):
+        run.info()
+
+
+def test_thirty_thousand_samples_are_checked_in_a_moment(run):
+    from ragmed.stored import SAMPLE
+
+    record = json.loads(first_file(run).read_text().splitlines()[0])
+    started = time.process_time()
+    for _ in range(3000):
+        for name, (check, _) in SAMPLE.items():
+            assert check(record[name])
+    assert time.process_time() - started < 0.3  # measured: 0.03 s
+
+
+# ---- run.json and audit.json ----
+
+
+@pytest.mark.parametrize(
+    ("names", "value"),
+    [
+        (("experiment", "models"), 5), (("experiment", "arms", "ours/a"), 5), (("experiment", "tasks", "t"), 5),
+        (("tasks", "t"), {}), (("tasks", "t"), 5), (("tasks", "t", "examples"), "x"), (("tasks",), {}),
+        (("references",), 5), (("references",), {"adapters": 5}), (("imported",), 5), (("imported",), {"notes": 5}),
+        (("software",), 5), (("identity", "models"), 5), (("references",), {"adapters": {"m": {"tokens": "x"}}}),
+        (("references",), {"indexes": {"i": {"corpora": [5]}}}), (("references",), {"search": {"cells": []}}),
+    ],
+)  # fmt: skip
+def test_a_part_of_run_json_of_another_kind_is_named(run, names, value):
+    info = json.loads(run.info_file.read_text())
+    arm, task = (next(iter(info["experiment"][key])) for key in ("arms", "tasks"))
+    names = tuple({"ours/a": arm, "t": task}.get(name, name) for name in names)
+    place = info
+    for name in names[:-1]:
+        place = place[name]
+    place[names[-1]] = value
+    run.info_file.write_text(json.dumps(info))
+    with pytest.raises(
+        DamagedError, match=rf"run\.json': {'.'.join(names)}.* (expected|missing|chosen); mend it"
+    ) as refused:
+        report_run(run)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("alpha", "x"), ("contrasts", 5), ("contrasts", [["a"]]), ("prices", 5), ("policy", 5), ("baseline", None)],
+)
+def test_settings_of_another_kind_are_named(run, name, value):
+    info = json.loads(run.info_file.read_text())
+    info["experiment"]["comparison"][name] = value
+    run.info_file.write_text(json.dumps(info))
+    with pytest.raises(DamagedError, match=rf"run\.json': experiment\.comparison\.{name} is "):
+        stored_settings(run)
+    del info["experiment"]["comparison"]["baseline"]
+    run.info_file.write_text(json.dumps(info))
+    with pytest.raises(DamagedError, match=r"comparison\.baseline is missing"):
+        stored_settings(run)
+
+
+def test_settings_that_would_take_all_memory_or_are_unknown_are_refused(run):
+    info = json.loads(run.info_file.read_text())
+    info["experiment"]["comparison"]["resamples"] = 10**12
+    run.info_file.write_text(json.dumps(info))
+    with pytest.raises(UsageError, match="at most 10,000,000"):
+        stored_settings(run)
+    info["experiment"]["comparison"] |= {"resamples": 1000, "prices": {"lunch": 1}}
+    run.info_file.write_text(json.dumps(info))
+    with pytest.raises(MismatchError, match="lunch"):
+        stored_settings(run)
+
+
+@pytest.mark.parametrize(
+    ("audit", "said"),
+    [
+        ({"tasks": 5}, "tasks is 5"), ({"tasks": [{"examples": []}]}, "tasks.0.task is None"),
+        ({"tasks": [{"task": "t", "examples": [5]}]}, "tasks.0.examples.0 is 5"),
+        ({"tasks": [{"task": "t", "examples": [{"example": "e", "findings": [5]}]}]}, "findings.0 is 5"),
+    ],
+)  # fmt: skip
+def test_an_audit_of_another_kind_is_named(run, audit, said):
+    (run.folder / "audit.json").write_text(json.dumps(audit))
+    with pytest.raises(DamagedError, match=rf"audit '.*': .*{said}"):
+        report_run(run)
+
+
+# ---- folders of others ----
+
+
+def test_a_report_takes_no_folder_of_somebody_else(run, tmp_path):
+    mine = tmp_path / "mine"
+    for name in ("figures/cost.svg", "figures/scores-9.png", "index.html"):
+        write_atomic(mine / name, "mine")
+    with pytest.raises(UsageError, match=r"mine' holds files that are no report's, such as 'figures'"):
+        report_run(run, folder=mine)
+    assert {path.read_text() for path in mine.rglob("*.*")} == {"mine"}
+    old = run.report_folder
+    for name in ("report.md", "scores.png", "notes.txt"):
+        write_atomic(old / name, "old")
+    report_run(run)
+    assert (old / "notes.txt").exists()
+    assert not (old / "report.md").exists()
+    assert (old / "index.html").exists()
+    report_run(run)
+    write_atomic(old / "figures" / "scores-9.png", "mine")
+    report_run(run)
+    assert (old / "figures" / "scores-9.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", ["report", "report/figures", "report/samples"])
+def test_a_report_follows_no_link(run, tmp_path, link):
+    (tmp_path / "else").mkdir()
+    (run.folder / link).parent.mkdir(exist_ok=True)
+    (run.folder / link).symlink_to(tmp_path / "else")
+    with pytest.raises(UsageError, match="is a link to somewhere else"):
+        report_run(run)
+    assert list((tmp_path / "else").iterdir()) == []
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnwritableError, match=r"cannot write '.*x\.json': File exists; choose another place"):
+        write_json(tmp_path / "file" / "x.json", {})
+    with pytest.raises(UnwritableError, match="File name too long"):
+        write_json(tmp_path / ("x" * 300), {})
+    with pytest.raises(UnwritableError, match="No space left on device; make room"), writing(tmp_path / "x"):
+        raise OSError(28, "No space left on device")
+
+
+# ---- others' files ----
+
+
+def test_a_damaged_lzma_zip_is_refused(stored, tmp_path):
+    path = tmp_path / "run.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("run/run.json", stored.info_file.read_bytes())
+    data = bytearray(path.read_bytes())
+    data[50:120] = bytes(70)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        find_run(tmp_path, str(path), packed=True)
+
+
+def test_logs_with_a_time_that_is_none_are_exported(run, tmp_path):
+    info = json.loads(run.info_file.read_text())
+    run.info_file.write_text(json.dumps(info | {"started": "yesterday"}))
+    assert "_1970-01-01T" in export_lm_eval(run, tmp_path / "out")[0].name
+    assert export_inspect(run, tmp_path / "logs")
+
+
+def test_a_defect_is_one_line_and_says_how_to_see_more():
+    code = (
+        "import sys; sys.argv = ['ragmed', *sys.argv[1:], 'models']\n"
+        "from ragmed.cli import main\n"
+        "main.Workspace.find = lambda root: int('\\ud800 \\n x')\n"
+        "main.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ragmed: unexpected ValueError: invalid literal")
+    assert done.stderr.endswith("(this is a defect; --debug shows where)\n")
+    assert done.stderr.count("\n") == 1
+    shown = subprocess.run([sys.executable, "-c", code, "--debug"], capture_output=True, text=True, check=False)
+    assert "Traceback" in shown.stderr
+
+
+def test_numbers_of_thousands_of_digits_are_names(tmp_path):
+    assert lm_eval_samples._gold("9" * 5000, ("a", "b")) == "9" * 5000
+    assert mirage._described(mirage.Way("m", "rag_" + "9" * 5000, corpus="c", retriever="r"))["k"] == 0
+    assert examples_needed(0.25, 1e-300, 0.05, 0.8) is None
+    write_json(tmp_path / "results_1.json", {"results": {"": {"acc,none": 1.0}}})
+    with pytest.raises(DataError, match="a task without a name"):
+        import_lm_eval(tmp_path, output=tmp_path / "out")
