@@ -64,3 +64,13 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (mirage / "benchmark.json").write_text(json.dumps(sets))
     monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "data"))
     return Workspace.find(tmp_path)
+
+
+DRAWING = ["page", "page_browser", "view", "factorial", "facts", "hostile_runs", "cli"]
+
+
+@pytest.fixture(autouse=True)
+def drawn_where_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take seconds a page, and most tests write pages that nobody looks at."""
+    if request.module.__name__.rpartition("test_")[2] not in DRAWING:
+        monkeypatch.setattr("ragmed.report.page.write_figures", lambda *given, **named: [])

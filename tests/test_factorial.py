@@ -123,7 +123,7 @@ def test_holm_goes_over_the_effects_alone():
     effects = results["factorials"][0]["effects"]
     assert [e["verdict"] for e in effects] == ["better", "better", "worse", "cannot-tell"]
     assert [e["p"] for e in effects[:3]] == [pytest.approx(1 / 1601)] * 3  # 20 * 4 / 0.05 sign flips
-    assert [e["p_adjusted"] for e in effects] == [pytest.approx(4 / 501)] * 3 + [1.0]
+    assert [e["p_adjusted"] for e in effects] == [pytest.approx(4 / 1601)] * 3 + [1.0]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1"])

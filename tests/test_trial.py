@@ -67,6 +67,7 @@ def test_nothing_is_asked_twice(small: Workspace, done: Run) -> None:
     run_experiment(toy(small), workspace=small)
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files} == files
     assert done.results_file.read_bytes() == first
+    assert compare_runs([done]) == json.loads(first)
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -57,8 +57,10 @@ def _page(run: Run, results: Mapping[str, Any], samples: Samples, folder: Path) 
     return write_page(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
 
 
-def _results(run: Run, settings: ComparisonSettings) -> tuple[dict[str, Any], Samples]:
+def _results(run: Run, settings: ComparisonSettings, rules: Rules | None = None) -> tuple[dict[str, Any], Samples]:
     samples, unfinished = stored_samples(run)
+    settings = (rules or Rules()).over(settings, samples)
+    _require_answers([run], settings)
     present, notes = _present(settings, samples)
     info = run.info()
     results = compare(
@@ -166,14 +168,14 @@ def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> dict[str, A
     """
     >>> compare_runs([find_run(Path("runs"), "quickstart")], Rules(margin=0.03))["contrasts"]  # doctest: +SKIP
 
-    Statistics from stored samples. Arms of several runs are named RUN/ARM; each task they share must have been asked
-    in the same words, else MismatchError. The first run's config holds, but for `rules`. UsageError where two runs have
-    one name, where one shares no task with the others, and where a bundle's answers are to be read again.
+    Statistics from stored samples: of one run, what its results.json holds. Arms of several are named RUN/ARM; each
+    task they share must have been asked in the same words, else MismatchError. The first run's config holds, but for
+    `rules`. UsageError where two runs have one name, where one shares no task with the others, and where a bundle's
+    answers are to be read again.
     """
-    settings = stored_settings(runs[0])
-    samples, notes = stored_samples(runs[0])
-    if len(runs) > 1:
-        samples, notes, settings = _joined(runs, settings)
+    if len(runs) == 1:
+        return _results(runs[0], stored_settings(runs[0]), rules)[0]
+    samples, notes, settings = _joined(runs, stored_settings(runs[0]))
     settings = (rules or Rules()).over(settings, samples)
     _require_answers(runs, settings)
     present, more = _present(settings, samples)
