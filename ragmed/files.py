@@ -47,11 +47,11 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(value: Any) -> str:
     """Hex digest of a value's canonical JSON: the same for equal values, whatever the order of their keys."""
-    return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
+    return hashlib.sha256(whole_text(canonical_json(value)).encode("utf-8")).hexdigest()
 
 
 def canonical_json(value: Any) -> str:
-    return whole_text(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False))
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def whole_text(text: str) -> str:
@@ -151,9 +151,10 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_jsonl(
-    path: Path, what: str = "JSON Lines file", *, finite: bool = False
+    path: Path, what: str = "JSON Lines file", *, finite: bool = False, whole: bool = True
 ) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
     """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place. `finite`: `parse_json`.
+    `whole`: halves of surrogate pairs are mended, see `whole_text`; else they are left for the caller to refuse.
 
     Memory is bounded by MAX_LINE_BYTES: a longer line is skipped and reported. Blank lines are passed over. Raises
     DataError where the file itself cannot be read (missing, a directory, empty), or where its gzip stream is cut or
@@ -180,16 +181,17 @@ def read_jsonl(
                 yield BadLine(number, f"the line is longer than {MAX_LINE_BYTES} bytes")
                 continue
             if line.strip():
-                parsed = _parse_object(line, finite=finite)
+                parsed = _parse_object(line, finite=finite, whole=whole)
                 yield (number, parsed) if isinstance(parsed, dict) else BadLine(number, parsed)
 
 
-def _parse_object(line: bytes, *, finite: bool) -> dict[str, Any] | str:
+def _parse_object(line: bytes, *, finite: bool, whole: bool) -> dict[str, Any] | str:
     reason = not_text(line)
     if reason:
         return reason
     try:
-        value = parse_json(line.decode("utf-8-sig"), finite=finite)
+        text = line.decode("utf-8-sig")
+        value = parse_json(text, finite=finite) if whole else json.loads(text)
     except RecursionError:
         return "the JSON is nested too deeply"
     except ValueError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from ragmed.comparison.bootstrap import LEVEL, Bootstrap, Interval, Z
 from ragmed.comparison.linearised import ClusterRobust
 from ragmed.comparison.resampling import Floats
-from ragmed.files import canonical_json
+from ragmed.files import canonical_json, whole_text
 
 MIN_INFORMATIVE = 10
 """Groups that must differ from the most common value before a bootstrap is believed: with fewer, its resamples hold
@@ -31,7 +31,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     A stream of its own for every name, so that one more arm or task never changes another's numbers (only a
     family so large that more must be drawn does).
     """
-    digest = hashlib.sha256(canonical_json(list(names)).encode("utf-8")).digest()
+    digest = hashlib.sha256(whole_text(canonical_json(list(names))).encode("utf-8")).digest()
     return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(digest[:16], "big")]))
 
 

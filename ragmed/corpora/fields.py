@@ -54,7 +54,7 @@ def require_columns(recipe: Recipe, columns: Collection[str], where: str) -> Non
 
 def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], Document | str]) -> Iterator[Found | Rejected]:
     """Documents and refused lines of a JSON Lines file. `make`: the record's document, or why there is none."""
-    for item in read_jsonl(path, what):
+    for item in read_jsonl(path, what, whole=False):
         if isinstance(item, BadLine):
             yield Rejected(str(path), item.number, item.reason)
             continue

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ragmed.chunking import Chunking, chunk
 from ragmed.errors import DamagedError, MismatchError, ModelError
-from ragmed.files import BadLine, canonical_json, exclusive, fsync_folder, read_jsonl, sha256_json
+from ragmed.files import BadLine, canonical_json, exclusive, fsync_folder, read_jsonl, sha256_json, whole_text
 from ragmed.finetuning.recipe import AdapterRecipe, Paraphrases
 from ragmed.finetuning.texts import TextSet, TrainingText, count_texts, text_id
 from ragmed.models import Model, ModelSettings, load_model
@@ -239,7 +239,7 @@ def _another(path: Path, what: str) -> str:
 def _append(path: Path, lines: Sequence[Mapping[str, Any]], *, private: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600 if private else 0o644)
     with os.fdopen(descriptor, "wb") as stream:
-        stream.write("".join(canonical_json(line) + "\n" for line in lines).encode("utf-8"))
+        stream.write(whole_text("".join(canonical_json(line) + "\n" for line in lines)).encode("utf-8"))
         stream.flush()
         os.fsync(stream.fileno())
     fsync_folder(path.parent)
