@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,7 +22,8 @@ from typing import IO, Any, Literal
 import ragmed
 from ragmed.errors import DamagedError
 from ragmed.experiments.results import Rules, compare_runs
-from ragmed.files import fsync_folder, make_folder, whole_text, writing
+from ragmed.files import make_folder, whole_text
+from ragmed.integrations.carried import whole_file
 from ragmed.records import Sample
 from ragmed.runs import Run
 
@@ -244,25 +243,9 @@ def _short(value: Any) -> str:
 
 
 def _write(path: Path, table: Table, *, mode: int) -> Path:
-    with _whole_file(path, mode) as stream:
+    with whole_file(path, mode=mode) as stream:
         (_write_csv if path.suffix == ".csv" else _write_parquet)(stream, table, path.name)
     return path
-
-
-@contextmanager
-def _whole_file(path: Path, mode: int) -> Iterator[IO[bytes]]:
-    """A stream whose bytes appear under `path` when the block is through, and not at all where it fails."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
-        try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        fsync_folder(path.parent)
 
 
 def _write_csv(stream: IO[bytes], table: Table, file: str) -> None:

@@ -56,11 +56,12 @@ def brief(row: Row, effect: Row) -> str:
     """
     name, verdict = effect["effect"], effect["verdict"]
     if name == "tuning-against-retrieval":
+        more, less = ("better", "worse") if row.get("higher_is_better", True) else ("higher", "lower")
         return {
-            "better": "tuning is better than retrieving",
-            "worse": "tuning is worse than retrieving",
+            "better": f"tuning is {more} than retrieving",
+            "worse": f"tuning is {less} than retrieving",
             "equivalent": "tuning and retrieving are equivalent",
-            "cannot-tell": "which of the two is better cannot be told",
+            "cannot-tell": f"which of the two is {more} cannot be told",
         }[verdict]
     up, down = _verbs(row)
     return {
