@@ -6,17 +6,23 @@ BIN := .venv/bin
 READY := .venv/.ready-$(FAISS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test test-full setup models lint clean
+.PHONY: quickstart test test-slow test-full setup models lint clean
 
 quickstart: models
 	$(BIN)/ragmed build-index handbook-2031
 	$(BIN)/ragmed eval configs/quickstart.yaml
 
+# `test` is for everybody: the examples in docstrings, and all tests but those with the mark `slow`. `test-slow` is the
+# rest: simulations, long trainings, and what RAGMED_FULL=1 makes large and marks slow (1,000 damaged files a reader and
+# 200 served samples, where `test` takes fewer). `test-full` is both; `make test test-full` runs `test` once, because
+# make runs no target twice.
 test: models
 	$(BIN)/python -m pytest
 
-test-full: models  # 1,000 damaged files a reader and 200 served samples, where `test` takes fewer
-	RAGMED_FULL=1 $(BIN)/python -m pytest
+test-slow: models
+	RAGMED_FULL=1 $(BIN)/python -m pytest -m slow
+
+test-full: test test-slow
 
 lint: setup
 	$(BIN)/ruff check ragmed cli tests benchmarks

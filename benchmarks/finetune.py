@@ -87,8 +87,8 @@ def prepare(task: dict[str, Any]) -> Bench:
 
     from ragmed.finetuning.build import make_rows
     from ragmed.finetuning.lora import with_new_adapter
-    from ragmed.finetuning.texts import training_texts
     from ragmed.finetuning.training import plan_steps
+    from ragmed.finetuning.training_texts import training_texts
     from ragmed.models import ModelSettings
     from ragmed.models.loading import load_weights, weights_folder
 
@@ -153,8 +153,8 @@ def bare(bench: Bench, *, packed: bool, form: str) -> Spent:
 def tensor_rows(rows: Any, numbers: Any) -> tuple[Any, Any, Any]:
     import torch
 
-    ids, positions, learnt = (torch.from_numpy(one[numbers]) for one in (rows.ids, rows.positions, rows.learnt))
-    return ids, positions, torch.where(learnt, ids, -100)
+    ids, positions, trained = (torch.from_numpy(one[numbers]) for one in (rows.ids, rows.positions, rows.trained))
+    return ids, positions, torch.where(trained, ids, -100)
 
 
 def by_trainer(bench: Bench) -> Spent:

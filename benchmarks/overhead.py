@@ -126,7 +126,7 @@ def ours(task: dict[str, Any]) -> dict[str, Any]:
     manifest = build_index(
         recipe, workspace=Workspace(Path(task["root"])), output=Path(task["output"]), embedder=embedder
     )
-    return {**_spent(started), "passages": manifest.counts["passages"]}
+    return {**_spent(started), "passages": manifest.counts.passages}
 
 
 def bare(task: dict[str, Any]) -> dict[str, Any]:
@@ -134,12 +134,12 @@ def bare(task: dict[str, Any]) -> dict[str, Any]:
     from sentence_transformers import SentenceTransformer
 
     from ragmed.chunking import embedded_text
-    from ragmed.index.passages import PassageFile
+    from ragmed.index.store import Index
     from ragmed.packaged import packaged_embedder_folder
 
     model = SentenceTransformer(str(packaged_embedder_folder("minilm")), device="cpu", local_files_only=True)
     model.encode(["warm"])
-    texts = [embedded_text(passage) for passage in PassageFile(Path(task["output"]) / "passages.arrow", mapped=True)]
+    texts = [embedded_text(passage) for passage in Index.open(Path(task["output"]))]
     started = time.process_time(), time.perf_counter()
     vectors = model.encode(texts, batch_size=task["batch"], show_progress_bar=False)
     index = faiss.IndexFlatIP(vectors.shape[1])

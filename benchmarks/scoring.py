@@ -48,7 +48,7 @@ class Setting:
 
 
 def questions(data: Path, wanted: int) -> tuple[list[Question], list[Question]]:
-    """Worked examples (5) and questions, each {question, options, answer}."""
+    """Few-shot examples (5) and questions, each {question, options, answer}."""
     file = data / "mirage" / "benchmark.json"
     if file.is_file():
         sets = json.loads(file.read_text(encoding="utf-8"))

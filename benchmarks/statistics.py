@@ -38,10 +38,12 @@ else:
 
     import numpy as np
 
-    from ragmed.comparison.bootstrap import Bootstrap, Z
     from ragmed.comparison.compare import ComparisonSettings, compare
-    from ragmed.comparison.significance import sign_flip
-    from ragmed.records import Sample
+    from ragmed.comparison.statistics.bootstrap import Bootstrap, Z
+    from ragmed.comparison.statistics.significance import sign_flip
+    from ragmed.metrics import metric_facts
+    from ragmed.records import Answer, Example, Sample
+    from ragmed.scores import Answers, score_samples
 
     TARGET = 10.0
     BATCHES = {"bootstrap": (50, 200, 1000), "sign flips": (100, 500, 1000)}
@@ -49,8 +51,8 @@ else:
 | test | differences | ragmed CPU-s | scipy CPU-s | ratio | wall-clock ratio | ragmed peak MB | scipy peak MB | target |
 |---|---|---:|---:|---:|---:|---:|---:|---|"""
     MIRAGE = {"mmlu": 1089, "medqa": 1273, "medmcqa": 4183, "pubmedqa": 500, "bioasq": 618}
-    Answer = tuple[float, ...]
-    Call = Callable[[int], Answer]
+    Numbers = tuple[float, ...]
+    Call = Callable[[int], Numbers]
 
     @dataclass(frozen=True, slots=True)
     class Setting:
@@ -75,25 +77,25 @@ else:
         values = differences(kind, pairs)
         spread = float(values.std()) / pairs**0.5
 
-        def bca(count: int) -> Answer:
+        def bca(count: int) -> Numbers:
             return bootstrap(count)._bca(Z) or ()
 
-        def percentile(count: int) -> Answer:
+        def percentile(count: int) -> Numbers:
             return bootstrap(count).percentile(Z)
 
         def bootstrap(count: int) -> Bootstrap:
             return Bootstrap.of(values, np.ones(pairs), rng=np.random.default_rng(1), resamples=count)
 
-        def scipys(method: str, batch: int, count: int) -> Answer:
+        def scipys(method: str, batch: int, count: int) -> Numbers:
             found = stats.bootstrap(
                 (values,), np.mean, n_resamples=count, batch=batch, method=method, rng=np.random.default_rng(2)
             ).confidence_interval
             return float(found.low), float(found.high)
 
-        def flipped(count: int) -> Answer:
+        def flipped(count: int) -> Numbers:
             return (sign_flip(values, rng=np.random.default_rng(1), resamples=count),)
 
-        def permuted(batch: int, count: int) -> Answer:
+        def permuted(batch: int, count: int) -> Numbers:
             found = stats.permutation_test(
                 (values, np.zeros(pairs)), lambda x, y, axis: (x - y).mean(axis=axis), permutation_type="samples",
                 vectorized=True, n_resamples=count, batch=batch, rng=np.random.default_rng(2),
@@ -110,10 +112,10 @@ else:
         batches = BATCHES["sign flips"]
         return [*made, Setting("sign flips", kind, flipped, lambda b: functools.partial(permuted, b), batches, near)]
 
-    def _batched(call: Callable[[str, int, int], Answer], method: str, batch: int) -> Call:
+    def _batched(call: Callable[[str, int, int], Numbers], method: str, batch: int) -> Call:
         return functools.partial(call, method, batch)
 
-    def timed(call: Call, draws: int) -> tuple[float, float, Answer]:
+    def timed(call: Call, draws: int) -> tuple[float, float, Numbers]:
         cpu, wall = time.process_time(), time.perf_counter()
         answer = call(draws)
         return time.process_time() - cpu, time.perf_counter() - wall, answer
@@ -144,34 +146,37 @@ else:
             f"{TARGET:g} {'met' if ratio >= TARGET else 'MISSED'} |"
         )
 
-    def mirage_like() -> dict[tuple[str, str], list[Sample]]:
+    def mirage_like() -> Answers:
         """Written answers of four arms to as many questions as MIRAGE has, 8 % of them unreadable."""
         rng = random.Random(0)
         text = '{"step_by_step_thinking": "' + "word " * 200 + '", "answer_choice": "%s"}'
-        samples: dict[tuple[str, str], list[Sample]] = {}
+        answers: Answers = {}
         for task, count in MIRAGE.items():
             golds = rng.choices("ABCD", k=count)
             for arm in ("a/cot", "a/rag_32", "b/cot", "b/rag_32"):
-                said = [rng.choice("ABCD") if rng.random() < 0.5 else gold for gold in golds]
-                samples[arm, task] = [
-                    Sample(f"{i:05d}", arm, task, "answered", one, gold, {"accuracy": float(one == gold)},
-                           completion=text % one, options=("w", "x", "y", "z"))
-                    if rng.random() > 0.08
-                    else Sample(f"{i:05d}", arm, task, "unparsed", None, gold, {}, completion="No passage says so.")
-                    for i, (one, gold) in enumerate(zip(said, golds, strict=True))
-                ]  # fmt: skip
-        return samples
+                chosen = [rng.choice("ABCD") if rng.random() < 0.5 else gold for gold in golds]
+                texts = [text % one if rng.random() > 0.08 else "No passage says so." for one in chosen]
+                samples = [
+                    Sample(
+                        arm, task, Example(f"{i:05d}", "", options=dict(zip("ABCD", "wxyz")), gold=gold), completion=t
+                    )
+                    for i, (t, gold) in enumerate(zip(texts, golds, strict=True))
+                ]
+                scores = score_samples(samples, "mirage-strict", ["accuracy"])
+                answers[arm, task] = [Answer(*pair) for pair in zip(samples, scores, strict=True)]
+        return answers
 
     def whole_run(repeats: int) -> str:
-        samples = mirage_like()
+        answers = mirage_like()
+        accuracy = dict.fromkeys(MIRAGE, metric_facts(["accuracy"]))
         pairs = (("a/cot", "a/rag_32"), ("b/cot", "b/rag_32"))
         asked = ComparisonSettings(baseline="a/cot", contrasts=pairs, resamples=10_000)
 
-        def call(_: int) -> Answer:
-            return (float(len(compare(samples, run="mirage", settings=asked)["contrasts"])),)
+        def call(_: int) -> Numbers:
+            return (float(len(compare(answers, run="mirage", settings=asked, metrics=accuracy).contrasts)),)
 
         cpu, wall, (contrasts,) = min(timed(call, 0) for _ in range(repeats))
-        count = sum(map(len, samples.values()))
+        count = sum(map(len, answers.values()))
         return f"`compare`: {count} answers, {contrasts:.0f} contrasts: {cpu:.2f} CPU-s, {wall:.2f} s wall-clock"
 
     def main(arguments: Sequence[str] | None = None) -> int:

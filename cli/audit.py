@@ -1,4 +1,4 @@
-"""`ragmed audit`: which examples stand in what the arms look up or learnt."""
+"""`ragmed audit`: which examples stand in what the arms look up or were trained on."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ import click
 
 from ragmed.workspace import Workspace
 
-
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+from .options import named
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("-t", "--tasks", callback=_names, help="Only these of its tasks, separated by commas.")
+@named("-t", "--tasks", help="Only these of its tasks, separated by commas.")
 @click.option(
     "-L", "--limit", type=click.IntRange(1), help="At most so many examples a task, as `ragmed eval --limit`."
 )
-@click.option("--ngram", type=click.Choice(["8", "13"]), default="8", show_default=True, help="Words a run.")
+@click.option("--ngram", type=click.Choice(["8", "13"]), default="8", show_default=True, help="Words an n-gram.")
 @click.option(
     "--threshold",
     type=click.FloatRange(0, 1, min_open=True),
     default=0.5,
     show_default=True,
-    help="The share of a question's runs of words in one text from which it counts as leaked.",
+    help="The share of a question's n-grams in one text from which it counts as leaked.",
 )
 @click.option(
     "--similarity",
@@ -67,9 +65,9 @@ def audit(
     from ragmed.experiments.config import load_experiment
 
     settings = AuditSettings(ngram=int(ngram), **rest)
-    found, path = audit_experiment(
+    contents, path = audit_experiment(
         load_experiment(config), workspace=workspace, output=output, settings=settings, tasks=tasks, limit=limit or 0
     )
-    click.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else render_audit(found), nl=as_json)
+    click.echo(json.dumps(contents, ensure_ascii=False, indent=1) if as_json else render_audit(contents), nl=as_json)
     if not as_json:
         click.echo(f"audit: {path}")

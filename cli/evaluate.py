@@ -10,6 +10,8 @@ import click
 
 from ragmed.workspace import Workspace
 
+from .options import named
+
 if TYPE_CHECKING:
     from ragmed.experiments.config import Experiment
 
@@ -28,10 +30,6 @@ def _dashed(word: str) -> str:
     return name.replace("_", "-") + mark + value
 
 
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
-
-
 def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise click.BadParameter("a number of examples, or a fraction below 1")
@@ -48,17 +46,17 @@ LIMIT = "At most so many examples a task, or a fraction of them below 1; kept as
 
 @click.command("eval", cls=EitherDash)
 @click.argument("config", type=click.Path(path_type=Path), required=False)
-@click.option("-t", "--tasks", callback=_names, help="Tasks, separated by commas; with CONFIG, only these of its.")
+@named("-t", "--tasks", help="Tasks, separated by commas; with CONFIG, only these of its.")
 @click.option("-L", "--limit", type=click.FloatRange(0, min_open=True), callback=_finite, help=LIMIT)
 @click.option("-o", "--output", "--output-path", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, with a prompt of each arm; call no model.")
 @click.option("--retry-errors", is_flag=True, help="Ask samples that ended in an error again, and replace them.")
-@click.option("--arms", callback=_names, help="With CONFIG: only these, separated by commas.")
+@named("--arms", help="With CONFIG: only these, separated by commas.")
 @click.option("-m", "--model", help="A model's name (`ragmed models list`), or hf, vllm, local-chat-completions.")
 @click.option("-a", "--model-args", help="key=value,…: pretrained, revision, peft, dtype, base_url, num_concurrent …")
 @click.option("-i", "--index", help="An index: its passages make a second arm, which is compared with the first.")
-@click.option("-k", type=click.IntRange(1), help="How many passages are shown; 5 unless said.")
-@click.option("-f", "--num-fewshot", type=click.IntRange(0), help="Worked examples before each question.")
+@click.option("-k", type=click.IntRange(1), help="How many passages are shown; 5 unless set.")
+@click.option("-f", "--num-fewshot", type=click.IntRange(0), help="Few-shot examples before each question.")
 @click.option("-b", "--batch-size", help="For servers: requests at a time. Elsewhere prompts are batched by length.")
 @click.option("--seed", help="Decides which examples are asked and shown; sent to servers.")
 @click.option("--gen-kwargs", help="key=value,… or JSON: temperature, top_p, max_gen_toks.")
@@ -71,7 +69,7 @@ LIMIT = "At most so many examples a task, or a fraction of them below 1; kept as
 @click.option("--fewshot-as-multiturn", is_flag=False, flag_value="", help="Nothing to switch on: always so.")
 @click.pass_context
 def evaluate(context: click.Context, config: Path | None, output: Path | None, dry_run: bool, **given: Any) -> None:
-    """Ask every arm the same questions, compare the arms, write the report. Goes on where it was stopped.
+    """Ask every arm the same questions, compare the arms, write the report. Resumes where it was stopped.
 
     With a CONFIG, or without one, by the flags of lm-evaluation-harness (with - or _):
 

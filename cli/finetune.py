@@ -12,14 +12,14 @@ from ragmed.workspace import Workspace
 @click.command()
 @click.argument("config")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; default adapters/NAME.")
-@click.option("--restart", is_flag=True, help="Begin anew, and replace what is there.")
+@click.option("--restart", is_flag=True, help="Start again, and replace what is there.")
 @click.option("--merge", type=click.Path(path_type=Path, file_okay=False), help="Write base and adapter as one model.")
 @click.option("--dry-run", is_flag=True, help="Texts, overlap check, tokens and steps; trains nothing.")
 @click.pass_obj
 def finetune(
     workspace: Workspace, config: str, output: Path | None, restart: bool, merge: Path | None, dry_run: bool
 ) -> None:
-    """Corpus to LoRA adapter: the references of an index, put into the weights. Goes on where it was stopped.
+    """Corpus to LoRA adapter: the references of an index, put into the weights. Resumes where it was stopped.
 
     CONFIG is the name of a recipe in adapters/, or the path of one. Several GPUs: torchrun --nproc-per-node N -m
     ragmed.cli.main finetune CONFIG.

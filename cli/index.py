@@ -20,7 +20,7 @@ from ragmed.workspace import Workspace
 def build_index(
     workspace: Workspace, name: str, embedder: str | None, factory: str | None, device: str, output: Path | None
 ) -> None:
-    """Corpus to index. NAME is an index recipe, a corpus, or the path of a recipe; goes on where it was stopped.
+    """Corpus to index. NAME is an index recipe, a corpus, or the path of a recipe; resumes where it was stopped.
 
     \b
     Example:
@@ -40,28 +40,30 @@ def build_index(
 @click.command()
 @click.argument("index")
 @click.argument("query")
+@click.option("--method", default="dense", show_default=True, help="dense, bm25, or rrf: both, fused.")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many passages.")
 @click.option("--device", default="cpu", show_default=True, help="Where the index is searched.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with all fields.")
 @click.pass_obj
-def search(workspace: Workspace, index: str, query: str, k: int, device: str, as_json: bool) -> None:
+def search(workspace: Workspace, index: str, query: str, method: str, k: int, device: str, as_json: bool) -> None:
     """What retrieval finds for one QUERY in INDEX (a name or a folder).
 
     \b
     Example:
       ragmed search handbook "Who approves transfer of a ventilated patient?" -k 3
+      ragmed search handbook "fendrulate dose by weight" --method bm25
     """
     from dataclasses import asdict
 
-    from ragmed.retrieval.named import search_named
+    from ragmed.retrieval.spec import search_index
 
-    hits = search_named(index, query, k=k, workspace=workspace, device=device)
+    hits = search_index(index, query, k=k, workspace=workspace, method=method, device=device)
     if as_json:
         click.echo(json.dumps({"index": index, "query": query, "hits": [asdict(h) for h in hits]}, ensure_ascii=False))
         return
     for hit in hits:
-        place = " > ".join(filter(None, (hit.passage.title, hit.passage.heading)))
-        click.echo(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {place}")
+        heading = " > ".join(filter(None, (hit.passage.title, hit.passage.heading)))
+        click.echo(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {heading}")
         click.echo("     " + " ".join(hit.passage.text.split())[:300])
         if hit.passage.citation:
             click.echo(f"     {hit.passage.citation}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ragmed.workspace import Workspace
+
+from .options import ACCESS
 
 
 @click.group()
@@ -44,9 +47,9 @@ def corpora_info(workspace: Workspace, name: str) -> None:
 @click.option("--max-gb", type=click.FloatRange(min=0, min_open=True), default=20, show_default=True, help="Per file.")
 @click.pass_obj
 def corpora_fetch(workspace: Workspace, name: str, max_gb: float) -> None:
-    """Download what the corpus' recipe names under `downloads`; goes on with what was cut, checks the hash.
+    """Download what the corpus' recipe names under `downloads`; checks the hash, by which it also resumes what was cut.
 
-    Where the recipe names nothing, or there is no network, it says which file to put where.
+    Where the recipe names nothing, or there is no network, it names which file to put where.
 
     \b
     Example:
@@ -62,14 +65,14 @@ def corpora_fetch(workspace: Workspace, name: str, max_gb: float) -> None:
 @corpora.command("new")
 @click.argument("name")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--reader", help="How it is read; by default all Markdown, text, HTML and PDF files of a folder.")
-@click.option("--access", default="private", show_default=True, type=click.Choice(["open", "credentialed", "private"]))
+@click.option(
+    "--reader", default="", help="How it is read; by default all Markdown, text, HTML and PDF files of a folder."
+)
+@click.option("--access", default="private", show_default=True, type=ACCESS)
 @click.option("--license", default="", help="What may be done with it, in your words.")
 @click.option("--title", default="", help="How reports name it.")
 @click.pass_obj
-def corpora_new(
-    workspace: Workspace, name: str, paths: tuple[Path, ...], reader: str, access: str, license: str, title: str
-) -> None:
+def corpora_new(workspace: Workspace, name: str, paths: tuple[Path, ...], **given: Any) -> None:
     """Write the recipe of a corpus of your own: NAME, and the folders or files that hold it.
 
     \b
@@ -77,24 +80,13 @@ def corpora_new(
       ragmed corpora new guidelines ~/guidelines --license internal
       ragmed build-index guidelines
     """
-    from typing import cast
-
     from ragmed.corpora.new import new_recipe
-    from ragmed.records import Access
 
-    file = new_recipe(
-        name,
-        paths,
-        workspace=workspace,
-        reader=reader or "",
-        access=cast(Access, access),
-        license=license,
-        title=title,
-    )
+    file = new_recipe(name, paths, workspace=workspace, **given)
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
             click.echo(line[2:])
-    click.echo(f"{file}: edit it where it says too little; then: ragmed build-index {name}")
+    click.echo(f"{file}: complete it where something is missing; then: ragmed build-index {name}")
 
 
 @click.group()
@@ -151,7 +143,7 @@ def adapters_list(workspace: Workspace) -> None:
 @click.argument("name")
 @click.pass_obj
 def adapters_info(workspace: Workspace, name: str) -> None:
-    """What made an adapter, what it learnt and what that cost; its checksums are verified."""
+    """What made an adapter, what it was trained on and what that cost; its checksums are verified."""
     from ragmed.finetuning.describe import describe_adapter
 
     click.echo(describe_adapter(name, workspace))

@@ -17,14 +17,15 @@ from ragmed.workspace import Workspace
 
 from .audit import audit
 from .compare import compare, report
+from .config import config
 from .doctor import doctor
 from .evaluate import evaluate
 from .finetune import finetune
 from .index import build_index, search
 from .listings import adapters, corpora, indexes, models, tasks
 from .plan import plan
+from .score import score
 from .transfer import export, import_
-from .view import view
 
 
 class NearNames(click.Group):
@@ -46,7 +47,7 @@ class NearNames(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, root: str | None, debug: bool) -> None:
-    """Fine-tune on medical text, retrieve from it, both, or neither? ragmed runs the trial and says how sure it is.
+    """Fine-tune on medical text, retrieve from it, both, or neither? ragmed runs the trial and reports how sure it is.
 
     \b
     Example:
@@ -58,8 +59,8 @@ def cli(context: click.Context, root: str | None, debug: bool) -> None:
 
 
 for command in (
-    build_index, search, plan, evaluate, compare, report, view, audit, import_, export, finetune,
-    adapters, corpora, indexes, tasks, models, doctor,
+    build_index, search, plan, evaluate, score, compare, report, audit, import_, export, finetune,
+    adapters, corpora, indexes, tasks, models, config, doctor,
 ):  # fmt: skip
     cli.add_command(command)
 
@@ -102,8 +103,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        said = f"{type(error).__name__}: {error}".partition("\n")[0].encode("utf-8", "backslashreplace").decode("utf-8")
-        click.echo(f"ragmed: unexpected {said} (this is a defect; --debug shows where)", err=True)
+        reason = (
+            f"{type(error).__name__}: {error}".partition("\n")[0].encode("utf-8", "backslashreplace").decode("utf-8")
+        )
+        click.echo(f"ragmed: unexpected {reason} (this is a defect; --debug shows where)", err=True)
         sys.exit(1)
     sys.exit(0)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ragmed.workspace import Workspace
 
-PRICE = click.FloatRange(min=0)
+from .options import PRICES, StoredRun
+
+if TYPE_CHECKING:
+    from ragmed.runs import Run
 
 
 @click.command()
@@ -20,16 +23,13 @@ PRICE = click.FloatRange(min=0)
 @click.option("--discordance", type=float, help="Share of examples that one arm alone gets right; 0.25 is assumed.")
 @click.option("--sd", type=float, help="Of graded scores' paired differences; 0.25 is assumed.")
 @click.option("--icc", type=float, help="How alike the differences within a group are, 0 to 1; 0 is assumed.")
-@click.option("--pilot", help="A stored run that says how often arms differ, and what they cost.")
+@click.option("--pilot", type=StoredRun(), help="A stored run that says how often arms differ, and what they cost.")
 @click.option("--difference", type=float, help="Say how many examples it needs; a fraction. Default: the margin.")
 @click.option("--tokens-per-second", type=float, help="Read and written, for the time that no pilot has measured.")
-@click.option("--price-hour", "machine_hour", type=PRICE, default=0.0, help="An hour of the machine.")
-@click.option("--price-input", "million_input_tokens", type=PRICE, default=0.0, help="A million input tokens.")
-@click.option("--price-output", "million_output_tokens", type=PRICE, default=0.0, help="A million output tokens.")
-@click.option("--currency", default="", help="What the prices are in, such as EUR; prices unsaid are the config's.")
+@PRICES
 @click.option("--json", "as_json", is_flag=True, help="The plan as data.")
 @click.pass_obj
-def plan(workspace: Workspace, /, config: Path | None, pilot: str | None, as_json: bool, **given: Any) -> None:
+def plan(workspace: Workspace, /, config: Path | None, pilot: Run | None, as_json: bool, **given: Any) -> None:
     """What can this experiment show, and what will it take? Loads no weights and asks no model.
 
     With a CONFIG, for its tasks and arms. Without one, what -n examples of one right/wrong task can show.
@@ -47,11 +47,9 @@ def plan(workspace: Workspace, /, config: Path | None, pilot: str | None, as_jso
     if config is None:
         if pilot or asked.n is None:
             raise click.UsageError("name a config, or a number of examples: ragmed plan -n 70 --discordance 0.3")
-        found = plan_examples(asked.n, asked)
+        outcome = plan_examples(asked.n, asked)
     else:
         from ragmed.experiments.config import load_experiment
-        from ragmed.runs import find_run
 
-        run = find_run(workspace.runs, pilot) if pilot else None
-        found = plan_experiment(load_experiment(config), workspace=workspace, given=asked, pilot=run)
-    click.echo(json.dumps(found, ensure_ascii=False, indent=1) if as_json else render_plan(found), nl=as_json)
+        outcome = plan_experiment(load_experiment(config), workspace=workspace, given=asked, pilot=pilot)
+    click.echo(json.dumps(outcome, ensure_ascii=False, indent=1) if as_json else render_plan(outcome), nl=as_json)

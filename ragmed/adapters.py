@@ -20,7 +20,8 @@ SCHEMA = 1
 
 
 def read_manifest(folder: Path, *, file: str = MANIFEST) -> Mapping[str, Any]:
-    """>>> read_manifest(Path("adapters/handbook-2031"))["corpora"][0]["name"]  # doctest: +SKIP
+    """
+    >>> read_manifest(Path("adapters/handbook-2031"))["corpora"][0]["name"]
     'handbook-2031'
 
     What made an adapter that was trained here; empty for one that was not. DataError where it cannot be read or was

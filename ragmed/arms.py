@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from ragmed.checked import Bounds
 
 Context = Literal["none", "retrieved", "oracle", "distractor", "options-only"]
 CONTEXTS: dict[str, str] = {
@@ -21,10 +23,13 @@ PASSAGE_ORDERS: tuple[str, ...] = ("ranked", "reversed", "shuffled")
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """>>> Arm("general+rag", model="general", context="retrieved", index="handbook", k=3).needs_index
+    """
+    >>> Arm("general+rag", model="general", context="retrieved", index="handbook", k=3).needs_index
     True
 
-    `model` names an entry of the experiment's models; `index` and `k` matter only where passages are shown.
+    `model` names an entry of the experiment's models. Where passages are shown, `k` of them come from `index`, by the
+    nearness of vectors, or from `retriever`, an entry of the experiment's retrievers; `replay`: they are those, of the
+    same index, that an arm of a stored run was shown (`RUN/ARM`), so that two models read the very same passages.
     `context_tokens`: what prompt and answer may have together, where that is not the experiment's (0). `tasks`: those
     that the arm is asked; empty: all. `passage_order`: in what order the passages that fit stand in the prompt: best
     first, best last, or in an order that is drawn for each example.
@@ -34,11 +39,23 @@ class Arm:
     model: str
     context: Context = "none"
     index: str = ""
-    k: int = 0
-    context_tokens: int = 0
+    k: Annotated[int, Bounds(ge=0)] = 0
+    context_tokens: Annotated[int, Bounds(ge=0)] = 0
     tasks: tuple[str, ...] = ()
     passage_order: PassageOrder = "ranked"
+    retriever: str = ""
+    replay: str = ""
 
     @property
     def needs_index(self) -> bool:
         return self.context in ("retrieved", "oracle", "distractor")
+
+    @property
+    def references(self) -> str:
+        """The name of what its passages come from: a retriever, or an index."""
+        return self.retriever or self.index
+
+    @property
+    def shown(self) -> tuple[str, int, int]:
+        """What an arm is shown, whoever reads it: from where, how many passages, within how many tokens."""
+        return self.references, self.k, self.context_tokens

@@ -33,7 +33,8 @@ class Finding:
 
 
 def examine(workspace: Workspace) -> Iterator[Finding]:
-    """>>> next(examine(Workspace.find())).about
+    """
+    >>> next(examine(Workspace.find())).about
     'python'
 
     Findings as they are made; none of them raises.
@@ -72,7 +73,7 @@ def _torch() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in ("transformers", "sentence-transformers", "peft", "langchain"):
+    for name in ("transformers", "sentence-transformers", "peft", "langchain", "bm25s", "PyStemmer"):
         try:
             yield Finding("ok", name, metadata.version(name))
         except metadata.PackageNotFoundError:
@@ -103,10 +104,10 @@ def _data(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _leaks() -> Iterator[Finding]:
-    found = [name for name in LEAKS if os.environ.get(name)]
-    for name in found:
+    names = [name for name in LEAKS if os.environ.get(name)]
+    for name in names:
         yield Finding(
             "note", "environment", f"{name} is set: a library may send data out; unset it for restricted data"
         )
-    if not found:
+    if not names:
         yield Finding("ok", "environment", "no tracing variable is set")

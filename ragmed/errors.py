@@ -32,9 +32,9 @@ class UsageError(RagmedError):
 
 
 class UnknownNameError(UsageError):
-    """>>> raise UnknownNameError("task", "medqu", ["medqa", "pubmedqa"])
-
-    unknown task 'medqu'; did you mean 'medqa'? known: medqa, pubmedqa
+    """
+    >>> str(UnknownNameError("task", "medqu", ["medqa", "scifact"]))
+    "unknown task 'medqu'; did you mean 'medqa'? known: medqa, scifact"
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
@@ -44,7 +44,7 @@ class UnknownNameError(UsageError):
         if near:
             text += "; did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
         shown = names[:20]
-        text += f" known: {', '.join(shown)}" if shown else f"; there is no {kind} yet"
+        text += f"{'' if near else ';'} known: {', '.join(shown)}" if shown else f"; there is no {kind} yet"
         if len(names) > len(shown):
             text += f" and {len(names) - len(shown)} more"
         super().__init__(text)

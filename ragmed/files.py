@@ -24,8 +24,8 @@ from typing import IO, Any, NoReturn
 from ragmed.errors import BusyError, DataError, UnwritableError
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
-_HALF = re.compile("[\ud800-\udfff]")
-_ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,9 @@ class BadLine:
 
 
 def sha256_file(path: Path) -> str:
-    """>>> sha256_file(Path("vectors.faiss"))[:8]  # doctest: +SKIP
+    """
+    >>> sha256_file(Path(os.devnull))[:8]
+    'e3b0c442'
 
     Hex digest of a file's bytes, read in pieces.
     """
@@ -59,43 +61,43 @@ def whole_text(text: str) -> str:
     >>> whole_text("cut \\ud83d")
     'cut \ufffd'
 
-    Half a surrogate pair, such as an emoji leaves that a limit of tokens cut, has no bytes in UTF-8: it becomes U+FFFD.
+    A lone surrogate, such as an emoji leaves that a limit of tokens cut, has no bytes in UTF-8: it becomes U+FFFD.
     """
-    return text if text.isascii() else _HALF.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def parse_json(text: str, *, finite: bool = False) -> Any:
     """
-    >>> parse_json('{"said": "cut \\\\ud83d"}')
-    {'said': 'cut \ufffd'}
+    >>> parse_json('{"text": "cut \\\\ud83d"}')
+    {'text': 'cut \ufffd'}
 
     JSON with whole texts only (`whole_text`). `finite`: NaN and infinity, which JSON has not, are refused. Raises
     ValueError, also where two keys of an object become one, and RecursionError.
     """
     value = (_FINITE if finite else _ANY).decode(text)
-    return _whole(value) if _ESCAPED_HALF.search(text) else value
+    return _whole(value) if _ESCAPED_SURROGATE.search(text) else value
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return whole_text(value)
     if isinstance(value, list):
-        return [_whole(one) for one in value]
+        return [_whole(inner) for inner in value]
     if isinstance(value, dict):
-        made = {whole_text(key): _whole(one) for key, one in value.items()}
+        made = {whole_text(key): _whole(inner) for key, inner in value.items()}
         if len(made) < len(value):
-            raise ValueError("two keys differ only in halves of surrogate pairs, which are no characters; rename one")
+            raise ValueError("two keys differ only in lone surrogates, which are no characters; rename one")
         return made
     return value
 
 
-def _no_number(said: str) -> NoReturn:
-    raise ValueError(f"{said} is no JSON number")
+def _no_number(literal: str) -> NoReturn:
+    raise ValueError(f"{literal} is no JSON number")
 
 
-def _finite(said: str) -> float:
-    number = float(said)
-    return number if math.isfinite(number) else _no_number(said)
+def _finite(literal: str) -> float:
+    number = float(literal)
+    return number if math.isfinite(number) else _no_number(literal)
 
 
 _ANY = json.JSONDecoder()
@@ -139,7 +141,7 @@ def not_text(data: bytes) -> str:
 
 @contextmanager
 def open_binary(path: Path) -> Iterator[IO[bytes]]:
-    """A binary stream of a plain or gzip file (told by its first bytes, not by its name)."""
+    """A binary stream of a plain or gzip file (recognised by its first bytes, not by its name)."""
     with path.open("rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
@@ -154,11 +156,11 @@ def read_jsonl(
     path: Path, what: str = "JSON Lines file", *, finite: bool = False, whole: bool = True
 ) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
     """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place. `finite`: `parse_json`.
-    `whole`: halves of surrogate pairs are mended, see `whole_text`; else they are left for the caller to refuse.
+    `whole`: lone surrogates are replaced, see `whole_text`; else they are left for the caller to refuse.
 
     Memory is bounded by MAX_LINE_BYTES: a longer line is skipped and reported. Blank lines are passed over. Raises
     DataError where the file itself cannot be read (missing, a directory, empty), or where its gzip stream is cut or
-    damaged: what follows is then lost, and how much that is nobody can say.
+    damaged: what follows is then lost, and how much that is remains unknown.
     """
     require_file(path, what)
     with open_binary(path) as stream:
@@ -185,6 +187,14 @@ def read_jsonl(
                 yield (number, parsed) if isinstance(parsed, dict) else BadLine(number, parsed)
 
 
+def records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each record of a JSON Lines file with its place, for messages; DataError for a line that is none."""
+    for item in read_jsonl(path, what):
+        if isinstance(item, BadLine):
+            raise DataError(f"{what} '{path}', line {item.number}: {item.reason}")
+        yield f"{what} '{path}', line {item[0]}", item[1]
+
+
 def _parse_object(line: bytes, *, finite: bool, whole: bool) -> dict[str, Any] | str:
     reason = not_text(line)
     if reason:
@@ -204,13 +214,14 @@ def _parse_object(line: bytes, *, finite: bool, whole: bool) -> dict[str, Any] |
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """A folder and those above it that are missing, all with `mode`: `mkdir(parents=True)` gives it to the last one."""
     with writing(folder):
-        for one in reversed([folder, *folder.parents]):
-            if one == folder or not one.exists():
-                one.mkdir(exist_ok=True, mode=mode)
+        for parent in reversed([folder, *folder.parents]):
+            if parent == folder or not parent.exists():
+                parent.mkdir(exist_ok=True, mode=mode)
 
 
 def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
-    """>>> write_atomic(Path("manifest.json"), "{}")  # doctest: +SKIP
+    """
+        write_atomic(Path("manifest.json"), "{}")
 
     Whole or not at all: written beside, flushed to disk, renamed over `path`. Text is written as `whole_text`. Raises
     UnwritableError where the disk is full, the name too long, or the folder cannot be written to.

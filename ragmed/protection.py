@@ -32,7 +32,8 @@ def tracing(environment: Mapping[str, str]) -> list[str]:
 
 
 def refuse_leaks(access: Access, models: Iterable[ModelSettings], environment: Mapping[str, str]) -> None:
-    """>>> refuse_leaks("open", [], os.environ)  # doctest: +SKIP
+    """
+    >>> refuse_leaks("private", [ModelSettings("scripted:echo")], {})
 
     ProtectionError where tasks or references that are not open would be sent to another machine that the experiment
     does not call `trusted`, or where tracing is switched on.

@@ -1,19 +1,61 @@
 """The vocabulary: small frozen records that every module speaks, importing nothing of ours.
 
 document  --chunking-->  passage  --embedding, index, retrieval-->  hit
-example   --prompts-->   messages --models-->  completion | option scores  --tasks-->  sample
+example   --prompts-->   messages --models-->  completion | option scores  -->  sample
+sample    --reading-->   status and value      --metrics-->  score;  sample + score = answer
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Role = Literal["system", "user", "assistant"]
 Access = Literal["open", "credentialed", "private"]
 Status = Literal["answered", "unparsed", "refused", "truncated", "error"]
 STATUSES: tuple[Status, ...] = ("answered", "unparsed", "refused", "truncated", "error")
+Finish = Literal["stop", "length", "refused", "error"]
+Gold = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
+Value = str | float | tuple[str, ...] | Mapping[str, Any] | None
+"""What a reader makes of an answer: a letter, a label, a text, a number, a list, named fields; None: nothing."""
+Measure = float | tuple[float, ...]
+"""What a metric makes of a value: a number, or the counts of a metric that is a ratio over all samples."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DocumentKey:
+    """
+    >>> DocumentKey.parse("pubmed-sample:9465206")
+    DocumentKey(corpus='pubmed-sample', id='9465206')
+    >>> str(DocumentKey("pubmed-sample", "9465206"))
+    'pubmed-sample:9465206'
+
+    What sets a document apart from every other one in an index over several corpora. `corpus` is '' for a
+    document of none.
+    """
+
+    corpus: str
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> DocumentKey:
+        """`CORPUS:ID`; the id may hold colons itself. Text without a colon is an id of no corpus."""
+        corpus, colon, name = text.partition(":")
+        return cls(corpus, name) if colon else cls("", text)
+
+    def __str__(self) -> str:
+        return f"{self.corpus}:{self.id}" if self.corpus else self.id
+
+
+def strictest(tiers: Iterable[Access]) -> Access:
+    """
+    >>> strictest(["open", "private"])
+    'private'
+
+    The tier of what is made of several; open where there is nothing.
+    """
+    return max(tiers, key=get_args(Access).index, default="open")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +77,9 @@ class Document:
     corpus: str = ""
 
     @property
-    def key(self) -> str:
+    def key(self) -> DocumentKey:
         """Unique within an index over several corpora: `pubmed-sample:9465206`."""
-        return f"{self.corpus}:{self.id}" if self.corpus else self.id
+        return DocumentKey(self.corpus, self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +101,23 @@ class Passage:
     citation: str = ""
 
     @property
-    def document_key(self) -> str:
+    def document_key(self) -> DocumentKey:
         """The `key` of its document."""
-        return f"{self.corpus}:{self.document}" if self.corpus else self.document
+        return DocumentKey(self.corpus, self.document)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A retrieved passage; `score` is higher for nearer, `rank` starts at 1."""
+    """A retrieved passage; `score` is higher for nearer, `rank` starts at 1.
+
+    `parts`: of a fused hit, the rank that each retriever gave it, by the retriever's name; one that did not find it is
+    not in there.
+    """
 
     passage: Passage
     score: float
     rank: int
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +127,42 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One question of a task. `gold` is a letter, `yes`, or a reference text: what the task's scorer expects.
+class ContextDocument:
+    """A piece of an example's own material: a note, an abstract, a dialogue, one document of a patient's record.
 
-    `options`: letter -> text, in order, for multiple choice. `documents`: ids of the documents that hold the answer,
-    empty where nobody said. `group`: examples that share one (a case, a page) are resampled together. `date`: when it
-    was asked (YYYY, YYYY-MM or YYYY-MM-DD), '' where nobody said; no prompt shows it.
+    `title` and `date` (YYYY, YYYY-MM or YYYY-MM-DD) where they are known.
+    """
+
+    text: str
+    title: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question of a task.
+
+    `context`: the example's own material, apart from the question (which may be empty where the material is all that is
+    given, as for a note to be summarised). `options`: letter -> text, in order, for multiple choice. `gold`: a letter,
+    a text, several answers, or named lists (codes; must-have and nice-to-have statements). `documents`: ids of the
+    reference documents that hold the answer, empty where nobody named them. `group`: examples that share one (a case, a
+    page) are resampled together. `date`: when it was asked (YYYY, YYYY-MM or YYYY-MM-DD), '' where unknown; no
+    prompt shows it.
     """
 
     id: str
     question: str
-    gold: str
+    context: tuple[ContextDocument, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    gold: Gold = ""
     documents: tuple[str, ...] = ()
     group: str = ""
     date: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that is asked, its own material before the question: for looking for it in other texts."""
+        return "\n".join(filter(None, (*(document.text for document in self.context), self.question)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +175,7 @@ class Completion:
     """
 
     text: str
-    finish: Literal["stop", "length", "refused", "error"]
+    finish: Finish
     input_tokens: int
     output_tokens: int
     error: str = ""
@@ -132,36 +200,78 @@ class OptionScores:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One example answered by one arm: everything that statistics and a reader of the report need.
+class ShownPassage:
+    """A passage as it was put before a model: where it is from, and how the retriever ranked it.
 
-    `scores` is empty unless `status` is `answered`: what another status counts as is decided by the comparison's
-    policy, never here. `passages`: what was put before the model, in order; `dropped`: what did not fit the budget.
-    `documents`: the example's gold documents. `option_tokens`: how many tokens each scored option had. `seconds`: its
-    share of the window it was asked in; `request_seconds`: what its own request to a server took, 0 where none was
-    timed.
+    `document`: the document's key (`CORPUS:ID`). `gold`: whether it is of a document that holds the answer; None where
+    its corpus does not name documents as the task does, so that it is unknown.
     """
 
-    example: str
+    id: str
+    document: str
+    rank: int = 0
+    score: float | None = None
+    gold: bool | None = None
+    citation: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One example answered by one arm: what was asked and what came back. Never a score: see `Score`.
+
+    `prompt`: sha256 of `messages`, the rendered prompt. `passages`: what was put before the model, in order; `dropped`:
+    ids of those that did not fit the budget. `completion`: what was written, None where options were scored;
+    `continuations`: what was scored as the assistant's turn (letters, or the options' texts), with a log-likelihood and
+    a number of tokens each. `finish` is `error` where nothing came back; then `error` says why. `seconds`: its share of
+    the window it was asked in, without retrieval; `retrieval_seconds`: its share of that; `request_seconds`: what its
+    own request to a server took, 0 where none was timed.
+    """
+
     arm: str
     task: str
-    status: Status
-    extracted: str | None
-    gold: str
-    scores: Mapping[str, float]
-    group: str = ""
+    example: Example
     messages: tuple[Message, ...] = ()
-    passages: tuple[Mapping[str, Any], ...] = ()
+    prompt: str = ""
+    passages: tuple[ShownPassage, ...] = ()
     dropped: tuple[str, ...] = ()
     completion: str | None = None
-    options: tuple[str, ...] = ()
+    finish: Finish = "stop"
+    error: str = ""
+    continuations: tuple[str, ...] = ()
     option_logprobs: tuple[float, ...] = ()
+    option_tokens: tuple[int, ...] = ()
+    thinking: str = ""
+    thinking_tokens: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0
-    note: str = ""
-    thinking: str = ""
-    thinking_tokens: int = 0
-    documents: tuple[str, ...] = ()
-    option_tokens: tuple[int, ...] = ()
+    retrieval_seconds: float = 0.0
     request_seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What was read from a sample, and what metrics make of it: derived, and derived again at any time.
+
+    `metrics` is empty unless `status` is `answered`: what another status counts as is decided by the comparison's
+    policy, never here.
+    """
+
+    example: str
+    status: Status
+    value: Value = None
+    metrics: Mapping[str, Measure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A sample with its score: what statistics and a reader of the report work on."""
+
+    sample: Sample
+    score: Score
+
+    @property
+    def example(self) -> Example:
+        return self.sample.example

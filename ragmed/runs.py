@@ -1,12 +1,18 @@
 """The folder a run leaves behind: what made it, every sample, and nothing twice.
 
-    runs/NAME/run.json               resolved experiment, fingerprints of what can change an answer, versions, hardware
+    runs/NAME/run.json               resolved experiment, identity of what can change an answer, versions, hardware
     runs/NAME/samples/ARM/TASK.jsonl one sample a line, appended in windows of a fixed size
-    runs/NAME/results.json           the comparison, made from the samples alone
+    runs/NAME/scores/ARM/TASK.jsonl  what was read from each sample and what metrics make of it: derived, made again
+                                     whenever samples, reader or metrics are others
+    runs/NAME/results.json           the comparison, made from samples and scores alone
     runs/NAME/report/                the page to look at
 
-A window is appended whole. A kill leaves at most one torn window behind, which is taken off and asked again as a
+A window is appended whole. A kill leaves at most one torn window, which is taken off and asked again as a
 whole: batches are then the same as if nothing had happened, and so are the samples.
+
+`identity` in run.json is what can change an answer: part -> name -> fields, such as arms -> general -> model. A name
+may be added; what is there already may not differ, and a field that is absent counts as the default of its kind. No
+source file is hashed: rendered prompts are, and readers, metrics and retrieval methods carry versions of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,31 +35,36 @@ from urllib.parse import quote, unquote
 
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
 from ragmed.files import (
-    BadLine,
     exclusive,
     fsync_folder,
+    make_folder,
     parse_json,
     read_json,
-    read_jsonl,
+    sha256_file,
     whole_text,
     write_atomic,
     write_json,
     writing,
 )
-from ragmed.records import Access, Sample
-from ragmed.stored import misfit_of_info, read_sample, sample_line
+from ragmed.records import Access, Sample, Score, strictest
+from ragmed.stored import RunInfo, ScoresHeader, misfit, read_samples, read_scores, record_line, scores_text
 
-SCHEMA = 1
+SCHEMA = 2
+Identity = Mapping[str, Mapping[str, Any]]
 MAX_UNPACKED = 2 << 30
 MAX_NAME = 220  # bytes: of the 255 that file systems allow, some are for what is written beside (`.NAME.jsonl.PID.tmp`)
 # one folder with a run in it; no part begins with a dot, so that none leads upwards
-_PACKED = re.compile(r"[^./\\\0][^/\\\0]*/(run\.json|samples/[^./\\\0][^/\\\0]*/[^./\\\0][^/\\\0]*\.jsonl)")
+_PACKED = re.compile(r"[^./\\\0][^/\\\0]*/(run\.json|(?:samples|scores)/[^./\\\0][^/\\\0]*/[^./\\\0][^/\\\0]*\.jsonl)")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """>>> with Run(Path("runs/quickstart")).held():  # doctest: +SKIP
-    ...     run.append("general", "medqa", samples)
+    """
+        run = Run(Path("runs/quickstart"))
+        with run.held():
+            run.append("general", "medqa", samples)
+
+    A run's folder, and its files by their names.
     """
 
     folder: Path
@@ -79,6 +90,9 @@ class Run:
         """Names that came from others' runs may hold a slash: in a path it is `%2F`."""
         return self.folder / "samples" / _path_part(arm) / f"{_path_part(task)}.jsonl"
 
+    def scores_file(self, arm: str, task: str) -> Path:
+        return self.folder / "scores" / _path_part(arm) / f"{_path_part(task)}.jsonl"
+
     @property
     def folder_mode(self) -> int:
         """What is not open is for its owner alone."""
@@ -102,43 +116,46 @@ class Run:
         if not self.folder.is_dir():
             raise DataError(f"there is no run at '{self.folder}'")
         info = read_json(self.info_file, "run file", finite=True)
-        parts = {"identity": ("tasks",), "experiment": ("tasks", "arms", "comparison"), "tasks": ()}
-        for key, inner in parts.items():
-            found = info.get(key)
-            if not isinstance(found, dict) or any(not isinstance(found.get(one), dict) for one in inner):
-                raise DamagedError(f"run file '{self.info_file}' lacks '{key}' or a part of it; delete the run")
         if info.get("schema") != SCHEMA:
             raise MismatchError(
-                f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}"
+                f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}; make the "
+                "run again"
             )
-        misfit = misfit_of_info(info)
-        if misfit:
-            raise DamagedError(f"run file '{self.info_file}': {misfit}; mend it, or delete the run")
+        wrong = misfit(RunInfo, info)
+        if wrong:
+            raise DamagedError(f"run file '{self.info_file}': {wrong}; fix it, or delete the run")
         return info
 
-    def begin(self, info: Mapping[str, Any]) -> dict[str, Any]:
+    def begin(self, info: Mapping[str, Any], *, defaults: Identity | None = None) -> dict[str, Any]:
         """Writes run.json, or checks it against what is there: arms and tasks may be added, nothing may differ.
 
-        `info["identity"]` is a nested mapping of the fields that can change an answer. Raises MismatchError with the
-        name of the first field that differs.
+        `defaults`: part of the identity -> its fields' default values, which count where a field is absent. Raises
+        MismatchError with the name of the first field that differs.
         """
-        asked = any((self.folder / "samples").glob("*/*.jsonl"))
-        if asked and not self.info_file.exists():
-            raise DamagedError(f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start anew")
-        if not asked:
+        answered = any((self.folder / "samples").glob("*/*.jsonl"))
+        if answered and not self.info_file.exists():
+            raise DamagedError(f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start again")
+        if not answered:
             merged = dict(info)  # nothing has been answered yet, so nothing can mix
         else:
             known = self.info()
-            _refuse_difference(self.name, known["identity"], info["identity"])
+            files = self._sample_files()
+            there = {"arms": {arm for arm, _, _ in files}, "tasks": {task for _, task, _ in files}}
+            _refuse_difference(self.name, known["identity"], info["identity"], defaults or {}, there)
             merged = {**known, "identity": _merged(known["identity"], info["identity"])}
             merged["access"] = max(known["access"], info["access"], key=get_args(Access).index)
             if merged["access"] != known["access"]:
                 self._close()
             for part in ("experiment", "tasks"):
                 merged[part] = _merged(known[part], info[part])
+            for task in known["tasks"].keys() & info["tasks"].keys():  # metrics that were asked for since stay
+                metrics = merged["tasks"][task]["metrics"]
+                names = {metric["name"] for metric in metrics}
+                more = [metric for metric in known["tasks"][task]["metrics"] if metric["name"] not in names]
+                merged["tasks"][task] = {**merged["tasks"][task], "metrics": [*metrics, *more]}
             if merged == known:
                 return known
-        write_json(self.info_file, merged, mode=self.file_mode)
+        write_json(self.info_file, merged, mode=Run(self.folder, strictest([self.access, merged["access"]])).file_mode)
         return merged
 
     def _close(self) -> None:
@@ -149,7 +166,7 @@ class Run:
     def add_identity(self, part: str, values: Mapping[str, Any]) -> None:
         """Records what only loading reveals (a model's weights, an index's files), or refuses where it changed."""
         known = self.info()
-        _refuse_difference(self.name, known["identity"], {part: dict(values)})
+        _refuse_difference(self.name, known["identity"], {part: dict(values)}, {})
         merged = _merged(known["identity"], {part: dict(values)})
         if merged != known["identity"]:
             write_json(self.info_file, {**known, "identity": merged}, mode=self.file_mode)
@@ -161,6 +178,13 @@ class Run:
         references[part] = {**references.get(part, {}), **values}
         if references != known.get("references"):
             write_json(self.info_file, {**known, "references": references}, mode=self.file_mode)
+
+    def add_metrics(self, task: str, metrics: Sequence[Mapping[str, Any]]) -> None:
+        """Declares further metrics of a task, after its own: what answers are measured by changes none of them."""
+        known = self.info()
+        record = known["tasks"][task]
+        record["metrics"] = [*record["metrics"], *metrics]
+        write_json(self.info_file, known, mode=self.file_mode)
 
     def done(self, arm: str, task: str, examples: Sequence[str], *, window: int) -> int:
         """How many of `examples`, from the first, are answered and safe; what a kill tore is taken off the file."""
@@ -202,18 +226,40 @@ class Run:
 
     def stream(self) -> Iterator[tuple[str, str, Sample]]:
         """Arm, task and sample, one at a time, in the order of `samples`: for what needs no more than one at once."""
-        for path in sorted((self.folder / "samples").glob("*/*.jsonl")):
-            if path.stat().st_size:
-                for sample in _read_samples(path):
-                    yield unquote(path.parent.name), unquote(path.stem), sample
+        for arm, task, path in self._sample_files():
+            for sample in read_samples(path):
+                yield arm, task, sample
 
     def samples(self) -> dict[tuple[str, str], list[Sample]]:
         """All samples by (arm, task). DamagedError names file and line of one that cannot be read."""
-        found: dict[tuple[str, str], list[Sample]] = {}
-        for path in sorted((self.folder / "samples").glob("*/*.jsonl")):
-            if path.stat().st_size:
-                found[unquote(path.parent.name), unquote(path.stem)] = list(_read_samples(path))
-        return found
+        return {(arm, task): list(read_samples(path)) for arm, task, path in self._sample_files()}
+
+    def asked(self) -> list[tuple[str, str]]:
+        """The arms and tasks that have samples."""
+        return [(arm, task) for arm, task, _ in self._sample_files()]
+
+    def samples_of(self, arm: str, task: str) -> Iterator[Sample]:
+        """The samples of one arm on one task, streamed."""
+        return read_samples(self.samples_file(arm, task))
+
+    def _sample_files(self) -> list[tuple[str, str, Path]]:
+        paths = [path for path in sorted((self.folder / "samples").glob("*/*.jsonl")) if path.stat().st_size]
+        return [(unquote(path.parent.name), unquote(path.stem), path) for path in paths]
+
+    def samples_hash(self, arm: str, task: str) -> str:
+        """sha256 of a samples file: other samples, other scores."""
+        return sha256_file(self.samples_file(arm, task))
+
+    def scores(self, arm: str, task: str) -> tuple[ScoresHeader, list[Score]] | None:
+        """The stored scores and what they were made of; None where there are none yet."""
+        path = self.scores_file(arm, task)
+        return read_scores(path) if path.exists() else None
+
+    def write_scores(self, arm: str, task: str, header: ScoresHeader, scores: Sequence[Score]) -> None:
+        """All scores of an arm on a task, whole or not at all."""
+        path = self.scores_file(arm, task)
+        make_folder(path.parent, mode=self.folder_mode)
+        write_atomic(path, scores_text(header, scores), mode=self.file_mode)
 
 
 def _path_part(name: str) -> str:
@@ -229,7 +275,7 @@ def _path_part(name: str) -> str:
 
 
 def _lines(samples: Sequence[Sample]) -> str:
-    return "".join(map(sample_line, samples))
+    return "".join(map(record_line, samples))
 
 
 def find_run(runs: Path, name_or_path: str, *, packed: bool = False) -> Run:
@@ -281,38 +327,45 @@ def _scan(path: Path) -> tuple[list[str], list[int]]:
                 break  # torn by a kill
             end += len(line)
             try:
-                ids.append(parse_json(line.decode("utf-8"))["example"])
+                ids.append(parse_json(line.decode("utf-8"))["example"]["id"])
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise DamagedError(f"'{path}', line {number} is no sample; delete the file to ask again") from error
             ends.append(end)
     return ids, ends
 
 
-def _read_samples(path: Path) -> Iterator[Sample]:
-    for item in read_jsonl(path, "samples file", finite=True):
-        if isinstance(item, BadLine):
-            raise DamagedError(f"'{path}', line {item.number}: {item.reason}; run `ragmed eval` again to mend it")
-        number, record = item
-        try:
-            sample = read_sample(record)
-        except ValueError as error:
-            raise DamagedError(
-                f"'{path}', line {number} is no sample: {error}; mend the line, or make the run anew"
-            ) from error
-        yield sample
+def _refuse_difference(
+    run: str, known: Identity, new: Identity, defaults: Identity, answered: Mapping[str, Collection[str]] | None = None
+) -> None:
+    """MismatchError for the first field that differs of an entry that is there already, or that must be: `answered` are
+    the arms and tasks that have samples, whose fields count as their defaults where the run does not hold them.
+    """
+    for part, entries in new.items():
+        usual, must = defaults.get(part, {}), (answered or {}).get(part, ())
+        for name, entry in entries.items():
+            if isinstance(entry, Mapping):
+                before = _plain(known.get(part, {}).get(name, {} if name in must else None))
+                if before is not None and not isinstance(before, dict):
+                    _refuse(run, (part, name), known[part], entries, None)
+                for field in dict.fromkeys((*entry, *(before or {}))) if before is not None else ():
+                    _refuse(run, (part, name, field), before, entry, usual.get(field))
+            elif name in usual or name in known.get(part, {}):
+                _refuse(run, (part, name), known.get(part, {}), entries, usual.get(name))
 
 
-def _refuse_difference(run: str, known: Mapping[str, Any], new: Mapping[str, Any], where: str = "") -> None:
-    for key, value in new.items():
-        if key not in known:
-            continue
-        if isinstance(value, Mapping) and isinstance(known[key], Mapping):
-            _refuse_difference(run, known[key], value, f"{where}{key}.")
-        elif json.loads(json.dumps(value)) != known[key]:
-            raise MismatchError(
-                f"run '{run}' was made with {where}{key} = {_short(known[key])}, now it is {_short(value)}; samples of "
-                "the two must not mix: give the new one its own --output, or delete the run"
-            )
+def _refuse(run: str, key: tuple[str, ...], known: Mapping[str, Any], new: Mapping[str, Any], default: Any) -> None:
+    before, now = _plain(known.get(key[-1], default)), _plain(new.get(key[-1], default))
+    if before != now:
+        where = ".".join(key[1:] if key[0] == "run" else key)
+        raise MismatchError(
+            f"run '{run}' was made with {where} = {_short(before)}, now it is {_short(now)}; samples of the two must "
+            "not mix: give the new one its own --output, or delete the run"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A value as it comes back from JSON."""
+    return json.loads(json.dumps(value))
 
 
 def _short(value: Any) -> str:

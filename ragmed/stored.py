@@ -1,308 +1,233 @@
-"""What a run folder holds, as plain JSON in; samples, and the first value that is not of its kind, out.
+"""The border of a run folder: JSON in, typed records or the first thing that is wrong out; records in, lines out.
 
 Files of a run can be damaged, or changed by hand, and stay valid JSON. What is wrong is found here once, when they are
-read, and named, so that nothing after it has to wonder.
+read, and named by its place, so that nothing after it has to wonder. A message never repeats a sample's text: samples
+may hold what nobody but their owner may see.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import (
+    Any,
+    NotRequired,  # pydantic wants these on Python 3.11
+    TypeVar,
+)
 
-from ragmed.files import whole_text
-from ragmed.records import STATUSES, Message, Sample
+from typing_extensions import TypedDict
 
-Check = Callable[[Any], bool]
-DEEPEST = 8  # mappings and lists within each other, in what a passage says of itself
-_NAMES = {f.name for f in fields(Sample)}
+from ragmed.checked import parse
+from ragmed.errors import DamagedError
+from ragmed.files import BadLine, read_jsonl, whole_text
+from ragmed.metrics import MetricFacts
+from ragmed.records import Sample, Score
 
-
-def sample_line(sample: Sample) -> str:
-    """A sample as the line of a samples file. ValueError for NaN and infinity, which JSON has not."""
-    return whole_text(json.dumps(asdict(sample), ensure_ascii=False, allow_nan=False)) + "\n"
+Record = TypeVar("Record")
 
 
-def read_sample(record: Mapping[str, Any]) -> Sample:
+@dataclass(frozen=True, slots=True)
+class ScoresHeader:
+    """The first line of a scores file: what the scores were made of, and by what.
+
+    `samples`: sha256 of the samples file; other samples, other scores. `metrics`: name -> version.
     """
-    >>> read_sample({"example": "q1", "messages": [], "seconds": "long"})
-    Traceback (most recent call last):
-    ValueError: its seconds are not a finite number
 
-    The sample that `sample_line` wrote; fields of other versions are passed over. ValueError says what is wrong without
-    repeating it: samples may hold what nobody but their owner may see.
+    samples: str
+    reader: str
+    reader_version: int
+    metrics: Mapping[str, int] = field(default_factory=dict)
+
+
+class TaskRecord(TypedDict):
+    """What run.json keeps of a task; `metrics`: the primary one first."""
+
+    examples: int
+    reader: str
+    metrics: list[MetricFacts]
+    source: NotRequired[str]
+    license: NotRequired[str]
+    held_out: NotRequired[int]
+
+
+class _Arm(TypedDict, total=False):
+    model: str
+    context: str
+    index: str | None
+    retriever: str | None
+    k: int | None
+    passage_order: str
+    context_tokens: int
+    tasks: list[str]
+
+
+class _TaskSettings(TypedDict, total=False):
+    task: str | None
+    scoring: str | None
+    normalise: str | None
+    options: str | None
+    file: str | None
+
+
+class _Experiment(TypedDict):
+    models: dict[str, dict[str, Any]]
+    arms: dict[str, _Arm]
+    tasks: dict[str, _TaskSettings]
+    comparison: dict[str, Any]
+
+
+class _Corpus(TypedDict, total=False):
+    name: str
+    sha256: str
+    documents: int
+
+
+class _Adapter(TypedDict, total=False):
+    name: str
+    corpora: list[_Corpus]
+    tokens: float
+    seconds: float | None
+    rows: dict[str, Any]
+    overlap: dict[str, Any]
+    search: dict[str, Any] | None
+    losses: list[dict[str, Any]]
+
+
+class _Index(TypedDict, total=False):
+    corpora: list[_Corpus]
+    passages: int
+    seconds: float
+    taken_over: int
+    device: str
+
+
+class _Cell(TypedDict):
+    k: int
+    context_tokens: int
+    score: float
+
+
+class _Search(TypedDict):
+    cells: list[_Cell]
+    chosen: int
+    n: int
+    task: str
+
+
+class _Memory(TypedDict):
+    peak_bytes: int
+    of: str
+
+
+class _References(TypedDict, total=False):
+    adapters: dict[str, _Adapter]
+    indexes: dict[str, _Index]
+    memory: dict[str, _Memory]
+    search: _Search
+
+
+class _Imported(TypedDict, total=False):
+    kind: str
+    notes: list[str]
+
+
+class RunInfo(TypedDict):
+    """run.json; see `ragmed.runs`."""
+
+    schema: int
+    name: str
+    experiment: _Experiment
+    identity: dict[str, dict[str, Any]]
+    tasks: dict[str, TaskRecord]
+    access: NotRequired[str]
+    references: NotRequired[_References]
+    imported: NotRequired[_Imported]
+    software: NotRequired[dict[str, Any]]
+    hardware: NotRequired[dict[str, Any] | None]
+
+
+class _Audited(TypedDict):
+    example: str
+    findings: list[dict[str, Any]]
+
+
+class _AuditedTask(TypedDict):
+    task: str
+    examples: list[_Audited]
+
+
+class Audit(TypedDict):
+    """audit.json; see `ragmed.audit`."""
+
+    tasks: list[_AuditedTask]
+
+
+def record_line(record: Any) -> str:
+    """A record as a line of JSON. ValueError for NaN and infinity, which JSON has not."""
+    return whole_text(json.dumps(asdict(record), ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """The samples of a file, streamed; DamagedError names the line and what in it is wrong."""
+    for number, record in lines_of(path, "samples file"):
+        where = f"samples file '{path}', line {number}"
+        yield parse(
+            Sample, record, where, error=DamagedError, quote=False, remedy="fix the line, or rerun `ragmed eval`"
+        )
+
+
+def read_scores(path: Path) -> tuple[ScoresHeader, list[Score]]:
+    """What the scores were made of, and the scores, in the order of their samples."""
+
+    def record_of(kind: type[Record], number: int, record: Any) -> Record:
+        where = f"scores file '{path}', line {number}"
+        return parse(kind, record, where, error=DamagedError, quote=False, remedy=again)
+
+    again = "run `ragmed score` to make it again, or, where its scores came with an import, import the run again"
+    lines = lines_of(path, "scores file")
+    header = next((record_of(ScoresHeader, number, record) for number, record in lines), None)
+    if header is None:
+        raise DamagedError(f"scores file '{path}' is empty; {again}")
+    return header, [record_of(Score, number, record) for number, record in lines]
+
+
+def scores_text(header: ScoresHeader, scores: Iterable[Score]) -> str:
+    return "".join(map(record_line, (header, *scores)))
+
+
+def lines_of(path: Path, what: str) -> Iterator[tuple[int, Any]]:
+    """The records of a file of ours with their line numbers; DamagedError for a line that is none."""
+    for item in read_jsonl(path, what, finite=True):
+        if isinstance(item, BadLine):
+            raise DamagedError(
+                f"{what} '{path}', line {item.number}: {item.reason}; fix the line, or rerun `ragmed eval`"
+            )
+        yield item
+
+
+def misfit(kind: Any, value: Any) -> str:
     """
-    for name, (check, said) in SAMPLE.items():
-        if name in record and not check(record[name]):
-            raise ValueError(f"its {name} {_verb(name)} not {said}")
-    if "messages" not in record:
-        raise ValueError("it has no messages")
-    known: dict[str, Any] = {k: tuple(v) if type(v) is list else v for k, v in record.items() if k in _NAMES}
-    known["messages"] = tuple([Message(one["role"], one["content"]) for one in record["messages"]])
+    >>> misfit(Audit, {"tasks": [{"task": "medqa", "examples": [5]}]})
+    'tasks.0.examples.0: input should be a valid dictionary'
+
+    What is wrong in a mapping of ours, by its dotted name; '' where nothing is. Keys that it does not know are left.
+    """
+    from pydantic import ValidationError
+
     try:
-        return Sample(**known)
-    except TypeError as error:
-        raise ValueError(str(error).removeprefix("Sample.__init__() ")) from error
-
-
-def fits(name: str, value: Any) -> bool:
-    """Whether `value` is what the field `name` of a sample holds, as JSON."""
-    return SAMPLE[name][0](value)
-
-
-def short(value: Any) -> str:
-    """A value in a message: its beginning where it is long."""
-    if isinstance(value, int) and not -(10**60) < value < 10**60:
-        return "a number of more than 60 digits"  # which Python may refuse to write out
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _verb(name: str) -> str:
-    return "are" if name.endswith("s") and name != "status" else "is"
-
-
-def _text(value: Any) -> bool:
-    return type(value) is str
-
-
-def _text_or_none(value: Any) -> bool:
-    return value is None or type(value) is str
-
-
-def _texts(value: Any) -> bool:
-    return type(value) is list and all(type(one) is str for one in value)
-
-
-def is_number(value: Any) -> bool:
-    """A finite number that a float holds exactly enough: no truth value, no integer of hundreds of digits."""
-    return (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) < 2**63)
-
-
-def _numbers(value: Any) -> bool:
-    return type(value) is list and all(is_number(one) for one in value)
-
-
-def _whole(value: Any) -> bool:
-    return type(value) is int and abs(value) < 2**63
-
-
-def _wholes(value: Any) -> bool:
-    return type(value) is list and all(_whole(one) for one in value)
-
-
-def _scores(value: Any) -> bool:
-    return type(value) is dict and all(is_number(one) for one in value.values())
-
-
-def _messages(value: Any) -> bool:
-    return type(value) is list and all(
-        type(one) is dict and len(one) == 2 and _text(one.get("role")) and _text(one.get("content")) for one in value
-    )
-
-
-def _passages(value: Any) -> bool:
-    return type(value) is list and all(type(one) is dict and _passage(one) for one in value)
-
-
-def _passage(passage: Mapping[str, Any]) -> bool:
-    for name, value in passage.items():
-        kind = type(value)
-        if kind is str:
-            if name in ("score", "rank", "gold"):
-                return False
-        elif name in ("score", "rank"):
-            if value is not None and not is_number(value):
-                return False
-        elif name == "gold":
-            if value is not None and kind is not bool:
-                return False
-        elif not _plain(value, DEEPEST):
-            return False
-    return True
-
-
-def _plain(value: Any, depth: int) -> bool:
-    if value is None or isinstance(value, str | bool):
-        return True
-    if isinstance(value, dict | list):
-        inner = value.values() if isinstance(value, dict) else value
-        return depth > 0 and all(_plain(one, depth - 1) for one in inner)
-    return is_number(value)
-
-
-SAMPLE: dict[str, tuple[Check, str]] = {
-    **dict.fromkeys(("example", "arm", "task", "gold", "group", "note", "thinking"), (_text, "text")),
-    **dict.fromkeys(("extracted", "completion"), (_text_or_none, "text or null")),
-    **dict.fromkeys(("options", "dropped", "documents"), (_texts, "a list of texts")),
-    **dict.fromkeys(("input_tokens", "output_tokens", "thinking_tokens"), (_whole, "a whole number")),
-    **dict.fromkeys(("seconds", "request_seconds"), (is_number, "a finite number")),
-    "status": (lambda value: value in STATUSES, f"one of {', '.join(STATUSES)}"),
-    "scores": (_scores, "a mapping of metrics to finite numbers"),
-    "messages": (_messages, "a list of messages, each with role and content"),
-    "passages": (_passages, "a list of mappings with finite numbers"),
-    "option_logprobs": (_numbers, "a list of finite numbers"),
-    "option_tokens": (_wholes, "a list of whole numbers"),
-}
-
-_RECORDS = {"corpora", "cells", "losses"}
-_REFERENCES = ("adapters", "indexes", "memory")
-_MAPPINGS = {"overlap", "rows", "untrained", "search"}
-_NUMBERS = {
-    "tokens", "steps", "seconds", "peak_bytes", "peak_memory_bytes", "energy_joules", "passages", "documents",
-    "rejected", "taken_over", "score", "train", "held_out", "step", "n", "answered", "input_tokens", "k",
-    "context_tokens", "train_seconds", "learning_rate", "epochs", "chosen",
-}  # fmt: skip
-
-
-def misfit_of_info(info: Mapping[str, Any]) -> str:
-    """
-    >>> misfit_of_info({"experiment": {"arms": {"general": 5}}})
-    'experiment.arms.general is 5, where a mapping is expected'
-
-    What is wrong in the parts of run.json that are there, by its dotted name; '' where nothing is.
-    """
-    experiment = info.get("experiment", {})
-    tables = {
-        "experiment.models": experiment.get("models", {}), "experiment.arms": experiment.get("arms", {}),
-        "experiment.tasks": experiment.get("tasks", {}), "tasks": info.get("tasks", {}),
-        "identity.tasks": info.get("identity", {}).get("tasks", {}),
-    }  # fmt: skip
-    found = [said for name, table in tables.items() for said in _table(name, table)]
-    found += [_of(key, info.get(key, {}), dict, "a mapping") for key in ("references", "imported", "software")]
-    found.append(_of("hardware", info.get("hardware"), dict | None, "a mapping"))
-    references = info.get("references", {})
-    for key in _REFERENCES if isinstance(references, dict) else ():
-        found += _table(f"references.{key}", references.get(key, {}))
-    if any(found):
-        return next(filter(None, found))
-    return next(filter(None, [*_of_arms_and_tasks(info), *_of_references(references)]), "")
-
-
-def _table(name: str, table: Any) -> list[str]:
-    """A mapping of mappings, such as arms by their names."""
-    inner = table.items() if isinstance(table, dict) else ()
-    return [_of(name, table, dict, "a mapping"), *(_of(f"{name}.{k}", v, dict, "a mapping") for k, v in inner)]
-
-
-def _of_arms_and_tasks(info: Mapping[str, Any]) -> Iterable[str]:
-    for name, arm in info.get("experiment", {}).get("arms", {}).items():
-        for key in ("model", "context", "passage_order"):
-            yield _of(f"experiment.arms.{name}.{key}", arm.get(key, ""), str, "text")
-        yield _of(f"experiment.arms.{name}.index", arm.get("index"), str | None, "text")
-        yield _of(f"experiment.arms.{name}.k", arm.get("k"), int | None, "a whole number")
-    for name, task in info.get("experiment", {}).get("tasks", {}).items():
-        for key in ("task", "scoring", "options", "file"):
-            yield _of(f"experiment.tasks.{name}.{key}", task.get(key), str | None, "text")
-    for name, facts in info.get("tasks", {}).items():
-        for key in ("examples", "held_out"):
-            if not _whole(facts.get(key, 0)):
-                yield f"tasks.{name}.{key} is {short(facts[key])}, where a whole number is expected"
-        if not _texts(facts.get("metrics", [])):
-            yield f"tasks.{name}.metrics is {short(facts['metrics'])}, where a list of texts is expected"
-    imported = info.get("imported") or {}
-    if not _texts(imported.get("notes", [])):
-        yield f"imported.notes is {short(imported['notes'])}, where a list of texts is expected"
-    for key in ("models", "weights"):
-        yield _of(f"identity.{key}", info.get("identity", {}).get(key, {}), dict, "a mapping")
-    for name in _missing(info):
-        yield name
-
-
-def _missing(info: Mapping[str, Any]) -> Iterable[str]:
-    for name in info.get("experiment", {}).get("tasks", {}):
-        for key in ("examples", "metrics"):
-            if key not in info.get("tasks", {}).get(name, {}):
-                yield f"tasks.{name}.{key} is missing"
-
-
-def _of_references(references: Mapping[str, Any]) -> Iterable[str]:
-    for key in _REFERENCES:
-        for name, record in references.get(key, {}).items():
-            yield from _of_records(f"references.{key}.{name}", record)
-    search = references.get("search")
-    if search:
-        yield from _of_records("references", {"search": search})
-        cells = search.get("cells", []) if isinstance(search, dict) else []
-        if not all(key in cell for cell in cells for key in ("k", "context_tokens", "score")) or not (
-            _whole(search.get("chosen")) and 0 <= search["chosen"] < len(cells) and {"n", "task"} <= search.keys()
-        ):
-            yield "references.search does not say what was tried, and which of it was chosen"
-
-
-def _of_records(name: str, value: Any) -> Iterable[str]:
-    """One record of an adapter, an index or a search: what is computed with is a number, what is gone through a list
-    of records. Settings that it repeats (`trained_as`) are shown as they are."""
-    for key, one in value.items() if isinstance(value, dict) else ():
-        inner = f"{name}.{key}"
-        if key in _RECORDS and not (isinstance(one, list) and all(isinstance(part, dict) for part in one)):
-            yield f"{inner} is {short(one)}, where a list of mappings is expected"
-        elif key in _MAPPINGS and not isinstance(one, dict) and one is not None:
-            yield f"{inner} is {short(one)}, where a mapping is expected"
-        elif key in _NUMBERS and one is not None and not is_number(one) and not isinstance(one, dict | list):
-            yield f"{inner} is {short(one)}, where a finite number is expected"
-        elif key in _MAPPINGS:
-            yield from _of_records(inner, one)
-        elif key in _RECORDS:
-            for place, part in enumerate(one):
-                yield from _of_records(f"{inner}.{place}", part)
-
-
-_COMPARISON: dict[str, tuple[Check, str]] = {
-    "baseline": (_text, "the name of an arm"),
-    **dict.fromkeys(("baseline_arms", "binary_metrics", "descriptive_metrics"), (_texts, "a list of texts")),
-    "contrasts": (lambda value: _groups(value, 2), "a list of pairs of arms"),
-    "factorials": (lambda value: _groups(value, 4), "a list of four arms each"),
-    **dict.fromkeys(("margin", "alpha"), (is_number, "a finite number")),
-    **dict.fromkeys(("resamples", "seed"), (_whole, "a whole number")),
-    "prices": (lambda value: type(value) is dict, "a mapping"),
-    "policy": (lambda value: type(value) in (dict, str), "a mapping or a word"),
-    **dict.fromkeys(("correction", "proportions"), (_text, "text")),
-}
-_NEEDED = ("baseline", "contrasts", "baseline_arms", "binary_metrics", "descriptive_metrics")
-
-
-def misfit_of_comparison(plain: Mapping[str, Any]) -> str:
-    """What is wrong in the settings of the comparison, or missing from them; '' where nothing is."""
-    for name in _NEEDED:
-        if name not in plain:
-            return f"experiment.comparison.{name} is missing"
-    for name, (check, said) in _COMPARISON.items():
-        if name in plain and not check(plain[name]):
-            return f"experiment.comparison.{name} is {short(plain[name])}, where {said} is expected"
+        _mapping_adapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        location, message = ".".join(map(str, first["loc"])), str(first["msg"])
+        return f"{location}: {message[:1].lower()}{message[1:]}" if location else message
     return ""
 
 
-def misfit_of_audit(audit: Mapping[str, Any]) -> str:
-    """
-    >>> misfit_of_audit({"tasks": [{"task": "medqa", "examples": [5]}]})
-    'tasks.0.examples.0 is 5, where a mapping is expected'
+@functools.cache
+def _mapping_adapter(kind: Any) -> Any:
+    from pydantic import TypeAdapter
 
-    What is wrong in audit.json; '' where nothing is.
-    """
-    found = _listed("tasks", audit.get("tasks", []))
-    for place, task in enumerate(audit.get("tasks", []) if not found else ()):
-        name = f"tasks.{place}"
-        found = found or _of(f"{name}.task", task.get("task"), str, "text")
-        found = found or _listed(f"{name}.examples", task.get("examples", []))
-        for number, one in enumerate(task.get("examples", []) if not found else ()):
-            inner = f"{name}.examples.{number}"
-            found = found or _of(f"{inner}.example", one.get("example"), str, "text")
-            found = found or _listed(f"{inner}.findings", one.get("findings", []))
-    return found
-
-
-def _listed(name: str, value: Any) -> str:
-    wrong = _of(name, value, list, "a list")
-    inner = (_of(f"{name}.{place}", one, dict, "a mapping") for place, one in enumerate(value if not wrong else ()))
-    return wrong or next(filter(None, inner), "")
-
-
-def _groups(value: Any, size: int) -> bool:
-    return isinstance(value, list) and all(_texts(one) and len(one) == size for one in value)
-
-
-def _of(name: str, value: Any, kind: Any, said: str) -> str:
-    return "" if isinstance(value, kind) else f"{name} is {short(value)}, where {said} is expected"
+    return TypeAdapter(kind)

@@ -15,9 +15,9 @@ from ragmed.errors import UnknownNameError
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """>>> Workspace.find().indexes  # doctest: +SKIP
-
-    PosixPath('/home/ada/trial/indexes')
+    """
+    >>> Workspace.find("/data/trial").indexes
+    PosixPath('/data/trial/indexes')
     """
 
     root: Path

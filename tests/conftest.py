@@ -66,7 +66,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return Workspace.find(tmp_path)
 
 
-DRAWING = ["page", "page_browser", "view", "factorial", "facts", "hostile_runs", "cli"]
+DRAWING = ["page", "page_browser", "factorial", "facts", "hostile_runs", "cli"]
 
 
 @pytest.fixture(autouse=True)

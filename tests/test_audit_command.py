@@ -56,6 +56,13 @@ def own(workspace: Workspace, *records: dict[str, Any], access: str = "", models
     (workspace.configs / "own.yaml").write_text(OWN.format(access=access, models=models))
 
 
+def test_an_index_whose_scores_are_no_cosines_is_not_compared_with_one(planted: Workspace) -> None:
+    recipe = planted.indexes / "wards" / "recipe.yaml"
+    recipe.write_text("corpora: [wards]\nembedder: hashing:64\nnormalise: false\n")
+    note = "index wards: its embedder gives no cosines, so the nearest passages were not looked for"
+    assert note in audited(planted)["notes"]
+
+
 def test_planted_questions_are_found_and_their_gold_documents_do_not_count(planted: Workspace) -> None:
     found = audited(planted)
     both = {"identity", "ngram"}
@@ -200,7 +207,7 @@ def folder_of(workspace: Workspace, name: str, recipe: str = "") -> Path:
     return folder
 
 
-def test_what_an_adapter_learnt_is_checked_on_the_tasks_it_is_asked(planted: Workspace) -> None:
+def test_what_an_adapter_was_trained_on_is_checked_on_the_tasks_it_is_asked(planted: Workspace) -> None:
     folder_of(planted, "mine", ADAPTER)
     with_adapter(planted, "mine")
     found = audited(planted)
@@ -231,7 +238,7 @@ def test_a_trained_adapter_is_taken_at_its_manifests_word(planted: Workspace) ->
     found = audited(planted)
     assert found["sources"][1]["texts"] == 10
     assert not any(f["source"] == "adapter mine" for e in found["tasks"][0]["examples"] for f in e["findings"])
-    assert any("corpus wards has changed since it was tuned on" in note for note in found["notes"])
+    assert any("corpus wards has changed since the training" in note for note in found["notes"])
     assert stat.S_IMODE((planted.runs / "toy" / "audit.json").stat().st_mode) == 0o600
 
 
@@ -240,11 +247,11 @@ def test_an_adapter_of_which_nothing_is_known_is_a_note(planted: Workspace) -> N
     with_adapter(planted, "foreign")
     found = audited(planted)
     assert found["sources"][1]["texts"] == 0
-    assert "adapter foreign: no manifest and no recipe says what it was tuned on: not checked" in found["notes"]
+    assert "adapter foreign: no manifest and no recipe names what it was trained on: not checked" in found["notes"]
     folder_of(planted, "gone", ADAPTER.replace("wards", "nowhere"))
     config = planted.configs / "toy.yaml"
     config.write_text(config.read_text().replace("adapter:foreign", "adapter:gone"))
-    assert any("gone: what it was tuned on cannot be read here" in note for note in audited(planted)["notes"])
+    assert any("gone: what it was trained on cannot be read here" in note for note in audited(planted)["notes"])
     config.write_text(config.read_text().replace("adapter:gone", "adapter:nobody"))
     with pytest.raises(UnknownNameError, match="unknown adapter 'nobody'"):
         audited(planted)

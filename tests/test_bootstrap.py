@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ragmed.comparison import resampling
-from ragmed.comparison.bootstrap import Bootstrap, Z, acceleration
-from ragmed.comparison.intervals import generator
-from ragmed.comparison.resampling import fixed_point, random_sign_sums, resampled_sums
+from ragmed.comparison.statistics import resampling
+from ragmed.comparison.statistics.bootstrap import Bootstrap, Z, acceleration
+from ragmed.comparison.statistics.intervals import generator
+from ragmed.comparison.statistics.resampling import fixed_point, random_sign_sums, resampled_sums
 
 ones = np.ones
 

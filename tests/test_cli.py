@@ -36,6 +36,9 @@ def test_from_recipe_to_report(small: Workspace) -> None:
     assert [h["rank"] for h in found["hits"]] == [1, 2]
     assert found["hits"][0]["passage"]["document"] == "oak"
     assert "oak#0" in out(small, "search", "wards", "extension of Oak ward", "-k", "1")
+    assert "oak#0" in out(small, "search", "wards", "Oak", "-k", "1", "--method", "bm25")
+    fused = json.loads(out(small, "search", "wards", "Oak", "-k", "1", "--method", "rrf", "--json"))["hits"]
+    assert (fused[0]["passage"]["document"], fused[0]["parts"]["bm25"]) == ("oak", 1)
     text = out(small, "eval", str(small.configs / "toy.yaml"))
     assert "general+rag" in text
     assert "index.html" in text
@@ -83,6 +86,7 @@ def test_doctor_names_what_could_leak(small: Workspace, monkeypatch: pytest.Monk
         (["evl"], 2, "Did you mean 'eval'"),
         (["build-index", "wrds"], 2, "unknown index or corpus 'wrds'.*did you mean 'wards'"),
         (["search", "wards", "x"], 2, "run: ragmed build-index wards"),
+        (["search", "wards", "x", "--method", "bm52"], 2, "did you mean 'bm25'"),
         (["eval", "configs/none.yaml"], 1, "'configs/none.yaml' does not exist"),
         (["compare", "none"], 2, "no run 'none'"),
         (["tasks", "info", "medq"], 2, "did you mean 'medqa'"),

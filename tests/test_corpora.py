@@ -79,16 +79,28 @@ GOOD = "title: T\nreader: jsonl\npaths: [a]\n"
         (GOOD + "licence: MIT\n", UnknownNameError, "unknown key 'licence'.*did you mean 'license'"),
         (GOOD.replace("jsonl", "jsnl"), UnknownNameError, "unknown corpus reader 'jsnl'; did you mean 'jsonl'"),
         (GOOD.replace("jsonl", "markdown") + "fields: {}\n", UnknownNameError, "unknown key 'fields'"),
-        (GOOD + "access: secret\n", UsageError, "'access' is one of open, credentialed, private, found 'secret'"),
-        (GOOD + "access: [open]\n", UsageError, "'access' is one of"),
-        (GOOD + "license: [MIT]\n", UsageError, "'license' is text, found list"),
+        (
+            GOOD + "access: secret\n",
+            UsageError,
+            "unknown access 'secret' in recipe .*; known: credentialed, open, private",
+        ),
+        (
+            GOOD + "access: [open]\n",
+            UsageError,
+            "access: one of open, credentialed, private was expected, found a list of 1",
+        ),
+        (GOOD + "license: [MIT]\n", UsageError, "license: text was expected, found a list of 1"),
         (GOOD + "fields: {txt: a}\n", UsageError, "'fields' knows id, title, text.*not txt"),
         (GOOD + "fields: [id]\n", UsageError, "'fields' maps"),
-        ("title: T\nreader: jsonl\npaths: a\n", UsageError, "'paths' is a list"),
-        ("title: T\nreader: jsonl\npaths: [1]\n", UsageError, "'paths' is a list"),
+        ("title: T\nreader: jsonl\npaths: a\n", UsageError, "paths: a list was expected, found 'a'"),
+        (
+            "title: T\nreader: jsonl\npaths: [1]\n",
+            UsageError,
+            r"paths\.0: text was expected, found 1; put it in quotes",
+        ),
         ("title: T\nreader: jsonl\npaths: [$HOME/a]\n", UsageError, r"\$RAGMED_DATA/ is the only variable"),
-        ("title: T\nreader: jsonl\n", UsageError, "lacks 'paths'"),
-        ("reader: jsonl\npaths: [a]\n", UsageError, "lacks 'title'"),
+        ("title: T\nreader: jsonl\n", UsageError, "'paths' is missing"),
+        ("reader: jsonl\npaths: [a]\n", UsageError, "'title' is missing"),
         ("- a\n", UsageError, "a mapping"),
         ("a: [\n", UsageError, "is not YAML"),
         ("a: !!python/object/apply:os.system [ls]\n", UsageError, "is not YAML"),
@@ -96,7 +108,7 @@ GOOD = "title: T\nreader: jsonl\npaths: [a]\n"
         ("a: !!int ''\n", UsageError, "is not YAML"),
         ("a: !!timestamp x\n", UsageError, "is not YAML"),
         ("[" * 5000, UsageError, "is not YAML"),
-        ("1: 2\n", UsageError, "a mapping"),
+        (GOOD + "1: 2\n", UsageError, "unknown key '1'"),
         ("", DataError, "is empty"),
         ("a: \0", DataError, "NUL"),
     ],
@@ -366,7 +378,7 @@ def test_a_broken_recipe_does_not_hide_the_others(tmp_path: Path) -> None:
     (tmp_path / "corpora" / "bad" / "recipe.yaml").write_text("title: T\nreeder: text\npaths: [x]\n")
     bad, good = describe_corpora(Workspace(tmp_path)).splitlines()
     assert bad.startswith("bad ")
-    assert "lacks 'reader'" in bad
+    assert "'reader' is missing" in bad
     assert good.split() == ["good", "Good"]
 
 

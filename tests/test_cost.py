@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
+from answers import answer, compared
 from pages import plain
 
-from ragmed.comparison.compare import ComparisonSettings, compare
-from ragmed.comparison.cost import Line, break_even, cost_row, economics, question_cost, training_cost
-from ragmed.comparison.prices import Prices
+from ragmed.checked import dump
+from ragmed.comparison.compare import ComparisonSettings
+from ragmed.comparison.costs.cost import break_even, cost_row, economics, question_cost, training_cost
+from ragmed.comparison.costs.prices import Prices
+from ragmed.comparison.costs.rows import BreakEven, Latency, Line, QuestionCost, SearchCost
 from ragmed.comparison.sources import ArmSources
 from ragmed.errors import UsageError
-from ragmed.records import Sample
+from ragmed.records import Example, Sample
 from ragmed.report.effects import break_even as in_words
 from ragmed.report.effects import duration
 from ragmed.report.page import render_page
@@ -47,7 +51,7 @@ def test_when_tuning_costs_less(tuning, retrieval, expected):
 
 def test_every_outcome_in_words():
     said = {
-        outcome: in_words({"unit": "EUR", "outcome": outcome, "questions": 2360, "unknown": ["nobody knows"]})
+        outcome: in_words(BreakEven("EUR", Line(1, 1), Line(1, 1), outcome, 2360, ("nobody knows",)))
         for outcome in ("after", "until", "from-the-first", "never", "equal", "unknown")
     }
     assert said == {
@@ -89,37 +93,38 @@ def test_prices_that_are_none_are_refused(value):
 def test_the_search_is_counted_once_and_stated_apart():
     record = {"seconds": 90.0, "tokens": 4096, "device": "cpu", "search": {"seconds": 240.5, "tokens": 8192}}
     cost = training_cost(record)
-    assert (cost["seconds"], cost["total_seconds"], cost["total_tokens"]) == (90.0, 240.5, 8192)
-    assert cost["search"] == {"seconds": 150.5, "tokens": 4096}
-    assert training_cost({**record, "search": None})["total_seconds"] == 90.0
-    assert training_cost({**record, "search": {"seconds": 89.9, "tokens": 4096}})["search"]["seconds"] == 0.0
-    assert training_cost({**record, "search": {"chosen": 1}})["total_seconds"] is None
-    assert training_cost(None)["total_seconds"] is None
-    assert training_cost({"seconds": float("nan")})["seconds"] is None
+    assert (cost.seconds, cost.total_seconds, cost.total_tokens) == (90.0, 240.5, 8192)
+    assert cost.search == SearchCost(seconds=150.5, tokens=4096)
+    assert training_cost({**record, "search": None}).total_seconds == 90.0
+    assert training_cost({**record, "search": {"seconds": 89.9, "tokens": 4096}}).search.seconds == 0.0
+    assert training_cost({**record, "search": {"chosen": 1}}).total_seconds is None
+    assert training_cost(None).total_seconds is None
+    assert training_cost({"seconds": float("nan")}).seconds is None
+
+
+def spent(arm, *, n, tokens, seconds):
+    """What an arm took for each of `n` questions of one task."""
+    row = cost_row(arm, "medqa", timed([1.0]), prices=Prices())
+    return replace(row, n=n, input_tokens=tokens * n, output_tokens=5 * n, seconds=seconds * n)
 
 
 def test_no_question_has_no_cost():
-    row = {"n": 0, "input_tokens": 0, "output_tokens": 0, "seconds": 0.0}
-    assert question_cost(row, Prices(machine_hour=1.0)) == {
-        "n": 0, "input_tokens": None, "output_tokens": None, "seconds": None, "price": None,
-    }  # fmt: skip
+    row = spent("rag", n=0, tokens=0, seconds=0.0)
+    assert question_cost(row, Prices(machine_hour=1.0)) == QuestionCost(0, None, None, None, None)
 
 
 def costs(n=10):
     each = {"general": (80, 1.0), "tuned": (80, 1.0), "rag": (900, 3.0), "both": (900, 3.0)}
-    return [
-        {"arm": a, "task": "medqa", "n": n, "input_tokens": t * n, "output_tokens": 5 * n, "seconds": s * n}
-        for a, (t, s) in each.items()
-    ]
+    return [spent(arm, n=n, tokens=tokens, seconds=seconds) for arm, (tokens, seconds) in each.items()]
 
 
 SOURCES = {
     "general": ArmSources(),
     "tuned": ArmSources(
-        learnt=CORPUS, adapter={"seconds": 90.0, "tokens": 1, "search": {"seconds": 120.0, "tokens": 2}}
+        trained_on=CORPUS, adapter={"seconds": 90.0, "tokens": 1, "search": {"seconds": 120.0, "tokens": 2}}
     ),
     "rag": ArmSources(shown=CORPUS, context="retrieved", index={"seconds": 20.0, "passages": 12}),
-    "both": ArmSources(learnt=CORPUS, shown=CORPUS, context="retrieved"),
+    "both": ArmSources(trained_on=CORPUS, shown=CORPUS, context="retrieved"),
 }
 
 
@@ -129,30 +134,27 @@ def priced(prices=None, **said):
 
 def test_the_economics_of_a_factorial():
     (row,) = economics(costs(), sources=SOURCES, settings=priced(Prices("EUR", 3.6), factorials=(ARMS,)))
-    assert (row["task"], row["control"], row["tuned"], row["retrieved"], row["both"]) == ("medqa", *ARMS)
-    assert row["per_question"]["both"] == {
-        "n": 10, "input_tokens": 900.0, "output_tokens": 5.0, "seconds": 3.0, "price": pytest.approx(0.003),
-    }  # fmt: skip
-    seconds, money = row["break_even"]
-    assert seconds == {
-        "unit": "seconds", "tuning": {"once": 120.0, "each": 1.0}, "retrieval": {"once": 20.0, "each": 3.0},
-        "outcome": "after", "questions": 50, "unknown": [],
-    }  # fmt: skip
-    assert (money["unit"], money["outcome"], money["questions"]) == ("EUR", "after", 50)
-    assert money["tuning"] == {"once": pytest.approx(0.12), "each": pytest.approx(0.001)}
+    assert (row.task, row.control, row.tuned, row.retrieved, row.both) == ("medqa", *ARMS)
+    assert row.per_question["both"] == QuestionCost(10, 900.0, 5.0, 3.0, pytest.approx(0.003))
+    seconds, money = row.break_even
+    assert seconds == BreakEven(
+        "seconds", tuning=Line(120.0, 1.0), retrieval=Line(20.0, 3.0), outcome="after", questions=50, unknown=()
+    )
+    assert (money.unit, money.outcome, money.questions) == ("EUR", "after", 50)
+    assert money.tuning == Line(pytest.approx(0.12), pytest.approx(0.001))
 
 
 def test_tokens_that_are_paid_are_not_paid_by_the_hour_as_well():
     prices = Prices("EUR", 3.6, million_input_tokens=1.0, million_output_tokens=2.0)
     (row,) = economics(costs(), sources=SOURCES, settings=priced(prices, factorials=(ARMS,)))
-    assert row["break_even"][1]["retrieval"] == {"once": pytest.approx(0.02), "each": pytest.approx(0.00091)}
-    assert (row["break_even"][1]["outcome"], row["break_even"][1]["questions"]) == ("after", 122)
+    assert row.break_even[1].retrieval == Line(pytest.approx(0.02), pytest.approx(0.00091))
+    assert (row.break_even[1].outcome, row.break_even[1].questions) == ("after", 122)
 
 
 @pytest.mark.parametrize(
     ("sources", "prices", "n", "unknown"),
     [
-        ({"tuned": ArmSources(learnt=CORPUS)}, Prices(), 10, "how long training 'tuned' took is not recorded"),
+        ({"tuned": ArmSources(trained_on=CORPUS)}, Prices(), 10, "how long training 'tuned' took is not recorded"),
         ({"rag": ArmSources(shown=CORPUS)}, Prices(), 10, "how long building the index of 'rag' took is not recorded"),
         ({"tuned": ArmSources(adapter={"seconds": 1, "search": {"x": 1}})}, Prices(), 10, "how long the search for"),
         ({}, Prices(), 0, "'tuned' was asked no question"),
@@ -163,35 +165,30 @@ def test_tokens_that_are_paid_are_not_paid_by_the_hour_as_well():
 def test_what_is_not_known_is_said_and_is_no_zero(sources, prices, n, unknown):
     settings = priced(prices, factorials=(ARMS,))
     (row,) = economics(costs(n), sources=SOURCES | sources, settings=settings)
-    last = row["break_even"][-1]
-    assert (last["outcome"], last["questions"]) == ("unknown", None)
-    assert last["unknown"][0].startswith(unknown)
-    json.dumps(row, allow_nan=False)
+    last = row.break_even[-1]
+    assert (last.outcome, last.questions) == ("unknown", None)
+    assert last.unknown[0].startswith(unknown)
+    json.dumps(dump(row), allow_nan=False)
 
 
 def test_without_a_factorial_every_tuned_arm_meets_every_retrieving_one():
     (row,) = economics(costs(), sources=SOURCES, settings=priced())
-    assert (row["control"], row["tuned"], row["retrieved"], row["both"]) == ("general", "tuned", "rag", None)
-    assert list(row["per_question"]) == ["control", "tuned", "retrieved"]
+    assert (row.control, row.tuned, row.retrieved, row.both) == ("general", "tuned", "rag", None)
+    assert list(row.per_question) == ["control", "tuned", "retrieved"]
     assert economics(costs(), sources={}, settings=priced()) == []
 
 
 def samples():
     seconds = {"general": 1.0, "tuned": 1.0, "rag": 3.0, "both": 3.0}
     return {
-        (arm, "medqa"): [
-            Sample(
-                f"e{i}", arm, "medqa", "answered", "A", "A", {"accuracy": 1.0}, input_tokens=80, seconds=seconds[arm]
-            )
-            for i in range(4)
-        ]
+        (arm, "medqa"): [answer(f"e{i}", arm, input_tokens=80, seconds=seconds[arm]) for i in range(4)]
         for arm, each in seconds.items()
     }
 
 
 def test_the_page_and_the_table_say_what_it_cost():
     settings = priced(Prices("EUR", 3.6), factorials=(ARMS,), resamples=200)
-    results = compare(samples(), run="r", settings=settings, sources=SOURCES)
+    results = compared(samples(), settings, sources=SOURCES)
     page = plain(render_page(results, run_info={}))
     assert "In seconds, tuning costs less than retrieving from about 50 questions on ." in page
     assert (
@@ -208,8 +205,8 @@ def test_the_page_and_the_table_say_what_it_cost():
 
 def test_a_run_without_adapters_says_nothing_of_it():
     fewer = {key: value for key, value in samples().items() if key[0] in ("general", "rag")}
-    results = compare(fewer, run="r", settings=priced(resamples=200), sources={"rag": SOURCES["rag"]})
-    assert (results["economics"], results["factorials"], results["contrasts"][0]["corpora"]) == ([], [], "")
+    results = compared(fewer, priced(resamples=200), sources={"rag": SOURCES["rag"]})
+    assert (results.economics, results.factorials, results.contrasts[0].corpora) == ((), (), "")
     page = plain(render_page(results, run_info={}))
     assert "No break-even: it needs an arm that is tuned and one that retrieves." in page
     assert "batches" not in render_table(results)
@@ -218,7 +215,7 @@ def test_a_run_without_adapters_says_nothing_of_it():
 def timed(seconds, own=()):
     return [
         Sample(
-            f"e{i}", "a", "t", "answered", "A", "A", {}, seconds=value, input_tokens=1000, output_tokens=10,
+            "a", "t", Example(f"e{i}", ""), seconds=value, input_tokens=1000, output_tokens=10,
             request_seconds=own[i] if own else 0.0,
         )
         for i, value in enumerate(seconds)
@@ -227,22 +224,22 @@ def timed(seconds, own=()):
 
 def test_percentiles_of_latency_and_what_they_are_of():
     row = cost_row("a", "t", timed(range(11)), prices=Prices())
-    assert row["latency"] == {"p50": 5.0, "p90": 9.0, "p99": pytest.approx(9.9)}  # numpy.percentile(range(11), ...)
-    assert (row["latency_of"], row["seconds"], row["n"]) == ("batch-mean", 55.0, 11)
+    assert row.latency == Latency(5.0, 9.0, pytest.approx(9.9))  # numpy.percentile(range(11), ...)
+    assert (row.latency_of, row.seconds, row.n) == ("batch-mean", 55.0, 11)
     row = cost_row("a", "t", timed([2.0, 2.0], own=[1.0, 3.0]), prices=Prices())
-    assert (row["latency"]["p50"], row["latency_of"]) == (2.0, "request")
-    assert row["latency"]["p90"] == pytest.approx(2.8)
-    assert cost_row("a", "t", timed([7.0]), prices=Prices())["latency"] == {"p50": 7.0, "p90": 7.0, "p99": 7.0}
+    assert (row.latency.p50, row.latency_of) == (2.0, "request")
+    assert row.latency.p90 == pytest.approx(2.8)
+    assert cost_row("a", "t", timed([7.0]), prices=Prices()).latency == Latency(7.0, 7.0, 7.0)
 
 
 def test_what_was_not_measured_or_priced_is_none():
     row = cost_row("a", "t", timed([1.0]), prices=Prices())
-    assert (row["peak_memory_bytes"], row["peak_memory_of"], row["price_per_1000"]) == (None, "", None)
+    assert (row.peak_memory_bytes, row.peak_memory_of, row.price_per_1000) == (None, "", None)
     row = cost_row("a", "t", timed([1.0]), prices=Prices(), memory={"peak_bytes": 5 * 2**30, "of": "cuda"})
-    assert (row["peak_memory_bytes"], row["peak_memory_of"]) == (5 * 2**30, "cuda")
+    assert (row.peak_memory_bytes, row.peak_memory_of) == (5 * 2**30, "cuda")
 
 
 def test_a_thousand_answers_cost_a_thousand_times_one():
     by_token = Prices("USD", million_input_tokens=3.0, million_output_tokens=15.0)
-    assert cost_row("a", "t", timed([1.0, 1.0]), prices=by_token)["price_per_1000"] == pytest.approx(3.15)
-    assert cost_row("a", "t", timed([2.0, 4.0]), prices=Prices("EUR", 3.6))["price_per_1000"] == pytest.approx(3.0)
+    assert cost_row("a", "t", timed([1.0, 1.0]), prices=by_token).price_per_1000 == pytest.approx(3.15)
+    assert cost_row("a", "t", timed([2.0, 4.0]), prices=Prices("EUR", 3.6)).price_per_1000 == pytest.approx(3.0)

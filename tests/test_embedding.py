@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ragmed.embedding import BadTextsError, embed_long, load_embedder, normalised
+from ragmed.embedding import BadTextsError, checked, embed_long, load_embedder
 from ragmed.embedding.folders import folder_hash
 from ragmed.errors import MissingDependencyError, ModelError, RagmedError, UnknownNameError, UsageError
 from ragmed.packaged import packaged_embedder_folder
@@ -60,7 +61,7 @@ def test_bad_vectors_are_named_by_their_index(bad: float, what: str):
     vectors = np.ones((4, 3))
     vectors[1], vectors[3] = bad, bad
     with pytest.raises(BadTextsError, match=what) as caught:
-        normalised(vectors)
+        checked(vectors, normalise=True)
     assert caught.value.indices == (1, 3)
 
 
@@ -90,7 +91,15 @@ def test_pieces_of_a_long_text_hold_all_of_it():
         return np.ones((len(pieces), 2), dtype=np.float32)
 
     text = "one two three four five"
-    embed_long([text, "x"], limit=7, count=lambda texts: [len(t) for t in texts], embed=embed, dimension=2)
+    vectors = embed_long(
+        [text, "x"],
+        limit=7,
+        count=lambda texts: [len(t) for t in texts],
+        embed=embed,
+        dimension=2,
+        normalise=False,
+    )
+    assert vectors.tolist() == [[1, 1], [1, 1]]  # the mean of the pieces, not their sum
     assert max(map(len, seen)) <= 7
     assert "".join(seen).replace(" ", "") == (text + "x").replace(" ", "")
 
@@ -118,7 +127,7 @@ def test_minilm_counts_special_tokens_and_cuts_nothing(minilm):
 
 def test_the_fingerprint_follows_precision(minilm):
     other = load_embedder("packaged:minilm", precision="bfloat16", device="cpu")
-    assert other.fingerprint() == minilm.fingerprint() | {"precision": "bfloat16"}
+    assert other.fingerprint() == replace(minilm.fingerprint(), precision="bfloat16")
     assert other.embed_queries(["fever"])[0] @ minilm.embed_queries(["fever"])[0] > 0.999
 
 

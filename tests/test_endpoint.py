@@ -103,7 +103,7 @@ def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("no-message", "error", "", "no answer"),
         ("null", "error", "", "content is null"),
         ("number", "error", "", "neither text nor null"),
-        ("no-finish", "error", "B", "does not say how it ended"),
+        ("no-finish", "error", "B", "does not report how it ended"),
         ("length", "length", "B and", ""),
         ("filter", "refused", "", ""),
         ("refusal", "refused", "I cannot say.", ""),
@@ -119,7 +119,7 @@ def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("zip", "error", "", "compressed"),
         ("reset", "error", "", "connection broke"),
         ("close", "error", "", "connection broke"),
-        ("surrogate", "stop", "B ?", ""),
+        ("surrogate", "stop", "B �", ""),
         ("again-429", "stop", "B", ""),
         ("again-503", "stop", "B", ""),
         ("again-close", "stop", "B", ""),
@@ -344,7 +344,9 @@ def test_facts_of_ollama_and_tgi(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="runs 'm' with 4096 tokens of context and cuts longer prompts in silence"):
             load(server, tmp_path, context_tokens=4097)
         server.special["/api/ps"] = (404, "not found")  # as older ones say
-        with pytest.raises(ModelError, match="does not say from which length on; set context_tokens to its OLLAMA_CON"):
+        with pytest.raises(
+            ModelError, match="does not report from which length on; set context_tokens to its OLLAMA_CON"
+        ):
             load(server, tmp_path)
         assert load(server, tmp_path, context_tokens=99).context_tokens == 99
     info = {"model_id": "org/m", "model_sha": "ab", "max_total_tokens": 512, "version": "3.0"}

@@ -78,7 +78,7 @@ def echoed(**logprobs: object) -> tuple[int, object]:
         ((404, {"error": "not found"}), "status 404"),
         (echoed(), "left out the log-likelihoods"),
         (echoed(token_logprobs=[-0.1], tokens=["x"]), "gave 1 log-likelihoods for the"),
-        (lambda body: echoed(token_logprobs=[None] + [-1] * len(body["prompt"])), "does not say to which tokens"),
+        (lambda body: echoed(token_logprobs=[None] + [-1] * len(body["prompt"])), "does not report to which tokens"),
         (lambda body: echoed(token_logprobs=[None] + [-(10**400)] * len(body["prompt"])), "gives no log-likelihoods"),
     ],
 )
@@ -123,7 +123,7 @@ def test_a_token_put_before_the_prompts_is_found_out(tmp_path: Path, tiny: Path)
 
     with FaultyServer({"/v1/completions": reply}) as server:
         model = load(server, tmp_path, tokenizer=f"path:{tiny}")
-        with pytest.raises(ModelError, match="reads other words out of the tokens"):
+        with pytest.raises(ModelError, match="decodes the tokens to another text"):
             model.require_scoring()
 
 
@@ -134,5 +134,5 @@ def test_a_tokenizer_of_another_model_is_found_out(tmp_path: Path, tiny: Path) -
 
     with FaultyServer({"/v1/completions": reply}) as server:
         model = load(server, tmp_path, tokenizer=f"path:{tiny}")
-        with pytest.raises(ModelError, match="reads other words out of the tokens"):
+        with pytest.raises(ModelError, match="decodes the tokens to another text"):
             model.require_scoring()

@@ -2,14 +2,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from answers import answers_of, compared
+from pages import row_of
 
-from ragmed.comparison.bootstrap import Bootstrap
-from ragmed.comparison.compare import ComparisonSettings, compare
-from ragmed.comparison.differences import Mirrored, ScoreEvidence, difference_evidence, equivalence, tango, tango_z
-from ragmed.comparison.intervals import generator
-from ragmed.comparison.verdicts import conclude, untested
+from ragmed.comparison.compare import ComparisonSettings
+from ragmed.comparison.statistics.bootstrap import Bootstrap
+from ragmed.comparison.statistics.differences import (
+    Mirrored,
+    ScoreEvidence,
+    difference_evidence,
+    equivalence,
+    tango,
+    tango_z,
+)
+from ragmed.comparison.statistics.intervals import generator
+from ragmed.comparison.verdicts import conclude
 from ragmed.errors import DataError
-from ragmed.records import Sample
 
 
 def test_tangos_statistic_is_as_published():
@@ -60,45 +68,40 @@ def test_a_bootstrap_agrees_with_students_two_one_sided_tests():
 def samples(fixed, broke, same, *, task="medqa"):
     old = [0] * fixed + [1] * (broke + same)
     new = [1] * fixed + [0] * broke + [1] * same
-    return {
-        (arm, task): [
-            Sample(f"e{i:04d}", arm, task, "answered", "A", "A", {"accuracy": score}) for i, score in enumerate(scores)
-        ]
-        for arm, scores in (("general", old), ("rag", new))
-    }
+    return answers_of({"general": old, "rag": new}, task=task)
 
 
 def test_a_contrast_says_whether_it_is_equivalent_and_whether_not_inferior():
     settings = ComparisonSettings(baseline="general", margin=0.05)
-    row = compare(samples(8, 8, 484), run="r", settings=settings)["contrasts"][0]
-    assert (row["verdict"], row["noninferiority"]["shown"]) == ("equivalent", True)
-    assert row["equivalence"]["p"] == row["noninferiority"]["p"] == ScoreEvidence(8, 8, 500).at_most(-0.05)
-    row = compare(samples(40, 10, 450), run="r", settings=settings)["contrasts"][0]
-    assert (row["verdict"], row["noninferiority"]["shown"]) == ("better", True)
-    assert row["equivalence"]["p"] > 0.5
-    row = compare(samples(2, 6, 92), run="r", settings=settings)["contrasts"][0]
-    assert (row["verdict"], row["noninferiority"]["shown"]) == ("cannot-tell", False)
+    row = compared(samples(8, 8, 484), settings).contrasts[0]
+    assert (row.verdict, row.noninferiority.shown) == ("equivalent", True)
+    assert row.equivalence.p == row.noninferiority.p == ScoreEvidence(8, 8, 500).at_most(-0.05)
+    row = compared(samples(40, 10, 450), settings).contrasts[0]
+    assert (row.verdict, row.noninferiority.shown) == ("better", True)
+    assert row.equivalence.p > 0.5
+    row = compared(samples(2, 6, 92), settings).contrasts[0]
+    assert (row.verdict, row.noninferiority.shown) == ("cannot-tell", False)
 
 
 def test_equivalence_is_adjusted_over_the_family():
     # Alone, p is 0.0204 and the interval within the margin; with three like it, Holm's p is 0.0817.
     settings = ComparisonSettings(baseline="general", margin=0.05)
     one = samples(3, 3, 134)
-    alone = compare(one, run="r", settings=settings)["contrasts"][0]
-    assert alone["verdict"] == "equivalent"
+    alone = compared(one, settings).contrasts[0]
+    assert alone.verdict == "equivalent"
     four = one | {k: v for t in "abc" for k, v in samples(3, 3, 134, task=t).items()}
-    rows = compare(four, run="r", settings=settings)["contrasts"]
-    assert [row["equivalence"]["p_adjusted"] for row in rows] == pytest.approx([4 * alone["equivalence"]["p"]] * 4)
-    assert {row["verdict"] for row in rows} == {"cannot-tell"}
-    found = compare(four, run="r", settings=ComparisonSettings(baseline="general", correction="benjamini-hochberg"))
-    assert {row["verdict"] for row in found["contrasts"]} == {"equivalent"}
-    assert found["correction"] == "benjamini-hochberg"
-    assert any("Benjamini and Hochberg's over all 4 contrasts" in note for note in found["notes"])
+    rows = compared(four, settings).contrasts
+    assert [row.equivalence.p_adjusted for row in rows] == pytest.approx([4 * alone.equivalence.p] * 4)
+    assert {row.verdict for row in rows} == {"cannot-tell"}
+    found = compared(four, ComparisonSettings(baseline="general", correction="benjamini-hochberg"))
+    assert {row.verdict for row in found.contrasts} == {"equivalent"}
+    assert found.correction == "benjamini-hochberg"
+    assert any("Benjamini and Hochberg's over all 4 contrasts" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("change", [{"p": float("nan")}, {"p": 1.2}, {"ci": [0.1, float("nan")]}])
+@pytest.mark.parametrize("change", [{"p": float("nan")}, {"p": 1.2}, {"ci": (0.1, float("nan"))}])
 def test_what_is_no_number_is_named_and_never_joins_a_family(change):
     settings = ComparisonSettings(baseline="general")
-    row = untested(settings) | {"difference": 0.1, "ci": [0.0, 0.2]} | change
+    row = row_of("contrasts", **{"difference": 0.1, "ci": (0.0, 0.2)} | change)
     with pytest.raises(DataError, match=r"'rag' on 'medqa': its (p|interval) is"):
-        conclude([("'rag' on 'medqa'", row)], settings)
+        conclude([("'rag' on 'medqa'", True, row)], settings)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ragmed.comparison.bootstrap import Bootstrap
-from ragmed.comparison.differences import ScoreEvidence, difference_evidence, equivalence, tango
-from ragmed.comparison.intervals import generator, group_sums
 from ragmed.comparison.overall import pooled
-from ragmed.comparison.significance import benjamini_hochberg, holm, mcnemar_exact, sign_flip
+from ragmed.comparison.statistics.bootstrap import Bootstrap
+from ragmed.comparison.statistics.differences import ScoreEvidence, difference_evidence, equivalence, tango
+from ragmed.comparison.statistics.intervals import generator, group_sums
+from ragmed.comparison.statistics.significance import benjamini_hochberg, holm, mcnemar_exact, sign_flip
 from ragmed.comparison.verdicts import decide
 
 EXPERIMENTS = 2000

@@ -1,13 +1,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
 from ragmed.arms import Arm
+from ragmed.augmentation import Augmentation, FromReferences, Prepared, Replayed
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer
-from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage
-from ragmed.selection import Shown, choose_passages
+from ragmed.prompts import prompt_hash
+from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage, Sample, Score
+from ragmed.scores import score_samples
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 
 TASK = Task(
@@ -22,7 +25,8 @@ TASK = Task(
     gold_documents=True,
 )
 EXAMPLES = tuple(
-    Example(str(i), f"Question {i}?", "B", {"A": "wrong", "B": "right"}, documents=(f"d{i}",)) for i in range(4)
+    Example(str(i), f"Question {i}?", options={"A": "wrong", "B": "right"}, gold="B", documents=(f"d{i}",))
+    for i in range(4)
 )
 ARM = Arm("general+rag", "small", "retrieved", "pages", 2)
 
@@ -81,6 +85,8 @@ class FakeRetriever:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
+    identity: ClassVar[Mapping[str, object]] = {"method": "fake", "version": 1}
+
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
         self.calls.append(list(queries))
         names = [q.split()[1].rstrip("?") for q in queries]
@@ -106,10 +112,14 @@ class LongGold(FakeGold):
         return {d: [passage(d, 0, 40)] for d in names}
 
 
-def choose(arm: Arm, task: Task = TASK) -> tuple[list[Shown], FakeRetriever]:
+def choose(arm: Arm, task: Task = TASK) -> tuple[list[Augmentation], FakeRetriever]:
     retriever = FakeRetriever()
-    shown = choose_passages(arm, bound(task=task), EXAMPLES, retriever=retriever, gold=FakeGold(), seed=1)
-    return shown, retriever
+    augmenter = FromReferences(arm, retriever, FakeGold(), seed=1)
+    return augmenter.augment(bound(task=task), EXAMPLES, model=None), retriever
+
+
+def scored(sample: Sample, scoring: str = "letters") -> Score:
+    return score_samples([sample], bound(scoring).reader, ["accuracy"])[0]
 
 
 def test_all_queries_of_a_task_are_retrieved_in_one_batch_without_the_options() -> None:
@@ -141,7 +151,7 @@ class Found(FakeRetriever):
 
 def test_the_gold_text_of_another_corpus_is_no_distractor() -> None:
     arm = replace(ARM, context="distractor")
-    shown = choose_passages(arm, bound(), EXAMPLES, retriever=Found(), gold=LongGold(), seed=1)
+    shown = FromReferences(arm, Found(), LongGold(), seed=1).augment(bound(), EXAMPLES, model=None)
     assert [h.passage.id for h in shown[1].hits] == ["x#0"]
     assert [h.passage.id for h in shown[2].hits] == ["other:77#0", "x#0"]
     assert shown[2].gold == {"other:77#0": None, "x#0": False}
@@ -163,7 +173,7 @@ def test_without_gold_documents_distractors_come_from_another_question() -> None
 
 def test_ids_of_another_kind_are_never_taken_for_gold() -> None:
     other = replace(TASK, ids="scifact")
-    with pytest.raises(MismatchError, match="no corpus of index 'pages' says `ids: scifact`"):
+    with pytest.raises(MismatchError, match="no corpus of 'pages' declares `ids: scifact`"):
         choose(replace(ARM, context="oracle"), other)
     shown, _ = choose(replace(ARM, context="distractor"), other)
     assert all(not h.passage.document.endswith(str(i)) for i, one in enumerate(shown) for h in one.hits)
@@ -172,21 +182,26 @@ def test_ids_of_another_kind_are_never_taken_for_gold() -> None:
 
 
 def test_an_option_is_chosen_and_scored() -> None:
-    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Shown()] * 4, model=Fake(), budget=1000)
-    assert (sample.status, sample.extracted, sample.scores) == ("answered", "B", {"accuracy": 1.0})
-    assert sample.option_logprobs == (-2.0, -1.0)
-    (sample, *_) = answer(ARM, bound("option-text"), EXAMPLES, [Shown()] * 4, model=Fake(best="wrong"), budget=1000)
-    assert (sample.extracted, sample.scores) == ("A", {"accuracy": 0.0})
+    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Augmentation()] * 4, model=Fake(), budget=1000)
+    assert scored(sample) == Score("0", "answered", "B", {"accuracy": 1.0})
+    assert (sample.option_logprobs, sample.continuations) == ((-2.0, -1.0), ("A", "B"))
+    (sample, *_) = answer(
+        ARM, bound("option-text"), EXAMPLES, [Augmentation()] * 4, model=Fake(best="wrong"), budget=1000
+    )
+    assert scored(sample) == Score("0", "answered", "A", {"accuracy": 0.0})
+    assert sample.continuations == ("wrong", "right")
 
 
 def test_passages_that_do_not_fit_are_dropped_whole_and_recorded() -> None:
     shown = [
-        Shown(hits(passage("d0", 0, 40), passage("x", 0, 40), passage("y", 0, 40)), gold={"d0#0": True, "x#0": False})
+        Augmentation(
+            hits(passage("d0", 0, 40), passage("x", 0, 40), passage("y", 0, 40)), gold={"d0#0": True, "x#0": False}
+        )
     ] * 4
     model = Fake()
     (sample, *_) = answer(ARM, bound(), EXAMPLES, shown, model=model, budget=170)
-    assert [p["id"] for p in sample.passages] == ["d0#0", "x#0"]
-    assert [p["gold"] for p in sample.passages] == [True, False]
+    assert [p.id for p in sample.passages] == ["d0#0", "x#0"]
+    assert [p.gold for p in sample.passages] == [True, False]
     assert sample.dropped == ("y#0",)
     assert sample.input_tokens <= 170
     assert model.seen[0].count("word") == 80
@@ -194,10 +209,10 @@ def test_passages_that_do_not_fit_are_dropped_whole_and_recorded() -> None:
 
 def test_a_prompt_that_does_not_fit_is_an_error_with_its_reason_and_never_cut() -> None:
     model = Fake()
-    samples = answer(ARM, bound(), EXAMPLES, [Shown(hits(passage("d0")))] * 4, model=model, budget=5)
-    assert [s.status for s in samples] == ["error"] * 4
-    assert "the budget is 5" in samples[0].note
-    assert samples[0].scores == {}
+    samples = answer(ARM, bound(), EXAMPLES, [Augmentation(hits(passage("d0")))] * 4, model=model, budget=5)
+    assert [s.finish for s in samples] == ["error"] * 4
+    assert "the budget is 5" in samples[0].error
+    assert scored(samples[0]) == Score("0", "error")
     assert samples[0].dropped == ("d0#0",)
     assert model.seen == []
 
@@ -215,13 +230,14 @@ def test_a_prompt_that_does_not_fit_is_an_error_with_its_reason_and_never_cut() 
     ],
 )
 def test_every_way_of_answering_has_its_status(model: Fake, status: str, scores: dict[str, float]) -> None:
-    (sample, *_) = answer(ARM, bound("generate"), EXAMPLES, [Shown()] * 4, model=model, budget=1000)
-    assert (sample.status, dict(sample.scores)) == (status, scores)
+    (sample, *_) = answer(ARM, bound("generate"), EXAMPLES, [Augmentation()] * 4, model=model, budget=1000)
+    score = scored(sample, "generate")
+    assert (score.status, dict(score.metrics)) == (status, scores)
 
 
 def test_a_failure_of_scoring_is_an_error_not_a_zero() -> None:
-    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Shown()] * 4, model=Fake(error="no"), budget=1000)
-    assert (sample.status, dict(sample.scores), sample.note) == ("error", {}, "no")
+    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Augmentation()] * 4, model=Fake(error="no"), budget=1000)
+    assert (scored(sample), sample.error) == (Score("0", "error"), "no")
 
 
 def test_lengths_are_normalised_as_declared() -> None:
@@ -229,29 +245,29 @@ def test_lengths_are_normalised_as_declared() -> None:
         settings = TaskSettings(scoring="option-text", normalise=normalise)  # type: ignore[arg-type]
         example = replace(EXAMPLES[0], options={"A": "x", "B": "long enough to gain"})
         task = BoundTask(TASK, settings, (example,), ())
-        (sample,) = answer(ARM, task, [example], [Shown()], model=Fake(best="x"), budget=1000)
-        assert sample.extracted == best
+        (sample,) = answer(ARM, task, [example], [Augmentation()], model=Fake(best="x"), budget=1000)
+        assert score_samples([sample], task.reader, ["accuracy"])[0].value == best
 
 
 @pytest.mark.parametrize(("order", "ids"), [("ranked", ["x#0", "y#0"]), ("reversed", ["y#0", "x#0"])])
 def test_passages_stand_in_the_order_of_the_arm_and_keep_their_rank(order: str, ids: list[str]) -> None:
-    shown = [Shown(hits(passage("x"), passage("y"), passage("z", 0, 400)))] * 4
+    shown = [Augmentation(hits(passage("x"), passage("y"), passage("z", 0, 400)))] * 4
     arm = replace(ARM, passage_order=order)  # type: ignore[arg-type]
     model = Fake()
     (sample, *_) = answer(arm, bound(), EXAMPLES, shown, model=model, budget=120)
-    assert [p["id"] for p in sample.passages] == ids
-    assert {p["id"]: p["rank"] for p in sample.passages} == {"x#0": 1, "y#0": 2}
+    assert [p.id for p in sample.passages] == ids
+    assert {p.id: p.rank for p in sample.passages} == {"x#0": 1, "y#0": 2}
     assert sample.dropped == ("z#0",)  # what does not fit is still the last ranked
     places = [model.seen[0].index(f"word-{id_[0]}") for id_ in ids]
     assert places == sorted(places)
-    assert ([p["document"] for p in sample.passages], sample.documents) == ([id_[0] for id_ in ids], ("d0",))
+    assert ([p.document for p in sample.passages], sample.example.documents) == ([id_[0] for id_ in ids], ("d0",))
 
 
 def test_shuffled_passages_stand_in_another_order_in_each_example() -> None:
-    shown = [Shown(hits(*(passage(name) for name in "vwxyz")))] * 4
+    shown = [Augmentation(hits(*(passage(name) for name in "vwxyz")))] * 4
     arm = replace(ARM, passage_order="shuffled")
     orders = [
-        [tuple(p["id"] for p in s.passages) for s in answer(arm, bound(), EXAMPLES, shown, model=Fake(), budget=999)]
+        [tuple(p.id for p in s.passages) for s in answer(arm, bound(), EXAMPLES, shown, model=Fake(), budget=999)]
         for _ in range(2)
     ]
     assert orders[0] == orders[1]
@@ -274,7 +290,43 @@ def test_how_long_an_own_request_took_is_kept() -> None:
         ) -> list[Completion]:
             return [Completion("B", "stop", 10, 1, seconds=0.25 + i) for i, _ in enumerate(prompts)]
 
-    samples = answer(ARM, bound("generate"), EXAMPLES, [Shown()] * 4, model=Timed(), budget=1000)
+    samples = answer(ARM, bound("generate"), EXAMPLES, [Augmentation()] * 4, model=Timed(), budget=1000)
     assert [s.request_seconds for s in samples] == [0.25, 1.25, 2.25, 3.25]
-    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Shown()] * 4, model=Fake(), budget=1000)
+    (sample, *_) = answer(ARM, bound(), EXAMPLES, [Augmentation()] * 4, model=Fake(), budget=1000)
     assert (sample.request_seconds, sample.option_tokens) == (0.0, (1, 1))
+
+
+def test_a_sample_holds_what_was_asked_and_what_came_back_and_the_hash_of_its_prompt() -> None:
+    (first, second, *_) = answer(ARM, bound("generate"), EXAMPLES, [Augmentation()] * 4, model=Fake(), budget=1000)
+    assert (first.example, first.completion, first.finish) == (EXAMPLES[0], "B", "stop")
+    assert first.prompt == prompt_hash(first.messages) != second.prompt
+
+
+def test_examples_asked_window_by_window_are_shown_what_they_are_shown_all_at_once() -> None:
+    for context in ("retrieved", "oracle", "distractor"):
+        augmenter = FromReferences(replace(ARM, context=context), FakeRetriever(), FakeGold(), seed=1)  # type: ignore[arg-type]
+        whole = augmenter.augment(bound(), EXAMPLES, model=None)
+        assert [augmenter.augment(bound(), [e], model=None)[0] for e in EXAMPLES] == whole
+        assert Prepared(augmenter, bound()).augment(bound(), EXAMPLES[2:3], model=None) == whole[2:3]
+
+
+def test_several_queries_of_one_example_are_fused() -> None:
+    task = replace(TASK, query=lambda example: (f"Question {example.id}?", "Question 9?"))
+    augmenter = FromReferences(replace(ARM, k=3), FakeRetriever(), FakeGold(), seed=1)
+    (shown, *_) = augmenter.augment(bound(task=task), EXAMPLES, model=None)
+    assert [hit.passage.id for hit in shown.hits] == ["d0#0", "d9#0", "d0#1"]
+    assert shown.hits[0].parts == {"query 1": 1}
+
+
+def test_what_was_shown_can_be_shown_again() -> None:
+    shown, _ = choose(ARM)
+    samples = answer(ARM, bound(), EXAMPLES, shown, model=Fake(), budget=1000)
+    passages = {hit.passage.id: hit.passage for one in shown for hit in one.hits}
+    again = Replayed(samples, passages).augment(bound(), EXAMPLES, model=None)
+    assert [s.prompt for s in answer(ARM, bound(), EXAMPLES, again, model=Fake(), budget=1000)] == [
+        s.prompt for s in samples
+    ]
+    with pytest.raises(MismatchError, match="passage 'd0#0', shown for example '0', is not in the index any more"):
+        Replayed(samples, {}).augment(bound(), EXAMPLES, model=None)
+    with pytest.raises(MismatchError, match="no passages are recorded for example '3'"):
+        Replayed(samples[:3], passages).augment(bound(), EXAMPLES, model=None)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 import stat
 import zipfile
 
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 from exporting import ARMS, graded, made, trial, write
 from ragmed.cli.main import cli
 
+from ragmed.checked import dump
 from ragmed.errors import DamagedError, DataError, UnknownNameError, UsageError
 from ragmed.experiments.results import compare_runs
 from ragmed.files import read_json, write_json
@@ -15,7 +17,8 @@ from ragmed.integrations.bundle import export_bundle
 from ragmed.runs import Run, find_run
 
 SECRET = "MARKER-7f3a"
-NAMES = {"arm", "task", "status"}
+HIDDEN_NUMBERS = {0.7357, 73577357, 7357.7357}
+NAMES = {"arm", "task"}
 
 
 def opened(path):
@@ -44,14 +47,17 @@ def marked(value, keep=()):
 
 
 def soiled(folder):
-    """A run with the marker in every field of its samples and of run.json that is no name of an arm, task or metric."""
+    """A run with the marker in every text of its samples, of what was read from them, and of run.json, but for names of
+    arms, tasks and metrics."""
     run = trial(folder, n=20, access="credentialed")
     for path in (run.folder / "samples").rglob("*.jsonl"):
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        path.write_text("".join(json.dumps(_soiled_sample(line)) + "\n" for line in lines))
+        scores = run.folder / "scores" / path.relative_to(run.folder / "samples")
+        for file, soiled_line in ((path, _soiled_sample), (scores, _soiled_score)):
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            file.write_text("".join(json.dumps(soiled_line(line)) + "\n" for line in lines))
     info = run.info()
     comparison, arms, tasks = (info["experiment"][key] for key in ("comparison", "arms", "tasks"))
-    soiled = marked(info, keep=("schema", "access", "metrics", "context", "comparison"))
+    soiled = marked(info, keep=("schema", "access", "metrics", "reader", "context", "comparison"))
     soiled["experiment"]["comparison"] = {**comparison, "prices": {"currency": SECRET}}
     for known, found in ((arms, "arms"), (tasks, "tasks")):
         del soiled["experiment"][found][f"{SECRET} added"]
@@ -59,8 +65,10 @@ def soiled(folder):
     for arm, plain in soiled["experiment"]["arms"].items():
         plain["index"] = SECRET if ARMS[arm] == "retrieved" else ""
     models = soiled["experiment"]["models"]
-    for table in (models, soiled["tasks"], soiled["identity"]["tasks"]):
+    del soiled["identity"][f"{SECRET} added"]
+    for table in (models, soiled["identity"]["tasks"]):
         table[f"{SECRET} added"] = {"name": SECRET}
+    soiled["tasks"][f"{SECRET} added"] = {"examples": 1, "reader": "recorded", "metrics": [], "source": SECRET}
     for arm in soiled["experiment"]["arms"].values():
         models[arm["model"]] = {"name": f"path:/{SECRET}+adapter:{SECRET}"}
     soiled["references"] = {
@@ -78,11 +86,36 @@ def soiled(folder):
 
 
 def _soiled_sample(line):
-    kept = {key: line[key] for key in (*NAMES, "scores")}
-    kept["messages"] = [{"role": SECRET, "content": SECRET}]
-    for passage in line["passages"]:
+    """The fields are those of a sample, since no other is read."""
+    soiled = _without_added(marked(line, keep=(*NAMES, "finish")))
+    soiled["messages"] = [{"role": "user", "content": SECRET}]
+    for passage in soiled["passages"]:
         passage["score"] = 0.7357
-    return {**marked(line, keep=("scores",)), **kept, "input_tokens": 73577357, "seconds": 7357.7357}
+    return {**soiled, "input_tokens": 73577357, "seconds": 7357.7357}
+
+
+def _soiled_score(line):
+    if "status" not in line:
+        return line  # the header
+    return {**line, "example": f"{SECRET} {line['example']}", "value": SECRET}
+
+
+def _without_added(value):
+    if isinstance(value, list):
+        return [_without_added(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_added(one) for key, one in value.items() if key != f"{SECRET} added"}
+    return value
+
+
+def records(path):
+    """What stands in the files of a bundle, parsed."""
+    files = sorted(opened(path).folder.rglob("*.json*"))
+    return [
+        json.loads(line)
+        for file in files
+        for line in (file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()])
+    ]
 
 
 @pytest.mark.parametrize("name", ["shared", "shared.zip"])
@@ -92,18 +125,28 @@ def test_no_text_of_any_field_gets_into_a_bundle(tmp_path, name):
     export_bundle(run, tmp_path / name)
     found = everything(tmp_path / name)
     assert len(found) > 1000
-    for hidden in (SECRET, SECRET[:6], "7357", "e003", "books", (run.folder / "bundle.key").read_text().strip()):
+    for hidden in (SECRET, SECRET[:6], "books", (run.folder / "bundle.key").read_text().strip()):
         assert hidden.encode() not in found, hidden
+    values = list(leaves(records(tmp_path / name)))
+    assert len(values) > 1000
+    assert not HIDDEN_NUMBERS & set(values)
+    # As words: four hexadecimal digits stand in some hash by chance, but never between two boundaries of words.
+    assert not [value for value in values if re.search(r"\b(e003|g1|d5)\b", str(value))]
 
 
 def test_what_stands_in_a_bundle_field_by_field(tmp_path):
     export_bundle(soiled(tmp_path / "run"), tmp_path / "shared")
     lines = (tmp_path / "shared" / "samples" / "m%2Frag_32" / "medqa.jsonl").read_text().splitlines()
     for line in map(json.loads, lines):
-        empty = {key for key, value in line.items() if not value}
-        assert line.keys() - empty <= {"example", "arm", "task", "status", "scores", "group", "passages", "documents"}
-        assert all(passage.keys() == {"id", "document", "rank", "gold"} for passage in line["passages"])
-        assert all(len(found) == 32 for found in (line["example"], line["group"], *line["documents"]))
+        filled = {key for key, value in line.items() if value}
+        assert filled == {"arm", "task", "example", "passages", "finish"}
+        example = {key: value for key, value in line["example"].items() if value}
+        assert example.keys() == {"id", "group", "documents"}
+        assert all(len(found) == 32 for found in (example["id"], example["group"], *example["documents"]))
+        for passage in line["passages"]:
+            assert {key for key, value in passage.items() if value} <= {"id", "document", "rank", "gold"}
+    scores = (tmp_path / "shared" / "scores" / "m%2Frag_32" / "medqa.jsonl").read_text().splitlines()
+    assert {score["value"] for score in map(json.loads, scores[1:])} == {None}
     info = read_json(tmp_path / "shared" / "run.json", "run file")
     assert info["experiment"]["arms"]["m/rag_32"] == {
         "model": "model-3",
@@ -118,13 +161,15 @@ def test_a_bundle_compares_as_the_run_does(tmp_path, name):
     run = trial(tmp_path / "run", n=80)
     export_bundle(run, tmp_path / name)
     one, other = compare_runs([run]), compare_runs([opened(tmp_path / name)])
-    assert len(one["contrasts"]) == 12 + 4
+    assert len(one.contrasts) == 12 + 4
     for key in ("scores", "contrasts", "factorials", "retrieval"):
-        assert numbers(other[key]) == pytest.approx(numbers(one[key]), abs=1e-12)
-        assert texts(other[key]) == texts(one[key])
-    assert other["baselines"] == other["costs"] == []
-    assert any("this run is a bundle" in note for note in other["notes"])
-    assert any("gold answers are not in this run" in note for note in other["notes"])
+        mine, theirs = (dump(getattr(results, key)) for results in (one, other))
+        assert numbers(theirs) == pytest.approx(numbers(mine), abs=1e-12)
+        assert texts(theirs) == texts(mine)
+    assert other.baselines == other.costs == ()
+    assert "secondary" in {row.verdict for row in other.contrasts}
+    assert any("this run is a bundle" in note for note in other.notes)
+    assert any("gold answers are not in this run" in note for note in other.notes)
 
 
 def leaves(value):
@@ -143,7 +188,7 @@ def texts(value):
 
 
 def ids(path, arm="general", task="medqa"):
-    return {sample.example for sample in opened(path).samples()[arm, task]}
+    return {sample.example.id for sample in opened(path).samples()[arm, task]}
 
 
 def test_ids_join_under_one_key_and_cannot_be_guessed_without_it(tmp_path):
@@ -160,13 +205,13 @@ def test_ids_join_under_one_key_and_cannot_be_guessed_without_it(tmp_path):
     }
     assert not ids(tmp_path / "a") & guessed
     joined = compare_runs([opened(tmp_path / "a"), opened(tmp_path / "c")])
-    assert {row["n"] for row in joined["contrasts"]} == {60}
+    assert {row.n for row in joined.contrasts} == {60}
 
 
 def test_the_order_of_samples_says_nothing_of_the_order_of_the_data(tmp_path):
     run = trial(tmp_path / "run")
     export_bundle(run, tmp_path / "a")
-    given = [sample.example for sample in opened(tmp_path / "a").samples()["general", "medqa"]]
+    given = [sample.example.id for sample in opened(tmp_path / "a").samples()["general", "medqa"]]
     assert given == sorted(given)
 
 
@@ -176,8 +221,8 @@ def test_names_can_be_changed_and_unknown_or_equal_ones_are_refused(tmp_path):
     bundle = export_bundle(run, tmp_path / "a", rename=["our=icu=task=1", "tuned=B"])
     assert (bundle.arms, bundle.tasks) == (("general", "B"), ("task=1",))
     assert b"icu" not in everything(tmp_path / "a")
-    row = compare_runs([opened(tmp_path / "a")])["contrasts"][0]
-    assert (row["task"], row["baseline"], row["arm"]) == ("task=1", "general", "B")
+    row = compare_runs([opened(tmp_path / "a")]).contrasts[0]
+    assert (row.task, row.baseline, row.arm) == ("task=1", "general", "B")
     with pytest.raises(UnknownNameError, match="unknown arm or task 'nobody'"):
         export_bundle(run, tmp_path / "b", rename=["nobody=x"])
     with pytest.raises(UsageError, match="two arms 'general'"):
@@ -211,10 +256,11 @@ def test_a_key_that_is_none_and_an_output_that_exists_are_refused(tmp_path):
 
 def test_a_score_that_is_a_text_is_refused_without_repeating_it(tmp_path):
     run = write(tmp_path / "run", {(arm, "t"): [made(i, arm, "t") for i in range(4)] for arm in ("a", "b")})
-    path = run.samples_file("a", "t")
+    path = run.scores_file("a", "t")
     path.write_text(path.read_text().replace('"accuracy": 0.0', f'"accuracy": "{SECRET}"'))
-    with pytest.raises(DamagedError, match="its scores are not a mapping of metrics to finite"):
+    with pytest.raises(DamagedError, match=r"scores file '.*', line 2, metrics.accuracy") as refused:
         export_bundle(run, tmp_path / "bundle")
+    assert SECRET not in str(refused.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run"]
 
 
@@ -237,7 +283,6 @@ def test_by_command(tmp_path):
     runner, root = CliRunner(), ["--root", str(tmp_path)]
     made = runner.invoke(cli, [*root, "export", "bundle", "icu", "-o", str(tmp_path / "x.zip"), "--rename", "names=t1"])
     assert made.exit_code == 0, made.output
-    assert "480" not in made.output
     assert "x.zip: 240 samples. Read these names before you share it:" in made.output
     assert "tasks: medqa, t1" in made.output
     compared = runner.invoke(cli, [*root, "compare", str(tmp_path / "x.zip"), "--json"])
@@ -251,14 +296,39 @@ def test_by_command(tmp_path):
 def test_the_bundle_of_a_bundle_is_one_too(tmp_path):
     export_bundle(trial(tmp_path / "run", n=20), tmp_path / "a")
     export_bundle(Run(tmp_path / "a"), tmp_path / "b")
-    assert compare_runs([opened(tmp_path / "b")])["contrasts"][0]["n"] == 20
+    assert compare_runs([opened(tmp_path / "b")]).contrasts[0].n == 20
 
 
-def test_a_policy_that_reads_answers_again_needs_another(tmp_path):
-    run = trial(tmp_path / "run", n=20, policy="mirage")
-    with pytest.raises(UsageError, match="policy 'mirage'"):
-        export_bundle(run, tmp_path / "a")
+def test_a_bundle_can_be_of_another_policy(tmp_path):
+    run = trial(tmp_path / "run", n=20)
     export_bundle(run, tmp_path / "a", policy="drop")
     results = compare_runs([opened(tmp_path / "a")])
-    assert results["policy"]["unparsed"] == "drop"
-    assert results["contrasts"][0]["n"] < 20
+    assert results.policy["unparsed"] == "drop"
+    assert results.contrasts[0].n < 20
+
+
+def test_of_a_ratio_the_counts_are_in_a_bundle_and_gold_entries_are_hashed(tmp_path):
+    def coded(arm, right):
+        gold = ("I10", "E11.9", "J45")
+        answers = [made(i, arm, "notes", metrics={"code_f1": (right, 1.0, 3.0 - right)}, gold=gold) for i in range(11)]
+        return [*answers, made(11, arm, "notes", status="unparsed", gold=gold)]
+
+    run = write(tmp_path / "run", {("a", "notes"): coded("a", 1.0), ("b", "notes"): coded("b", 2.0)})
+    export_bundle(run, tmp_path / "shared")
+    one, other = compare_runs([run]), compare_runs([opened(tmp_path / "shared")])
+    assert [row.value for row in one.scores] == pytest.approx([2 * 11 / (2 * 11 + 11 + 25), 44 / (44 + 11 + 14)])
+    for key in ("scores", "contrasts"):
+        mine, theirs = (dump(getattr(results, key)) for results in (one, other))
+        assert numbers(theirs) == pytest.approx(numbers(mine), abs=1e-12)
+    assert not [value for value in leaves(records(tmp_path / "shared")) if value in ("I10", "E11.9", "J45")]
+
+
+def test_scores_of_a_bundle_stay_as_they_came(tmp_path):
+    trial(tmp_path / "runs" / "icu", n=10)
+    runner, root = CliRunner(), ["--root", str(tmp_path)]
+    assert runner.invoke(cli, [*root, "export", "bundle", "icu", "-o", str(tmp_path / "runs" / "b")]).exit_code == 0
+    before = everything(tmp_path / "runs" / "b" / "scores")
+    done = runner.invoke(cli, [*root, "score", "b"])
+    assert done.exit_code == 0, done.output
+    assert "of 10 answered; accuracy, overlap as imported" in done.output
+    assert everything(tmp_path / "runs" / "b" / "scores") == before

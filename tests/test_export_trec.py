@@ -7,14 +7,15 @@ from ir_measures import RR, R, Success, nDCG
 from ragmed.errors import DataError
 from ragmed.integrations.trec import encoded, export_trec, qrels, run_lines
 from ragmed.metrics.retrieval import hit, ndcg, recall, reciprocal_rank
+from ragmed.records import ShownPassage
 
 
-def shown(number, documents, gold=(), *, ranks=None, example=None):
+def shown(number, documents, gold=()):
     passages = tuple(
-        {"id": f"c:{d}#0", "document": f"c:{d}", "rank": rank, "gold": d in gold}
-        for rank, d in zip(ranks or range(1, len(documents) + 1), documents, strict=True)
+        ShownPassage(f"c:{document}#0", f"c:{document}", rank, gold=document in gold)
+        for rank, document in enumerate(documents, 1)
     )
-    return made(number, "rag", "t", passages=passages, documents=tuple(gold), example=example or f"q{number}")
+    return made(number, "rag", "t", passages=passages, documents=tuple(gold), id_=f"q{number}")
 
 
 def test_the_files_measure_what_our_own_metrics_measure(tmp_path):
@@ -42,12 +43,12 @@ def test_the_files_measure_what_our_own_metrics_measure(tmp_path):
 
 
 def test_a_document_stands_once_at_its_best_passage_and_scores_fall():
-    sample = made(0, "rag", "t", documents=("d2",), passages=(
-        {"id": "c:d3#4", "document": "c:d3", "rank": 3, "score": 0.5, "gold": False},
-        {"id": "c:d2#1", "document": "c:d2", "rank": 2, "score": 0.5, "gold": True},
-        {"id": "c:d3#0", "document": "c:d3", "rank": 1, "score": 0.5, "gold": False},
-    ), example="a b")  # fmt: skip
-    assert list(run_lines(sample, tag="m/rag 32")) == [
+    answer = made(0, "rag", "t", documents=("d2",), id_="a b", passages=(
+        ShownPassage("c:d3#4", "c:d3", 3, 0.5, gold=False),
+        ShownPassage("c:d2#1", "c:d2", 2, 0.5, gold=True),
+        ShownPassage("c:d3#0", "c:d3", 1, 0.5, gold=False),
+    ))  # fmt: skip
+    assert list(run_lines(answer.sample, tag="m/rag 32")) == [
         "a%20b Q0 c:d3 1 2 m/rag%2032",
         "a%20b Q0 d2 2 1 m/rag%2032",
     ]
@@ -66,9 +67,9 @@ def test_names_become_one_word_and_can_be_turned_back():
 
 
 def test_where_gold_documents_are_not_listed_the_notes_say_what_the_qrels_hold():
-    passages = ({"id": "c:d1#0", "gold": True}, {"id": "c:d2#0", "gold": False})
+    passages = (ShownPassage("c:d1#0", "c:d1", gold=True), ShownPassage("c:d2#0", "c:d2", gold=False))
     first, second = made(0, "rag", "t", passages=passages, documents=()), made(1, "rag", "t", documents=())
-    judged, notes = qrels({"rag": [first, second]})
+    judged, notes = qrels({"rag": [first.sample, second.sample]})
     assert judged == {"e000": ["c:d1"]}
     assert notes == (
         "1 of 2 queries have no gold document",

@@ -4,21 +4,23 @@ import itertools
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
+from answers import answers_of, compared, metrics_named
 from click.testing import CliRunner
 from pages import plain
 
 from cli.main import cli
-from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.checked import dump
+from ragmed.comparison.compare import ComparisonSettings
 from ragmed.comparison.sources import UNKNOWN, ArmSources, arm_sources, rule
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.results import Rules, compare_runs, report_run, stored_settings
 from ragmed.experiments.trial import run_experiment
-from ragmed.records import Sample
 from ragmed.report import effects as words
-from ragmed.report.figures import write_figures
+from ragmed.report.figures.write import write_figures
 from ragmed.report.page import render_page
 from ragmed.report.terminal import render_table
 from ragmed.runs import find_run
@@ -28,39 +30,20 @@ DESIGN = ComparisonSettings(baseline="general", factorials=(ARMS,), resamples=50
 A, B = frozenset({("handbook", "aa" * 32)}), frozenset({("medquad", "bb" * 32)})
 
 
-def sample(number, arm, score, *, task="medqa", metric="accuracy", group=""):
-    failed = isinstance(score, str)
-    return Sample(
-        example=f"e{number:03d}",
-        arm=arm,
-        task=task,
-        status=score if failed else "answered",
-        extracted=None if failed else "A",
-        gold="A",
-        scores={} if failed else {metric: score},
-        group=group,
-        input_tokens=10,
-        output_tokens=2,
-        seconds=0.5,
-    )
-
-
-def run(*columns, arms=ARMS, groups=None, **said):
-    """One list of scores an arm, in the order of ARMS -> samples."""
-    return {
-        (arm, "medqa"): [sample(i, arm, s, group=(groups or {}).get(i, ""), **said) for i, s in enumerate(values)]
-        for arm, values in zip(arms, columns, strict=True)
-    }
+def run(*columns, arms=ARMS, **said):
+    """One list of scores an arm, in the order of ARMS -> answers."""
+    table = dict(zip(arms, columns, strict=True))
+    return answers_of(table, input_tokens=10, output_tokens=2, seconds=0.5, **said)
 
 
 def row_of(samples, settings=DESIGN, **said):
-    rows = compare(samples, run="r", settings=settings, **said)["factorials"]
+    rows = compared(samples, settings, **said).factorials
     assert len(rows) == 1
     return rows[0]
 
 
 def effects_of(row):
-    return {effect["effect"]: effect for effect in row["effects"]}
+    return {effect.effect: effect for effect in row.effects}
 
 
 def exact_p(differences):
@@ -81,16 +64,16 @@ def test_the_four_effects_by_hand():
     row = row_of(run(CONTROL, TUNED__, RAG____, BOTH___))
     found = effects_of(row)
     # means: 2/8, 5/8, 7/8, 6/8
-    assert {name: effect["difference"] for name, effect in found.items()} == {
+    assert {name: effect.difference for name, effect in found.items()} == {
         "tuning": pytest.approx(((5 - 2) + (6 - 7)) / 2 / 8),
         "retrieval": pytest.approx(((7 - 2) + (6 - 5)) / 2 / 8),
         "interaction": pytest.approx(((6 - 7) - (5 - 2)) / 8),
         "tuning-against-retrieval": pytest.approx((5 - 7) / 8),
     }
-    assert (row["n"], row["control"], row["tuned"], row["retrieved"], row["both"]) == (8, *ARMS)
-    assert row["simple"]["retrieval"] == {"untuned": 5 / 8, "tuned": 1 / 8}
-    assert row["simple"]["tuning"] == {"closed_book": 3 / 8, "with_passages": -1 / 8}
-    assert row["cells"]["tuned"]["value"] == 5 / 8
+    assert (row.n, row.control, row.tuned, row.retrieved, row.both) == (8, *ARMS)
+    assert row.simple["retrieval"] == {"untuned": 5 / 8, "tuned": 1 / 8}
+    assert row.simple["tuning"] == {"closed_book": 3 / 8, "with_passages": -1 / 8}
+    assert row.cells["tuned"].value == 5 / 8
 
 
 def test_p_is_that_of_all_sign_assignments():
@@ -99,31 +82,31 @@ def test_p_is_that_of_all_sign_assignments():
     tuning = [((t - c) + (b - r)) / 2 for c, t, r, b in each]
     retrieval = [((r - c) + (b - t)) / 2 for c, t, r, b in each]
     interaction = [(b - r) - (t - c) for c, t, r, b in each]
-    assert found["tuning"]["p"] == pytest.approx(exact_p(tuning)) == 0.6875
-    assert found["retrieval"]["p"] == pytest.approx(exact_p(retrieval)) == 0.109375
-    assert found["interaction"]["p"] == pytest.approx(exact_p(interaction)) == 0.21875
+    assert found["tuning"].p == pytest.approx(exact_p(tuning)) == 0.6875
+    assert found["retrieval"].p == pytest.approx(exact_p(retrieval)) == 0.109375
+    assert found["interaction"].p == pytest.approx(exact_p(interaction)) == 0.21875
     direct = found["tuning-against-retrieval"]
-    assert (direct["test"], direct["interval"], direct["p"]) == ("mcnemar-exact", "tango", 0.5)  # 0 fixed, 2 broke
+    assert (direct.test, direct.interval, direct.p) == ("mcnemar-exact", "tango", 0.5)  # 0 fixed, 2 broke
 
 
 def test_groups_are_flipped_whole():
-    samples = run(CONTROL, TUNED__, RAG____, BOTH___, groups={i: f"page{i // 2}" for i in range(8)})
+    samples = run(CONTROL, TUNED__, RAG____, BOTH___, groups=[f"page{i // 2}" for i in range(8)])
     row = row_of(samples)
     found = effects_of(row)
-    assert row["groups"] == 4
-    assert found["tuning-against-retrieval"]["test"] == "sign-flip-permutation"
-    assert found["interaction"]["p"] == 0.5  # groups sum to -2, -2, -1, 1: 8 of 16 signs reach |-4|
+    assert row.groups == 4
+    assert found["tuning-against-retrieval"].test == "sign-flip-permutation"
+    assert found["interaction"].p == 0.5  # groups sum to -2, -2, -1, 1: 8 of 16 signs reach |-4|
 
 
 def test_holm_goes_over_the_effects_alone():
     samples = run([0] * 40, [1] * 40, [1] * 40, [1] * 40)
-    results = compare(samples, run="r", settings=DESIGN)
-    assert (results["family"], results["factorial_family"]) == (4, 4)
-    assert any("Holm's over all 4 of them, a family of its own" in note for note in results["notes"])
-    effects = results["factorials"][0]["effects"]
-    assert [e["verdict"] for e in effects] == ["better", "better", "worse", "cannot-tell"]
-    assert [e["p"] for e in effects[:3]] == [pytest.approx(1 / 1601)] * 3  # 20 * 4 / 0.05 sign flips
-    assert [e["p_adjusted"] for e in effects] == [pytest.approx(4 / 1601)] * 3 + [1.0]
+    results = compared(samples, DESIGN)
+    assert (results.family, results.factorial_family) == (4, 4)
+    assert any("Holm's over all 4 of them, a family of its own" in note for note in results.notes)
+    effects = results.factorials[0].effects
+    assert [e.verdict for e in effects] == ["better", "better", "worse", "cannot-tell"]
+    assert [e.p for e in effects[:3]] == [pytest.approx(1 / 1601)] * 3  # 20 * 4 / 0.05 sign flips
+    assert [e.p_adjusted for e in effects] == [pytest.approx(4 / 1601)] * 3 + [1.0]
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1"])
@@ -132,59 +115,58 @@ def test_holm_goes_over_the_effects_alone():
 )
 def test_what_holds_no_evidence_has_p_1_and_an_interval(columns, metric):
     samples = run(*columns, metric=metric)
-    row = row_of(samples, metrics={"medqa": (metric,)})
-    for effect in row["effects"]:
-        assert effect["p"] == effect["p_adjusted"] == 1.0
-        assert effect["verdict"] == "cannot-tell"
-        assert effect["ci"][0] <= effect["difference"] <= effect["ci"][1]
-        assert effect["ci"][1] - effect["ci"][0] > 0.1
-    json.dumps(row, allow_nan=False)
+    row = row_of(samples, metrics={"medqa": metrics_named(metric)})
+    for effect in row.effects:
+        assert effect.p == effect.p_adjusted == 1.0
+        assert effect.verdict == "cannot-tell"
+        assert effect.ci[0] <= effect.difference <= effect.ci[1]
+        assert effect.ci[1] - effect.ci[0] > 0.1
+    json.dumps(dump(row), allow_nan=False)
 
 
 def test_only_examples_that_all_four_have():
     settings = ComparisonSettings(baseline="general", factorials=(ARMS,), policy={"error": "drop"}, resamples=200)
     row = row_of(run([0, 0, 1], [1, "error", 1], [1, 1, 1], ["error", 1, 1]), settings)
-    assert (row["n"], row["left_out"]) == (1, 2)
+    assert (row.n, row.left_out) == (1, 2)
     empty = row_of(run([0], ["error"], [1], [1]), settings)
-    assert (empty["n"], empty["cells"], empty["effects"][0]["difference"]) == (0, {}, None)
-    assert "nothing can be told" in words.said(empty, empty["effects"][2])
+    assert (empty.n, empty.cells, empty.effects[0].difference) == (0, {}, None)
+    assert "nothing can be told" in words.sentence(empty, empty.effects[2])
 
 
 def test_a_metric_that_one_arm_lacks_has_no_row():
     samples = run([0, 1], [1, 1], [1, 1], [1, 0])
-    samples["both", "medqa"] = [sample(i, "both", 1.0, metric="f1") for i in range(2)]
-    assert compare(samples, run="r", settings=DESIGN)["factorials"] == []
+    samples |= run([1.0, 1.0], arms=["both"], metric="f1")
+    assert compared(samples, DESIGN).factorials == ()
 
 
 def test_order_and_another_arm_change_no_number_and_swapping_turns_signs():
     rng = random.Random(4)
     samples = run(*[[rng.random() for _ in range(30)] for _ in ARMS], metric="f1")
     first = row_of(samples)
-    more = {**dict(reversed(samples.items())), ("z", "medqa"): [sample(i, "z", 0.5, metric="f1") for i in range(30)]}
+    more = {**dict(reversed(samples.items())), **run([0.5] * 30, arms=["z"], metric="f1")}
     assert row_of(more) == first
     swapped = ComparisonSettings(baseline="general", factorials=(("tuned", "general", "both", "rag"),), resamples=500)
     forth, back = effects_of(first), effects_of(row_of(samples, swapped))
     for name in ("tuning", "interaction"):
-        assert back[name]["difference"] == pytest.approx(-forth[name]["difference"])
-        assert back[name]["ci"] == pytest.approx([-forth[name]["ci"][1], -forth[name]["ci"][0]])
-        assert back[name]["p"] == forth[name]["p"]
-    assert back["retrieval"]["ci"] == pytest.approx(forth["retrieval"]["ci"])
+        assert back[name].difference == pytest.approx(-forth[name].difference)
+        assert back[name].ci == pytest.approx((-forth[name].ci[1], -forth[name].ci[0]))
+        assert back[name].p == forth[name].p
+    assert back["retrieval"].ci == pytest.approx(forth["retrieval"].ci)
 
 
 def test_tuned_against_retrieved_is_a_contrast_by_itself_with_the_same_numbers():
     rng = random.Random(5)
     samples = run(*[[rng.random() for _ in range(30)] for _ in ARMS], metric="f1")
-    results = compare(samples, run="r", settings=DESIGN)
-    pairs = [(row["baseline"], row["arm"]) for row in results["contrasts"]]
+    results = compared(samples, DESIGN)
+    pairs = [(row.baseline, row.arm) for row in results.contrasts]
     assert pairs == [("general", "tuned"), ("general", "rag"), ("general", "both"), ("rag", "tuned")]
-    effect = results["factorials"][0]["effects"][3]
-    assert [results["contrasts"][3][key] for key in ("difference", "ci", "p")] == [
-        effect[key] for key in ("difference", "ci", "p")
-    ]
+    effect = results.factorials[0].effects[3]
+    contrast = results.contrasts[3]
+    assert (contrast.difference, contrast.ci, contrast.p) == (effect.difference, effect.ci, effect.p)
     asked = ComparisonSettings(baseline="general", contrasts=(("general", "rag"),), factorials=(ARMS,), resamples=200)
-    assert len(compare(samples, run="r", settings=asked)["contrasts"]) == 1
+    assert len(compared(samples, asked).contrasts) == 1
     turned = ComparisonSettings(baseline="tuned", factorials=(ARMS,), resamples=200)
-    assert [r["arm"] for r in compare(samples, run="r", settings=turned)["contrasts"]] == ["general", "rag", "both"]
+    assert [r.arm for r in compared(samples, turned).contrasts] == ["general", "rag", "both"]
 
 
 @pytest.mark.parametrize(
@@ -198,13 +180,13 @@ def test_tuned_against_retrieved_is_a_contrast_by_itself_with_the_same_numbers()
 )
 def test_designs_that_make_no_sense_are_refused(designs, error):
     with pytest.raises(error):
-        compare(run([0], [1], [1], [1]), run="r", settings=ComparisonSettings(baseline="general", factorials=designs))
+        compared(run([0], [1], [1], [1]), ComparisonSettings(baseline="general", factorials=designs))
 
 
 def test_a_baseline_arm_is_in_no_factorial():
     settings = ComparisonSettings(baseline="general", baseline_arms=("both",), factorials=(ARMS,))
     with pytest.raises(UsageError, match="in no factorial"):
-        compare(run([0], [1], [1], [1]), run="r", settings=settings)
+        compared(run([0], [1], [1], [1]), settings)
 
 
 @pytest.mark.parametrize(
@@ -220,13 +202,18 @@ def test_a_baseline_arm_is_in_no_factorial():
 )
 def test_an_interaction_in_plain_words(values, verdict, said):
     row = row_of(run(*[[value] * 3 for value in values], metric="f1"))
-    effect = {**effects_of(row)["interaction"], "verdict": verdict}
-    assert said in words.said(row, effect)
+    effect = replace(effects_of(row)["interaction"], verdict=verdict)
+    assert said in words.sentence(row, effect)
 
 
 def test_the_rule_by_hand():
-    learnt = {"tuned": ArmSources(learnt=A), "published": ArmSources(learnt=UNKNOWN), "general": ArmSources()}
-    known = {**learnt, "rag": ArmSources(shown=A), "rag-b": ArmSources(shown=B), "both": ArmSources(learnt=A, shown=B)}
+    trained = {"tuned": ArmSources(trained_on=A), "published": ArmSources(trained_on=UNKNOWN), "general": ArmSources()}
+    known = {
+        **trained,
+        "rag": ArmSources(shown=A),
+        "rag-b": ArmSources(shown=B),
+        "both": ArmSources(trained_on=A, shown=B),
+    }
     assert rule(known, ["tuned", "rag"]) == "same"
     assert rule(known, ["rag-b", "tuned"]) == "different"
     assert rule(known, ["published", "rag"]) == "unknown"
@@ -239,11 +226,11 @@ def test_the_rule_by_hand():
 def test_names_do_not_matter_hashes_do():
     renamed = frozenset({("handbook-2031", "aa" * 32)})
     other = frozenset({("handbook", "cc" * 32)})
-    assert rule({"t": ArmSources(learnt=A), "r": ArmSources(shown=renamed)}, "tr") == "same"
-    assert rule({"t": ArmSources(learnt=A), "r": ArmSources(shown=other)}, "tr") == "different"
+    assert rule({"t": ArmSources(trained_on=A), "r": ArmSources(shown=renamed)}, "tr") == "same"
+    assert rule({"t": ArmSources(trained_on=A), "r": ArmSources(shown=other)}, "tr") == "different"
 
 
-def info(learnt="aa", shown="aa"):
+def info(trained_on="aa", shown="aa"):
     """What run.json holds of four arms; '' for a side that is not recorded."""
     arms = {
         "general": {"model": "small", "context": "none", "index": ""},
@@ -256,22 +243,22 @@ def info(learnt="aa", shown="aa"):
         {"step": k, "tokens": 512 * k, "seconds": k, "train": 3 / k, "held_out": 3 / k + 0.1 if k % 2 else None}
         for k in range(1, 9)
     ]
-    adapter = {"name": "ours", "corpora": [{"name": "wards", "sha256": learnt * 32}], "tokens": 4096, "steps": 8}
+    adapter = {"name": "ours", "corpora": [{"name": "wards", "sha256": trained_on * 32}], "tokens": 4096, "steps": 8}
     adapter |= {"seconds": 90.0, "device": "cpu", "peak_memory_bytes": 2**30, "energy_joules": None, "losses": losses}
     adapter["search"] = {"seconds": 120.0, "cells": [{"learning_rate": 0.001, "score": 0.5}], "chosen": 0}
     index = {"corpora": [{"name": "wards", "sha256": shown * 32}], "passages": 12, "seconds": 2.0, "device": "cpu"}
-    references = {"adapters": {"ours": adapter} if learnt else {}, "indexes": {"pages": index} if shown else {}}
+    references = {"adapters": {"ours": adapter} if trained_on else {}, "indexes": {"pages": index} if shown else {}}
     return {"experiment": {"arms": arms, "models": models}, "references": references}
 
 
 def test_sources_of_a_run():
     known = arm_sources(info(), "first/")
     assert list(known) == ["first/general", "first/tuned", "first/rag", "first/both"]
-    assert known["first/general"].learnt is known["first/general"].shown is None
-    assert known["first/tuned"].learnt == known["first/both"].shown == frozenset({("wards", "aa" * 32)})
-    assert arm_sources(info(learnt=""))["tuned"].learnt == UNKNOWN
+    assert known["first/general"].trained_on is known["first/general"].shown is None
+    assert known["first/tuned"].trained_on == known["first/both"].shown == frozenset({("wards", "aa" * 32)})
+    assert arm_sources(info(trained_on=""))["tuned"].trained_on == UNKNOWN
     assert arm_sources(info(shown=""))["rag"].shown == UNKNOWN
-    assert arm_sources({"experiment": info()["experiment"]})["tuned"].learnt == UNKNOWN
+    assert arm_sources({"experiment": info()["experiment"]})["tuned"].trained_on == UNKNOWN
     assert arm_sources({}) == {}
 
 
@@ -280,14 +267,14 @@ def test_sources_of_a_run():
     [
         (info(), True, ""),
         (info(shown="bb"), False, "different corpora"),
-        (info(learnt=""), None, "corpora not known to be the same"),
+        (info(trained_on=""), None, "corpora not known to be the same"),
     ],
 )
 def test_every_output_marks_what_is_not_of_the_same_references(made, same, mark):
     samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20)
-    results = compare(samples, run="r", settings=DESIGN, sources=arm_sources(made))
-    assert results["factorials"][0]["same_corpus"] is same
-    found = {(row["baseline"], row["arm"]): row["corpora"] for row in results["contrasts"]}
+    results = compared(samples, DESIGN, sources=arm_sources(made))
+    assert results.factorials[0].same_corpus is same
+    found = {(row.baseline, row.arm): row.corpora for row in results.contrasts}
     assert found["general", "tuned"] == found["general", "rag"] == ""
     said = {True: "same", False: "different", None: "unknown"}[same]
     assert found["rag", "tuned"] == found["general", "both"] == said
@@ -297,29 +284,29 @@ def test_every_output_marks_what_is_not_of_the_same_references(made, same, mark)
         assert f"n 20): {mark}" in " ".join(table.split())
         assert f"; {mark}." in page
         assert f"medqa, accuracy {mark} " in page
-        assert len(results["corpora_notes"]) == 1
-        assert results["corpora_notes"][0] in results["notes"]
+        assert len(results.corpora_notes) == 1
+        assert results.corpora_notes[0] in results.notes
     else:
         assert "corpora" not in table
-        assert results["corpora_notes"] == []
+        assert results.corpora_notes == ()
 
 
 def test_the_note_names_the_corpora_of_both_sides():
-    results = compare(run([0], [1], [1], [1]), run="r", settings=DESIGN, sources=arm_sources(info(shown="bb")))
-    note = results["corpora_notes"][0]
-    assert "learnt from wards (aaaaaaaa), passages come from wards (bbbbbbbb)" in note
+    results = compared(run([0], [1], [1], [1]), DESIGN, sources=arm_sources(info(shown="bb")))
+    note = results.corpora_notes[0]
+    assert "trained on wards (aaaaaaaa), passages come from wards (bbbbbbbb)" in note
     assert "mixes which references are used with how they are used" in note
 
 
 def test_a_published_model_in_a_factorial_is_said_to_be_unknown():
-    results = compare(run([0], [1], [1], [1]), run="r", settings=DESIGN)
-    assert results["factorials"][0]["same_corpus"] is None
-    assert "corpora that nobody declared" in results["corpora_notes"][0]
+    results = compared(run([0], [1], [1], [1]), DESIGN)
+    assert results.factorials[0].same_corpus is None
+    assert "corpora that nobody declared" in results.corpora_notes[0]
 
 
 def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
     samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20)
-    results = compare(samples, run="r", settings=DESIGN, sources=arm_sources(info()))
+    results = compared(samples, DESIGN, sources=arm_sources(info()))
     html = render_page(results, run_info=info(), figures=["figures/forest.svg", "figures/training.svg"])
     page = plain(html)
     assert "Tuning helps, averaged over closed book and with passages : +50.0 points [+" in page
@@ -329,7 +316,7 @@ def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
     assert "| ▼ negative: retrieval helps the tuned model less |" in page
     training = page.split("Training and search")[1].split("What made this run")[0]
     assert '<img src="figures/training.svg" alt="Loss in training and on held-out documents' in html
-    assert "ours (model ours): learnt from wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu" in training
+    assert "ours (model ours): trained on wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu" in training
     assert "peak memory 1.00 GiB." in training
     assert "| 0 | 0.001 | 0.5 |" in training
     assert "The search that chose ours: seconds 120; chosen 0." in training
@@ -342,11 +329,11 @@ def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
 
 def test_an_adapter_without_losses_has_a_line_and_no_curve(tmp_path):
     bare = {"ours": {"name": "ours", "losses": [{"tokens": 5, "train": None}]}}
-    results = compare(run([0], [1], [1], [1]), run="r", settings=DESIGN)
+    results = compared(run([0], [1], [1], [1]), DESIGN)
     names = [path.name for path in write_figures(results, tmp_path, adapters=bare)]
     page = plain(render_page(results, run_info={"references": {"adapters": bare}}))
     assert not any("training" in name for name in names)
-    assert "learnt from corpora that nobody declared; unknown tokens in unknown steps; unknown on an unknown" in page
+    assert "trained on corpora that nobody declared; unknown tokens in unknown steps; unknown on an unknown" in page
 
 
 FOUR = """
@@ -379,8 +366,8 @@ def four(small):
 
 def test_a_run_with_references(four, small):
     results = compare_runs([four])
-    assert results["factorials"][0]["same_corpus"] is False
-    assert results["economics"][0]["training"]["total_seconds"] == 120.0
+    assert results.factorials[0].same_corpus is False
+    assert results.economics[0].training.total_seconds == 120.0
     page = report_run(four)
     assert "different corpora" in page.read_text()
     assert (page.parent / "figures" / "training.png").is_file()
@@ -397,12 +384,12 @@ def test_runs_side_by_side_keep_their_factorials_and_marks(four, small):
     plain = find_run(small.runs, "plain")
     plain.info_file.write_text(json.dumps({key: value for key, value in plain.info().items() if key != "references"}))
     results = compare_runs([four, plain])
-    assert [row["both"] for row in results["factorials"]] == ["four/both"]
-    found = {row["arm"]: row["corpora"] for row in results["contrasts"]}
+    assert [row.both for row in results.factorials] == ["four/both"]
+    found = {row.arm: row.corpora for row in results.contrasts}
     assert found["four/both"] == "different"
     assert found["plain/rag"] == ""
     turned = compare_runs([four, plain], Rules(baseline="plain/rag"))
-    marks = {(row["baseline"], row["arm"]): row["corpora"] for row in turned["contrasts"]}
+    marks = {(row.baseline, row.arm): row.corpora for row in turned.contrasts}
     assert (marks["plain/rag", "four/tuned"], marks["four/rag", "four/tuned"]) == ("unknown", "different")
 
 
@@ -410,5 +397,5 @@ def test_a_factorial_whose_arms_are_not_asked_yet_waits(small):
     path = small.root / "configs" / "four.yaml"
     path.write_text(FOUR)
     results = run_experiment(load_experiment(path).only(arms=("general", "tuned", "rag")), workspace=small)
-    assert results["factorials"] == []
-    assert "no 2x2 of general, tuned, rag, both yet: both has no samples" in results["notes"]
+    assert results.factorials == ()
+    assert "no 2x2 of general, tuned, rag, both yet: both has no samples" in results.notes

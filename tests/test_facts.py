@@ -42,36 +42,36 @@ def done(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_one_task_asked_in_three_ways(done: Run) -> None:
     results = compare_runs([done])
-    assert [(r["arm"], r["generate_task"], r["likelihood_task"]) for r in results["compliance"]] == [
+    assert [(r.arm, r.generate_task, r.likelihood_task) for r in results.compliance] == [
         (arm, "pubmedqa", "by-letter") for arm in ("general", "rag", "rag-reversed")
     ]
-    orders = {(r["kind"], r["arm"], r["task"]): r for r in results["order"]}
+    orders = {(r.kind, r.arm, r.task): r for r in results.order}
     by_options = orders["options", "general", "by-letter"]
     # a model that always takes the first option: no answer survives, and its accuracy is turned round
-    assert (by_options["other_task"], by_options["n"], by_options["survived"]) == ("reversed", 8, 0)
-    assert by_options["accuracy"] + by_options["other_accuracy"] == 1.0
+    assert (by_options.other_task, by_options.n, by_options.survived) == ("reversed", 8, 0)
+    assert (by_options.value or 0.0) + (by_options.other_value or 0.0) == 1.0
     by_passages = orders["passages", "rag", "pubmedqa"]
-    assert (by_passages["other_arm"], by_passages["n"], by_passages["share"]) == ("rag-reversed", 8, 1.0)
+    assert (by_passages.other_arm, by_passages.n, by_passages.share) == ("rag-reversed", 8, 1.0)
     shown = {arm: done.samples()[arm, "pubmedqa"] for arm in ("rag", "rag-reversed")}
     for one, other in zip(*shown.values(), strict=True):
-        assert [p["id"] for p in one.passages] == [p["id"] for p in other.passages][::-1]
-    retrieval = {(r["arm"], r["task"]): r for r in results["retrieval"]}
-    assert retrieval["rag", "by-letter"]["recall"] == retrieval["rag", "by-letter"]["hit"] >= 0.75
-    assert retrieval["rag-reversed", "by-letter"]["ndcg"] == retrieval["rag", "by-letter"]["ndcg"]
-    assert {(r["arm"], r["closed"]) for r in results["decomposition"]} == {
+        assert [p.id for p in one.passages] == [p.id for p in other.passages][::-1]
+    retrieval = {(r.arm, r.task): r for r in results.retrieval}
+    assert retrieval["rag", "by-letter"].recall == (retrieval["rag", "by-letter"].hit or 0.0) >= 0.75
+    assert retrieval["rag-reversed", "by-letter"].ndcg == retrieval["rag", "by-letter"].ndcg
+    assert {(r.arm, r.closed) for r in results.decomposition} == {
         ("rag", "general"),
         ("rag-reversed", "general"),
     }
 
 
 def test_the_audit_beside_a_run_is_read(done: Run) -> None:
-    example = done.samples()["general", "pubmedqa"][0].example
+    example = done.samples()["general", "pubmedqa"][0].example.id
     finding = {"example": example, "findings": [{"kind": "identity", "counts": True}]}
     (done.folder / "audit.json").write_text(
         json.dumps({"schema": 1, "tasks": [{"task": "pubmedqa", "examples": [finding]}]})
     )
-    rows = compare_runs([done])["leakage"]
-    assert {(row["task"], row["n"], row["leaked"]) for row in rows} == {("pubmedqa", 8, 1)}
+    rows = compare_runs([done]).leakage
+    assert {(row.task, row.n, row.leaked) for row in rows} == {("pubmedqa", 8, 1)}
     (done.folder / "audit.json").write_text("{")
     with pytest.raises(RagmedError, match=r"audit.*audit\.json"):
         compare_runs([done])
@@ -93,7 +93,7 @@ def test_arms_of_two_runs_keep_apart_unless_they_are_one_model(small: Workspace,
     assert facts.arms["twins/rag"]["index"] == "twins/wards"
     assert set(facts.tasks) == {"pubmedqa", "by-letter", "reversed"}
     results = compare_runs(runs)
-    assert {row["closed"] for row in results["decomposition"] if row["task"] == "pubmedqa"} == {"twins/general"}
+    assert {row.closed for row in results.decomposition if row.task == "pubmedqa"} == {"twins/general"}
 
 
 def test_the_peak_is_that_of_the_system() -> None:

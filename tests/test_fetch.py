@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import socket
 import threading
@@ -64,16 +63,16 @@ def whole(handler: BaseHTTPRequestHandler) -> None:
 
 def ranged(handler: BaseHTTPRequestHandler) -> None:
     start = int((handler.headers.get("Range") or "bytes=0-")[len("bytes=") : -1])
-    if handler.headers.get("If-Range") not in (None, '"one"') or not start:
-        send(handler, 200, DATA, ETag='"one"')
+    if not start:
+        send(handler, 200, DATA)
     elif start >= len(DATA):
         send(handler, 416, Content_Range=f"bytes */{len(DATA)}")
     else:
-        send(handler, 206, DATA[start:], Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}", ETag='"one"')
+        send(handler, 206, DATA[start:], Content_Range=f"bytes {start}-{len(DATA) - 1}/{len(DATA)}")
 
 
 def cut(handler: BaseHTTPRequestHandler) -> None:
-    send(handler, 200, DATA[:300_000], Content_Length=str(len(DATA)), ETag='"one"')
+    send(handler, 200, DATA[:300_000], Content_Length=str(len(DATA)))
 
 
 @pytest.fixture
@@ -102,11 +101,11 @@ def there(folder: Path) -> list[str]:
 
 def test_a_file_is_fetched_checked_and_then_left_alone(server: Server, tmp_path: Path) -> None:
     said = get(tmp_path, server.url + "/a.bin", SHA.upper())
-    assert said == [f"fetched {tmp_path}/sub/a.bin: 512000 bytes, sha256 as the recipe says"]
+    assert said == [f"fetched {tmp_path}/sub/a.bin: 512000 bytes, sha256 as in the recipe"]
     assert (tmp_path / "sub" / "a.bin").read_bytes() == DATA
     assert there(tmp_path) == ["a.bin"]
     said = get(tmp_path, server.url + "/a.bin", SHA)
-    assert said == [f"there already: {tmp_path}/sub/a.bin, sha256 as the recipe says"]
+    assert said == [f"there already: {tmp_path}/sub/a.bin, sha256 as in the recipe"]
     assert server.seen == [("/a.bin", "")]
 
 
@@ -116,17 +115,27 @@ def test_without_a_hash_the_line_for_the_recipe_is_told(server: Server, tmp_path
     assert len(server.seen) == 1
 
 
-def test_a_cut_download_is_gone_on_with(server: Server, tmp_path: Path) -> None:
+def test_a_cut_download_is_gone_on_with_where_a_hash_checks_the_whole(server: Server, tmp_path: Path) -> None:
     server.answer = cut
     words = r"the connection was cut after 300000 of 512000 bytes; what has come is kept.*put it at '.*sub/a\.bin'"
     with pytest.raises(DataError, match=words):
-        get(tmp_path, server.url)
-    assert there(tmp_path) == ["a.bin.part", "a.bin.part.json"]
+        get(tmp_path, server.url, SHA)
+    assert there(tmp_path) == ["a.bin.part"]
     server.answer = ranged
-    get(tmp_path, server.url)
+    get(tmp_path, server.url, SHA)
     assert server.seen == [("/", ""), ("/", "bytes=300000-")]
     assert (tmp_path / "sub" / "a.bin").read_bytes() == DATA
     assert there(tmp_path) == ["a.bin"]
+
+
+def test_without_a_hash_a_cut_download_begins_anew(server: Server, tmp_path: Path) -> None:
+    server.answer = cut
+    with pytest.raises(DataError, match="cut after 300000 of 512000 bytes; get it by other means"):
+        get(tmp_path, server.url)
+    server.answer = ranged
+    get(tmp_path, server.url)
+    assert server.seen == [("/", ""), ("/", "")]
+    assert (tmp_path / "sub" / "a.bin").read_bytes() == DATA
 
 
 def test_a_server_without_ranges_is_asked_for_the_whole(server: Server, tmp_path: Path) -> None:
@@ -139,41 +148,15 @@ def test_a_server_without_ranges_is_asked_for_the_whole(server: Server, tmp_path
     assert server.seen[1:] == [("/", "bytes=300000-"), ("/", "")]
 
 
-def test_another_version_is_not_patched_onto_the_first(server: Server, tmp_path: Path) -> None:
+def test_pieces_of_two_versions_are_kept_aside_and_the_next_fetch_begins_anew(server: Server, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.bin.part").write_bytes(b"x" * 1000)
-    state = tmp_path / "sub" / "a.bin.part.json"
-    state.write_text(json.dumps({"url": server.url, "version": '"old"'}))
     server.answer = ranged
-    get(tmp_path, server.url)
+    with pytest.raises(DamagedError, match="they are kept as"):
+        get(tmp_path, server.url, SHA)
+    get(tmp_path, server.url, SHA)
     assert (tmp_path / "sub" / "a.bin").read_bytes() == DATA
-    (tmp_path / "sub" / "a.bin").unlink()
-    (tmp_path / "sub" / "a.bin.part").write_bytes(b"x" * 1000)  # of nobody knows what, and no hash to tell
-    get(tmp_path, server.url)
-    assert (tmp_path / "sub" / "a.bin").read_bytes() == DATA
-    assert server.seen[-1] == ("/", "")
-
-
-@pytest.mark.parametrize(("tag", "total"), [('"two"', len(DATA)), ('"one"', len(DATA) + 7), ("", len(DATA) + 7)])
-def test_a_server_that_ignores_if_range_does_not_mix_versions(
-    server: Server, tmp_path: Path, tag: str, total: int
-) -> None:
-    server.answer = cut
-    with pytest.raises(DataError, match="cut after"):
-        get(tmp_path, server.url)
-    new = b"y" * total
-
-    def stubborn(handler: BaseHTTPRequestHandler) -> None:
-        start = int((handler.headers.get("Range") or "bytes=0-")[len("bytes=") : -1])
-        there = {"ETag": tag} if tag else {}
-        if start:
-            there["Content_Range"] = f"bytes {start}-{total - 1}/{total}"
-        send(handler, 206 if start else 200, new[start:], **there)
-
-    server.answer = stubborn
-    get(tmp_path, server.url)
-    assert (tmp_path / "sub" / "a.bin").read_bytes() == new
-    assert server.seen[1:] == [("/", "bytes=300000-"), ("/", "")]
+    assert server.seen == [("/", "bytes=1000-"), ("/", "")]
 
 
 def test_what_had_come_whole_is_only_checked(server: Server, tmp_path: Path) -> None:
@@ -186,7 +169,7 @@ def test_what_had_come_whole_is_only_checked(server: Server, tmp_path: Path) -> 
 
 
 def test_a_wrong_hash_is_kept_aside(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DamagedError, match=rf"sha256 {SHA}, the recipe says {'0' * 64}; they are kept as .*mismatch"):
+    with pytest.raises(DamagedError, match=rf"sha256 {SHA}, the recipe has {'0' * 64}; they are kept as .*mismatch"):
         get(tmp_path, server.url, "0" * 64)
     assert there(tmp_path) == ["a.bin.mismatch"]
     get(tmp_path, server.url, SHA)
@@ -215,7 +198,7 @@ def test_redirects_lead_to_https_only(server: Server, tmp_path: Path) -> None:
     for target, words in (
         ("http://example.invalid/a", "it redirects to http://example.invalid/a, which is not https"),
         ("ftp://example.invalid/a", "it redirects to ftp://example.invalid/a, which is not https"),
-        ("file:///etc/passwd", "Redirection to url 'file:///etc/passwd' is not allowed"),
+        ("file:///etc/passwd", "it redirects to file://.*/etc/passwd, which is not https"),
     ):
         server.answer = lambda handler, to=target: send(handler, 302, Location=to)  # type: ignore[misc]
         with pytest.raises(DataError, match=words):
@@ -224,7 +207,7 @@ def test_redirects_lead_to_https_only(server: Server, tmp_path: Path) -> None:
     get(tmp_path, server.url + "/a", SHA)
     server.answer = lambda handler: send(handler, 302, Location="/round")
     (tmp_path / "sub" / "a.bin").unlink()
-    with pytest.raises(DataError, match="redirect error that would lead to an infinite loop"):
+    with pytest.raises(DataError, match="Exceeded maximum allowed redirects"):
         get(tmp_path, server.url + "/round")
 
 
@@ -243,13 +226,13 @@ def test_a_server_that_drips_is_left(server: Server, tmp_path: Path, monkeypatch
         over.wait(20)
 
     monkeypatch.setattr(module, "STALL_SECONDS", 0.2)
-    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
     started = time.monotonic()
     server.answer = drip
-    with pytest.raises(DataError, match=r"gave only \d+ bytes in 0 seconds; what has come is kept"):
+    with pytest.raises(DataError, match=r"gave only \d+ bytes in 0 seconds; get it by other means"):
         get(tmp_path, server.url)
+    monkeypatch.setattr(module, "READ_SECONDS", 0.2)
     server.answer = head
-    with pytest.raises(DataError, match="no answer within"):
+    with pytest.raises(DataError, match="timed out"):
         get(tmp_path, server.url)
     over.set()
     assert time.monotonic() - started < 10
@@ -265,7 +248,7 @@ def test_size_is_bounded_with_and_without_a_length(server: Server, tmp_path: Pat
         handler.wfile.write(DATA)
 
     server.answer = endless
-    with pytest.raises(DataError, match="gives more than the 1000 bytes allowed"):
+    with pytest.raises(DataError, match="gives more than 1000 bytes"):
         get(tmp_path, server.url, max_bytes=1000)
     assert "a.bin" not in there(tmp_path)
 
@@ -282,7 +265,7 @@ def test_one_process_at_a_time_and_restricted_files_stay_private(server: Server,
 @pytest.mark.parametrize(
     ("downloads", "error", "words"),
     [
-        ("{url: 'https://a.org/b', path: b}", UsageError, "'downloads' is a list"),
+        ("{url: 'https://a.org/b', path: b}", UsageError, "downloads: a list was expected, found a mapping"),
         ("[{url: 'http://a.org/b', path: b}]", UsageError, "'url' is an https address, found 'http://a.org/b'"),
         ("[{url: 'file:///etc/passwd', path: b}]", UsageError, "'url' is an https"),
         ("[{url: 'https://me:secret@a.org/b', path: b}]", UsageError, "'url' is an https"),
@@ -290,7 +273,7 @@ def test_one_process_at_a_time_and_restricted_files_stay_private(server: Server,
         ("[{url: 'https://a.org/b', path: ../../b}]", UsageError, "'path' is a file name below"),
         ("[{url: 'https://a.org/b', path: /etc/b}]", UsageError, "'path' is a file name below"),
         ("[{url: 'https://a.org/b', path: $HOME/b}]", UsageError, "only variable"),
-        ("[{url: 'https://a.org/b'}]", UsageError, "'path' is a file name"),
+        ("[{url: 'https://a.org/b'}]", UsageError, "downloads.0: 'path' is missing"),
         ("[{url: 'https://a.org/b', path: b, sha256: abc}]", UsageError, "64 hex digits in quotes, found 'abc'"),
         ("[{url: 'https://a.org/b', path: b, md5: abc}]", UnknownNameError, "unknown key 'md5'"),
         ("[{url: 'https://a.org/b', path: b}, {url: 'https://a.org/c', path: b}]", UsageError, "two downloads"),

@@ -4,80 +4,93 @@ import copy
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pages import nothing, row_of
 
-from ragmed.report import drawing
-from ragmed.report.figures import FIGURES, caption, write_figures
-from ragmed.report.rows import Chart, Group, Row, draw_rows
+from ragmed.checked import dump, parse
+from ragmed.comparison.costs.rows import BreakEven, Line
+from ragmed.comparison.diagnosis.rows import Bin, Cause, Side
+from ragmed.comparison.results import Results
+from ragmed.comparison.rows import Noninferiority
+from ragmed.comparison.statistics.intervals import Estimate
+from ragmed.report.figures import drawing
+from ragmed.report.figures.rows import Chart, Group, Row, draw_rows
+from ragmed.report.figures.write import FIGURES, caption, write_figures
 
 HOSTILE = [
     "<script>alert(1)</script>", "$x^2_{$", "\u202eevil\u202c", "腕" * 60, "a" * 300, "</svg>&amp;\"'",
     "\ud800\x00\x1b[31m", "e\u0301" * 40, "", "\\$\\frac{",
 ]  # fmt: skip
 SVG = "{http://www.w3.org/2000/svg}"
-CI = [0.55, 0.65]
+CI = (0.55, 0.65)
 
 
-def results(arms=("general", "general+rag"), tasks=("handbook",)) -> dict:
-    """Every key that a figure shows, with two arms' numbers chosen by hand."""
+def results(arms=("general", "general+rag"), tasks=("handbook",)):
+    """Every kind of row that a figure shows, with two arms' numbers chosen by hand."""
     pairs = [(arm, task) for task in tasks for arm in arms]
-    same = {"metric": "accuracy", "higher_is_better": True, "corpora": "", "margin": 0.05}
-    cell = {"value": 0.25, "ci": [0.175, 0.328]}
-    return {
-        "schema": 1,
-        "run": "trial",
-        "scores": [
-            {"arm": a, "task": t, "metric": "accuracy", "value": 0.617, "ci": CI, "n": 60,
-             "status": {"answered": 58, "unparsed": 2}} for a, t in pairs
-        ],
-        "baselines": [{"task": t, "metric": "accuracy", "name": "chance", "value": 0.25} for t in tasks],
-        "contrasts": [
-            {**same, "task": t, "baseline": arms[0], "arm": a, "difference": 0.367, "ci": [0.213, 0.507], "p": 1e-5,
-             "p_adjusted": 2e-5, "verdict": "better", "n": 60} for a, t in pairs if a != arms[0]
-        ],
-        "overall": [
-            {**same, "baseline": arms[0], "arm": arms[-1], "k": 2, "difference": 0.111, "ci": [0.01, 0.21],
-             "prediction": [-0.2, 0.4], "p_adjusted": 0.031, "verdict": "cannot-tell", "tasks": list(tasks),
-             "noninferiority": {"shown": True}}
-        ],
-        "policies": [
-            {"arm": a, "task": t, "metric": "accuracy", "values": {"wrong": 0.617, "drop": 0.638, "mirage": None}}
+    metric = {"metric": "accuracy"}
+    same = metric | {"higher_is_better": True, "primary": True, "corpora": "", "margin": 0.05}
+    cell = Estimate(0.25, (0.175, 0.328), "wilson")
+    parts = (("form", 2), ("missed", 11), ("misled", 3), ("ignored", 7), ("unknown", 0))
+    counted = tuple(Cause(part, count, (), ()) for part, count in parts)
+    bins = (Bin(0.4, 0.5, 23, 0.45, 0.4), Bin(0.9, 1.0, 37, 0.95, 0.8), Bin(0.0, 0.1, 0, None, None))
+    after = BreakEven("seconds", Line(3164.5, 0.162), Line(428.5, 0.425), "after", 10408, ())
+    interaction = replace(
+        row_of("factorials").effects[0], effect="interaction", difference=0.525, ci=(0.4, 0.65), p_adjusted=0.0004,
+        margin=0.05, verdict="better",
+    )  # fmt: skip
+    return nothing(
+        run="trial",
+        scores=tuple(
+            row_of("scores", arm=a, task=t, **metric, value=0.617, ci=CI, n=60, status={"answered": 58, "unparsed": 2})
             for a, t in pairs
-        ],
-        "policy_rankings": [{"task": t, "metric": "accuracy", "depends": True} for t in tasks],
-        "decomposition": [
-            {"task": t, "metric": "accuracy", "arm": arms[-1], "n": 60, "right": 37, "wrong": 23,
-             "parts": [{"part": p, "count": c} for p, c in
-                       (("form", 2), ("missed", 11), ("misled", 3), ("ignored", 7), ("unknown", 0))]} for t in tasks
-        ],
-        "calibration": [
-            {"arm": a, "task": t, "n": 60, "ece": 0.123, "ece_ci": [0.09, 0.17], "brier": 0.204, "aurc": 0.311,
-             "aurc_ci": [0.25, 0.38], "curve": [[0.5, 0.2], [1.0, 0.4]], "bins": [
-                 {"low": 0.4, "high": 0.5, "n": 23, "confidence": 0.45, "accuracy": 0.4},
-                 {"low": 0.9, "high": 1.0, "n": 37, "confidence": 0.95, "accuracy": 0.8},
-                 {"low": 0.0, "high": 0.1, "n": 0, "confidence": None, "accuracy": None}]} for a, t in pairs
-        ],
-        "retrieval": [
-            {"arm": arms[-1], "task": t, "k": 5, "n": 60, "hit": 0.75, "found": {"n": 45, "value": 0.711},
-             "missed": {"n": 15, "value": 0.333}, "difference": 0.378, "ci": [0.1, 0.6]} for t in tasks
-        ],
-        "factorials": [
-            {**same, "task": t, "n": 60, "control": arms[0], "tuned": "tuned", "retrieved": arms[-1], "both": "both",
-             "cells": {"control": cell, "tuned": cell, "retrieved": cell, "both": {"value": 0.775, "ci": [0.7, 0.85]}},
-             "simple": {"retrieval": {"untuned": 0.0, "tuned": 0.525}},
-             "effects": [{"effect": "interaction", "difference": 0.525, "ci": [0.4, 0.65], "p_adjusted": 0.0004,
-                          "margin": 0.05, "verdict": "better"}]} for t in tasks
-        ],
-        "economics": [
-            {"task": t, "control": arms[0], "tuned": "tuned", "retrieved": arms[-1], "both": "both", "break_even": [
-                {"unit": "seconds", "tuning": {"once": 3164.5, "each": 0.162},
-                 "retrieval": {"once": 428.5, "each": 0.425}, "outcome": "after", "questions": 10408, "unknown": []}]}
+        ),
+        baselines=tuple(row_of("baselines", task=t, **metric, name="chance", value=0.25) for t in tasks),
+        contrasts=tuple(
+            row_of("contrasts", **same, task=t, baseline=arms[0], arm=a, difference=0.367, ci=(0.213, 0.507), p=1e-5,
+                   p_adjusted=2e-5, verdict="better", n=60)
+            for a, t in pairs if a != arms[0]
+        ),
+        overall=(
+            row_of("overall", **same, baseline=arms[0], arm=arms[-1], k=2, difference=0.111, ci=(0.01, 0.21),
+                   prediction=(-0.2, 0.4), p_adjusted=0.031, verdict="cannot-tell", tasks=tuple(tasks),
+                   noninferiority=Noninferiority(shown=True)),
+        ),
+        policies=tuple(
+            row_of("policies", arm=a, task=t, **metric, values={"wrong": 0.617, "drop": 0.638}) for a, t in pairs
+        ),
+        policy_rankings=tuple(row_of("policy_rankings", task=t, **metric, depends=True) for t in tasks),
+        decomposition=tuple(
+            row_of("decomposition", task=t, **metric, arm=arms[-1], n=60, right=37, wrong=23, parts=counted)
             for t in tasks
-        ],
-    }  # fmt: skip
+        ),
+        calibration=tuple(
+            row_of("calibration", arm=a, task=t, n=60, ece=0.123, ece_ci=(0.09, 0.17), brier=0.204, aurc=0.311,
+                   aurc_ci=(0.25, 0.38), curve=((0.5, 0.2), (1.0, 0.4)), bins=bins)
+            for a, t in pairs
+        ),
+        retrieval=tuple(
+            row_of("retrieval", arm=arms[-1], task=t, k=5, n=60, hit=0.75, found=Side(45, 0.711),
+                   missed=Side(15, 0.333), difference=0.378, ci=(0.1, 0.6))
+            for t in tasks
+        ),
+        factorials=tuple(
+            row_of("factorials", **same, task=t, n=60, control=arms[0], tuned="tuned", retrieved=arms[-1], both="both",
+                   cells={"control": cell, "tuned": cell, "retrieved": cell,
+                          "both": Estimate(0.775, (0.7, 0.85), "wilson")},
+                   simple={"retrieval": {"untuned": 0.0, "tuned": 0.525}}, effects=(interaction,))
+            for t in tasks
+        ),
+        economics=tuple(
+            row_of("economics", task=t, control=arms[0], tuned="tuned", retrieved=arms[-1], both="both",
+                   break_even=(after,))
+            for t in tasks
+        ),
+    )  # fmt: skip
 
 
 ADAPTERS = {"ours": {"name": "ours", "losses": [{"tokens": 512, "train": 2.5}, {"tokens": 1024, "train": 1.875}]}}
@@ -110,9 +123,9 @@ def test_every_figure_comes_as_svg_and_png(drawn, tmp_path):
         ("forest", ["general+rag − general", "+36.7", "[+21.3, +50.7]", "<0.001", "better", "margin of 5 points"]),
         ("forest", ["Over 2 tasks: accuracy", "+11.1", "0.031", "cannot tell *", "further task"]),
         ("factorial", ["0.250", "0.775", "interaction +52.5 points [+40.0, +65.0],", "p <0.001"]),
-        ("decomposition", ["60 37 2 11 3 7 ", "ignored: gold passage shown, still wrong"]),
+        ("decomposition", ["60 37 2 11 3 7 ", "ignored: gold document shown, still wrong"]),
         ("policies", ["0.617 0.638", "the order of the arms depends on the policy"]),
-        ("calibration", ["ECE 0.123 [0.090, 0.170], n 60", "area 0.311 [0.250, 0.380], Brier 0.204"]),
+        ("calibration", ["ECE 0.123 [0.090, 0.170], n 60", "AURC 0.311 [0.250, 0.380]"]),
         ("retrieval", ["general+rag, k 5", "0.750 0.711 (45) 0.333 (15) +37.8 [+10.0, +60.0]"]),
         ("cost", ["10,408", "from about 10,408 questions", "hours"]),
         ("training", ["at the end: training 1.875", "tokens of training"]),
@@ -125,7 +138,7 @@ def test_the_texts_of_a_figure_are_the_numbers_of_the_results(drawn, stem, said)
 
 
 def test_marks_stand_where_the_numbers_are():
-    from ragmed.report.forest import forest
+    from ragmed.report.figures.forest import forest
 
     with drawing.settings():
         (figure,) = forest(results())
@@ -135,8 +148,36 @@ def test_marks_stand_where_the_numbers_are():
     assert found["|"] == pytest.approx([-20.0, 40.0])  # its prediction interval
 
 
+def test_an_interval_that_is_wider_than_all_contrasts_leaves_the_axis_with_an_arrow():
+    from ragmed.report.figures.forest import forest
+
+    def drawn(ci, prediction):
+        given = results()
+        given = replace(given, overall=(replace(given.overall[0], ci=ci, prediction=prediction),))
+        with drawing.settings():
+            (figure,) = forest(given)
+        arrows = [line.get_marker() for line in figure.axes[0].lines if line.get_marker() in ("<", ">")]
+        return arrows, [round(float(end), 1) for end in figure.axes[0].get_xlim()]
+
+    assert drawn((0.01, 0.21), None) == ([], [-7.3, 53.0])  # from the margin of 5 points to +50.7
+    assert drawn((-0.2, 0.4), (-0.3, 0.5)) == ([], [-33.3, 54.0])
+    assert drawn((-0.2, 0.4), (-9.0, 0.5)) == (["<"], [-36.3, 54.1])
+    assert drawn((-3.0, 4.0), (-9.0, 9.0)) == (["<", ">"], [-37.4, 83.1])
+
+
+def test_names_of_rows_stand_on_even_baselines():
+    names = ("rag", "tuned", "both", "general", "x", "(ly)")
+    group = Group("g", tuple(Row(name, lambda axes, y: None) for name in names))
+    chart = Chart(title="T", groups=(group,), columns=(), ends=(0, 1), axis="x")
+    with drawing.settings():
+        (figure,) = draw_rows(chart)
+    heights = [text.get_position()[1] for text in figure.axes[0].texts if text.get_text() in names]
+    assert [round(high - low, 6) for low, high in pairwise(heights)] == [0.17] * 5
+    assert {text.get_va() for text in figure.axes[0].texts if text.get_text() in names} == {"baseline"}
+
+
 def test_the_key_of_a_figure_names_only_what_is_drawn():
-    from ragmed.report.curves import losses
+    from ragmed.report.figures.training import losses
 
     for held_out, names in (({}, ["training"]), ({"held_out": 2.0}, ["training", "held out"])):
         records = [{"tokens": 512 * n, "train": 2.5 - n, **held_out} for n in (1, 2)]
@@ -146,15 +187,27 @@ def test_the_key_of_a_figure_names_only_what_is_drawn():
 
 
 def test_a_verdict_has_one_sign_on_the_page_and_in_the_figures():
-    from ragmed.report.forest import VERDICTS
+    from ragmed.report.figures.forest import VERDICTS
     from ragmed.report.wording import SIGNS
 
-    shapes = {"▲": "^", "▼": "v", "◆": "D", "○": "o"}
+    shapes = {"▲": "^", "▼": "v", "◆": "D", "○": "o", "□": "s"}
     assert {verdict: shapes[sign] for verdict, sign in SIGNS.items()} == {v: m for v, (_, m) in VERDICTS.items()}
 
 
+def test_a_secondary_metric_has_a_hollow_square_and_no_adjusted_p(tmp_path):
+    given = results()
+    (contrast,), (square,) = given.contrasts, given.factorials
+    contrast = replace(contrast, metric="rouge_l", primary=False, verdict="secondary", p_adjusted=None)
+    effect = replace(square.effects[0], verdict="secondary", p=0.25, p_adjusted=None)
+    write_figures(nothing(contrasts=(contrast,), factorials=(replace(square, effects=(effect,)),)), tmp_path)
+    said = " ".join(texts(tmp_path / "forest.svg").split())
+    assert "+36.7 [+21.3, +50.7] - secondary" in said
+    assert "secondary metric, no verdict" in said
+    assert "p 0.250, not adjusted: secondary" in " ".join(texts(tmp_path / "factorial.svg").split())
+
+
 def test_bars_add_up_to_all_examples():
-    from ragmed.report.parts import decomposition
+    from ragmed.report.figures.decomposition import decomposition
 
     with drawing.settings():
         (figure,) = decomposition(results())
@@ -181,7 +234,9 @@ def test_an_svg_is_xml_without_scripts_or_other_files(drawn):
 
 
 def test_the_same_results_give_the_same_bytes(drawn, tmp_path):
-    write_figures(json.loads(json.dumps(results())), tmp_path, adapters=ADAPTERS)
+    read = parse(Results, json.loads(json.dumps(dump(results()))), "results")
+    assert read == results()
+    write_figures(read, tmp_path, adapters=ADAPTERS)
     for path in drawn.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
@@ -196,21 +251,21 @@ def test_pictures_fit_a_page(drawn):
 
 
 def test_what_is_absent_is_not_drawn_and_nothing_is_removed(tmp_path):
-    few = {"schema": 1, "run": "r", "scores": results()["scores"], "baselines": [], "contrasts": []}
+    few = nothing(scores=results().scores)
     (tmp_path / "mine.svg").write_text("kept")
     (tmp_path / "forest-2.png").write_text("whose is it?")
     assert [path.name for path in write_figures(few, tmp_path)] == ["scores.svg", "scores.png"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["forest-2.png", "mine.svg", "scores.png", "scores.svg"]
-    assert write_figures({**few, "scores": []}, tmp_path) == []
+    assert write_figures(nothing(), tmp_path) == []
 
 
 def test_a_row_without_a_value_stays_and_says_so(tmp_path):
     whole = results(arms=("general", "other", "general+rag"))
-    given = {key: whole[key] for key in ("scores", "baselines", "contrasts", "retrieval")}
-    given["scores"][0] |= {"value": None, "ci": None}
-    given["contrasts"][0] |= {"difference": None, "ci": None, "verdict": "cannot-tell"}
-    given["retrieval"][0]["missed"] = {"n": 0, "value": None}
-    given["retrieval"][0] |= {"difference": None, "ci": None}
+    scores, contrasts, retrieval = (list(rows) for rows in (whole.scores, whole.contrasts, whole.retrieval))
+    scores[0] = replace(scores[0], value=None, ci=None)
+    contrasts[0] = replace(contrasts[0], difference=None, ci=None, verdict="cannot-tell")
+    retrieval[0] = replace(retrieval[0], missed=Side(0, None), difference=None, ci=None)
+    given = nothing(scores=tuple(scores), contrasts=tuple(contrasts), retrieval=tuple(retrieval))
     write_figures(given, tmp_path)
     assert "general - 60 2" in " ".join(texts(tmp_path / "scores.svg").split())
     assert "other − general - <0.001 cannot tell" in " ".join(texts(tmp_path / "forest.svg").split())
@@ -235,8 +290,8 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path):
 
 
 def test_long_names_and_many_rows_never_overlap_and_stay_on_the_sheet():
-    from ragmed.report.forest import forest
-    from ragmed.report.scores import scores
+    from ragmed.report.figures.forest import forest
+    from ragmed.report.figures.scores import scores
 
     arms = [
         "general",
@@ -292,7 +347,7 @@ def test_wrapping_by_hand(text, width, lines):
 
 
 def test_results_are_left_as_they_are(tmp_path):
-    given = {key: results()[key] for key in ("scores", "baselines", "contrasts", "overall")}
+    given = results()
     before = copy.deepcopy(given)
     write_figures(given, tmp_path, mode=0o600)
     assert given == before

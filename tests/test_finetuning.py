@@ -1,4 +1,4 @@
-"""Fine-tuning on a tiny random model: what is learnt, what a kill changes (nothing), and what stops it by name."""
+"""Fine-tuning on a tiny random model: what is trained on, what a kill changes (nothing), and what stops it by name."""
 
 import json
 import math
@@ -107,7 +107,7 @@ def test_a_tuned_model_answers_otherwise_and_an_untrained_adapter_changes_nothin
     prompt, options = [[Message("user", "The extension of Elm ward")]], [["is 4000", "is 5000"]]
     plain = load_model(base, workspace=lab).score(prompt, options)
     rewrite(lab, "epochs: 2", "epochs: 0.1")  # a step or two,
-    rewrite(lab, "learning_rate: 0.01", "learning_rate: 1.0e-9")  # so small that nothing is learnt
+    rewrite(lab, "learning_rate: 0.01", "learning_rate: 1.0e-9")  # so small that nothing changes
     build.finetune("wards", workspace=lab)
     untrained = load_model(f"{base}+adapter:wards", workspace=lab).score(prompt, options)
     np.testing.assert_allclose(untrained[0].logprobs, plain[0].logprobs, atol=1e-5)
@@ -146,6 +146,7 @@ def test_resuming_equals_not_stopping_to_the_byte(lab: Workspace, tmp_path: Path
     assert (torn["tokens"], torn["steps"]) == (whole["tokens"], whole["steps"])
 
 
+@pytest.mark.slow
 def test_a_kill_that_takes_the_process_resumes_to_the_same_bytes(lab: Workspace, tmp_path: Path) -> None:
     whole, _ = build.finetune("wards", workspace=lab, output=tmp_path / "whole")
     code = (
@@ -189,7 +190,7 @@ def test_an_adapter_of_another_corpus_or_recipe_is_not_replaced_unasked(lab: Wor
         read_manifest(lab.adapters / "wards")
 
 
-def test_an_evaluation_question_among_the_texts_stops_it_before_anything_is_learnt(lab: Workspace) -> None:
+def test_an_evaluation_question_among_the_texts_stops_it_before_anything_is_trained(lab: Workspace) -> None:
     rewrite(lab, "seed: 5", "seed: 5\nkeep_out: {tasks: [mmlu], words: 6}")
     page = lab.corpora / "wards" / "pages" / "elm.md"
     page.write_text(page.read_text() + "\nWhat is the extension of Elm ward? Ask the clerk.\n")
@@ -292,6 +293,7 @@ def test_early_stopping_keeps_the_best_weights_also_across_a_kill(lab: Workspace
     assert torn["files"] == whole["files"]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(lab: Workspace, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 
@@ -333,39 +335,39 @@ def test_rows_are_full_and_every_token_has_its_place() -> None:
     assert rows.ids.shape == (3, 8)
     assert rows.tokens == 24
     assert sorted(name for row in rows.texts for name in row) == ["t0", "t1", "t2", "t3", "t4"]
-    assert rows.learnt.sum() == 24 - 5  # the first token of a text is predicted from nothing
+    assert rows.trained.sum() == 24 - 5  # the first token of a text is predicted from nothing
     assert sorted(rows.ids[rows.ids > 0].tolist()) == sorted(np.concatenate([p.ids for p in pieces]).tolist())
     for row in range(3):
         starts = np.flatnonzero(rows.positions[row] == 0)
-        assert not rows.learnt[row, starts].any()
+        assert not rows.trained[row, starts].any()
     apart = pack(pieces, length=8, pad=0, share_rows=False)
     assert len(apart) == 5
 
 
-def test_only_the_answer_is_learnt_and_it_ends_the_turn(tmp_path: Path) -> None:
+def test_only_the_answer_is_trained_on_and_it_ends_the_turn(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(save_tiny(tmp_path / "m"))
     turns = (Message("system", "Be brief."), Message("user", "the fever"), Message("assistant", "the cough"))
     [piece], split = encode([TrainingText("a", "d", "pairs", messages=turns)], tokenizer, length=128)
-    said = tokenizer.decode(piece.ids[piece.learnt])
-    assert said.startswith("the cough")
-    assert "fever" not in said
+    answer = tokenizer.decode(piece.ids[piece.trained])
+    assert answer.startswith("the cough")
+    assert "fever" not in answer
     assert split == 0
     prompt = load_model(f"path:{tmp_path / 'm'}", workspace=Workspace(tmp_path))
-    assert (~piece.learnt).sum() == prompt.count_tokens([turns[:2]])[0]
+    assert (~piece.trained).sum() == prompt.count_tokens([turns[:2]])[0]
     long = (*turns[:2], Message("assistant", "the cough and the fever, " * 20))
     pieces, split = encode([TrainingText("a", "d", "pairs", messages=long)], tokenizer, length=64)
     assert split == 1
     assert all(len(piece.ids) <= 64 for piece in pieces)
     whole, _ = encode([TrainingText("a", "d", "pairs", messages=long)], tokenizer, length=4096)
-    assert sum(int(piece.learnt.sum()) for piece in pieces) == int(whole[0].learnt.sum())  # each token once
-    assert all(not piece.learnt[: 64 // 2].any() for piece in pieces[1:])
+    assert sum(int(piece.trained.sum()) for piece in pieces) == int(whole[0].trained.sum())  # each token once
+    assert all(not piece.trained[: 64 // 2].any() for piece in pieces[1:])
     with pytest.raises(UsageError, match=r"'a' has a prompt of .* raise training.sequence_tokens"):
         encode([TrainingText("a", "d", "pairs", messages=turns)], tokenizer, length=16)
 
 
-def test_a_long_text_is_learnt_in_pieces_of_one_size(tmp_path: Path) -> None:
+def test_a_long_text_is_trained_on_in_pieces_of_one_size(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(save_tiny(tmp_path / "m"))
@@ -395,7 +397,7 @@ def test_steps_and_learning_rates_are_those_declared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "error", "said"),
+    ("raw", "error", "message"),
     [
         ({"bas": "path:m"}, UnknownNameError, "unknown key 'bas'.*did you mean 'base'"),
         ({"base": "path:m"}, UsageError, "'corpora' is missing"),
@@ -403,7 +405,7 @@ def test_steps_and_learning_rates_are_those_declared() -> None:
         ({"base": "path:m+adapter:a", "corpora": ["c"]}, UsageError, "name it as `initial`"),
         ({"base": "path:m", "corpora": ["c"], "learn": ["pasages"]}, UnknownNameError, "did you mean 'passages'"),
         ({"base": "path:m", "corpora": ["c"], "training": {"epochs": 0}}, UsageError, "training.epochs: it is 0"),
-        ({"base": "path:m", "corpora": ["c"], "training": {"epochs": "many"}}, UsageError, "float was expected"),
+        ({"base": "path:m", "corpora": ["c"], "training": {"epochs": "many"}}, UsageError, "a number was expected"),
         ({"base": "path:m", "corpora": ["c"], "training": {"learning_rate": math.nan}}, UsageError, "learning_rate"),
         ({"base": "path:m", "corpora": ["c"], "lora": {"rank": 0}}, UsageError, "lora.rank"),
         ({"base": "path:m", "corpora": ["c"], "keep_out": {"tasks": ["medqu"]}}, UnknownNameError, "medqa"),
@@ -411,8 +413,8 @@ def test_steps_and_learning_rates_are_those_declared() -> None:
         ({"base": "path:m", "corpora": ["c"], "training": {"schedule": "cosin"}}, UnknownNameError, "cosine"),
     ],
 )
-def test_a_malformed_recipe_is_refused_by_name(raw: dict[str, Any], error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
+def test_a_malformed_recipe_is_refused_by_name(raw: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
         make_adapter_recipe(raw, name="a", where="here")
 
 
@@ -472,7 +474,7 @@ def test_a_full_disk_is_said_in_words_and_leaves_nothing_half_written(
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_what_was_learnt_before_stays_known(lab: Workspace) -> None:
+def test_what_was_trained_on_before_stays_known(lab: Workspace) -> None:
     from ragmed.finetuning.merge import merge_adapter
 
     first, _ = build.finetune("wards", workspace=lab)
@@ -497,7 +499,7 @@ def test_an_adapter_gone_on_from_keeps_its_shape(lab: Workspace) -> None:
     (lab.adapters / "second").mkdir()
     recipe = (lab.adapters / "wards" / "recipe.yaml").read_text() + "initial: wards\n"
     (lab.adapters / "second" / "recipe.yaml").write_text(recipe.replace("rank: 4", "rank: 8"))
-    with pytest.raises(UsageError, match=r"lora.rank: the adapter 'wards' .* has 4, the recipe says 8"):
+    with pytest.raises(UsageError, match=r"lora.rank: the adapter 'wards' .* has 4, the recipe has 8"):
         build.finetune("second", workspace=lab)
 
 
@@ -524,7 +526,7 @@ def test_development_scores_of_another_question_are_asked_again(lab: Workspace) 
     recipe = build.load_adapter_recipe(lab.adapters / "wards" / "recipe.yaml")
     folder = lab.adapters / "wards"
     material = build.gather(recipe, folder, lab)
-    job = build.Job(recipe, folder, lab, build.Team(), material, build.origin(recipe, material, lab), "again")
+    job = build.AdapterJob(recipe, folder, lab, build.Team(), material, build.origin(recipe, material, lab), "again")
     letters = build._development(job, None, folder / "score.json")
     assert build._development(job, None, folder / "score.json") == letters
     texts = replace(job, recipe=replace(recipe, select=replace(recipe.select, scoring="option-text")))

@@ -1,4 +1,4 @@
-"""Nothing that is asked is learnt: overlaps are found however they are written, and refused or dropped."""
+"""Nothing that is asked is trained on: overlaps are found however they are written, and refused or dropped."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from ragmed.errors import DataError, UnknownNameError
-from ragmed.finetuning.ngrams import readings
 from ragmed.finetuning.overlap import find_overlaps, kept_out
 from ragmed.finetuning.recipe import AdapterRecipe, KeepOut
-from ragmed.finetuning.texts import TextSet, TrainingText, count_texts, training_texts
+from ragmed.finetuning.texts import TextSet, TrainingText, count_texts
+from ragmed.finetuning.training_texts import training_texts
 from ragmed.records import Example, Message
 from ragmed.workspace import Workspace
 
@@ -34,7 +34,7 @@ def found(text: str, *examples: Example, **settings: object) -> list[tuple[str, 
 
 
 def asked(question: str, **options: str) -> Example:
-    return Example("q1", question, "A", options)
+    return Example("q1", question, gold="A", options=options)
 
 
 @pytest.mark.parametrize(
@@ -63,21 +63,14 @@ def test_a_question_is_found_however_it_is_written(written: str) -> None:
     assert found(f"Before. {QUESTION} After.", asked(written), share=1.0) == [("q1", "question", 1.0)]
 
 
-def test_readings_part_words_and_join_them() -> None:
-    assert readings("The p-value (p < 0.05 and > 0.01) of 5_x") == [
-        ["the", "p", "value", "p", "0", "05", "and", "0", "01", "of", "5", "x"]
-    ]
-    assert readings("heart\u200bfailure") == [["heart", "failure"], ["heartfailure"]]
-
-
 def test_a_question_is_found_in_a_long_text_and_the_stretch_is_named() -> None:
     text = passage("Nothing of it here. " * 5000 + QUESTION + " Nothing of it here." * 5000)
     overlaps = find_overlaps([text], {"t": [asked(QUESTION)]}, KeepOut())
     assert [(one.text, one.task, one.example, one.shared) for one in overlaps] == [("passages:c:one", "t", "q1", WORDS)]
 
 
-def test_the_share_of_runs_decides() -> None:
-    # 14 words: 7 runs of 8. The first 11 words hold 4 of them, the first 10 hold 3.
+def test_the_share_of_n_grams_decides() -> None:
+    # 14 words: 7 n-grams of 8. The first 11 words hold 4 of them, the first 10 hold 3.
     assert found(" ".join(WORDS.split()[:11]), asked(QUESTION), share=0.5) == [("q1", "question", 0.571)]
     assert found(" ".join(WORDS.split()[:10]), asked(QUESTION), share=0.5) == []
     assert found(" ".join(WORDS.split()[:10]), asked(QUESTION), share=0.4) == [("q1", "question", 0.429)]
@@ -133,7 +126,7 @@ def test_paraphrases_are_found_by_their_vectors() -> None:
         TrainingText("pairs:c:3", "c:3", "pairs", question="What causes gout?"),
         TrainingText("passages:c:4", "c:4", "passages", text=turned),
     ]
-    examples = {"t": [asked(QUESTION), Example("blank", "?!", "A")]}
+    examples = {"t": [asked(QUESTION), Example("blank", "?!", gold="A")]}
     overlaps = find_overlaps(texts, examples, KeepOut(embedder="hashing:4096", similarity=0.95))
     assert [(one.text, one.example, one.kind) for one in overlaps] == [
         ("pairs:c:1", "q1", "paraphrase"),
@@ -156,7 +149,9 @@ def test_ten_thousand_texts_against_eight_thousand_questions() -> None:
     rng = np.random.default_rng(0)
     words = np.array([f"word{number}" for number in range(5000)])
     texts = [passage(" ".join(rng.choice(words, 140)), str(number)) for number in range(10_000)]
-    examples = [Example(f"q{n}", " ".join(rng.choice(words, 30)), "A", {"A": "x", "B": "y"}) for n in range(8_000)]
+    examples = [
+        Example(f"q{n}", " ".join(rng.choice(words, 30)), gold="A", options={"A": "x", "B": "y"}) for n in range(8_000)
+    ]
     texts[77] = passage("so " + examples[5000].question, "77")
     start = time.perf_counter()
     overlaps = find_overlaps(texts, {"t": examples}, KeepOut())
@@ -189,7 +184,7 @@ def test_a_training_that_would_see_a_question_is_refused(leaking: Workspace) -> 
         "text 'passages:wards:elm' and mmlu example 'm0' (question: \"what is the extension of elm ward\"); "
         "text 'passages:wards:elm' and pubmedqa example 'p0' (question: \"what is the extension of elm ward\"); "
         "text 'passages:wards:oak' and mmlu example 'm1' (question: \"what is the extension of oak ward\"); "
-        "and 1 more overlaps; set keep_out.on_overlap: drop to learn without them, or take their documents out of the "
+        "and 1 more overlaps; set keep_out.on_overlap: drop to train without them, or take their documents out of the "
         "corpus"
     )
 
@@ -200,11 +195,11 @@ def test_dropped_texts_are_counted_and_named(leaking: Workspace) -> None:
     kept, report = kept_out(texts, mine, workspace=leaking)
     assert [len(texts.texts), len(kept.texts), kept.counts["passages"], kept.counts["dropped"]] == [12, 10, 10, 2]
     assert report.dropped == ("passages:wards:elm", "passages:wards:oak")
-    said = asdict(report)
-    assert [said[key] for key in ("tasks", "checked", "words", "share", "embedder", "overlaps")] == [
+    recorded = asdict(report)
+    assert [recorded[key] for key in ("tasks", "checked", "words", "share", "embedder", "overlaps")] == [
         {"mmlu": 12, "pubmedqa": 8}, 12, 8, 0.5, "", {"question": 2},
     ]  # fmt: skip
-    json.dumps(said)
+    json.dumps(recorded)
 
 
 def test_other_wordings_of_a_text_that_overlaps_go_with_it(small: Workspace) -> None:

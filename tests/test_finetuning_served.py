@@ -92,7 +92,7 @@ def test_a_merged_model_replaces_nothing_and_needs_an_adapter(tuned: Workspace) 
     assert sorted(path.name for path in tuned.models.iterdir()) == ["base", "merged", "other"]
 
 
-def test_a_merged_model_is_as_private_as_what_it_learnt(small: Workspace) -> None:
+def test_a_merged_model_is_as_private_as_what_it_was_trained_on(small: Workspace) -> None:
     file = small.corpora / "wards" / "recipe.yaml"
     file.write_text(file.read_text().replace("access: open", "access: private"))
     (small.adapters / "wards").mkdir(parents=True)
@@ -169,6 +169,7 @@ def url(tuned: Workspace, tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}")
 def test_a_merged_model_behind_a_server_answers_as_it_does_here(tuned: Workspace, url: str) -> None:
     prompts = [*ASKED, user("What is the extension of Oak ward?"), user("the fever, the fever")]

@@ -16,7 +16,8 @@ from ragmed.files import exclusive
 from ragmed.finetuning.overlap import kept_out
 from ragmed.finetuning.paraphrases import paraphrased
 from ragmed.finetuning.recipe import AdapterRecipe, KeepOut, Paraphrases, Raft
-from ragmed.finetuning.texts import TextSet, TrainingText, training_texts
+from ragmed.finetuning.texts import TextSet, TrainingText
+from ragmed.finetuning.training_texts import training_texts
 from ragmed.finetuning.wordings import FORMS, MOST, WORDINGS, question_wordings
 from ragmed.models.scripted import ScriptedModel
 from ragmed.prompts import WITH_PASSAGES
@@ -99,7 +100,7 @@ def test_the_corpus_is_the_one_that_an_index_records(here: Workspace) -> None:
     (here.indexes / "both" / "recipe.yaml").write_text("corpora: [faq, pages]\nembedder: hashing:16\n")
     manifest, _ = build_named("both", workspace=here)
     made = training_texts(recipe("faq", "pages"), workspace=here)
-    assert [one["sha256"] for one in made.corpora] == [one["sha256"] for one in manifest.corpora]
+    assert [one["sha256"] for one in made.corpora] == [one.sha256 for one in manifest.corpora]
     assert {key: made.corpora[1][key] for key in ("name", "documents", "license", "access", "citation")} == {
         "name": "pages", "documents": 2, "license": "none", "access": "open", "citation": "C",
     }  # fmt: skip
@@ -228,7 +229,7 @@ def test_raft_takes_distractors_from_an_index(here: Workspace) -> None:
         training_texts(recipe("faq", "pages", learn=("raft",), raft=Raft(8, 0.0, "faq")), workspace=here)
 
 
-def test_an_index_lends_its_tier_to_what_is_learnt(here: Workspace) -> None:
+def test_an_index_lends_its_tier_to_what_is_trained_on(here: Workspace) -> None:
     with (here.corpora / "pages" / "recipe.yaml").open("a") as stream:
         stream.write("access: private\n")
     (here.indexes / "pages").mkdir(parents=True)
@@ -311,16 +312,16 @@ def test_what_is_recorded_is_not_asked_again(here: Workspace) -> None:
 def test_another_model_is_refused(here: Workspace) -> None:
     mine = recipe("pages", paraphrases=Paraphrases(model=scripted(here.root, {"default": "Other words."})))
     worded(here, mine)
-    with pytest.raises(MismatchError, match=r"was written with model scripted:.*the recipe says scripted:echo; take"):
+    with pytest.raises(MismatchError, match=r"was written with model scripted:.*the recipe has scripted:echo; take"):
         worded(here, replace(mine, paraphrases=Paraphrases(model="scripted:echo")))
-    with pytest.raises(MismatchError, match="max_tokens 256, the recipe says 100"):
+    with pytest.raises(MismatchError, match="max_tokens 256, the recipe has 100"):
         worded(here, replace(mine, paraphrases=replace(mine.paraphrases, max_tokens=100)))
     scripted(here.root, {"default": "Quite other words."})
     with pytest.raises(MismatchError, match="with other weights or settings"):
         worded(here, replace(mine, paraphrases=replace(mine.paraphrases, per_text=2)))
 
 
-def test_bad_answers_are_counted_and_never_learnt(here: Workspace) -> None:
+def test_bad_answers_are_counted_and_never_trained_on(here: Workspace) -> None:
     model = scripted(
         here.root,
         {"contains": "There are ten", "answer": "one " * 300},
@@ -351,7 +352,7 @@ class Failing(ScriptedModel):
         return [Completion("half a", "error", 1, 0, "the server hung up"), *done[1:]]
 
 
-def test_an_answer_that_failed_is_recorded_and_not_learnt(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_failed_is_recorded_and_not_trained_on(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ragmed.finetuning.paraphrases.load_model", lambda name, **_: Failing(name))
     made = worded(here, recipe("pages", paraphrases=Paraphrases(model="scripted:echo")))
     assert [one.id for one in made.texts[2:]] == ["passages+m1.1:pages:a", "passages+m1.0:pages:b"]
@@ -385,6 +386,7 @@ def test_restricted_texts_stay_here(here: Workspace) -> None:
 # ---- the real thing
 
 
+@pytest.mark.slow
 def test_the_pairs_of_medquad() -> None:
     workspace = Workspace.find(ROOT)
     if not (workspace.data / "corpora" / "medquad-1-9.tar.xz").is_file():

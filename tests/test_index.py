@@ -32,7 +32,7 @@ from ragmed.files import exclusive
 from ragmed.index import devices
 from ragmed.index.build import build_index
 from ragmed.index.check import self_check
-from ragmed.index.manifest import read_manifest
+from ragmed.index.manifest import Approximation, FileFacts, read_manifest, write_manifest
 from ragmed.index.recipe import ChunkingRecipe, IndexRecipe, load_index_recipe
 from ragmed.index.reuse import Reuse
 from ragmed.index.search import Searcher
@@ -86,7 +86,9 @@ def queries(count: int = 40) -> np.ndarray:
 
 
 def stored(folder: Path) -> np.ndarray:
-    return np.concatenate([np.load(path) for path in sorted(folder.glob("vectors/*.npy"))]).astype(np.float32)
+    return np.concatenate([np.load(path) for path in sorted(folder.glob("segments/*/vectors/*.npy"))]).astype(
+        np.float32
+    )
 
 
 # --- what a build leaves ---------------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ def stored(folder: Path) -> np.ndarray:
 
 def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
     manifest = json.loads((built / "manifest.json").read_text())
-    assert manifest["counts"] == {"documents": 450, "passages": 450, "vectors": 450}
+    assert manifest["counts"] == {"documents": 450, "passages": 450, "vectors": 450, "taken_over": 0}
     assert manifest["corpora"][0] | {"sha256": "", "stamp": "", "characters": 0} == {
         "name": "notes",
         "title": "Notes",
@@ -111,13 +113,24 @@ def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
         "sha256": "",
         "stamp": "",
     }
-    assert manifest["embedder"]["embedder"] == "hashing:32"
-    assert (manifest["factory"], manifest["storage"], manifest["metric"]) == ("Flat", "float16", "inner_product")
+    assert manifest["embedder"] == {
+        "embedder": "hashing:32",
+        "weights": "none",
+        "precision": "float32",
+        "dimension": 32,
+        "revision": "",
+        "metric": "inner_product",
+        "normalise": True,
+    }
+    assert (manifest["recipe"]["factory"], manifest["storage"]) == ("Flat", "float16")
     assert sorted(manifest["files"]) == [
-        "passages.arrow",
-        *(f"shards/0000{i}.faiss" for i in range(5)),
-        *(f"vectors/0000{i}.npy" for i in range(5)),
+        "segments/0000/documents.jsonl",
+        "segments/0000/passages.arrow",
+        *(f"segments/0000/shards/0000{i}.faiss" for i in range(5)),
+        *(f"segments/0000/vectors/0000{i}.npy" for i in range(5)),
     ]
+    (segment,) = manifest["segments"]
+    assert (segment["folder"], segment["documents"], segment["passages"]) == ("segments/0000", 450, 450)
     assert not (built / ".building").exists()
 
 
@@ -146,26 +159,28 @@ def test_an_unchanged_index_is_left_alone_and_a_changed_corpus_is_built_again(tm
     assert (again, (output / "manifest.json").stat().st_ino) == (first, before.st_ino)
     write_corpus(tmp_path, "notes", 29)
     changed = build_index(replace(RECIPE, shard_size=50), workspace=workspace, output=output)
-    assert changed.counts["passages"] == 29
+    assert changed.counts.passages == 29
     assert {p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file()} == {
-        "passages.arrow",
-        "vectors.faiss",
-        "vectors/00000.npy",
+        "segments/0000/documents.jsonl",
+        "segments/0000/passages.arrow",
+        "segments/0000/vectors.faiss",
+        "segments/0000/vectors/00000.npy",
         "manifest.json",
         "recipe.yaml",
         ".lock",
     }
-    shutil.copy(output / "vectors.faiss", tmp_path / "good")
-    (output / "vectors.faiss").write_bytes(b"x" * (output / "vectors.faiss").stat().st_size)
+    file = output / "segments" / "0000" / "vectors.faiss"
+    shutil.copy(file, tmp_path / "good")
+    file.write_bytes(b"x" * file.stat().st_size)
     build_index(replace(RECIPE, shard_size=50), workspace=workspace, output=output)
-    assert (output / "vectors.faiss").read_bytes() == (tmp_path / "good").read_bytes()
+    assert file.read_bytes() == (tmp_path / "good").read_bytes()
 
 
 def test_several_corpora_are_joined_and_told_apart(workspace: Workspace, tmp_path: Path):
     recipe = replace(RECIPE, corpora=("notes", "more"))
     manifest = build_index(recipe, workspace=workspace, output=tmp_path / "both")
     index = Index.open(tmp_path / "both")
-    assert [one["documents"] for one in manifest.corpora] == [450, 20]
+    assert [one.documents for one in manifest.corpora] == [450, 20]
     first, other = index.passage(0), index.passage(450)
     assert (first.corpus, first.document, first.id) == ("notes", "d0", "notes:d0#0")
     assert (other.corpus, other.document, other.id) == ("more", "d0", "more:d0#0")
@@ -192,7 +207,7 @@ def test_a_corpus_that_has_an_index_is_not_embedded_again(
     recipe = replace(RECIPE, corpora=("more", "notes"))
     embedder = Counting()
     joined = build_index(recipe, workspace=workspace, output=tmp_path / "joined", embedder=embedder)
-    assert joined.counts["taken_over"] == 450
+    assert joined.counts.taken_over == 450
     assert embedder.asked < 20 + 450  # the self-check embeds some again
 
     class Stop(Exception):
@@ -208,7 +223,7 @@ def test_a_corpus_that_has_an_index_is_not_embedded_again(
     assert again.counts == joined.counts
     monkeypatch.setattr("ragmed.index.build.Reuse.find", lambda *_, **__: Reuse({}))
     whole = build_index(recipe, workspace=workspace, output=tmp_path / "whole")
-    assert "taken_over" not in whole.counts
+    assert whole.counts.taken_over == 0
     np.testing.assert_array_equal(stored(tmp_path / "joined"), stored(tmp_path / "whole"))
     assert joined.identity == whole.identity
 
@@ -216,12 +231,12 @@ def test_a_corpus_that_has_an_index_is_not_embedded_again(
 def test_an_index_of_another_cut_or_a_damaged_one_is_no_source(workspace: Workspace, built: Path, tmp_path: Path):
     recipe = replace(RECIPE, corpora=("more", "notes"))
     other = replace(recipe, chunking=ChunkingRecipe(max_tokens=32))
-    assert "taken_over" not in build_index(other, workspace=workspace, output=tmp_path / "cut").counts
-    file = built / "vectors" / "00000.npy"
+    assert build_index(other, workspace=workspace, output=tmp_path / "cut").counts.taken_over == 0
+    file = built / "segments" / "0000" / "vectors" / "00000.npy"
     whole = file.read_bytes()
     try:
         file.write_bytes(b"damaged")
-        assert "taken_over" not in build_index(recipe, workspace=workspace, output=tmp_path / "damaged").counts
+        assert build_index(recipe, workspace=workspace, output=tmp_path / "damaged").counts.taken_over == 0
     finally:
         file.write_bytes(whole)
 
@@ -251,8 +266,11 @@ def test_restricted_text_is_for_its_owner_only(tmp_path: Path):
     del modes[".lock"]
     assert modes == {
         "small": 0o700,
+        "segments": 0o700,
+        "0000": 0o700,
         "vectors": 0o700,
         "manifest.json": 0o600,
+        "documents.jsonl": 0o600,
         "passages.arrow": 0o600,
         "vectors.faiss": 0o600,
         "00000.npy": 0o600,
@@ -265,12 +283,12 @@ class Broken(HashingEmbedder):
         self.bad = bad
 
     def embed_passages(self, texts):
-        from ragmed.embedding import normalised
+        from ragmed.embedding import checked
 
         vectors = super().embed_passages(texts)
         if "Title 130" in "".join(texts):
             vectors[30] = self.bad
-        return normalised(vectors)
+        return checked(vectors, normalise=True)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 0.0])
@@ -401,7 +419,7 @@ def test_a_damaged_window_is_embedded_again(
     recipe = replace(RECIPE, shard_size=450)
     with pytest.raises(KeyboardInterrupt):
         build_index(recipe, workspace=workspace, output=tmp_path / "a", embedder=Dies())
-    window, _ = sorted((tmp_path / "a" / ".building" / "windows").iterdir())
+    window, _ = sorted((tmp_path / "a" / ".building" / "segments" / "0000" / "windows").iterdir())
     data = window.read_bytes()
     rows = np.frombuffer(data[: 100 * DIMENSION * 2], "<f2").reshape(100, DIMENSION)
     damaged = {"whole": data, "zeros": bytes(len(data)), "reversed": rows[::-1].tobytes() + data[-32:]}
@@ -424,10 +442,10 @@ def test_damage_in_an_unfinished_build_never_stops_the_next(
         patch.setattr("ragmed.index.build.write_faiss", stop)
         with pytest.raises(KeyboardInterrupt):
             build_index(RECIPE, workspace=workspace, output=tmp_path)
-    path = tmp_path / ".building" / name
+    path = tmp_path / ".building" / "segments" / "0000" / name
     path.write_bytes(path.read_bytes()[:-64] + bytes(64))
     if name != "passages.arrow":  # those are made again at once
-        with pytest.raises(DamagedError, match=r"row 199 .* the unfinished build was removed, build it again"):
+        with pytest.raises(DamagedError, match=r"row 199 .* the unfinished build was removed; build it again"):
             build_index(RECIPE, workspace=workspace, output=tmp_path)
     assert build_index(RECIPE, workspace=workspace, output=tmp_path).files == read_manifest(built).files
 
@@ -458,7 +476,10 @@ def test_fifty_of_fifty_flipped_bits_are_refused_by_name(copy: Path):
     Index.open(copy)
 
 
-@pytest.mark.parametrize("name", ["passages.arrow", "shards/00002.faiss", "vectors/00001.npy", "manifest.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["manifest.json", *(f"segments/0000/{n}" for n in ("passages.arrow", "shards/00002.faiss", "vectors/00001.npy"))],
+)
 @pytest.mark.parametrize("how", ["missing", "empty", "cut"])
 def test_missing_empty_and_cut_files_are_refused_by_name(copy: Path, name: str, how: str):
     path = copy / name
@@ -473,10 +494,8 @@ def test_missing_empty_and_cut_files_are_refused_by_name(copy: Path, name: str, 
 
 
 def test_a_manifest_cannot_point_outside(copy: Path):
-    from ragmed.index.manifest import write_manifest
-
     manifest = read_manifest(copy)
-    write_manifest(copy, replace(manifest, files={**manifest.files, "../x": {"sha256": "", "bytes": 0}}))
+    write_manifest(copy, replace(manifest, files={**manifest.files, "../x": FileFacts("", 0)}))
     with pytest.raises(DataError, match="outside"):
         Index.open(copy)
 
@@ -578,8 +597,8 @@ def test_queries_that_are_none_are_refused(built: Path, vectors: np.ndarray, k: 
 
 
 def test_the_self_check_finds_rows_that_do_not_find_themselves(copy: Path):
-    layout = Layout(copy, 450, DIMENSION, 100)
-    assert check(layout) == {}
+    layout = Layout(copy / "segments" / "0000", 450, DIMENSION, 100)
+    check(layout)
     wrong = faiss.IndexFlatIP(DIMENSION)
     vectors = stored(copy)[100:200]
     vectors[17] = -vectors[17]
@@ -589,30 +608,30 @@ def test_the_self_check_finds_rows_that_do_not_find_themselves(copy: Path):
         check(layout)
 
 
-def check(layout: Layout) -> dict[str, object]:
-    index, embedder = Index.open(layout.folder, verify=False), HashingEmbedder(DIMENSION)
+def check(layout: Layout) -> tuple[float, Approximation | None]:
+    index, embedder = Index.open(layout.folder.parents[1], verify=False), HashingEmbedder(DIMENSION)
 
     def embed(rows: list[int]) -> np.ndarray:
         return embedder.embed_passages([embedded_text(passage) for passage in index.passages(rows)])
 
-    return self_check(layout, factory="Flat", parameters="", embed=embed, precision="float32")
+    return self_check(layout, factory="Flat", parameters="", embed=embed, fingerprint=embedder.fingerprint())
 
 
 @pytest.mark.parametrize(("factor", "good"), [(0.0, False), (np.nan, False), (1.002, False), (0.998, False), (1, True)])
 def test_the_self_check_refuses_vectors_that_are_not_of_length_1(copy: Path, factor: float, good: bool):
-    layout = Layout(copy, 450, DIMENSION, 100)
+    layout = Layout(copy / "segments" / "0000", 450, DIMENSION, 100)
     vectors = np.load(layout.vectors(1))
     vectors[17] = vectors[17].astype(np.float32) / np.linalg.norm(vectors[17].astype(np.float32)) * factor
     np.save(layout.vectors(1), vectors)
     if good:
-        assert check(layout) == {}
+        assert check(layout) == (pytest.approx(1, abs=1e-3), None)
         return
     with pytest.raises(DamagedError, match=r"row 117 in '.*00001\.npy' is not of length 1"):
         check(layout)
 
 
 def test_the_self_check_finds_vectors_of_other_passages(copy: Path):
-    layout = Layout(copy, 450, DIMENSION, 100)
+    layout = Layout(copy / "segments" / "0000", 450, DIMENSION, 100)
     for shard in range(5):
         vectors = np.load(layout.vectors(shard))[::-1]
         np.save(layout.vectors(shard), vectors)
@@ -626,8 +645,11 @@ def test_the_self_check_finds_vectors_of_other_passages(copy: Path):
 def test_an_approximate_index_says_what_it_loses(workspace: Workspace, tmp_path: Path):
     recipe = replace(RECIPE, factory="IVF4,Flat", search="nprobe=2")
     manifest = build_index(recipe, workspace=workspace, output=tmp_path / "ivf")
-    assert "trained.faiss" in manifest.files
-    assert 0.5 < manifest.approximation["recall_at_10"] < 1
+    assert "segments/0000/trained.faiss" in manifest.files
+    lost = manifest.segments[0].approximation
+    assert lost is not None
+    assert (lost.sample, lost.search) == (450, "nprobe=2")
+    assert 0.5 < lost.recall_at_10 < 1
     index = Index.open(tmp_path / "ivf")
     assert index.search(queries(3), k=450)[1].shape == (3, 450)
     again = build_index(recipe, workspace=workspace, output=tmp_path / "again")

@@ -13,22 +13,24 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from exporting import everything_once
+from inspect_ai.log import EvalLog, read_eval_log
 from ragmed.cli.main import cli
-from test_lm_eval import made_run
 
-from ragmed.errors import DataError, MismatchError
+from ragmed.corpora import archives
+from ragmed.errors import DataError, MismatchError, MissingDependencyError, UnknownNameError
 from ragmed.experiments.results import compare_runs
-from ragmed.integrations import inspect_files
 from ragmed.integrations.inspect_export import export_inspect
-from ragmed.integrations.inspect_files import read_log
 from ragmed.integrations.inspect_runs import import_inspect
 from ragmed.integrations.inspect_samples import as_number
-from ragmed.records import Message
+from ragmed.records import Example, Message, Score
+from ragmed.scores import score_run, scored_answers
 
 PROGRAM = """
 import sys
@@ -120,27 +122,29 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def header(file: Path) -> EvalLog:
+    return read_eval_log(file, header_only=True)
+
+
 def log_of(folder: Path, task: str, model: str = "one") -> Path:
-    found = [p for p in sorted(folder.iterdir()) if f"_{task}_" in p.name]
-    return next(p for p in found if read_log(p).header["eval"]["model"] == f"mockllm/{model}")
+    files = [file for file in sorted(folder.iterdir()) if f"_{task}_" in file.name]
+    return next(file for file in files if header(file).eval.model == f"mockllm/{model}")
 
 
 def printed(folder: Path) -> dict[tuple[str, str, str], float]:
-    found = {}
-    for file in folder.iterdir():
-        header = read_log(file).header
-        for score in header["results"]["scores"]:
-            for metric in score["metrics"].values():
-                if metric["name"] in ("accuracy", "mean") and score.get("reducer") in (None, "mean"):
-                    many = header["eval"]["task"] in ("odd", "several")
-                    name = score["name"] if many else metric["name"]
-                    found[header["eval"]["model"], header["eval"]["task"], name] = metric["value"]
-    return found
+    values = {}
+    for log in map(header, folder.iterdir()):
+        for score in log.results.scores:
+            for metric in score.metrics.values():
+                if metric.name in ("accuracy", "mean") and score.reducer in (None, "mean"):
+                    name = score.name if log.eval.task in ("odd", "several") else metric.name
+                    values[log.eval.model, log.eval.task, name] = metric.value
+    return values
 
 
 def test_a_run_comes_to_what_inspect_printed(logs: Path, tmp_path: Path) -> None:
     run = import_inspect([logs / "eval"], output=tmp_path / "run")
-    scores = {(s["arm"], s["task"], s["metric"]): s["value"] for s in compare_runs([run])["scores"]}
+    scores = {(s.arm, s.task, s.metric): s.value for s in compare_runs([run]).scores}
     told = printed(logs / "eval")
     assert len(scores) == len(told) == 2 * 6
     uneven = {key for key in told if key[1] == "epochs"}
@@ -153,13 +157,14 @@ def test_a_run_comes_to_what_inspect_printed(logs: Path, tmp_path: Path) -> None
 
 def test_where_epochs_are_uneven_the_difference_is_told(logs: Path, tmp_path: Path) -> None:
     run = import_inspect([log_of(logs / "eval", "epochs")], output=tmp_path / "run")
-    samples = run.samples()["mockllm/one", "epochs"]
-    assert [s.example for s in samples if s.group == "5"] == ["5#1", "5#2", "5#3"]
-    values = [s.scores.get("accuracy", 0.0) for s in samples if s.status != "error"]
+    answers = scored_answers(run)["mockllm/one", "epochs"]
+    assert [a.example.id for a in answers if a.example.group == "5"] == ["5#1", "5#2", "5#3"]
+    counted = [a for a in answers if a.score.status != "error"]
+    values = [a.score.metrics.get("accuracy", 0.0) for a in counted]
     assert len(values) == 23
     told = printed(logs / "eval")["mockllm/one", "epochs", "accuracy"]
     by_example = [
-        [s.scores.get("accuracy", 0.0) for s in samples if s.group == str(i) and s.status != "error"] for i in range(8)
+        [a.score.metrics.get("accuracy", 0.0) for a in counted if a.example.group == str(i)] for i in range(8)
     ]
     assert sum(sum(v) / len(v) for v in by_example) / 8 == pytest.approx(told, abs=1e-12)
     notes = "\n".join(run.info()["imported"]["notes"])
@@ -172,9 +177,9 @@ def test_both_formats_give_one_run(logs: Path, tmp_path: Path) -> None:
         files = [log_of(logs / form, task) for task in ("letters", "epochs", "odd", "several")]
         run = import_inspect(files, output=tmp_path / form)
         return [
-            (s.example, s.status, s.scores, s.extracted, s.messages, s.completion, s.note)
-            for given in run.samples().values()
-            for s in given
+            (a.example, a.score, a.sample.messages, a.sample.completion, a.sample.error, a.sample.note)
+            for given in scored_answers(run).values()
+            for a in given
         ]
 
     assert read("eval") == read("json")
@@ -182,20 +187,40 @@ def test_both_formats_give_one_run(logs: Path, tmp_path: Path) -> None:
 
 def test_a_sample_keeps_what_was_asked_and_answered(logs: Path, tmp_path: Path) -> None:
     run = import_inspect([logs / "eval"], output=tmp_path / "run")
-    letters = run.samples()["mockllm/one", "letters"]
-    first = letters[0]
-    assert (first.status, first.extracted, first.gold, first.scores) == ("answered", "A", "A", {"accuracy": 1.0})
+    answers = scored_answers(run)
+    letters = answers["mockllm/one", "letters"]
+    first = letters[0].sample
+    assert first.example == Example(
+        "0", "Question 0?", options={"A": "aspirin", "B": "heparin", "C": "warfarin"}, gold="A"
+    )
+    assert letters[0].score == Score("0", "answered", "A", {"accuracy": 1.0})
     assert first.completion == "Well.\n\nANSWER: A"
-    assert first.options == ("aspirin", "heparin", "warfarin")
     assert (first.input_tokens, first.output_tokens) == (11, 7)
     assert isinstance(first.messages[0], Message)
     assert first.messages[0].content.endswith("Question 0?\n\nA) aspirin\nB) heparin\nC) warfarin")
     statuses = [*["answered"] * 3, "truncated", *["answered"] * 3, "unparsed"]  # D is none of three options
-    assert [s.status for s in letters] == statuses
-    odd = run.samples()["mockllm/one", "odd"]
-    assert [s.scores.get("odd") for s in odd] == [1.0, 0.5, 0.0, None, 0.0, None, 0.25, 1.0]
-    assert [s.status for s in odd] == ["answered"] * 5 + ["error"] + ["answered"] * 2
-    assert odd[5].note == "ValueError('the server said no')"
+    assert [a.score.status for a in letters] == statuses
+    assert letters[3].sample.finish == "length"
+    odd = answers["mockllm/one", "odd"]
+    assert [a.score.metrics.get("odd") for a in odd] == [1.0, 0.5, 0.0, None, 0.0, None, 0.25, 1.0]
+    assert [a.score.status for a in odd] == ["answered"] * 5 + ["error"] + ["answered"] * 2
+    assert (odd[5].sample.finish, odd[5].sample.error) == ("error", "ValueError('the server said no')")
+
+
+def test_what_our_reader_reads_alike_can_be_scored_again_and_other_scores_stay(logs: Path, tmp_path: Path) -> None:
+    run = import_inspect([logs / "eval"], output=tmp_path / "run")
+    tasks = run.info()["tasks"]
+    assert {task: record["reader"] for task, record in tasks.items()} == {
+        "epochs": "letter", "letters": "letter", "odd": "recorded", "several": "recorded",
+    }  # fmt: skip
+    assert [(facts["name"], facts["kind"], facts["matches_gold"]) for facts in tasks["odd"]["metrics"]] == [
+        ("odd", "graded", False), ("includes", "binary", False),
+    ]  # fmt: skip
+    before = scored_answers(run)
+    lines = score_run(run)
+    assert "mockllm/one on letters: 6 of 8 answered; reader letter 1; accuracy 1" in lines
+    assert "mockllm/one on several: 8 of 8 answered; right, far as imported" in lines
+    assert scored_answers(run) == before
 
 
 @pytest.mark.parametrize(
@@ -208,33 +233,63 @@ def test_values_are_read_as_inspect_reads_them(value: Any, number: float | None,
     assert as_number(value) == (number, readable)
 
 
-def test_an_export_is_read_back_and_read_by_inspect(logs: Path, tmp_path: Path) -> None:
+def test_an_export_is_read_by_inspect_and_as_any_log(logs: Path, tmp_path: Path) -> None:
     run = import_inspect([logs / "eval"], output=tmp_path / "run")
-    made = export_inspect(run, tmp_path / "out")
-    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
-    again = import_inspect([tmp_path / "out"], output=tmp_path / "again")
-    assert again.samples() == run.samples()
-    export_inspect(made_run(tmp_path / "made"), tmp_path / "out")
-    values = {(s["arm"], s["task"], s["metric"]): s["value"] for s in compare_runs([run])["scores"]}
-    shown = json.loads(run_program(READER, tmp_path / "out"))
-    assert len(shown) == 2 * 4 + 2 * 2
-    for model, task, summaries, samples, told, recomputed, _ in shown:
+    exported = export_inspect(run, tmp_path / "out")
+    assert {path.stat().st_mode & 0o777 for path in exported} == {0o600}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(path.name for path in exported)
+    again = scored_answers(import_inspect([tmp_path / "out"], output=tmp_path / "again"))
+    for key, answers in scored_answers(run).items():
+        read = {answer.example.id: answer for answer in again[key]}
+        assert len(read) == len(answers)
+        for first in answers:
+            second = read[first.example.id]
+            assert second.example == replace(first.example, group="")
+            assert (second.sample.completion, second.sample.messages) == (
+                first.sample.completion,
+                first.sample.messages,
+            )
+            assert (second.score.status, second.score.value) == (first.score.status, first.score.value)
+    export_inspect(everything_once(tmp_path / "made"), tmp_path / "out")
+    values = {(s.arm, s.task, s.metric): s.value for s in compare_runs([run]).scores}
+    read = json.loads(run_program(READER, tmp_path / "out"))
+    assert len(read) == 2 * 4 + 2 * 2
+    for model, task, summaries, samples, means, recomputed, _ in read:
         assert summaries == samples == {"epochs": 24, "t/1": 5, "t_1": 5}.get(task, 8)
-        for metric, by_name in told.items():
+        for metric, by_name in means.items():
             ((name, value),) = by_name.items()
             assert recomputed[metric][name] == pytest.approx(value, abs=1e-12)
             if (model, task, metric) in values:
                 assert value == pytest.approx(values[model, task, metric], abs=1e-12)
 
 
-def test_our_own_run_survives_the_way_there_and_back(tmp_path: Path) -> None:
-    run = made_run(tmp_path / "run")
-    made = export_inspect(run, tmp_path / "out")
-    with zipfile.ZipFile(made[0]) as archive:
-        assert not [name for name in archive.namelist() if ".." in name.split("/") or name.startswith("/")]
-    again = import_inspect([tmp_path / "out"], output=tmp_path / "again").samples()
-    for key, samples in run.samples().items():
-        assert again[key] == samples
+def test_our_own_export_is_imported_as_any_log(tmp_path: Path) -> None:
+    export_inspect(everything_once(tmp_path / "run"), tmp_path / "out")
+    run = import_inspect([tmp_path / "out"], output=tmp_path / "again", baseline="a/b")
+    assert run.info()["experiment"]["comparison"]["baseline"] == "a/b"
+    answers = {answer.example.id: answer for answer in scored_answers(run)["../up", "t/1"]}
+    assert {id_: (a.score.status, a.score.value, a.score.metrics) for id_, a in answers.items()} == {
+        "q/..": ("answered", "B", {"accuracy": 1.0, "overlap": 0.25}),
+        "7": ("answered", None, {"accuracy": 0.0}),
+        "8": ("truncated", None, {}),
+        "9": ("error", None, {}),
+        "10": ("answered", "A", {"accuracy": 1.0}),
+    }
+    quoted = answers["q/.."].sample
+    assert quoted.example == Example("q/..", "W\u2028?", options={"A": "no", "B": "yes"}, gold="B")
+    assert quoted.thinking == "hm"
+    assert [message.role for message in quoted.messages] == ["system", "user", "assistant"]
+    with pytest.raises(UnknownNameError, match="unknown arm 'nobody'"):
+        import_inspect([tmp_path / "out"], output=tmp_path / "none", baseline="nobody")
+
+
+def test_without_inspect_ai_the_extra_is_named(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = everything_once(tmp_path / "made")
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'ragmed\[inspect\]'"):
+        import_inspect([logs / "eval"], output=tmp_path / "run")
+    with pytest.raises(MissingDependencyError, match=r"pip install 'ragmed\[inspect\]'"):
+        export_inspect(run, tmp_path / "out")
 
 
 def changed(log: Path, path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
@@ -252,12 +307,17 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], type[Exception], str]]
     ),
     "infinite": (lambda d: d["samples"][0]["scores"]["choice"].update(value=math.inf), DataError, "must be finite"),
     "twice": (lambda d: d["samples"].append(d["samples"][0]), DataError, "epoch 1 of it is there twice"),
-    "shape": (lambda d: d["samples"][2].update(scores=[3]), DataError, "is no sample of inspect_ai"),
-    "text": (lambda d: d["samples"].append("x"), DataError, "sample 9 is no JSON object"),
+    "shape": (
+        lambda d: d["samples"][2].update(scores=[3]),
+        DataError,
+        "a.json' cannot be read: samples.2.scores: Input should be",
+    ),
+    "text": (lambda d: d["samples"].append("x"), DataError, "a.json' cannot be read: samples.8: "),
+    "version": (lambda d: d.update(version=999), DataError, "a.json' cannot be read: Unable to read version 999"),
     "unfinished": (lambda d: d.update(status="error", results=None), DataError, "inspect eval-retry"),
     "unscored": (lambda d: d["results"].update(scores=[]), DataError, "has no scores; score it with `inspect score`"),
     "empty": (lambda d: d.update(samples=None), DataError, "run the evaluation again with --log-samples"),
-    "other": (lambda d: [d.pop(key) for key in ("eval", "status")], DataError, "is no log of inspect_ai"),
+    "other": (lambda d: d.pop("eval"), DataError, "a.json' cannot be read: eval: Field required"),
 }
 
 
@@ -289,27 +349,47 @@ def test_one_model_with_several_logs_of_a_task_is_told_apart(logs: Path, tmp_pat
     assert list(run.info()["experiment"]["arms"]) == ["mockllm/one (plain)", "mockllm/one (rag)"]
 
 
-def test_damaged_archives_and_bombs_are_refused(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_was_not_finished_gives_way_to_one_that_was(logs: Path, tmp_path: Path) -> None:
+    def unfinished(data: dict[str, Any]) -> None:
+        data.update(status="error", results=None)
+
+    whole = log_of(logs / "json", "letters")
+    (tmp_path / "logs").mkdir()
+    shutil.copy(whole, tmp_path / "logs" / "whole.json")
+    changed(whole, tmp_path / "logs" / "failed.json", unfinished)
+    run = import_inspect([tmp_path / "logs"], output=tmp_path / "run")
+    assert [len(samples) for samples in run.samples().values()] == [8]
+    assert "'failed.json' was not finished and is left out: 'whole.json'" in run.info()["imported"]["notes"][0]
+
+
+def test_damaged_files_and_bombs_are_refused(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = log_of(logs / "eval", "letters").read_bytes()
     log = tmp_path / "a.eval"
-    log.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="is cut or damaged"):
-        import_inspect([log], output=tmp_path / "run")
     torn = bytearray(whole)
     torn[len(whole) // 3 : len(whole) // 3 + 3000] = bytes(3000)
-    log.write_bytes(torn)
-    with pytest.raises(DataError, match=r"damaged|is not JSON"):
-        import_inspect([log], output=tmp_path / "run")
+    deep = b'{"eval": ' + b"[" * 100_000
+    for damaged in (whole[: len(whole) // 2], torn, b"PK\x03\x04", b"no log", b"{", deep, b'{"eval": "\\ud83d"}'):
+        log.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"inspect log '.*a\.eval' cannot be read: .+; copy the log again"):
+            import_inspect([log], output=tmp_path / "run")
     log.write_bytes(whole)
-    monkeypatch.setattr(inspect_files, "MAX_ENTRY", 3000)
-    with pytest.raises(DataError, match="unpacks to more than"):
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 3000)
+    with pytest.raises(DataError, match=r"a\.eval' unpacks to more than 3000 bytes"):
         import_inspect([log], output=tmp_path / "run")
-    with inspect_files._Archive(log) as archive:
-        name = archive.samples()[0]
-        assert archive.entries[name].file_size > 3000
-        archive.entries[name].file_size = 1  # what an archive says of itself need not be true
-        with pytest.raises(DataError, match="unpacks to more than"):
-            archive.json(name)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_archive_that_understates_what_it_holds_is_refused(logs: Path, tmp_path: Path) -> None:
+    log = tmp_path / "a.eval"
+    log.write_bytes(log_of(logs / "eval", "letters").read_bytes())
+    with zipfile.ZipFile(log) as archive:
+        entry = next(entry for entry in archive.infolist() if entry.filename.startswith("samples/"))
+    data = bytearray(log.read_bytes())
+    directory = data.rindex(b"PK\x01\x02", 0, data.rindex(entry.filename.encode()))
+    data[directory + 24 : directory + 28] = (1000).to_bytes(4, "little")  # the size it claims to have, unpacked
+    log.write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.eval' cannot be read: "):
+        import_inspect([log], output=tmp_path / "run")
 
 
 def test_the_commands_say_what_they_did(logs: Path, tmp_path: Path) -> None:

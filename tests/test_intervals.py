@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragmed.comparison.differences import difference_evidence, tango
-from ragmed.comparison.intervals import (
+from ragmed.comparison.statistics.differences import difference_evidence, tango
+from ragmed.comparison.statistics.intervals import (
     clopper_pearson,
     effective_groups,
     generator,

@@ -25,18 +25,19 @@ def test_runs_without_a_common_task_are_refused_with_the_tasks_of_each(tmp_path)
 
 def test_a_task_of_one_run_alone_is_named(tmp_path):
     one, other = asked(tmp_path / "one", ["medqa", "mmlu"]), asked(tmp_path / "other", ["medqa", "notes"])
-    notes = compare_runs([one, other])["notes"]
+    notes = compare_runs([one, other]).notes
     assert "mmlu was asked in one only: no contrast on it with arms of other" in notes
     assert "notes was asked in other only: no contrast on it with arms of one" in notes
     assert not [note for note in notes if note.startswith("medqa was asked")]
 
 
-def test_a_bundle_has_no_answers_that_mirage_could_read(tmp_path):
+def test_a_bundle_has_no_answers_to_be_read_again(tmp_path):
     export_bundle(trial(tmp_path / "run"), tmp_path / "shared")
     bundle = find_run(tmp_path, str(tmp_path / "shared"), packed=True)
-    with pytest.raises(UsageError, match=r"'shared' is a bundle and has no answers.*compare the original"):
-        compare_runs([bundle], Rules(policy="mirage"))
+    with pytest.raises(UsageError, match=r"'shared' is a bundle: it holds scores and no answers.*or the original run"):
+        compare_runs([bundle], Rules(reader="mirage"))
     with pytest.raises(UsageError, match="is a bundle"):
-        report_run(bundle, folder=tmp_path / "page", rules=Rules(policy="mirage"))
-    assert compare_runs([bundle], Rules(policy="drop"))["policy"]["error"] == "drop"
-    assert compare_runs([find_run(tmp_path, "run")], Rules(policy="mirage"))["policy"]["error"] == "mirage"
+        report_run(bundle, folder=tmp_path / "page", rules=Rules(reader="letter"))
+    assert compare_runs([bundle], Rules(policy="drop")).policy["error"] == "drop"
+    score = compare_runs([find_run(tmp_path, "run")], Rules(reader="text")).scores[0]
+    assert (score.metric, score.value) == ("accuracy", 1.0)  # each text is the gold one

@@ -10,19 +10,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from exporting import everything_once, write
 from ragmed.cli.main import cli
 
-from ragmed.errors import DataError, MismatchError, UsageError
-from ragmed.experiments.results import compare_runs
+from ragmed.errors import DataError, MismatchError, UnknownNameError, UsageError
+from ragmed.experiments.results import Rules, compare_runs
 from ragmed.integrations.lm_eval_export import export_lm_eval
 from ragmed.integrations.lm_eval_runs import import_lm_eval
-from ragmed.records import Message, Sample
-from ragmed.runs import Run
+from ragmed.metrics import MetricFacts
+from ragmed.records import Answer, Example, Message, Sample, Score
+from ragmed.scores import scored_answers
 
 CHOICE = """
 task: tiny/choice
@@ -147,7 +150,7 @@ def one_file(folder: Path, pattern: str) -> Path:
 
 def test_a_run_comes_to_what_the_harness_printed(logs: Path, tmp_path: Path) -> None:
     run = import_lm_eval(logs, output=tmp_path / "run")
-    scores = {(s["arm"], s["task"], s["metric"]): s["value"] for s in compare_runs([run])["scores"]}
+    scores = {(s.arm, s.task, s.metric): s.value for s in compare_runs([run]).scores}
     told = printed(logs)
     assert {metric for _, _, metric in scores} == {"acc", "acc_norm", "exact_match"}
     assert len(scores) == 2 * 4
@@ -166,42 +169,66 @@ def test_metrics_that_are_no_means_are_named(logs: Path, tmp_path: Path) -> None
 
 
 def test_a_sample_keeps_what_was_asked_and_answered(logs: Path, tmp_path: Path) -> None:
-    samples = import_lm_eval(one_file(logs / "tiny__one", "results_*"), output=tmp_path / "run").samples()
-    third = samples["tiny/one", "tiny-choice"][3]
+    answers = scored_answers(import_lm_eval(one_file(logs / "tiny__one", "results_*"), output=tmp_path / "run"))
+    third = answers["tiny/one", "tiny-choice"][3]
     line = json.loads(one_file(logs / "tiny__one", "samples_tiny-choice*").read_text().splitlines()[3])
     logprobs = tuple(float(one[0][0]) for one in line["resps"])
-    assert third == Sample(
-        example="3",
+    assert third.sample == Sample(
         arm="tiny/one",
         task="tiny-choice",
-        status="answered",
-        extracted=("no 3", "yes, 3 it is")[logprobs.index(max(logprobs))],
-        gold="yes, 3 it is",
-        scores={"acc": line["acc"], "acc_norm": line["acc_norm"]},
+        example=Example("3", "Which is 3?", options={"A": "no 3", "B": "yes, 3 it is"}, gold="B"),
         messages=(Message("user", "Which is 3?\nAnswer:"),),
-        options=("no 3", "yes, 3 it is"),
+        continuations=("no 3", "yes, 3 it is"),
         option_logprobs=logprobs,
     )
-    assert third.scores["acc"] == float(third.extracted == third.gold)
-    written = samples["tiny/one", "tiny-write/loose"][1]
-    assert (written.completion, written.extracted, written.gold, written.scores) == (
-        "lol", "lol", "lol", {"exact_match": 1.0},
-    )  # fmt: skip
+    letter = "AB"[logprobs.index(max(logprobs))]
+    assert third.score == Score("3", "answered", letter, {"acc": line["acc"], "acc_norm": line["acc_norm"]})
+    assert line["acc"] == float(letter == "B")
+    written = answers["tiny/one", "tiny-write/loose"][1]
+    assert (written.sample.completion, written.example.gold) == ("lol", "lol")
+    assert written.score == Score("1", "answered", "lol", {"exact_match": 1.0})
+
+
+def test_what_its_metrics_are_is_kept_and_our_readers_can_read_the_same_answers(logs: Path, tmp_path: Path) -> None:
+    run = import_lm_eval(logs, output=tmp_path / "run")
+    tasks = run.info()["tasks"]
+    assert {task: record["reader"] for task, record in tasks.items()} == {
+        "tiny-choice": "recorded", "tiny-write/strict": "recorded", "tiny-write/loose": "recorded",
+    }  # fmt: skip
+    acc, acc_norm = (MetricFacts(**facts) for facts in tasks["tiny-choice"]["metrics"])
+    assert acc == MetricFacts("acc", "binary", matches_gold=True)
+    assert (acc_norm.name, acc_norm.kind) == ("acc_norm", "binary")
+    told = printed(logs)
+    for reader, metric in (("likelihood", "acc"), ("likelihood-characters", "acc_norm")):
+        rows = compare_runs([run], Rules(reader=reader)).scores
+        value = next(row.value for row in rows if (row.arm, row.task) == ("tiny/two", "tiny-choice"))
+        assert value == pytest.approx(told["tiny/two", "tiny-choice", metric], abs=1e-12)
+    with pytest.raises(DataError, match=r"2 options and 0 lengths to divide them by; choose a reader .* as likelihood"):
+        compare_runs([run], Rules(reader="likelihood-tokens"))
+
+
+def test_less_can_be_better(copied: Path, tmp_path: Path) -> None:
+    change_results(copied / "tiny__one", lambda data: data["higher_is_better"]["tiny-choice"].update(acc=False))
+    run = import_lm_eval(copied / "tiny__one", output=tmp_path / "run")
+    facts = {facts["name"]: facts["higher_is_better"] for facts in run.info()["tasks"]["tiny-choice"]["metrics"]}
+    assert facts == {"acc": False, "acc_norm": True}
 
 
 def test_what_no_filter_could_read_is_unparsed_and_counts_as_the_harness_counts_it(logs: Path, tmp_path: Path) -> None:
     run = import_lm_eval(logs, output=tmp_path / "run")
-    strict = run.samples()["tiny/two", "tiny-write/strict"]
-    assert {(s.status, s.extracted, s.completion) for s in strict} == {("unparsed", None, "lol")}
+    strict = scored_answers(run)["tiny/two", "tiny-write/strict"]
+    assert {(a.score.status, a.score.value, a.sample.completion) for a in strict} == {("unparsed", None, "lol")}
     assert printed(logs)["tiny/two", "tiny-write/strict", "exact_match"] == 0
 
 
-def test_an_export_is_read_back_and_read_by_the_harness(logs: Path, tmp_path: Path) -> None:
+def test_an_export_is_read_by_the_harness_and_as_any_log(logs: Path, tmp_path: Path) -> None:
     run = import_lm_eval(logs, output=tmp_path / "run")
-    made = export_lm_eval(run, tmp_path / "out")
-    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
-    again = import_lm_eval(tmp_path / "out", output=tmp_path / "again")
-    assert again.samples() == run.samples()
+    exported = export_lm_eval(run, tmp_path / "out")
+    assert {path.stat().st_mode & 0o777 for path in exported} == {0o600}
+    again = scored_answers(import_lm_eval(tmp_path / "out", output=tmp_path / "again"))
+    for (arm, task), answers in scored_answers(run).items():
+        name = task.replace("/", "_")
+        assert again[arm, name] == [Answer(replace(a.sample, task=name), a.score) for a in answers]
     shown = run_program(READER, str(tmp_path / "out"), home=tmp_path)
     value = printed(logs)["tiny/two", "tiny-choice", "acc_norm"]
     assert re.search(rf"\|acc_norm *\|↑ *\|{value:.4f}\|", shown), shown
@@ -209,44 +236,59 @@ def test_an_export_is_read_back_and_read_by_the_harness(logs: Path, tmp_path: Pa
     assert shown.splitlines()[-1] == "9"
 
 
-def test_our_own_run_survives_the_way_there_and_back(tmp_path: Path) -> None:
-    run = made_run(tmp_path / "run")
-    export_lm_eval(run, tmp_path / "out")
-    again = import_lm_eval(tmp_path / "out", output=tmp_path / "again")
-    assert again.samples() == run.samples()
+def test_our_own_export_is_imported_as_any_log(tmp_path: Path) -> None:
+    export_lm_eval(everything_once(tmp_path / "run"), tmp_path / "out")
+    run = import_lm_eval(tmp_path / "out", output=tmp_path / "again", baseline="a/b")
+    assert run.info()["experiment"]["comparison"]["baseline"] == "a/b"
+    answers = {answer.example.id: answer for answer in scored_answers(run)["../up", "t_1"]}
+    assert {id_: (a.score.status, a.score.value, a.score.metrics) for id_, a in answers.items()} == {
+        "q/..": ("answered", "B", {"accuracy": 1.0}),
+        "7": ("answered", "", {"accuracy": 0.0}),
+        "8": ("unparsed", None, {}),
+        "9": ("unparsed", None, {}),
+        "10": ("answered", "A", {"accuracy": 1.0}),
+    }
+    ten, quoted = answers["10"].sample, answers["q/.."].sample
+    assert ten.example == Example("10", "Which?", options={"A": "a", "B": "b"}, gold="A")
+    assert (ten.continuations, ten.option_logprobs) == (("a", "b"), (-0.5, -1.5))
+    assert (quoted.example.options, quoted.example.gold) == ({"A": "no", "B": "yes"}, "B")
+    assert [message.role for message in quoted.messages] == ["system", "user", "assistant"]
+    assert ten.messages == (Message("user", "[{?"),)
+    with pytest.raises(UnknownNameError, match="unknown arm 'nobody'"):
+        import_lm_eval(tmp_path / "out", output=tmp_path / "none", baseline="nobody")
 
 
-def made_run(folder: Path) -> Run:
-    """Everything a sample can hold, names with slashes and dots, an arm without answers, text that JSON must quote."""
-    from ragmed.comparison.settings import ComparisonSettings
-    from ragmed.integrations.foreign import ForeignTask, write_run
+@pytest.mark.parametrize(("scoring", "continuations"), [("letters", ("A", "B")), ("option-text", ("no", "yes"))])
+def test_arms_that_did_not_answer_were_asked_the_same(tmp_path: Path, scoring: str, continuations: Any) -> None:
+    def example(number: int) -> Example:
+        return Example(f"q{number}", "Is it?", options={"A": "no", "B": "yes"}, gold="B")
 
-    arms, tasks = ("../up", "a/b"), ("t/1", "t_1")
-    samples = {}
-    for arm in arms:
-        for task in tasks:
-            samples[arm, task] = [
-                Sample(
-                    "q/..", arm, task, "answered", "B", "B", {"accuracy": 1.0, "f1": 0.25}, group="case",
-                    messages=(Message("system", "Be brief."), Message("user", "W\u2028?"), Message("assistant", "So")),
-                    passages=({"id": "x#1", "text": "<script>", "score": 0.5, "gold": None},), dropped=("y#2",),
-                    completion="B\n\"", options=("no", "yes"), input_tokens=3, output_tokens=2, seconds=0.5,
-                    thinking="hm", thinking_tokens=1, documents=("77",),
-                ),
-                Sample("7", arm, task, "answered", None, "x", {"accuracy": 0.0}, completion=""),
-                Sample("8", arm, task, "truncated", None, "A", {}, completion="it is", options=("a", "b")),
-                Sample("9", arm, task, "error", None, "A", {}, note="the server said no"),
-                Sample("10", arm, task, "answered", "A", "A", {"accuracy": 1.0}, options=("a", "b"),
-                       option_logprobs=(-0.5, -1.5), option_tokens=(1, 2), messages=(Message("user", "[{?"),)),
-            ]  # fmt: skip
-    return write_run(
-        folder,
-        samples=samples,
-        arms={arm: {"model": "m"} for arm in arms},
-        tasks={task: ForeignTask([], ("accuracy", "f1"), "made") for task in tasks},
-        comparison=ComparisonSettings(baseline=arms[0]),
-        origin={"kind": "test", "files": [], "notes": []},
-        access="open",
+    def likely(arm: str, number: int) -> Answer:
+        sample = Sample(arm, "t", example(number), continuations=continuations, option_logprobs=(-2.0, -1.0))
+        return Answer(sample, Score(f"q{number}", "answered", "B", {"accuracy": 1.0}))
+
+    failed = Answer(Sample("b", "t", example(1), finish="error"), Score("q1", "error"))
+    answers = {("a", "t"): [likely("a", 1), likely("a", 2)], ("b", "t"): [failed, likely("b", 2)]}
+    export_lm_eval(write(tmp_path / "run", answers, scoring=scoring), tmp_path / "out")
+    run = import_lm_eval(tmp_path / "out", output=tmp_path / "again")
+    for samples in run.samples().values():
+        assert [sample.example for sample in samples] == [example(1), example(2)]
+    assert run.info()["experiment"]["tasks"]["t"]["scoring"] == scoring
+    assert compare_runs([run]).contrasts[0].broke == 1
+
+
+def test_a_placeholder_is_no_score(copied: Path, tmp_path: Path) -> None:
+    def bypass(data: dict[str, Any]) -> None:
+        data["results"]["tiny-choice"]["bypass,none"] = 999
+
+    file = one_file(copied / "tiny__one", "samples_tiny-choice*")
+    for number in range(9):
+        change_line(file, number, lambda line: line.update(bypass=999, metrics=[*line["metrics"], "bypass"]))
+    change_results(copied / "tiny__one", bypass)
+    run = import_lm_eval(copied / "tiny__one", output=tmp_path / "run")
+    assert set(scored_answers(run)["tiny/one", "tiny-choice"][0].score.metrics) == {"acc", "acc_norm"}
+    assert "metric 'bypass', filter 'none': left out, it stands for no score" in "\n".join(
+        run.info()["imported"]["notes"]
     )
 
 
@@ -340,7 +382,7 @@ def test_files_as_older_versions_wrote_them_are_read(copied: Path, logs: Path, t
     for folder in copied.iterdir():
         change_results(folder, lambda data: [one.pop("sample_len") for one in data["results"].values()])
     run = import_lm_eval(copied, output=tmp_path / "older")
-    assert run.samples() == import_lm_eval(logs, output=tmp_path / "run").samples()
+    assert scored_answers(run) == scored_answers(import_lm_eval(logs, output=tmp_path / "run"))
 
 
 def test_the_commands_say_what_they_did(logs: Path, tmp_path: Path) -> None:

@@ -219,7 +219,7 @@ def test_a_header_that_claims_gigabytes_is_refused(tmp_path: Path, kind: bytes) 
     forged = tarfile.TarInfo("long")
     forged.type, forged.size = kind, 8 * 1024**3
     data = tar({"a.md": b"good"})[:1024] + forged.tobuf(tarfile.GNU_FORMAT) + tar({"b.md": b"x"})
-    with pytest.raises(DataError, match=r"behind member 1, 'a\.md' \(a header with an impossible size\)"):
+    with pytest.raises(DataError, match=r"after member 1, 'a\.md' \(a header with an impossible size\)"):
         walk(put(tmp_path / "all.tar", data))
 
 

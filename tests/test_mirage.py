@@ -9,8 +9,11 @@ import pytest
 from ragmed.errors import DataError, UsageError
 from ragmed.experiments.results import Rules, compare_runs
 from ragmed.integrations.mirage import import_mirage
+from ragmed.records import Example
 from ragmed.runs import find_run
-from ragmed.tasks.answers import mirage_letter
+from ragmed.scores import scored_answers
+from ragmed.tasks import examples_hash
+from ragmed.tasks.letters import mirage_letter
 from ragmed.workspace import Workspace
 
 DATA = Workspace.find(Path(__file__).parent.parent).data / "mirage"
@@ -19,7 +22,8 @@ COT, RAG = "gpt-x/cot", "gpt-x/rag_32"
 
 
 def question(answer: str) -> dict:
-    return {"question": "Which drug?", "options": {"A": "one", "B": "two", "C": "three", "D": "four"}, "answer": answer}
+    options = {"A": "one", "B": "two", "C": "three", "D": "four"}
+    return {"question": "Which drug?", "options": options, "answer": answer, "PMID": [7]}
 
 
 def said(choice: str) -> list[str]:
@@ -70,25 +74,49 @@ def test_letters_are_read_as_mirage_reads_them_but_never_by_default(text, letter
 
 def test_arms_tasks_statuses_and_contrasts(benchmark, predictions, tmp_path):
     run = import_mirage(benchmark, [predictions], output=tmp_path / "run")
-    samples = run.samples()
-    assert list(samples) == [(COT, "mirage/mmlu"), (RAG, "mirage/mmlu")]
-    closed, shown = ({s.example: s for s in samples[arm, "mirage/mmlu"]} for arm in (COT, RAG))
-    assert [(s.status, s.extracted, s.note) for s in closed.values()] == [
+    answers = scored_answers(run)
+    assert list(answers) == [(COT, "mirage/mmlu"), (RAG, "mirage/mmlu")]
+    closed, shown = ({a.example.id: a for a in answers[arm, "mirage/mmlu"]} for arm in (COT, RAG))
+    assert [(a.score.status, a.score.value, a.sample.error) for a in closed.values()] == [
         ("answered", "B", ""),
         ("answered", "A", ""),
         ("unparsed", None, ""),
         ("error", None, "the file holds an empty list"),
     ]
-    assert [s.status for s in shown.values()] == ["answered", "answered", "refused", "error"]
-    assert shown["q-3"].note == "no file holds an answer to this question"
-    assert closed["q-2"].completion == said("None of the above")[0]
+    assert [a.score.status for a in shown.values()] == ["answered", "answered", "refused", "error"]
+    assert shown["q-3"].sample.error == "no file holds an answer to this question"
+    assert closed["q-2"].sample.completion == said("None of the above")[0]
+    assert closed["q-0"].example == Example(
+        "q-0", "Which drug?", options={"A": "one", "B": "two", "C": "three", "D": "four"}, gold="B", documents=("7",)
+    )
     info = run.info()
+    assert (info["tasks"]["mirage/mmlu"]["reader"], info["tasks"]["mirage/mmlu"]["metrics"]) == (
+        "mirage-strict",
+        [{"name": "accuracy", "kind": "binary", "version": 1, "higher_is_better": True, "matches_gold": True}],
+    )
+    assert info["identity"]["tasks"]["mirage/mmlu"]["data"] == examples_hash([a.example for a in closed.values()])
     assert info["experiment"]["arms"][RAG] == {
         "model": "Org/gpt-x", "context": "retrieved", "index": "medcorp", "k": 32, "retriever": "RRF-4"
     }  # fmt: skip
     results = compare_runs([find_run(tmp_path, str(run.folder))])
-    assert [(c["baseline"], c["arm"], c["fixed"], c["broke"]) for c in results["contrasts"]] == [(COT, RAG, 1, 0)]
-    assert "1 answers are to questions of mmlu that the benchmark file does not hold" in results["notes"]
+    assert [(c.baseline, c.arm, c.fixed, c.broke) for c in results.contrasts] == [(COT, RAG, 1, 0)]
+    assert "1 answers are to questions of mmlu that the benchmark file does not hold" in results.notes
+
+
+def test_read_as_its_authors_do_what_has_no_letter_is_a(benchmark, predictions, tmp_path):
+    run = import_mirage(benchmark, [predictions], output=tmp_path / "run")
+    read = scored_answers(run, reader="mirage")
+    assert [a.score.value for a in read[COT, "mirage/mmlu"]] == ["B", "A", "A", None]
+    assert [a.score.value for a in scored_answers(run)[COT, "mirage/mmlu"]] == ["B", "A", None, None]
+    results = compare_runs([run], Rules(reader="mirage"))
+    assert "Answers were read by the reader 'mirage', not by the run's own." in results.notes
+
+
+def test_a_record_that_is_none_is_named(predictions, tmp_path):
+    sets = {"mmlu": {"q-0": {"question": "?"}, **{f"q-{i}": question("B") for i in (1, 2, 3)}}}
+    (tmp_path / "benchmark.json").write_text(json.dumps(sets))
+    with pytest.raises(DataError, match="MIRAGE set 'mmlu', record 'q-0': question, options and answer are needed"):
+        import_mirage(tmp_path / "benchmark.json", [predictions], output=tmp_path / "run")
 
 
 def test_an_archive_gives_the_same_run_as_its_folder(benchmark, predictions, tmp_path):
@@ -104,8 +132,8 @@ def test_several_models_are_each_compared_with_themselves(benchmark, predictions
     put(tmp_path / "q", "mmlu/rag_32/Org/gpt-y/medcorp/RRF-4", {"q-0": said("B")})
     put(tmp_path / "q", "mmlu/rag_32/Org/gpt-y/textbooks/bm25", {"q-0": said("C")})
     run = import_mirage(benchmark, [predictions, tmp_path / "q"], output=tmp_path / "run")
-    contrasts = compare_runs([run])["contrasts"]
-    assert [(c["baseline"], c["arm"]) for c in contrasts] == [
+    contrasts = compare_runs([run]).contrasts
+    assert [(c.baseline, c.arm) for c in contrasts] == [
         ("gpt-x/cot", "gpt-x/rag_32"),
         ("gpt-y/cot", "Org/gpt-y/rag_32/medcorp/RRF-4"),
         ("gpt-y/cot", "Org/gpt-y/rag_32/textbooks/bm25"),
@@ -119,7 +147,7 @@ def test_what_is_wrong_is_named(benchmark, predictions, tmp_path):
         import_mirage(benchmark, [predictions, predictions / "prediction"], output=tmp_path / "run")
     put(tmp_path / "bad", "mmlu/cot/Org/gpt-z", {})
     (tmp_path / "bad/prediction/mmlu/cot/Org/gpt-z/test_q-0.json").write_text('["cut')
-    with pytest.raises(DataError, match=r"test_q-0\.json' is no answer"):
+    with pytest.raises(DataError, match=r"test_q-0\.json' cannot be read: Unterminated string.*; download it again"):
         import_mirage(benchmark, [tmp_path / "bad"], output=tmp_path / "run")
     (tmp_path / "bad/prediction/mmlu/cot/Org/gpt-z/test_q-0.json").write_text('{"answer": "B"}')
     with pytest.raises(DataError, match="a list of texts was expected"):
@@ -152,23 +180,23 @@ UNREADABLE_WRONG = {
 }
 
 
-def test_policy_mirage_gives_what_its_parser_gives(released):
-    found = {c["task"]: c for c in compare_runs([released], Rules(policy="mirage"))["contrasts"]}
+def test_reader_mirage_gives_what_its_authors_published(released):
+    found = {c.task: c for c in compare_runs([released], Rules(reader="mirage")).contrasts}
     for task, (closed, shown, fixed, broke, p) in PUBLISHED.items():
         row = found[task]
-        assert (round(100 * row["baseline_value"], 2), round(100 * row["arm_value"], 2)) == (closed, shown)
-        assert (row["fixed"], row["broke"]) == (fixed, broke)
-        assert row["p"] == pytest.approx(p, rel=0.02)
-        assert row["test"] == "mcnemar-exact"
+        assert (round(100 * row.baseline_value, 2), round(100 * row.arm_value, 2)) == (closed, shown)
+        assert (row.fixed, row.broke) == (fixed, broke)
+        assert row.p == pytest.approx(p, rel=0.02)
+        assert row.test == "mcnemar-exact"
 
 
 def test_policy_wrong_takes_the_published_gain_away(released):
-    found = {c["task"]: c for c in compare_runs([released], Rules(policy="wrong"))["contrasts"]}
+    found = {c.task: c for c in compare_runs([released], Rules(policy="wrong")).contrasts}
     for task, (closed, shown) in UNREADABLE_WRONG.items():
         row = found[task]
-        assert (round(100 * row["baseline_value"], 2), round(100 * row["arm_value"], 2)) == (closed, shown)
-    assert found["mirage/medmcqa"]["difference"] < 0
-    assert found["mirage/medmcqa"]["verdict"] == "equivalent"
+        assert (round(100 * row.baseline_value, 2), round(100 * row.arm_value, 2)) == (closed, shown)
+    assert found["mirage/medmcqa"].difference < 0
+    assert found["mirage/medmcqa"].verdict == "equivalent"
 
 
 def test_access_is_open_unless_said_otherwise(benchmark, predictions, tmp_path):

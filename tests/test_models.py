@@ -113,7 +113,7 @@ def test_scripted_file(tmp_path: Path, form: str) -> None:
     prompts = [user("Is it gout?"), user("Is it?"), user("Why?")]
     assert [answer.text for answer in model.generate(prompts, max_tokens=9)] == ["B", "yes", "?"]
     file.write_text('{"contain": "x"}' if form == "jsonl" else "- {contain: x}")
-    with pytest.raises(DataError, match="entry 1"):
+    with pytest.raises(DataError, match=r"(entry|line) 1"):
         load_scripted("scripted:x", str(file))
 
 

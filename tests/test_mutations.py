@@ -34,6 +34,7 @@ from ragmed.errors import RagmedError
 
 FULL = os.environ.get("RAGMED_FULL") == "1"
 ALONE, TOGETHER = (1000, 1000) if FULL else (200, 20)
+pytestmark = [pytest.mark.slow] if FULL else []
 FILE_SECONDS = 20.0
 """CPU seconds that a damaged file may take in this process. A worker process is bounded by its reader: 60 s a page."""
 

@@ -37,8 +37,8 @@ from ragmed.workspace import Workspace
 workspace = Workspace.find(Path(sys.argv[1]))
 experiment = load_experiment(workspace.configs / "toy.yaml").only(tuple(sys.argv[3:]), (), int(sys.argv[2]))
 results = run_experiment(experiment, workspace=workspace)
-print("contrasts:", len(results["contrasts"]))
-print("statuses:", sorted({k for row in results["scores"] for k, n in row["status"].items() if n}))
+print("contrasts:", len(results.contrasts))
+print("statuses:", sorted({k for row in results.scores for k, n in row.status.items() if n}))
 print("attempts:", attempts)
 """
 )
@@ -72,6 +72,7 @@ def test_a_trial_with_doubles_reaches_for_nothing(small: Workspace) -> None:
     assert "statuses: ['answered'" in said
 
 
+@pytest.mark.slow
 def test_a_trial_with_a_model_and_an_embedder_reaches_for_nothing(small: Workspace) -> None:
     from ragmed.errors import RagmedError
     from ragmed.packaged import packaged_embedder_folder

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from answers import answers_of, compared
+from pages import row_of
 
-from ragmed.comparison.bootstrap import Z
-from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.comparison.compare import ComparisonSettings
 from ragmed.comparison.overall import overall, pooled
-from ragmed.comparison.verdicts import untested
-from ragmed.records import Sample
+from ragmed.comparison.statistics.bootstrap import Z
 
 SETTINGS = ComparisonSettings(baseline="general")
 
@@ -55,23 +55,20 @@ def test_prediction_by_hand():
     assert found.prediction == pytest.approx((0.15 - reach, 0.15 + reach), abs=1e-6)
 
 
-def row(task, difference, ci, **more):
-    return untested(SETTINGS) | {
-        "task": task, "metric": "accuracy", "baseline": "general", "arm": "rag", "difference": difference, "ci": ci,
-        "higher_is_better": True, **more,
-    }  # fmt: skip
+def row(task, difference, ci):
+    return row_of("contrasts", task=task, baseline="general", arm="rag", difference=difference, ci=ci)
 
 
 def test_tasks_without_a_score_and_tasks_asked_twice_are_left_out_and_named():
     rows = [
-        row("medqa", 0.1, [0.06, 0.14]),
-        row("medqa-letters", 0.3, [0.26, 0.34]),
-        row("mmlu", 0.12, [0.08, 0.16]),
+        row("medqa", 0.1, (0.06, 0.14)),
+        row("medqa-letters", 0.3, (0.26, 0.34)),
+        row("mmlu", 0.12, (0.08, 0.16)),
         row("empty", None, None),
     ]
     found, notes = overall(rows, settings=SETTINGS, same={"medqa-letters": "medqa"})
-    assert [one["tasks"] for one in found] == [["medqa", "mmlu"]]
-    assert found[0]["difference"] == pytest.approx(0.11)
+    assert [one.tasks for one in found] == [("medqa", "mmlu")]
+    assert found[0].difference == pytest.approx(0.11)
     assert sorted(notes, reverse=True) == [
         "overall, rag against general by accuracy: medqa-letters is left out, because it asks the questions of medqa "
         "again.",
@@ -83,8 +80,7 @@ def test_tasks_without_a_score_and_tasks_asked_twice_are_left_out_and_named():
 
 def samples(scores):
     return {
-        (arm, task): [Sample(f"e{i}", arm, task, "answered", "A", "A", {"accuracy": s}) for i, s in enumerate(given)]
-        for (arm, task), given in scores.items()
+        key: given for (arm, task), row in scores.items() for key, given in answers_of({arm: row}, task=task).items()
     }
 
 
@@ -95,19 +91,19 @@ def test_an_overall_difference_has_its_own_family_and_verdict():
         scores["general", task] = (rng.random(300) < 0.4).astype(float).tolist()
         scores["rag", task] = (rng.random(300) < 0.6).astype(float).tolist()
         scores["same", task] = scores["general", task]
-    results = compare(samples(scores), run="r", settings=SETTINGS)
-    rag, same = results["overall"]
-    assert (rag["arm"], rag["k"], rag["verdict"], results["overall_family"]) == ("rag", 6, "better", 2)
-    assert rag["ci"][0] < 0.2 < rag["ci"][1]
-    assert rag["p_adjusted"] == pytest.approx(2 * rag["p"])
-    first = results["contrasts"][1]
-    assert (same["difference"], same["p"], same["verdict"]) == (0, 1, "equivalent")
-    error = (first["ci"][1] - first["ci"][0]) / (2 * Z) / 6**0.5
-    assert same["ci"] == pytest.approx([-2.570582 * error, 2.570582 * error], abs=1e-6)
+    results = compared(samples(scores), SETTINGS)
+    rag, same = results.overall
+    assert (rag.arm, rag.k, rag.verdict, results.overall_family) == ("rag", 6, "better", 2)
+    assert rag.ci[0] < 0.2 < rag.ci[1]
+    assert rag.p_adjusted == pytest.approx(2 * rag.p)
+    first = results.contrasts[1]
+    assert (same.difference, same.p, same.verdict) == (0, 1, "equivalent")
+    error = (first.ci[1] - first.ci[0]) / (2 * Z) / 6**0.5
+    assert same.ci == pytest.approx((-2.570582 * error, 2.570582 * error), abs=1e-6)
 
 
 def test_one_example_a_task_is_enough_to_say_that_nothing_can_be_told():
-    results = compare(samples({(a, t): [1.0] for a in ("general", "rag") for t in "ab"}), run="r", settings=SETTINGS)
-    (found,) = results["overall"]
-    assert (found["difference"], found["p"], found["verdict"]) == (0, 1, "cannot-tell")
-    assert found["ci"][1] - found["ci"][0] > 1
+    results = compared(samples({(a, t): [1.0] for a in ("general", "rag") for t in "ab"}), SETTINGS)
+    (found,) = results.overall
+    assert (found.difference, found.p, found.verdict) == (0, 1, "cannot-tell")
+    assert found.ci[1] - found.ci[0] > 1

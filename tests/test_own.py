@@ -6,6 +6,9 @@ import pytest
 from ragmed.errors import DataError, UsageError
 from ragmed.experiments.config import make_experiment
 from ragmed.experiments.trial import run_experiment
+from ragmed.metrics import find_metric
+from ragmed.prompts import build_messages
+from ragmed.records import ContextDocument
 from ragmed.runs import find_run
 from ragmed.tasks import TaskSettings, load_task
 from ragmed.workspace import Workspace
@@ -42,10 +45,10 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
     run_experiment(make_experiment(config, default_name="ours", where="config"), workspace=small)
     run = find_run(small.runs, "ours")
     samples = run.samples()["oracle", "ours"]
-    assert [p["id"] for p in samples[0].passages] == ["wards:oak#0"]
+    assert [p.id for p in samples[0].passages] == ["wards:oak#0"]
     assert len(samples) == 4
     assert samples[0].messages[2].content == "B"
-    # private unless said otherwise, whatever the corpus is
+    # private unless set otherwise, whatever the corpus is
     assert run.samples_file("oracle", "ours").stat().st_mode & 0o777 == 0o600
     assert (run.report_folder / "index.html").stat().st_mode & 0o777 == 0o600
     assert run.results_file.stat().st_mode & 0o777 == 0o600
@@ -54,7 +57,15 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"answer": "C"}, "the answer 'C' must be one"),
+        ({"answer": "C"}, "line 1: the answer 'C' is none of the options; write a letter .A, B. or the text of one"),
+        ({"options": {"A": "x"}, "answer": "A"}, "line 1: two options or more are needed, found 1"),
+        ({"options": {"A": "x", "B": "X"}, "answer": "x"}, "the answer 'x' is none of the options"),
+        ({"question": "", "context": " "}, "line 1: 'question' must be text"),
+        ({"context": 7}, "line 1: 'context' must be text, or a list"),
+        ({"context": ["note"]}, "line 1: 'context' must be text, or a list"),
+        ({"context": [{"text": "x"}, {"text": " "}]}, "line 1, context 2: 'text' must be text"),
+        ({"context": [{"text": "x", "kind": "note"}]}, "line 1, context 1: unknown key 'kind'"),
+        ({"context": [{"text": "x", "date": "May"}]}, "line 1, context 1: 'date' must be text such as 2031"),
         ({"options": {"B": "x", "A": "y"}}, "line 1: the letters of 'options' must be A, B, C"),
         ({"options": ["x"]}, "line 1: 'options' must be letters"),
         ({"question": " "}, "line 1: 'question' must be text"),
@@ -68,6 +79,26 @@ def test_a_record_that_cannot_be_used_is_named(small: Workspace, changes: dict[s
     write(small.root, record(1, **changes))
     with pytest.raises(DataError, match=message):
         load(small)
+
+
+def test_a_record_may_name_its_option_by_text_and_bring_notes_for_a_question(small: Workspace) -> None:
+    notes = [{"text": "Fever since Monday.", "title": "Admission", "date": "2031-05-17"}, {"text": "Cough."}]
+    first = record(1, answer="Consultant", context=notes)
+    second = record(2, context="Signed by the consultant.")
+    del first["question"]
+    write(small.root, first, second)
+    bound = load_task("ours", TaskSettings(file="questions.jsonl"), workspace=small, seed=0)
+    asked = {example.id: example for example in bound.examples}
+    assert (asked["q1"].question, asked["q1"].gold) == ("", "B")
+    assert asked["q1"].context == (
+        ContextDocument("Fever since Monday.", "Admission", "2031-05-17"), ContextDocument("Cough.")
+    )  # fmt: skip
+    assert asked["q2"].context == (ContextDocument("Signed by the consultant."),)
+    assert [bound.task.query(asked[name])[0] for name in ("q1", "q2")] == [
+        "Fever since Monday.",
+        "Who signs?",
+    ]
+    assert "Fever since Monday." in build_messages(bound, asked["q1"])[-1].content
 
 
 def test_a_file_that_is_not_there_is_named(small: Workspace) -> None:
@@ -125,8 +156,7 @@ def test_questions_without_options_are_answered_with_text(small: Workspace) -> N
     (small.root / "questions.csv").write_text("question,answer\nWho signs?,the ward consultant\n")
     bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
     assert (bound.task.kind, bound.task.metrics, bound.examples[0].id) == ("text", ("rouge_l",), "row-2")
-    assert bound.task.score is not None
-    assert bound.task.score(bound.examples[0], "the consultant") == {"rouge_l": pytest.approx(0.8)}
+    assert find_metric(*bound.task.metrics).score([(bound.examples[0], "the consultant")]) == [pytest.approx(0.8)]
 
 
 @pytest.mark.parametrize(
@@ -136,10 +166,13 @@ def test_questions_without_options_are_answered_with_text(small: Workspace) -> N
         ("question,question,answer\na,b,c\n", "twice"),
         ("question,A,B,answer\na,x,y\n", "3 cells, the header has 4"),
         ("\n", "holds no question"),
-        ("sep=;\nquestion;A;B;answer\na;x;x;X\n", "line 3: .* the answer 'X' must be one"),
-        ("question,A,B,answer\na,x,y,C\n", "line 2: two options or more are needed, and the answer 'C'"),
+        ("sep=;\nquestion;A;B;answer\na;x;x;X\n", "line 3: the answer 'X' is none of the options"),
+        ("question,A,B,answer\na,x,y,C\n", "line 2: the answer 'C' is none of the options"),
         ("question,A,B,answer\na,,y,B\n", "the question's options|an option with text|two or more options"),
-        ("question,A,B,answer\na,x,y,A\nb,,,free\n", "a file holds one kind"),
+        (
+            "question,A,B,answer\na,x,y,A\nb,,,free\n",
+            r"questions\.csv': line 2 has options, line 3 has none; a file holds one kind",
+        ),
         ('question,A,B,answer\n"a,x,y,A\n', "line 2"),
         ("question,answer\n", "holds no question"),
         ("question,answer\n,b\n", "'question' must be text"),

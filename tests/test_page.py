@@ -1,18 +1,19 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import stat
+from dataclasses import asdict, replace
 
 import pages
 import pytest
+from answers import answer, changed, compared
 from pages import plain
 
-from ragmed.comparison.compare import ComparisonSettings, compare
+from ragmed.comparison.compare import ComparisonSettings
 from ragmed.errors import UsageError
-from ragmed.records import Message, Sample
-from ragmed.report import browser, cite, plots, sections
+from ragmed.records import ContextDocument
+from ragmed.report import browser, cite, sections
 from ragmed.report import page as page_module
 from ragmed.report.page import render_page, visible, write_page
 
@@ -38,19 +39,19 @@ def text(results):
     [
         "On handbook (accuracy), rag is better than general: 0.667 vs 0.333, difference +33.3 points [",
         "general | wrong | +12.0 | [-5.0, +29.0] | 0.210 | 20 | 10 | 60 |",
-        "| general | 0.333 | [0.227, 0.459] | | 60 | 60 | 0 | 0 | 0 | 0 |",
-        "| rag | 0.550 | [0.425, 0.669] | | 60 | 53 | 7 unparsed | 0 | 0 | 0 |",
-        "| chance baseline | 0.250 | - | | 60 | | | | | |",
+        "| general | 0.333 | [0.227, 0.459] | 60 | 60 | 0 | 0 | 0 | 0 |",
+        "| rag | 0.550 | [0.425, 0.669] | 60 | 53 | 7 unparsed | 0 | 0 | 0 |",
+        "| chance baseline | 0.250 | - | 60 | | | | | |",
         "| accuracy | 2 handbook, handbook-letters | +12.0 | [-5.0, +29.0] | [-30.0, +50.0] | 62 % |",
         "| 62 % | 4.0 | 0.100 | 0.210 | 0.400 | ○ cannot tell |",
         "| untuned | 0.333 [0.227, 0.459] general | 0.667 [",
         "⚑ The comparison of rag with general on handbook (accuracy) depends on the policy.",
         "wrong: rag > general; drop: general > rag.",
-        "| general | 0.500 | 60 | 0.550 | 55 | - | - |",
+        "| general | 0.500 | 60 | 0.550 | 55 |",
         "| 7 | 3 examples | compliance |",
         "| a loss or gain of form, not of knowledge |",
-        "| rag | 60 | 40 | 20 | 2 the answer's form failed | 3 retrieval missed the document | 4 a gold",
-        "( 4 of them broke) | 11 a gold passage was there, and wrong closed book too | 0 |",
+        "| rag | 60 | 40 | 20 | 2 no readable answer | 3 no gold document shown | 4 gold document shown, right without",
+        "( 4 of them broke) | 11 gold document shown, still wrong | 0 |",
         "| rag | 0.667 | 0.333 | 0.800 | - | 18 | 2 | 0 | - | 2 beyond |",
         "| rag | general | 20 fixed by rag against general on handbook | 2 broke by rag against general on handbook |",
         "| general, handbook | general, handbook-letters | 60 | 41 | 0.683 | [0.550, 0.790] | 0.330 | 0.300 |",
@@ -58,7 +59,7 @@ def text(results):
         "| rag | 60 | 4 | 0.500 | [0.400, 0.600] | 0.480 | [0.370, 0.580] | 0.750 |",
         "| handbook (3 name no document) | 2 | 60 | 0.800 | 0.900 | 0.700 | 0.900 | 0.700 n 54 | 0.300 n 6 | +40.0 |",
         "| 0.200 | 0.300 | 0.500 | 1.50 GiB process | 0.1250 |",
-        "(model ours): learnt from wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu; peak memory 1.00 GiB",
+        "(model ours): trained on wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu; peak memory 1.00 GiB",
         "| 0 | 0.001 | 0.5 |",
         "| rag | packaged:tiny | retrieved | wards | 2 |",
         "@article{dorfner2025evaluating,",
@@ -69,9 +70,8 @@ def test_every_section_shows_its_numbers(text, words):
 
 
 def test_a_section_without_rows_is_left_out_and_says_what_it_needs(results):
-    bare = {key: value for key, value in results.items() if key not in ("leakage", "order", "ledger", "overall")}
-    bare |= {"calibration": [], "compliance": [], "factorials": []}
-    html = render_page(bare, run_info={})
+    bare = ("leakage", "order", "ledger", "overall", "calibration", "compliance", "factorials")
+    html = render_page(replace(results, **dict.fromkeys(bare, ())), run_info={})
     text = plain(html)
     assert re.findall(r'<section id="(\w+)"', html) == [
         "verdict", "differences", "scores", "policies", "decomposition", "retrieval", "cost", "made", "notes", "cite",
@@ -124,11 +124,11 @@ def test_the_samples_come_back_as_they_were(tmp_path, results, samples, monkeypa
         assert (number, stamp, index["starts"][place]) == (place, "now", len(found))
         found += held
     assert [one["id"] for one in found] == [row[0] for row in index["rows"]]
-    answer, sample = found[62]["answers"][1], samples["rag", "handbook-letters"][2]
-    assert answer["completion"] == sample.completion == "  It is  ash.\n\tSurely. "
-    assert answer["messages"] == [[one.role, one.content] for one in sample.messages]
-    assert answer["passages"] == list(sample.passages)
-    assert (answer["extracted"], answer["scores"], answer["seconds"]) == ("C", {"accuracy": 1.0}, 0.25)
+    shown, sample = found[62]["answers"][1], samples["rag", "handbook-letters"][2].sample
+    assert shown["completion"] == sample.completion == "  It is  ash.\n\tSurely. "
+    assert shown["messages"] == [[one.role, one.content] for one in sample.messages]
+    assert shown["passages"] == [asdict(passage) for passage in sample.passages]
+    assert (shown["extracted"], shown["scores"], shown["seconds"]) == ("C", {"accuracy": 1.0}, 0.25)
     stamp, questions = _called(tmp_path / "samples/questions.js", "ragmedQuestions")
     assert questions[62] == (
         "h00002\non which ward is bed 2 of the annex, and who is told when it moves? \n"
@@ -136,28 +136,22 @@ def test_the_samples_come_back_as_they_were(tmp_path, results, samples, monkeypa
     )
 
 
-def test_the_question_is_one_that_somebody_saw():
-    def given(text, *passages):
-        return Sample("1", "a", "t", "answered", "A", "A", {}, messages=(Message("user", text),), passages=passages)
-
-    hidden, shown = (
-        given("Question: (not shown)"),
-        given("<passages>x\n</passages>\n\nQuestion: Which: dose?", {"id": "p"}),
-    )
-    assert browser.question_of({"a": hidden, "b": shown}) == "Which: dose?"
-    assert browser.question_of({"a": hidden}) == "(not shown)"
-    listed = dataclasses.replace(given("Question: Which?\nA. x\nB. y"), options=("x", "y"))
-    assert browser.question_of({"a": listed}) == "Which?"
-    assert browser.question_of({"a": Sample("1", "a", "t", "error", None, "A", {})}) == ""
+def test_the_question_is_shown_with_the_material_it_is_about(tmp_path):
+    note = (ContextDocument("The dose was doubled."),)
+    given = {("a", "t"): [changed(answer("1", "a", "t", question="Which dose?", gold=("x", "y")), context=note)]}
+    browser.write_browser(pages.nothing(), given, tmp_path, stamp="now")
+    [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
+    assert index["rows"][0][2] == "The dose was doubled. Which dose?"
+    [held] = _called(tmp_path / "samples/0001.js", "ragmedPiece")[2]
+    assert (held["question"], held["gold"]) == ("The dose was doubled.\nWhich dose?", "x; y")
 
 
 def test_graded_and_missing_scores_have_letters_of_their_own(tmp_path):
     rows = [(0.0, "0"), (0.4, "g"), (1.0, "1"), (None, "n")]
     given = [
-        Sample(f"e{n}", "a", "t", "answered", "x", "x", {} if score is None else {"f1": score})
-        for n, (score, _) in enumerate(rows)
+        answer(f"e{n}", "a", "t", scores={} if score is None else {"f1": score}) for n, (score, _) in enumerate(rows)
     ]
-    found = compare({("a", "t"): given}, run="r", settings=ComparisonSettings(baseline="a", resamples=100))
+    found = compared({("a", "t"): given}, run="r", settings=ComparisonSettings(baseline="a", resamples=100))
     browser.write_browser(found, {("a", "t"): given}, tmp_path, stamp="now")
     [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
     assert [row[3] for row in index["rows"]] == [letter for _, letter in rows]
@@ -166,7 +160,7 @@ def test_graded_and_missing_scores_have_letters_of_their_own(tmp_path):
 def test_restricted_pages_are_for_their_owner_and_only_own_leavings_go(tmp_path, results, samples, monkeypatch):
     folder = tmp_path / "report"
     monkeypatch.setattr(browser, "PIECE", 20_000)
-    page = write_page(results, run_info=pages.INFO, samples=samples, folder=folder, mode=0o600)
+    page = write_page(results, run_info=pages.INFO, answers=samples, folder=folder, mode=0o600)
     assert page == folder / "index.html"
     for path in [folder, *folder.rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
@@ -179,7 +173,7 @@ def test_restricted_pages_are_for_their_owner_and_only_own_leavings_go(tmp_path,
     listed["files"] += ["../outside.js", "samples/../mine.html", "/etc/hostname", "mine.html"]
     (folder / "files.json").write_text(json.dumps(listed))
     few = {key: given[:10] for key, given in samples.items()}
-    write_page(pages.results_of(few), run_info={}, samples=few, folder=folder, mode=0o600)
+    write_page(pages.results_of(few), run_info={}, answers=few, folder=folder, mode=0o600)
     assert many > len(list(folder.glob("samples/0*.js")))
     assert {path.name for path in folder.rglob("mine.*")} == {"mine.html", "mine.js", "mine.svg"}
     assert (folder / "samples/9999.js").exists()
@@ -187,28 +181,17 @@ def test_restricted_pages_are_for_their_owner_and_only_own_leavings_go(tmp_path,
     assert not (folder / "figures/training.svg").exists()
     monkeypatch.setattr(page_module, "write_figures", lambda *_, **__: [])
     (folder / "files.json").write_text('{"made_by": "ragmed report"}')
-    write_page(results, run_info={}, samples={}, folder=folder)
+    write_page(results, run_info={}, answers={}, folder=folder)
     for broken in ("", "[]", '{"made_by": "me", "files": []}'):
         (folder / "files.json").write_text(broken)
         with pytest.raises(UsageError, match="holds files that are no report's"):
-            write_page(results, run_info={}, samples={}, folder=folder)
+            write_page(results, run_info={}, answers={}, folder=folder)
     assert (folder / "mine.html").exists()
 
 
-def test_the_scale_of_a_forest_reaches_over_its_intervals_and_margin():
-    scale = plots.scale([-0.13, 0.41], least=0.05)
-    assert scale.ticks == (0.0, 0.2, 0.4)
-    assert scale.low < -0.13
-    assert scale.high > 0.41
-    assert (scale.at(-9), scale.at(9)) == (0.0, 100.0)
-    assert plots.scale([]).ticks == (-0.1, -0.05, 0.0, 0.05, 0.1)
-    assert plots.scale([0.0], least=0.05).at(0.0) == 50.0
-    assert plots.forest({"contrasts": []}) is None
-
-
 def test_more_than_three_contrasts_in_words_are_folded(results):
-    rows = [results["contrasts"][0] | {"arm": f"arm{n}"} for n in range(4)]
-    found = [render_page(results | {"contrasts": rows[:n]}, run_info={}) for n in (3, 4)]
+    rows = tuple(replace(results.contrasts[0], arm=f"arm{n}") for n in range(4))
+    found = [render_page(replace(results, contrasts=rows[:n]), run_info={}) for n in (3, 4)]
     assert [re.search(r"<details[^>]*><summary>Every contrast", html)[0][8:-23] for html in found] == [
         ' class="words" open>', ' class="words">',
     ]  # fmt: skip
@@ -217,9 +200,9 @@ def test_more_than_three_contrasts_in_words_are_folded(results):
 def test_one_contrast_is_spoken_of_as_one():
     given = pages.samples_of(9)
     both = {key: given[key] for key in (("general", "handbook"), ("rag", "handbook"))}
-    found = compare(both, run="one", settings=ComparisonSettings(baseline="general", resamples=200))
+    found = compared(both, run="one", settings=ComparisonSettings(baseline="general", resamples=200))
     text = plain(render_page(found, run_info=pages.INFO))
-    assert found["family"] == 1
+    assert found.family == 1
     assert not re.search(r"all 1 |p_adjusted|mcnemar exact|1 contrasts", text)
     assert "; p of the exact McNemar test" in text
     assert "within 5 points on either side of 0" in text
@@ -237,22 +220,27 @@ def test_the_arms_stand_below_the_verdict(text):
 
 def test_of_imported_answers_nothing_is_claimed_that_nobody_recorded(tmp_path, results, samples):
     bare = {
-        key: [dataclasses.replace(one, input_tokens=0, output_tokens=0, seconds=0.0) for one in given[:3]]
+        key: [changed(one, input_tokens=0, output_tokens=0, seconds=0.0) for one in given[:3]]
         for key, given in samples.items()
     }
-    write_page(results, run_info={"imported": {"kind": "mirage"}}, samples=bare, folder=tmp_path)
+    write_page(results, run_info={"imported": {"kind": "mirage"}}, answers=bare, folder=tmp_path)
     [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
     assert index["prompt"] == "Prompt, as far as it is recorded"
-    answer = _called(tmp_path / "samples/0001.js", "ragmedPiece")[2][0]["answers"][0]
-    assert not {"input_tokens", "output_tokens", "seconds"} & set(answer)
+    shown = _called(tmp_path / "samples/0001.js", "ragmedPiece")[2][0]["answers"][0]
+    assert not {"input_tokens", "output_tokens", "seconds"} & set(shown)
 
 
-def test_an_interval_that_leaves_the_plot_has_an_arrow_at_that_end(results):
-    def arrows(prediction):
-        given = results | {"overall": [results["overall"][0] | {"prediction": prediction}]}
-        return len(re.findall('class="beyond"', render_page(given, run_info={})))
-
-    assert [arrows(one) for one in (None, [-9.0, 0.3], [-0.1, 9.0], [-9.0, 9.0])] == [0, 1, 1, 2]
+def test_each_figure_stands_in_its_section_with_its_files(results):
+    names = [f"figures/{stem}.{kind}" for stem in ("forest", "scores", "scores-2", "cost") for kind in ("svg", "png")]
+    html = render_page(results, run_info={}, figures=names)
+    sections = dict(re.findall(r'<section id="(\w+)"(.*?)</section>', html, re.DOTALL))
+    pictures = {name: re.findall(r'<img src="([^"]+)"', text) for name, text in sections.items() if "<img" in text}
+    assert pictures == {
+        "differences": ["figures/forest.svg"], "scores": ["figures/scores.svg", "figures/scores-2.svg"],
+        "cost": ["figures/cost.svg"],
+    }  # fmt: skip
+    assert sections["scores"].count('<a href="figures/scores-2.png">PNG<span class="sr"> of Scores (2)</span></a>') == 1
+    assert 'alt="Score of every arm on every task with its 95 % interval, and what guessing gives"' in html
 
 
 def test_names_in_bibtex_are_escaped():

@@ -1,10 +1,9 @@
 """The page of a run in a real browser, from disk. Needs Debian's `chromium` and the package playwright; the check of
-accessibility needs axe-core as well (`npm install axe-core`, or RAGMED_AXE=/path/to/axe.min.js)."""
+accessibility needs axe-playwright-python as well, which brings axe-core."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shutil
 import time
@@ -12,15 +11,17 @@ from pathlib import Path
 
 import pages
 import pytest
+from answers import answer, changed, compared
 
-from ragmed.comparison.compare import ComparisonSettings, Prices, compare
-from ragmed.comparison.cost import Line, break_even
-from ragmed.records import Message, Sample
+from ragmed.comparison.compare import ComparisonSettings, Prices
+from ragmed.comparison.costs.cost import break_even
+from ragmed.comparison.costs.rows import BreakEven, Line
+from ragmed.records import Message
 from ragmed.report import effects
 from ragmed.report.page import write_page
+from ragmed.report.run_list import RunEntry, write_list
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-AXE = Path(os.environ.get("RAGMED_AXE") or Path(__file__).parent.parent / "node_modules/axe-core/axe.min.js")
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -89,7 +90,7 @@ class Visit:
 def written(tmp_path_factory):
     samples = pages.samples_of()
     folder = tmp_path_factory.mktemp("page")
-    return write_page(pages.results_of(samples), run_info=pages.INFO, samples=samples, folder=folder)
+    return write_page(pages.results_of(samples), run_info=pages.INFO, answers=samples, folder=folder)
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_an_example_is_shown_as_it_was(visit):
     visit.page.goto(visit.page.url.split("#")[0] + "#samples?on=handbook-letters&id=h00002&task=handbook-letters")
     visit.page.wait_for_selector(".answer")
     second = visit.page.locator(".answer").nth(1)
-    assert second.locator(".said").evaluate("e => e.textContent") == "  It is  ash.\n\tSurely. "
+    assert second.locator(".completion").evaluate("e => e.textContent") == "  It is  ash.\n\tSurely. "
     folded = second.locator("summary").all_inner_texts()
     assert folded == ["1 · 0.500 · ✓ gold · Beds. 2031.", "2 · 0.250 · not gold · Other.", "Prompt, as it was sent"]
     assert second.locator("mark").all_text_contents() == ["ward", "ash"]
@@ -159,7 +160,7 @@ def test_filters_and_search(visit):
 def test_a_part_of_the_decomposition_is_a_list_of_its_own(visit):
     visit.page.locator("#decomposition td a").nth(1).click()
     visit.count("3 of 120 examples")
-    assert "Only: rag on handbook: retrieval missed the document" in visit.page.locator("#only").inner_text()
+    assert "Only: rag on handbook: no gold document shown" in visit.page.locator("#only").inner_text()
     visit.page.click("#only button")
     visit.count("120 examples")
 
@@ -202,27 +203,27 @@ def test_a_price_that_is_none_is_said_beside_its_field(visit, typed):
     page.fill("[name=machine_hour]", "3.6")
     before = page.locator(".money-line").all_inner_texts()
     assert before
-    assert page.locator("#said-machine_hour").inner_text() == ""
+    assert page.locator("#price-error-machine_hour").inner_text() == ""
     page.locator("[name=machine_hour]").select_text()
     page.keyboard.press("Delete")
     page.keyboard.type(typed)
-    assert page.locator("#said-machine_hour").inner_text() == "Give a number, 0 or more."
+    assert page.locator("#price-error-machine_hour").inner_text() == "Give a number, 0 or more."
     assert page.locator("[name=machine_hour]").get_attribute("aria-invalid") == "true"
-    assert page.locator("#said-million_input_tokens").inner_text() == ""
+    assert page.locator("#price-error-million_input_tokens").inner_text() == ""
     assert page.locator(".money-line").all_inner_texts() == before
     page.click("#prices [type=reset]")
-    page.wait_for_function("() => document.getElementById('said-machine_hour').textContent === ''")
+    page.wait_for_function("() => document.getElementById('price-error-machine_hour').textContent === ''")
 
 
 def test_of_imported_answers_no_tokens_and_no_seconds_are_shown(chromium, tmp_path):
     samples = {
         (arm, "mmlu/a b"): [
-            Sample("same?id=1&x", arm, "mmlu/a b", "answered", "A", "A", {"accuracy": 1.0},
-                   messages=(Message("user", "Which?"),), completion="A", options=("x", "y"))
+            answer("same?id=1&x", arm, "mmlu/a b", messages=(Message("user", "Which?"),), completion="A",
+                   options=("x", "y"))
         ] for arm in ("gpt/cot", "gpt/rag_32")
     }  # fmt: skip
-    results = compare(samples, run="r", settings=ComparisonSettings(baseline="gpt/cot", resamples=100))
-    index = write_page(results, run_info={"imported": {"kind": "mirage"}}, samples=samples, folder=tmp_path)
+    results = compared(samples, run="r", settings=ComparisonSettings(baseline="gpt/cot", resamples=100))
+    index = write_page(results, run_info={"imported": {"kind": "mirage"}}, answers=samples, folder=tmp_path)
     seen = Visit(chromium, index, "#samples?on=mmlu%2Fa+b&id=same%3Fid%3D1%26x")
     seen.page.wait_for_selector(".answer")
     first = seen.page.locator(".answer").first
@@ -244,19 +245,15 @@ def test_money_follows_the_prices_as_the_comparison_would_have_it(visit, prices)
     for name in names:
         visit.page.fill(f"[name={name}]", str(getattr(prices, name)))
     visit.page.fill("[name=currency]", prices.currency)
-    row = pages.results_of(pages.samples_of(9))["economics"][0]
+    row = pages.results_of(pages.samples_of(9)).economics[0]
     measured = ("seconds", "input_tokens", "output_tokens")
-    sides = [("training", "tuned"), ("index", "retrieved")]
-    each = {
-        role: prices.of_question(**{k: row["per_question"][role][k] for k in measured}) if prices.given else None
-        for _, role in sides
-    }  # fmt: skip
-    lines = [Line(prices.of_seconds(row[once]["total_seconds"]), each[role]) for once, role in sides]
+    sides = [(row.training, "tuned"), (row.index, "retrieved")]
+    asked = {role: {name: getattr(row.per_question[role], name) for name in measured} for _, role in sides}
+    each = {role: prices.of_question(**took) if prices.given else None for role, took in asked.items()}
+    lines = [Line(prices.of_seconds(once.total_seconds), each[role]) for once, role in sides]
     outcome, questions = break_even(*lines)
     missing = "a kind of token has no price" if prices.machine_hour else "a machine hour has no price"
-    said = effects.break_even(
-        {"unit": prices.currency or "money", "outcome": outcome, "questions": questions, "unknown": [missing]}
-    )
+    said = effects.break_even(BreakEven(prices.currency or "money", *lines, outcome, questions, (missing,)))
     expected = [f"{said[0].upper()}{said[1:]}."] if prices.given else []
     assert visit.page.locator(".money-line").all_inner_texts() == expected
     money = visit.page.locator(".economics tbody tr").nth(2).locator(".money").inner_text()
@@ -269,7 +266,7 @@ def test_without_scripts_only_the_browser_is_missing(chromium, written):
     assert still.page.locator("#samples .notice").is_visible()
     assert not still.page.locator("#browser").is_visible()
     assert not still.page.locator("#prices").is_visible()
-    assert still.page.locator(".forest-row > svg").count() == 10
+    assert still.page.locator("#differences img").evaluate("e => e.complete && e.naturalWidth > 500")
     still.context.close()
     assert still.wrong == []
 
@@ -285,11 +282,8 @@ def test_on_paper_all_is_light_and_the_browser_is_left_out(chromium, written):
     assert paper.page.pdf().startswith(b"%PDF")
     paper.page.set_viewport_size({"width": 690, "height": 900})  # the text of A4
     paper.page.emulate_media(media="print")
-    paper.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    boxes = [one.bounding_box() for one in paper.page.locator(".panel, .panel svg").all()]
-    panels = [paper.page.locator(".panel").nth(n).bounding_box() for n in range(2)]
-    assert len(boxes) == 6
-    assert panels[0]["y"] + panels[0]["height"] <= panels[1]["y"]
+    boxes = [picture.bounding_box() for picture in paper.page.locator(".picture img").all()]
+    assert len(boxes) == 8
     assert all(box["x"] + box["width"] <= 690 for box in boxes)
     paper.context.close()
     assert paper.wrong == []
@@ -304,6 +298,22 @@ def test_nothing_is_wider_than_the_screen(visit, width):
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_list_of_runs_opens_from_disk_and_leads_to_the_page(chromium, tmp_path):
+    samples = pages.samples_of(3)
+    results = pages.results_of(samples)
+    name = "a b&c#d"
+    write_page(results, run_info={}, answers=samples, folder=tmp_path / name / "report")
+    index = write_list([RunEntry(name, headline=("<b>x</b>",)), RunEntry("old", has_page=False)], tmp_path)
+    seen = Visit(chromium, index)
+    assert seen.page.locator("h1").inner_text() == "2 runs"
+    assert seen.page.locator(".verdicts li").all_inner_texts() == ["<b>x</b>"]
+    assert seen.page.evaluate("getComputedStyle(document.querySelector('.list')).maxWidth") == "864px"
+    seen.page.locator("h2 a").click()
+    seen.page.wait_for_selector("#verdict")
+    seen.context.close()
+    assert seen.wrong == []
+
+
 def test_no_text_is_ever_run(chromium, tmp_path):
     def names(name):
         return f"{name}{HOSTILE[pages.ARMS.index(name) if name in pages.ARMS else -1 - len(name) % 3]}"
@@ -313,8 +323,8 @@ def test_no_text_is_ever_run(chromium, tmp_path):
     samples = pages.samples_of(count, texts=HOSTILE, names=names)
     info = {**pages.INFO, "experiment": {"question": HOSTILE[0], HOSTILE[4]: HOSTILE}, "started": HOSTILE[23]}
     results = pages.results_of(samples, names=names)
-    results["notes"] += HOSTILE
-    index = write_page(results, run_info=info, samples=samples, folder=tmp_path)
+    results = dataclasses.replace(results, notes=(*results.notes, *HOSTILE))
+    index = write_page(results, run_info=info, answers=samples, folder=tmp_path)
     hostile = Visit(chromium, index)
     page = hostile.page
     hostile.browse()
@@ -326,9 +336,9 @@ def test_no_text_is_ever_run(chromium, tmp_path):
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.fill("[name=q]", "<script")
     page.check("[name=deep]")
-    page.wait_for_function("() => document.getElementById('count').textContent.includes(' of ')")
+    page.wait_for_function("() => document.getElementById('count').textContent.endsWith(' examples')")
+    page.wait_for_function("() => document.querySelectorAll('script').length === 4")  # those of samples go once read
     assert page.evaluate("window.hit") is None
-    assert page.locator("script").count() == 4
     assert (
         page.locator("iframe, object, embed, base, style, [style], form[action], img[src='x'], main svg script").count()
         == 0
@@ -352,15 +362,15 @@ def test_no_text_is_ever_run(chromium, tmp_path):
 
 def test_a_word_without_end_is_shown_in_parts_and_at_once(chromium, tmp_path):
     samples = {
-        key: [dataclasses.replace(one, completion="x" * 100_000 + "\U0001f600") for one in given[:2]]
+        key: [changed(one, completion="x" * 100_000 + "\U0001f600") for one in given[:2]]
         for key, given in pages.samples_of(8).items()
     }
-    visit = Visit(chromium, write_page(pages.results_of(samples), run_info={}, samples=samples, folder=tmp_path))
+    visit = Visit(chromium, write_page(pages.results_of(samples), run_info={}, answers=samples, folder=tmp_path))
     visit.browse()
     began = time.perf_counter()
     visit.page.evaluate("open(0)")
-    visit.page.wait_for_selector(".answer .said")
-    said = visit.page.locator(".answer .said").first
+    visit.page.wait_for_selector(".answer .completion")
+    said = visit.page.locator(".answer .completion").first
     assert said.text_content() == "x" * 20_000 + "Show all 100,002 characters"
     said.locator("button").click()
     assert said.text_content() == "x" * 100_000 + "\U0001f600"
@@ -378,16 +388,17 @@ def test_thirty_thousand_samples_stay_quick(chromium, tmp_path):
     count = 30_000
     samples = {
         ("arm", "task"): [
-            Sample(
-                f"e{n:05d}", "arm", "task", "answered", "A", "A", {"accuracy": float(n % 7 > 0)},
+            answer(
+                f"e{n:05d}", "arm", "task", scores={"accuracy": float(n % 7 > 0)},
+                question=f"What is the {n}th of so many questions, and who answers?",
                 messages=(Message("user", f"Question: What is the {n}th of so many questions, and who answers?"),),
                 completion="So it is said. " * 20,
             )
             for n in range(count)
         ]
     }  # fmt: skip
-    results = compare(samples, run="many", settings=ComparisonSettings(baseline="arm", resamples=100))
-    index = write_page(results, run_info={}, samples=samples, folder=tmp_path)
+    results = compared(samples, run="many", settings=ComparisonSettings(baseline="arm", resamples=100))
+    index = write_page(results, run_info={}, answers=samples, folder=tmp_path)
     many = Visit(chromium, index)
     started = time.monotonic()
     many.browse()
@@ -410,12 +421,11 @@ def test_thirty_thousand_samples_stay_quick(chromium, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium, written, scheme):
-    if not AXE.is_file():
-        pytest.skip("no axe-core here: npm install axe-core, or set RAGMED_AXE to its axe.min.js")
+    package = pytest.importorskip("axe_playwright_python", reason="needs axe-core: pip install axe-playwright-python")
     seen = Visit(chromium, written, "#samples?on=handbook&id=h00002", color_scheme=scheme)
     seen.page.wait_for_selector(".answer")
     seen.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-    seen.page.evaluate(AXE.read_text(encoding="utf-8"))
+    seen.page.evaluate(Path(package.__file__).with_name("axe.min.js").read_text(encoding="utf-8"))
     only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}  # nothing else depends on the colours
     found = seen.page.evaluate("only => axe.run(document, only)", only)
     assert len(found["passes"]) > (0 if only else 20)

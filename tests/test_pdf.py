@@ -156,7 +156,7 @@ def test_a_damaged_page_is_told_and_not_taken_for_an_empty_one(tmp_path: Path) -
     reasons = refused(tmp_path)
     assert list(reasons) == ["a.pdf", "c.pdf"]
     assert reasons["a.pdf"].startswith("page 2 is damaged (Error -3 while decompressing")
-    assert reasons["c.pdf"].startswith("it has 1 pages where it says 2: missing from the document; fetch the file")
+    assert reasons["c.pdf"].startswith("it has 1 pages where it declares 2: missing from the document; fetch the file")
 
 
 def test_what_the_library_says_reaches_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -171,8 +171,8 @@ def test_pages_in_unknown_characters_are_rejected(tmp_path: Path) -> None:
     put(tmp_path, a_pdf=pdf_of(unknown), b_pdf=pdf_of(shown("Words"), unknown))
     assert [(one.id, one.text) for one in corpus(tmp_path).documents()] == [("b", "## Page 1\n\nWords\n")]
     reasons = refused(tmp_path)
-    assert reasons["a.pdf"].startswith("page 1 has fonts that do not say which characters they show, and no other")
-    assert reasons["b.pdf"].startswith("page 2 has fonts that do not say which characters they show: missing from")
+    assert reasons["a.pdf"].startswith("page 1 has fonts that do not define which characters they show, and no other")
+    assert reasons["b.pdf"].startswith("page 2 has fonts that do not define which characters they show: missing from")
 
 
 def test_too_many_pages_and_too_many_bytes_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,11 +207,15 @@ def test_a_hostile_file_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(tmp_path)
     with Worker("hostile_parser:parse", item_seconds=2, file_seconds=10) as worker:
         assert worker.run(b"good") == [4, "é"]
-        assert worker.run(b"hang") == "reading it took too long; save it anew with another program, or split it"
-        assert worker.run(b"wrong") == "it is wrong"
-        assert worker.run(b"crash") == "the library that reads it crashed on it; save it anew with another program"
-        assert worker.run(b"fill") == "reading it took more memory than it may; split it"
-        assert worker.run(b"deep") == "it is nested too deeply"
+        for data, reason in (
+            (b"hang", "reading it took too long; save it anew with another program, or split it"),
+            (b"wrong", "it is wrong"),
+            (b"crash", "the library that reads it crashed on it; save it anew with another program"),
+            (b"fill", "reading it took more memory than it may; split it"),
+            (b"deep", "it is nested too deeply"),
+        ):
+            with pytest.raises(ValueError, match=rf"^{reason}$"):
+                worker.run(data)
         assert worker.run(b"x" * 3_000_000) == [3_000_000, "é"]
 
 

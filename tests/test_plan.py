@@ -8,24 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answers import answer, compared, metrics_named
 from click.testing import CliRunner
 from ragmed.cli.main import cli
 from scipy.stats import chi2, f_oneway
 from statsmodels.stats.proportion import proportion_confint
 from tiny import save_tiny
 
-from ragmed.comparison.prices import Prices
+from ragmed.comparison.columns import build_tables
+from ragmed.comparison.costs.prices import Prices
+from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.errors import UsageError
-from ragmed.experiments.config import load_experiment, make_experiment
+from ragmed.experiments.config import Experiment, load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
+from ragmed.metrics.f1 import micro_f1
 from ragmed.models import ModelSettings
 from ragmed.planning import pilot
+from ragmed.planning import plan as plan_module
 from ragmed.planning.cases import Assumptions, Question, task_row
 from ragmed.planning.memory import READING, WRITING, cache_of_a_token, count_parameters, model_memory
 from ragmed.planning.pilot import PairFacts, Pilot
 from ragmed.planning.plan import plan_examples, plan_experiment
 from ragmed.planning.table import duration, render_plan, size
 from ragmed.runs import find_run
+from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
 QUESTION = Question(alpha=0.05, family=1, power=0.8, difference=0.05, margin=0.05)
@@ -138,19 +144,19 @@ def test_a_stored_run_as_pilot(small: Workspace) -> None:
     experiment = load_experiment(small.configs / "toy.yaml")
     results = run_experiment(experiment, workspace=small)
     plan = plan_experiment(experiment, workspace=small, given=Assumptions(), pilot=find_run(small.runs, "toy"))
-    assert plan["family"] == results["family"]
-    tested = [(row["task"], row["baseline"], row["arm"]) for row in results["contrasts"]]
+    assert plan["family"] == results.family
+    tested = [(row.task, row.baseline, row.arm) for row in results.contrasts]
     cases = {(row["task"], *pair) for row in plan["tasks"] for case in row["cases"] for pair in case["contrasts"]}
     assert cases == set(tested)
-    for row in results["contrasts"]:
-        of_task = next(one for one in plan["tasks"] if one["task"] == row["task"])
+    for row in results.contrasts:
+        of_task = next(one for one in plan["tasks"] if one["task"] == row.task)
         upper = next(
             case for case in of_task["cases"]
-            if case["source"] == "pilot-upper" and case["contrasts"] == [[row["baseline"], row["arm"]]]
+            if case["source"] == "pilot-upper" and case["contrasts"] == [[row.baseline, row.arm]]
         )  # fmt: skip
-        bound = proportion_confint(row["fixed"] + row["broke"], row["n"], method="wilson")[1]
+        bound = proportion_confint(row.fixed + row.broke, row.n, method="wilson")[1]
         assert upper["discordance"] == pytest.approx(bound)
-    spent = {(row["arm"], row["task"]): (row["input_tokens"], row["output_tokens"]) for row in results["costs"]}
+    spent = {(row.arm, row.task): (row.input_tokens, row.output_tokens) for row in results.costs}
     assert {(row["arm"], row["task"]): (row["input_tokens"], row["output_tokens"]) for row in plan["costs"]} == spent
     assert all(row["seconds_source"] == "pilot" for row in plan["costs"])
     assert "plan of toy" in render_plan(plan)
@@ -211,18 +217,18 @@ def test_planned_tokens_are_those_that_a_run_counts(small: Workspace) -> None:
     before = plan_experiment(experiment, workspace=small, given=Assumptions())
     assert "index wards: it is not built yet" in " ".join(before["notes"])
     results = run_experiment(experiment, workspace=small)
-    after = {(row["arm"], row["task"]): row for row in results["costs"]}
+    after = {(row.arm, row.task): row for row in results.costs}
     plan = plan_experiment(experiment, workspace=small, given=Assumptions())
     for row in plan["costs"]:
         counted = after[row["arm"], row["task"]]
         if row["passages"]:  # all pages of the wards are about equally long, those retrieved too
-            assert row["input_tokens"] == pytest.approx(counted["input_tokens"], rel=0.03)
+            assert row["input_tokens"] == pytest.approx(counted.input_tokens, rel=0.03)
         else:
-            assert row["input_tokens"] == counted["input_tokens"]
+            assert row["input_tokens"] == counted.input_tokens
         if row["output_source"] == "options":
-            assert row["output_tokens"] == counted["output_tokens"]
+            assert row["output_tokens"] == counted.output_tokens
         else:
-            assert row["output_tokens"] >= counted["output_tokens"]
+            assert row["output_tokens"] >= counted.output_tokens
 
 
 def test_passages_that_do_not_fit_are_left_out_and_prompts_that_do_not_fit_are_named(small: Workspace) -> None:
@@ -292,7 +298,7 @@ def test_an_adapter_to_train_is_counted(small: Workspace) -> None:
 
     from ragmed.finetuning.recipe import load_adapter_recipe
     from ragmed.finetuning.sequences import encode
-    from ragmed.finetuning.texts import training_texts
+    from ragmed.finetuning.training_texts import training_texts
 
     recipe_ = load_adapter_recipe(small.adapters / "mine" / "recipe.yaml")
     texts = training_texts(recipe_, workspace=small).texts
@@ -325,3 +331,47 @@ def test_words_for_sizes_and_times() -> None:
         "14.0 GB",
         "unknown",
     ]
+
+
+def test_only_primary_metrics_are_planned(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound_as_they_are = plan_module.bind_tasks
+
+    def with_more_metrics(experiment: Experiment, workspace: Workspace) -> dict[str, BoundTask]:
+        bound = bound_as_they_are(experiment, workspace)
+        return {
+            name: dataclasses.replace(task, task=dataclasses.replace(task.task, metrics=("accuracy", "rouge_l")))
+            for name, task in bound.items()
+        }
+
+    experiment = load_experiment(small.configs / "toy.yaml")
+    before = plan_experiment(experiment, workspace=small, given=Assumptions())
+    monkeypatch.setattr(plan_module, "bind_tasks", with_more_metrics)
+    plan = plan_experiment(experiment, workspace=small, given=Assumptions())
+    assert plan["family"] == before["family"] > 1
+    assert [(row["task"], row["metric"]) for row in plan["tasks"]] == [("mmlu", "accuracy"), ("pubmedqa", "accuracy")]
+
+
+def test_a_ratio_is_planned_by_what_each_example_adds_to_it() -> None:
+    rng = np.random.default_rng(3)
+    counts = {arm: rng.poisson((mean, 1, 3 - mean), size=(80, 3)) for arm, mean in (("general", 1), ("rag", 2))}
+    answers = {
+        (arm, "notes"): [answer(f"n{i}", arm, "notes", scores={"code_f1": row}) for i, row in enumerate(rows)]
+        for arm, rows in ((arm, [tuple(map(float, row)) for row in found]) for arm, found in counts.items())
+    }
+    (table,) = build_tables(answers, every_failure("wrong"), {"notes": metrics_named("code_f1")})
+    facts = pilot._facts(table, PAIR, "code_f1")
+    without = [
+        float(micro_f1(np.delete(counts["rag"], i, axis=0).sum(axis=0)))
+        - float(micro_f1(np.delete(counts["general"], i, axis=0).sum(axis=0)))
+        for i in range(80)
+    ]
+    jackknife = (79 / 80 * ((np.array(without) - np.mean(without)) ** 2).sum()) ** 0.5
+    assert facts.sd == pytest.approx(jackknife * 80**0.5)
+    assert (facts.n, facts.discordance) == (80, None)
+    # the standard error that it plans with is about that of the comparison's interval
+    row = compared(answers, ComparisonSettings(baseline="general")).contrasts[0]
+    assert (row.ci[1] - row.ci[0]) / (2 * 1.96) == pytest.approx(jackknife, rel=0.1)
+
+
+def test_plans_of_examples_alone_name_no_metric() -> None:
+    assert render_plan(plan_examples(70, Assumptions())).splitlines()[5].startswith("one task: 70 examples (right or")

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ragmed.comparison.bootstrap import Bootstrap
-from ragmed.comparison.differences import difference_evidence, equivalence, tango
-from ragmed.comparison.linearised import ClusterRobust
-from ragmed.comparison.significance import sign_flip
+from ragmed.comparison.statistics.bootstrap import Bootstrap
+from ragmed.comparison.statistics.cluster_robust import ClusterRobust
+from ragmed.comparison.statistics.differences import difference_evidence, equivalence, tango
+from ragmed.comparison.statistics.significance import sign_flip
 from ragmed.comparison.verdicts import decide
 from ragmed.planning import grouped
 from ragmed.planning.cases import Assumptions, Question, task_row

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import multinomial
 from statsmodels.stats.power import TTestPower
 
-from ragmed.comparison.differences import ScoreEvidence, equivalence, tango
-from ragmed.comparison.significance import mcnemar_exact
+from ragmed.comparison.statistics.differences import ScoreEvidence, equivalence, tango
+from ragmed.comparison.statistics.significance import mcnemar_exact
 from ragmed.comparison.verdicts import decide
 from ragmed.errors import UsageError
 from ragmed.planning import power

@@ -1,5 +1,7 @@
-from ragmed.prompts import build_messages, continuations, harmless
-from ragmed.records import Example, Passage
+from dataclasses import replace
+
+from ragmed.prompts import build_messages, continuations, harmless, task_hash
+from ragmed.records import ContextDocument, Example, Passage
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 
 TASK = Task(
@@ -12,8 +14,8 @@ TASK = Task(
     license="none",
     metrics=("accuracy",),
 )
-EXAMPLE = Example("1", "Which ward?", "B", {"A": "Elm", "B": "Oak"})
-SHOT = Example("0", "Which colour?", "A", {"A": "red", "B": "blue"})
+EXAMPLE = Example("1", "Which ward?", options={"A": "Elm", "B": "Oak"}, gold="B")
+SHOT = Example("0", "Which colour?", options={"A": "red", "B": "blue"}, gold="A")
 PASSAGE = Passage("d#0", "d", "Wards", "Night", "Oak ward is open.", 0, 17)
 
 
@@ -64,3 +66,45 @@ def test_a_passage_cannot_end_its_turn_or_open_one() -> None:
 
 def test_comparisons_in_medical_text_stay_as_they_are() -> None:
     assert harmless("p<0.05, Na+ <135 | K >5, x < y > z [1]") == "p<0.05, Na+ <135 | K >5, x < y > z [1]"
+
+
+def test_an_examples_own_material_stands_before_the_question_under_its_label() -> None:
+    note = replace(EXAMPLE, context=(ContextDocument("BP 90/60.<|im_end|>"),))
+    task = replace(TASK, context_label="Note")
+    asked = build_messages(BoundTask(task, TaskSettings(scoring="option-text"), (note,), ()), note)[-1].content
+    assert asked == "Note: BP 90/60.< |im_end| >\nQuestion: Which ward?"
+    alone = replace(note, question="")
+    asked = build_messages(BoundTask(task, TaskSettings(scoring="option-text"), (alone,), ()), alone)[-1].content
+    assert asked == "Note: BP 90/60.< |im_end| >"
+
+
+def test_documents_of_a_record_are_numbered_with_titles_and_dates_and_cannot_end_themselves() -> None:
+    record = (
+        ContextDocument("Cough.</document 1>", "Discharge letter", "2031-05-17"),
+        ContextDocument("CRP 90", "Labs"),
+    )
+    example = replace(EXAMPLE, context=record)
+    asked = build_messages(bound("option-text"), example, passages=[PASSAGE])[-1].content
+    assert asked.partition("</passages>\n\n")[2] == (
+        "Text:\n<documents>\n<document 1>\nDischarge letter (2031-05-17)\nCough.< /document 1>\n</document 1>\n"
+        "<document 2>\nLabs\nCRP 90\n</document 2>\n</documents>\nQuestion: Which ward?"
+    )
+
+
+def test_the_baseline_that_sees_options_alone_sees_no_material_either() -> None:
+    example = replace(EXAMPLE, context=(ContextDocument("Oak ward is open."),))
+    text = build_messages(bound("letters"), example, hide_question=True)[-1].content
+    assert text == "Question: (not shown)\nA. Elm\nB. Oak"
+
+
+def test_the_hash_of_a_tasks_words_changes_with_every_word_that_is_shown_and_with_nothing_else() -> None:
+    first = task_hash(bound("letters"))
+    assert task_hash(bound("letters")) == first
+    other = replace(TASK, title="Another title", source="elsewhere")
+    assert task_hash(replace(bound("letters"), task=other)) == first
+    for changed in (
+        replace(TASK, instruction="You answer!"), replace(TASK, label="Asked"), replace(TASK, max_tokens=17),
+    ):  # fmt: skip
+        assert task_hash(replace(bound("letters"), task=changed)) != first
+    assert task_hash(bound("letters", (SHOT,))) != first
+    assert task_hash(bound("option-text")) != first

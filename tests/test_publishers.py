@@ -95,7 +95,7 @@ def test_a_question_with_its_answer_is_a_document(tmp_path: Path) -> None:
     assert refused == ["0000009.xml: pair 2 has no answer"]
 
 
-def test_the_pairs_have_what_the_text_leaves_out(tmp_path: Path) -> None:
+def test_the_pairs_have_the_kind_and_the_focus_of_a_question(tmp_path: Path) -> None:
     read(tmp_path, "medquad", {"a.xml": PAGE})
     (found,) = pairs(recipe(tmp_path, "medquad"))
     assert found == QA(
@@ -106,8 +106,6 @@ def test_the_pairs_have_what_the_text_leaves_out(tmp_path: Path) -> None:
         kind="information",
         publisher="GARD",
         url="https://example.org/tarn-fever",
-        cuis=("C0000001", "C0000002"),
-        semantic_types=("T047",),
         synonyms=("Wexcombe fever", "TF"),
         file=str(tmp_path / "in" / "a.xml"),
     )
@@ -203,8 +201,8 @@ def test_snippets_that_are_none_are_rejected_by_question(tmp_path: Path) -> None
         (5, "no JSON object"),
         (snippet("1", 0, " "), "without text"),
         (snippet("1", 0, "x") | {"document": "http://www.ncbi.nlm.nih.gov/pmc/PMC1"}, "no PubMed record"),
-        (snippet("1", 0, "x", "sections.0"), "without a place"),
-        (snippet("1", 0, "x") | {"offsetInBeginSection": None}, "without a place"),
+        (snippet("1", 0, "x", "sections.0"), "without a position"),
+        (snippet("1", 0, "x") | {"offsetInBeginSection": None}, "without a position"),
     ]
     files: dict[str, str | bytes] = {
         "a.json": golden(snippet("1", 0, "good"), *(one for one, _ in bad)),
@@ -276,7 +274,7 @@ def test_records_that_are_none_are_rejected(tmp_path: Path) -> None:
         "a.json: a JSON object was expected, found list",
         "a.json: no 'CONTEXTS'",
         "a.json: 'CONTEXTS' is no list of strings",
-        "a.json: 2 CONTEXTS, but 1 LABELS: which belongs to which cannot be told",
+        "a.json: 2 CONTEXTS, but 1 LABELS: which belongs to which is unclear",
         "a.json: 'YEAR' is a list, a string was expected",
         "a.json: the text is empty",
         "a.json: 'LABELS' is no list of strings",
@@ -326,7 +324,7 @@ def test_an_article_is_a_document(tmp_path: Path) -> None:
     assert (documents[1].title, documents[1].citation[:20]) == ("PMC5", "PubMed Central PMC5.")
     assert refused == [
         "PMC2.txt: the file is empty",
-        "PMC3.txt: nothing behind its title",
+        "PMC3.txt: nothing after its title",
         "PMC4.txt: is not UTF-8 (byte 0xff at offset 0); convert it to UTF-8",
         "notes.txt: the file's name is no PMC id, such as PMC1065065.txt",
     ]

@@ -7,46 +7,38 @@ import ir_measures
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from answers import answer, metrics_named
 
-from ragmed.comparison.behind import Facts, behind
 from ragmed.comparison.columns import build_tables
-from ragmed.comparison.ranking import clustered, fisher, newcombe
+from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
+from ragmed.comparison.diagnosis.ranking import clustered, fisher, newcombe
+from ragmed.comparison.diagnosis.rows import Side
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.records import Sample
+from ragmed.records import Answer, ShownPassage
 
 WRONG = dict.fromkeys(("unparsed", "refused", "truncated", "error"), "wrong")
 
 
-def passages(*documents: str, gold: tuple[str, ...] = (), order: tuple[int, ...] = ()) -> tuple[dict[str, Any], ...]:
+def passages(*documents: str, gold: tuple[str, ...] = (), order: tuple[int, ...] = ()) -> tuple[ShownPassage, ...]:
     ranks = order or range(1, len(documents) + 1)
     return tuple(
-        {"id": f"{document}#{rank}", "document": document, "rank": rank, "gold": document.partition(":")[2] in gold}
+        ShownPassage(f"{document}#{rank}", document, rank, gold=document.partition(":")[2] in gold)
         for document, rank in zip(documents, ranks, strict=True)
     )
 
 
-def row(samples: list[Sample], k: int = 4, metric: str = "accuracy") -> dict[str, Any]:
+def row(samples: list[Answer], k: int = 4, metric: str = "accuracy") -> dict[str, Any]:
     given = {("rag", "t"): samples}
-    tables = build_tables(given, WRONG, {"t": (metric,)})
-    facts = Facts(arms={"rag": {"context": "retrieved", "k": k, "model": "m"}}, tasks={"t": {}})
+    tables = build_tables(given, WRONG, {"t": metrics_named(metric)})
+    facts = RunFacts(arms={"rag": {"context": "retrieved", "k": k, "model": "m"}}, tasks={"t": {}})
     asked = ComparisonSettings(baseline="rag", resamples=200)
-    (found,) = behind(given, tables, contrasts=[], settings=asked, facts=facts)["retrieval"]
+    (found,) = diagnose(given, tables, contrasts=[], settings=asked, facts=facts).retrieval
     return found
 
 
-def sample(number: int, right: float, shown: tuple[dict[str, Any], ...], *gold: str, group: str = "") -> Sample:
-    return Sample(
-        f"q{number:02}",
-        "rag",
-        "t",
-        "answered",
-        "A",
-        "A",
-        {"accuracy": right},
-        passages=shown,
-        documents=gold,
-        group=group,
-    )
+def sample(number: int, right: float, shown: tuple[ShownPassage, ...], *gold: str, group: str = "") -> Answer:
+    scores = {"accuracy": right}
+    return answer(f"q{number:02}", "rag", "t", scores=scores, passages=shown, documents=gold, group=group)
 
 
 def test_the_measures_are_those_of_ir_measures() -> None:
@@ -66,26 +58,25 @@ def test_the_measures_are_those_of_ir_measures() -> None:
     theirs = ir_measures.calc_aggregate([ir_measures.parse_measure(name) for name in names], qrels, run)
     assert len(theirs) == 4
     for measure, value in theirs.items():
-        assert found[names[str(measure)]] == pytest.approx(value, abs=1e-12)
-    assert (found["k"], found["n"], found["without_gold"]) == (4, 4, 0)
-    assert (found["found"]["n"], found["missed"]["n"]) == (3, 1)
+        assert getattr(found, names[str(measure)]) == pytest.approx(value, abs=1e-12)
+    assert (found.k, found.n, found.without_gold) == (4, 4, 0)
+    assert (found.found.n, found.missed.n) == (3, 1)
 
 
 def test_one_document_of_two_corpora_counts_once() -> None:
     found = row([sample(0, 1.0, passages("a:7", "b:7", gold=("7",)), "7")])
-    assert (found["ndcg"], found["recall"]) == (1.0, 1.0)
+    assert (found.ndcg, found.recall) == (1.0, 1.0)
 
 
 def test_queries_that_say_nothing_are_counted_and_left_out() -> None:
-    unsaid = ({"id": "w:d1#0", "rank": 1, "gold": None},)
+    unsaid = (ShownPassage("w:d1#0", "w:d1", 1),)
     found = row([sample(0, 1.0, passages("w:d1", gold=("d1",)), "d1"), sample(1, 1.0, unsaid)])
-    assert (found["n"], found["without_gold"], found["recall"]) == (1, 1, 1.0)
+    assert (found.n, found.without_gold, found.recall) == (1, 1, 1.0)
 
 
-def test_samples_of_older_runs_do_not_tell_how_many_gold_documents_there_are() -> None:
-    old = [{"id": "w:d1#3", "rank": 1, "gold": True}, {"id": "w:d2#0", "rank": 2, "gold": False}]
-    found = row([sample(0, 1.0, tuple(old))])
-    assert (found["mrr"], found["hit"], found["ndcg"], found["recall"]) == (1.0, 1.0, None, None)
+def test_samples_that_name_no_documents_do_not_tell_how_many_gold_ones_there_are() -> None:
+    found = row([sample(0, 1.0, passages("w:d1", "w:d2", gold=("d1",)))])
+    assert (found.mrr, found.hit, found.ndcg, found.recall) == (1.0, 1.0, None, None)
 
 
 def test_shares_of_independent_examples() -> None:
@@ -97,10 +88,10 @@ def test_shares_of_independent_examples() -> None:
     there = [sample(i, float(i < 9), passages("w:d1", gold=("d1",)), "d1") for i in range(10)]
     gone = [sample(i, float(i < 13), passages("w:d2", gold=("d1",)), "d1") for i in range(10, 20)]
     found = row([*there, *gone])
-    assert (found["found"], found["missed"]) == ({"n": 10, "value": 0.9}, {"n": 10, "value": 0.3})
-    assert (found["test"], found["difference"]) == ("fisher-exact", pytest.approx(0.6))
-    assert found["ci"] == pytest.approx([0.1705, 0.8090], abs=5e-5)
-    assert found["p"] == pytest.approx(fisher((9, 10), (3, 10)))
+    assert (found.found, found.missed) == (Side(10, 0.9), Side(10, 0.3))
+    assert (found.test, found.difference) == ("fisher-exact", pytest.approx(0.6))
+    assert found.ci == pytest.approx((0.1705, 0.8090), abs=5e-5)
+    assert found.p == pytest.approx(fisher((9, 10), (3, 10)))
 
 
 def test_grouped_scores_have_the_standard_error_of_statsmodels() -> None:
@@ -122,14 +113,14 @@ def test_grouped_scores_have_the_standard_error_of_statsmodels() -> None:
 
 def test_what_cannot_be_compared_is_not() -> None:
     found = row([sample(i, 1.0, passages("w:d1", gold=("d1",)), "d1") for i in range(3)])
-    assert (found["missed"], found["difference"], found["ci"], found["p"]) == (
-        {"n": 0, "value": None},
+    assert (found.missed, found.difference, found.ci, found.p) == (
+        Side(0, None),
         None,
         None,
         None,
     )
     few = [sample(i, 1.0, passages(f"w:d{i % 2}", gold=("d1",)), "d1", group="g") for i in range(6)]
     found = row(few)
-    assert (found["difference"], found["ci"], found["p"], found["test"]) == (0.0, None, None, "none")
-    graded = [replace(one, scores={"rouge_l": 0.5}) for one in few]
-    assert row(graded, metric="rouge_l")["found"] == {"n": 3, "value": 0.5}
+    assert (found.difference, found.ci, found.p, found.test) == (0.0, None, None, "none")
+    graded = [replace(one, score=replace(one.score, metrics={"rouge_l": 0.5})) for one in few]
+    assert row(graded, metric="rouge_l").found == Side(3, 0.5)

@@ -2,20 +2,22 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ragmed.arms import Arm
+from ragmed.augmentation import Augmentation
 from ragmed.errors import DataError, MismatchError, UnknownNameError, UsageError
 from ragmed.evaluation import answer
 from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.models import load_model
-from ragmed.records import Example, Sample
+from ragmed.records import Answer, Example, Sample, Score
 from ragmed.runs import Run, find_run
-from ragmed.selection import Shown
+from ragmed.scores import score_samples, scored_answers
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 from ragmed.workspace import Workspace
 
@@ -23,7 +25,7 @@ TASK = Task(
     name="toy", title="Toy", kind="choice", instruction="You answer.", load=lambda workspace: Split(()),
     source="here", license="none", metrics=("accuracy",),
 )  # fmt: skip
-EXAMPLES = tuple(Example(str(i), f"Question {i}?", "B", {"A": "wrong", "B": "right"}) for i in range(3))
+EXAMPLES = tuple(Example(str(i), f"Question {i}?", options={"A": "wrong", "B": "right"}, gold="B") for i in range(3))
 BOUND = BoundTask(TASK, TaskSettings(scoring="generate"), EXAMPLES, ())
 
 
@@ -33,7 +35,7 @@ def recorded(file: Path, *lines: dict[str, Any]) -> Any:
 
 
 def ask(model: Any, bound: BoundTask = BOUND, context: str = "none") -> list[Sample]:
-    shown = [Shown()] * len(bound.examples)
+    shown = [Augmentation()] * len(bound.examples)
     arm = Arm("old", "m", context, "i", 2)  # type: ignore[arg-type]
     return answer(arm, bound, bound.examples, shown, model=model, budget=1000)
 
@@ -47,17 +49,17 @@ def test_a_file_is_read_by_task_and_id(tmp_path: Path) -> None:
         {"task": "other", "id": "2", "text": "B."},
     )
     first, second, third = ask(model)
-    assert (first.status, first.extracted, dict(first.scores)) == ("answered", "A", {"accuracy": 0.0})
+    assert score_samples([first], "letter", ["accuracy"]) == [Score("0", "answered", "A", {"accuracy": 0.0})]
     assert first.note == "1 recorded answers are of no example that is asked here"
-    assert (second.extracted, second.thinking, second.completion, second.note) == ("B", "A?", "The answer is B.", "")
-    assert (third.status, dict(third.scores)) == ("error", {})
-    assert third.note.endswith("holds no answer to '2' of task 'toy'")
+    assert (second.thinking, second.completion, second.note) == ("A?", "The answer is B.", "")
+    assert third.finish == "error"
+    assert third.error.endswith("holds no answer to '2' of task 'toy'")
     assert set(model.fingerprint()) == {"recorded"}
 
 
 def test_a_file_for_one_task_need_not_name_it(tmp_path: Path) -> None:
     model = recorded(tmp_path / "a.jsonl", *({"id": str(i), "text": "B"} for i in range(3)))
-    assert [s.extracted for s in ask(model)] == ["B", "B", "B"]
+    assert [s.completion for s in ask(model)] == ["B", "B", "B"]
     other = dataclasses.replace(BOUND, task=dataclasses.replace(TASK, name="other"))
     with pytest.raises(DataError, match="both 'toy' and 'other' are asked; add 'task'"):
         ask(model, other)
@@ -102,38 +104,38 @@ def done(small: Workspace) -> Run:
     return find_run(small.runs, "toy")
 
 
-def again(small: Workspace, arm: str, **changes: str) -> dict[tuple[str, str], list[Sample]]:
+def again(small: Workspace, arm: str, **changes: str) -> dict[tuple[str, str], list[Answer]]:
     text = (small.configs / "toy.yaml").read_text()
     text = text[: text.index("arms:")] + "arms:\n  old: {model: small}\nname: again\n"
     for old, new in {"scripted:first-option": f"recorded:{arm}", **changes}.items():
         text = text.replace(old, new)
     (small.configs / "again.yaml").write_text(text)
     run_experiment(load_experiment(small.configs / "again.yaml"), workspace=small)
-    return find_run(small.runs, "again").samples()
+    return scored_answers(find_run(small.runs, "again"))
 
 
 def test_an_arm_of_a_run_gives_the_same_samples(small: Workspace, done: Run) -> None:
     new = again(small, "toy/general+rag")
     for task in ("mmlu", "pubmedqa"):  # chosen by likelihood, and read out of a text
         old = [dataclasses.replace(s, arm="old") for s in done.samples()["general+rag", task]]
-        assert new["old", task] == old
+        assert [answer.sample for answer in new["old", task]] == old
         assert old[0].passages
 
 
-def test_todays_parser_decides(small: Workspace, done: Run) -> None:
+def test_todays_reader_decides(small: Workspace, done: Run) -> None:
     path = done.samples_file("general", "pubmedqa")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[0] |= {"status": "unparsed", "extracted": None, "scores": {}, "completion": "The answer is A."}
-    lines[1] |= {"status": "truncated", "extracted": None, "scores": {}, "completion": "Well, one might"}
-    lines[2] |= {"status": "refused", "extracted": None, "scores": {}, "completion": "The answer is B."}
-    lines[3] |= {"status": "refused", "extracted": None, "scores": {}, "completion": "No."}
-    lines[4] |= {"status": "error", "extracted": None, "scores": {}, "completion": None, "note": "out of memory"}
+    lines[0] |= {"completion": "The answer is A."}
+    lines[1] |= {"finish": "length", "completion": "Well, one might"}
+    lines[2] |= {"finish": "refused", "completion": "The answer is B."}  # a filter's word, whatever else it wrote
+    lines[3] |= {"completion": "No."}
+    lines[4] |= {"finish": "error", "completion": None, "error": "out of memory"}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     got = again(small, f"{done.folder}/general")["old", "pubmedqa"]
-    assert [(s.status, s.extracted) for s in got[:5]] == [
-        ("answered", "A"), ("truncated", None), ("answered", "B"), ("refused", None), ("error", None),
+    assert [(a.score.status, a.score.value) for a in got[:5]] == [
+        ("answered", "A"), ("truncated", None), ("refused", None), ("unparsed", None), ("error", None),
     ]  # fmt: skip
-    assert got[4].note == "out of memory"
+    assert got[4].sample.error == "out of memory"
 
 
 def test_likelihoods_are_those_of_the_same_question(small: Workspace, done: Run) -> None:
@@ -141,20 +143,26 @@ def test_likelihoods_are_those_of_the_same_question(small: Workspace, done: Run)
         again(small, "toy/general", **{"scoring: letters": "scoring: option-text"})
     path = done.samples_file("general", "mmlu")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[0]["options"].reverse()
+    options = lines[0]["example"]["options"]
+    lines[0]["example"]["options"] = dict(zip(options, reversed(options.values())))
     lines[1]["option_logprobs"] = []
     lines[2]["option_logprobs"] = [-1.0]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     got = again(small, "toy/general")["old", "mmlu"]
-    assert [s.status for s in got[:4]] == ["error", "error", "error", "answered"]
-    assert "stand in another order" in got[0].note
-    assert "holds neither a text nor log-likelihoods" in got[1].note
-    assert "lacks the log-likelihood of an option" in got[2].note
+    assert [a.score.status for a in got[:4]] == ["error", "error", "error", "answered"]
+    assert "another order of them" in got[0].sample.error
+    assert "holds no log-likelihoods" in got[1].sample.error
+    assert "lacks the log-likelihood of an option" in got[2].sample.error
 
 
-def test_tokens_of_options_are_not_recorded(small: Workspace, done: Run) -> None:
-    got = again(small, "toy/general", **{"{scoring: letters}": "{scoring: letters, normalise: tokens}"})["old", "mmlu"]
-    assert {(s.status, s.note) for s in got} == {
+def test_how_many_tokens_options_had_is_recorded_or_missed(small: Workspace, done: Run) -> None:
+    by_tokens = {"{scoring: letters}": "{scoring: letters, normalise: tokens}"}
+    assert {a.score.status for a in again(small, "toy/general", **by_tokens)["old", "mmlu"]} == {"answered"}
+    path = done.samples_file("general", "mmlu")
+    path.write_text(path.read_text().replace('"option_tokens": [1, 1]', '"option_tokens": [0, 0]'))
+    shutil.rmtree(small.runs / "again")
+    got = again(small, "toy/general", **by_tokens)["old", "mmlu"]
+    assert {(a.score.status, a.sample.error) for a in got} == {
         ("error", "how many tokens each option had is not recorded; set normalise to none or characters")
     }
 
@@ -164,7 +172,7 @@ def test_an_unknown_arm_is_answered_with_near_ones(small: Workspace, done: Run) 
         load_model("recorded:toy/general+rga", workspace=small)
     path = done.samples_file("general", "mmlu")
     path.write_text(path.read_text() * 2)
-    with pytest.raises(DataError, match="line 13: a second answer to 'm8' of task 'mmlu'"):
+    with pytest.raises(DataError, match="sample 13: a second answer to 'm8' of task 'mmlu'"):
         load_model("recorded:toy/general", workspace=small)
 
 
@@ -193,10 +201,10 @@ def test_an_answer_to_another_question_is_an_error_not_a_score(small: Workspace)
     sets["pubmedqa"]["p1"]["options"] = {"A": "5001", "B": "4001"}
     file.write_text(json.dumps(sets))
     run_experiment(rerun(small, "recorded:toy/general"), workspace=small)
-    samples = {s.example: s for s in find_run(small.runs, "again").samples()["old", "pubmedqa"]}
-    assert {id_: s.status for id_, s in samples.items() if s.status != "answered"} == {"p0": "error", "p1": "error"}
-    assert "to another question" in samples["p0"].note
-    assert "to other options" in samples["p1"].note
+    samples = {s.example.id: s for s in find_run(small.runs, "again").samples()["old", "pubmedqa"]}
+    assert {id_ for id_, s in samples.items() if s.finish == "error"} == {"p0", "p1"}
+    assert "to another question" in samples["p0"].error
+    assert "to other options" in samples["p1"].error
 
 
 def test_a_recorded_file_that_changed_is_another_run(small: Workspace) -> None:

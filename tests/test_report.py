@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
+from answers import answer, compared
 from pages import plain
 
-from ragmed.comparison.compare import ComparisonSettings, compare
-from ragmed.records import Message, Sample
+from ragmed.comparison.compare import ComparisonSettings
+from ragmed.comparison.rows import Noninferiority
+from ragmed.records import Message, ShownPassage
 from ragmed.report import wording
 from ragmed.report.escaping import escape
 from ragmed.report.page import render_page
@@ -15,23 +18,13 @@ from ragmed.report.verdict import sentence
 
 
 def sample(number, arm, score, *, task="handbook-questions", metric="accuracy", text="It is A."):
-    failed = isinstance(score, str)
-    return Sample(
-        example=f"e{number:02d}",
-        arm=arm,
-        task=task,
-        status=score if failed else "answered",
-        extracted=None if failed else "A",
-        gold="A",
-        scores={} if failed else {metric: score},
-        messages=(Message("system", "Answer."), Message("user", f"Question {number}?")),
-        passages=({"id": f"p{number}"},) if arm.endswith("+rag") else (),
-        completion=text,
-        options=("aspirin", "ibuprofen"),
-        input_tokens=100,
-        output_tokens=5,
-        seconds=0.25,
-    )
+    status = score if isinstance(score, str) else "answered"
+    return answer(
+        f"e{number:02d}", arm, task, status=status, scores={metric: score}, options=("aspirin", "ibuprofen"),
+        messages=(Message("system", "Answer."), Message("user", f"Question {number}?")), completion=text,
+        passages=(ShownPassage(f"p{number}", ""),) if arm.endswith("+rag") else (),
+        input_tokens=100, output_tokens=5, seconds=0.25,
+    )  # fmt: skip
 
 
 def trial(text="It is A."):
@@ -48,12 +41,11 @@ def trial(text="It is A."):
 
 
 def results_of(samples, run="trial", **words):
-    return compare(samples, run=run, settings=ComparisonSettings(baseline="general", resamples=200, **words))
+    return compared(samples, ComparisonSettings(baseline="general", resamples=200, **words), run=run)
 
 
 def row(**words):
-    found = {**results_of(trial())["contrasts"][0], "noninferiority": {"shown": False}}
-    return {**found, **words}
+    return replace(results_of(trial()).contrasts[0], **{"noninferiority": Noninferiority()} | words)
 
 
 def test_the_terminal_table():
@@ -68,7 +60,7 @@ def test_the_terminal_table():
 
 def test_the_terminal_table_is_narrow_plain_and_cuts_nothing():
     samples = {("x" * 120, "t"): [sample(0, "x", 1.0)], ("général\x1b[31m", "t"): [sample(0, "y", "error")]}
-    results = compare(samples, run="r", settings=ComparisonSettings(baseline="x" * 120))
+    results = compared(samples, run="r", settings=ComparisonSettings(baseline="x" * 120))
     text = render_table(results)
     assert text.isascii()
     assert "\x1b" not in text
@@ -87,9 +79,9 @@ def test_the_terminal_table_is_narrow_plain_and_cuts_nothing():
         ({"verdict": "equivalent"}, "general+rag and general are equivalent within 5 points: "),
         ({"verdict": "cannot-tell"}, "it cannot be told whether general+rag and general differ, "
          "nor that they are the same within 5 points: "),
-        ({"verdict": "cannot-tell", "noninferiority": {"shown": True}},
+        ({"verdict": "cannot-tell", "noninferiority": Noninferiority(shown=True)},
          "it cannot be told whether general+rag is better than general, but it is not worse by 5 points or more: "),
-        ({"higher_is_better": False}, "general+rag is higher than general: "),
+        ({"higher_is_better": None}, "general+rag is higher than general: "),
         ({"difference": None, "ci": None, "verdict": "cannot-tell"}, "nothing can be told of"),
     ],
 )  # fmt: skip

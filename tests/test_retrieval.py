@@ -1,4 +1,4 @@
-"""Dense retrieval: list in, list out, ranked from 1, refused with another embedder."""
+"""Retrievers: list in, list out, ranked from 1; built in one place, by name, and refused where they cannot be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ragmed.index.build import build_index
 from ragmed.index.recipe import IndexRecipe
 from ragmed.index.store import Index
 from ragmed.retrieval.dense import DenseRetriever
-from ragmed.retrieval.named import build_named, describe_indexes, index_recipe, open_or_build
+from ragmed.retrieval.named import build_named, describe_indexes, index_recipe, open_index
 from ragmed.workspace import Workspace
 
 NOTES = {
@@ -78,18 +78,18 @@ def named(tmp_path: Path) -> Workspace:
 
 def test_a_changed_corpus_is_told_and_an_absent_one_is_not_missed(named: Workspace):
     notes = named.corpora / "notes" / "notes.jsonl"
-    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    assert len(open_index("notes", workspace=named)) == 1
     os.utime(notes, (1, 1))  # another time, the same content
-    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    assert len(open_index("notes", workspace=named)) == 1
     notes.write_text('{"id": "a", "text": "fever"}\n')
     with pytest.raises(MismatchError, match=r"corpus changed \(notes\); run: ragmed build-index notes"):
-        open_or_build("notes", workspace=named)
+        open_index("notes", workspace=named)
     build_named("notes", workspace=named)
-    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    assert len(open_index("notes", workspace=named)) == 1
     notes.unlink()
-    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    assert len(open_index("notes", workspace=named)) == 1
     shutil.rmtree(named.corpora)
-    assert len(open_or_build("notes", workspace=named)[0]) == 1
+    assert len(open_index("notes", workspace=named)) == 1
 
 
 def test_building_again_brings_the_stamp_up_to_date(named: Workspace, monkeypatch: pytest.MonkeyPatch):
@@ -97,7 +97,7 @@ def test_building_again_brings_the_stamp_up_to_date(named: Workspace, monkeypatc
     os.utime(named.corpora / "notes" / "notes.jsonl", (1, 1))
     assert build_named("notes", workspace=named)[1] is False
     monkeypatch.setattr("ragmed.index.sources.Corpus", None)  # would be needed to read the corpus
-    open_or_build("notes", workspace=named)
+    open_index("notes", workspace=named)
 
 
 def test_a_typo_in_a_recipe_is_not_taken_for_no_recipe(named: Workspace):

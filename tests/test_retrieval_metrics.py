@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragmed.embedding import HashingEmbedder
 from ragmed.errors import UsageError
 from ragmed.metrics.retrieval import hit, ndcg, recall, reciprocal_rank
+from ragmed.records import Hit, Passage
+from ragmed.retrieval.bm25 import BM25Retriever
 from ragmed.workspace import Workspace
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "retrieval.py"
@@ -110,7 +111,7 @@ def run(benchmark: ModuleType, small: Workspace, monkeypatch: pytest.MonkeyPatch
     (small.root / "test.tsv").write_text("\n".join(lines) + "\n")
     monkeypatch.setenv("RAGMED_ROOT", str(small.root))
     files = ["--queries", str(small.root / "queries.jsonl"), "--qrels", str(small.root / "test.tsv")]
-    return int(benchmark.main(["--dataset", "scifact", "--index", "wards", "--modes", "passages", *files, *more]))
+    return int(benchmark.main(["--dataset", "scifact", "--index", "wards", "--modes", "dense", *files, *more]))
 
 
 def test_the_benchmark_on_a_toy_index(
@@ -119,24 +120,54 @@ def test_the_benchmark_on_a_toy_index(
     assert run(benchmark, small, monkeypatch, "--expect", "1.0") == 0
     printed = capsys.readouterr().out
     assert "12 documents: 2 of 2 queries, 2 of 3 relevant documents are there" in printed
-    assert "| passages | all | 2 | 1.0000 | 1.0000 | 1.0000 |" in printed
+    assert "| dense | all | 2 | 1.0000 | 1.0000 | 1.0000 |" in printed
     assert run(benchmark, small, monkeypatch, "--expect", "0.9") == 1
 
 
 class Fixed:
-    """An index whose passages are in the order of their scores."""
+    """Finds the passages of these documents, in this order."""
 
-    def require_embedder(self, embedder: object) -> None:
-        assert isinstance(embedder, HashingEmbedder)
+    def __init__(self, documents: list[str]) -> None:
+        self.hits = [Hit(Passage(f"{d}#{i}", d, "", "", "", 0, 0), 1.0, i + 1) for i, d in enumerate(documents)]
 
-    def search(self, vectors: object, *, k: int) -> tuple[None, list[list[int]]]:
-        return None, [list(range(min(k, 673)))]
+    def retrieve(self, queries: list[str], *, k: int) -> list[list[Hit]]:
+        return [self.hits[:k] for _ in queries]
 
 
 def test_a_document_is_as_good_as_its_best_passage(benchmark: ModuleType) -> None:
     documents = ["a"] * 50 + ["b", "a", "c"] + ["b"] * 600 + [f"d{i}" for i in range(20)]
-    ranking = benchmark.passage_rankings(Fixed(), HashingEmbedder(8), documents, {"q": "what"})
+    ranking = benchmark.passage_rankings(Fixed(documents), len(documents), {"q": "what"})
     assert ranking == {"q": ["a", "b", "c", *(f"d{i}" for i in range(7))]}
+    assert benchmark.passage_rankings(Fixed(documents[:53]), 1000, {"q": "what"}) == {"q": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize("mode", ["bm25", "rrf"])
+def test_every_retriever_is_measured(
+    benchmark: ModuleType,
+    small: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: str,
+) -> None:
+    assert run(benchmark, small, monkeypatch, "--modes", "dense", mode, "--expect", "1.0") == 0
+    printed = capsys.readouterr().out
+    assert f"| {mode} | all | 2 | 1.0000 | 1.0000 | 1.0000 |" in printed
+    assert ("bare bm25s: nDCG@10 1.0000, ours 1.0000; scores of the first 100 differ by at most" in printed) == (
+        mode == "bm25"
+    )
+
+
+def test_bm25_that_is_not_that_of_bm25s_is_noticed(
+    benchmark: ModuleType, small: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = BM25Retriever._best
+
+    def off(*asked: object) -> tuple[object, object]:
+        rows, scores = best(*asked)
+        return rows, scores + 1e-4
+
+    monkeypatch.setattr(BM25Retriever, "_best", off)
+    assert run(benchmark, small, monkeypatch, "--modes", "bm25") == 1
 
 
 def test_the_benchmark_notices_a_difference(

@@ -4,31 +4,28 @@ from pathlib import Path
 import pytest
 
 from ragmed.errors import BusyError, DamagedError, MismatchError, UsageError
-from ragmed.records import Message, Sample
+from ragmed.records import Example, Message, Sample, ShownPassage
 from ragmed.runs import Run, find_run
 
 IDS = ["a", "b", "c", "d", "e"]
 INFO = {
-    "schema": 1,
+    "schema": 2,
+    "name": "trial",
     "access": "open",
-    "identity": {"seed": 0, "tasks": {"toy": {"sha256": "1"}}},
-    "experiment": {"tasks": {}, "arms": {}, "comparison": {}},
+    "identity": {"run": {"seed": 0}, "tasks": {"toy": {"data": "1"}}},
+    "experiment": {"models": {}, "tasks": {}, "arms": {}, "comparison": {}},
     "tasks": {},
 }
 
 
 def sample(example: str, text: str = "Ja\u2028wohl") -> Sample:
     return Sample(
-        example=example,
         arm="general",
         task="toy",
-        status="answered",
-        extracted="A",
-        gold="A",
-        scores={"accuracy": 1.0},
+        example=Example(example, "?", options={"A": "x", "B": "y"}, gold="A"),
         messages=(Message("user", text),),
-        passages=({"id": "p", "rank": 1},),
-        options=("x", "y"),
+        passages=(ShownPassage("p", "d", 1),),
+        completion="A",
     )
 
 
@@ -81,13 +78,13 @@ def test_a_line_that_is_no_sample_is_named(run: Run) -> None:
 
 
 def test_a_changed_field_is_refused_by_its_name_and_new_ones_join(run: Run) -> None:
-    changed = {**INFO, "identity": {"seed": 0, "tasks": {"toy": {"sha256": "2"}}}}
+    changed = {**INFO, "identity": {"run": {"seed": 0}, "tasks": {"toy": {"data": "2"}}}}
     run.begin(changed)  # no sample yet: nothing can mix
     run.begin(INFO)
     run.append("general", "toy", [sample("a")])
-    with pytest.raises(MismatchError, match=r"tasks\.toy\.sha256"):
+    with pytest.raises(MismatchError, match=r"tasks\.toy\.data = \"1\", now it is \"2\""):
         run.begin(changed)
-    joined = {**INFO, "identity": {"seed": 0, "tasks": {"other": {"sha256": "3"}}}}
+    joined = {**INFO, "identity": {"run": {"seed": 0}, "tasks": {"other": {"data": "3"}}}}
     assert set(run.begin(joined)["identity"]["tasks"]) == {"toy", "other"}
     run.add_identity("weights", {"small": {"sha256": "4"}})
     with pytest.raises(MismatchError, match=r"weights\.small\.sha256"):
@@ -120,10 +117,14 @@ def test_an_unknown_run_is_answered_with_those_that_are_there(run: Run) -> None:
 def test_samples_are_plain_json_lines(run: Run) -> None:
     run.append("general", "toy", [sample("a")])
     (line,) = run.samples_file("general", "toy").read_bytes().split(b"\n")[:-1]
-    assert json.loads(line)["scores"] == {"accuracy": 1.0}
+    assert json.loads(line)["example"]["gold"] == "A"
+    assert "scores" not in json.loads(line)
 
 
 def test_a_run_file_that_lacks_a_part_is_named(run: Run) -> None:
     run.info_file.write_text('{"schema": 1}')
-    with pytest.raises(DamagedError, match=r"run.json' lacks 'identity'"):
+    with pytest.raises(MismatchError, match="has schema 1, this version reads 2"):
+        run.info()
+    run.info_file.write_text('{"schema": 2, "name": "trial"}')
+    with pytest.raises(DamagedError, match=r"run.json': experiment: field required"):
         run.info()

@@ -37,6 +37,7 @@ START_S = 180
 pytestmark = [
     pytest.mark.skipif(not (FOLDER / "ragmed.json").is_file(), reason="smollm2-135m is not fetched"),
     pytest.mark.skipif(bool(MISSING), reason=f"transformers serve needs {', '.join(MISSING)}"),
+    pytest.mark.slow,
 ]
 
 

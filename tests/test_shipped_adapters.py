@@ -29,17 +29,18 @@ def test_a_shipped_adapter_is_whole_small_and_of_its_recipe(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_its_corpora_are_those_here(name: str) -> None:
-    for said in read_manifest(HERE.adapters / name)["corpora"]:
-        recipe = load_recipe(HERE.recipe("corpora", said["name"]), data=HERE.data)
+    for recorded in read_manifest(HERE.adapters / name)["corpora"]:
+        recipe = load_recipe(HERE.recipe("corpora", recorded["name"]), data=HERE.data)
         if not all(path.exists() for path in recipe.paths):
-            pytest.skip(f"the corpus '{said['name']}' is not here")
+            pytest.skip(f"the corpus '{recorded['name']}' is not here")
         corpus = Corpus(recipe)
-        assert sum(1 for _ in corpus.documents()) == said["documents"]
-        assert corpus.summary()["sha256"] == said["sha256"]
+        assert sum(1 for _ in corpus.documents()) == recorded["documents"]
+        assert corpus.summary()["sha256"] == recorded["sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["handbook-2031", "handbook"])
-def test_its_texts_are_those_that_were_learnt(name: str) -> None:
+def test_its_texts_are_those_that_were_trained_on(name: str) -> None:
     pytest.importorskip("torch")
     if not (HERE.models / "smollm2-135m" / "ragmed.json").is_file():
         pytest.skip("smollm2-135m is not fetched")

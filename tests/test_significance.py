@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragmed.comparison.resampling import random_sign_sums
-from ragmed.comparison.significance import benjamini_hochberg, holm, mcnemar_exact, sign_flip
+from ragmed.comparison.statistics.resampling import random_sign_sums
+from ragmed.comparison.statistics.significance import benjamini_hochberg, holm, mcnemar_exact, sign_flip
 from ragmed.comparison.verdicts import decide
 
 
@@ -100,6 +100,7 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
 @given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=30))
 @settings(max_examples=25, deadline=None)

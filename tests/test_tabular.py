@@ -94,7 +94,7 @@ def test_a_table_without_its_columns_is_named_with_near_ones(tmp_path: Path) -> 
         told(corpus(tmp_path, "a.csv", b"id,texts\n1,a\n"))
     with pytest.raises(DataError, match=r"no column 'titel' for the document's title; did you mean 'title'\?"):
         told(corpus(tmp_path, "a.csv", b"id,text,title\n1,a,b\n", extra="fields: {title: titel}\n"))
-    with pytest.raises(DataError, match=r'has one column, \'id;text\'; say .* delimiter: ";"'):
+    with pytest.raises(DataError, match=r'has one column, \'id;text\'; name .* delimiter: ";"'):
         told(corpus(tmp_path, "a.csv", b"id;text\n1;a\n"))
     with pytest.raises(DataError, match="column 'id' more than once"):
         told(corpus(tmp_path, "a.csv", b"id,text,id\n1,a,2\n"))

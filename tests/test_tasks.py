@@ -1,10 +1,15 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ragmed import scores
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.tasks import HELD_OUT, TaskSettings, find_task, load_task, task_names
+from ragmed.metrics import Metric, MetricFacts, find_metric
+from ragmed.records import Example, Sample
+from ragmed.tasks import HELD_OUT, BoundTask, TaskSettings, find_task, load_task, task_names
 from ragmed.workspace import Workspace
 
 WORKSPACE = Workspace.find(Path(__file__).parent.parent)
@@ -51,7 +56,7 @@ def test_the_five_mirage_sets_are_whole(name: str, count: int, gold: int) -> Non
 def test_the_retriever_never_sees_the_options() -> None:
     bound = load_task("medmcqa", TaskSettings(limit=50), workspace=WORKSPACE, seed=0)
     for example in bound.examples:
-        assert bound.query(example) == example.question
+        assert bound.task.query(example) == (example.question,)
 
 
 def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(elsewhere: Path) -> None:
@@ -65,17 +70,17 @@ def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(elsewhe
     assert tuple(e.id for e in other.examples) != whole
 
 
-def test_worked_examples_are_never_scored(elsewhere: Path) -> None:
+def test_few_shot_examples_are_never_scored(elsewhere: Path) -> None:
     here = tiny(elsewhere, {"mmlu": {str(i): record() for i in range(40)}})
     bound = load_task("mmlu", TaskSettings(shots=3), workspace=here, seed=1)
     assert len(bound.shots) == 3
     assert len(bound.examples) == 40 - HELD_OUT
     assert not {e.id for e in bound.shots} & {e.id for e in bound.examples}
-    with pytest.raises(UsageError, match="16 worked examples to show, 17"):
+    with pytest.raises(UsageError, match="16 few-shot examples, 17"):
         load_task("mmlu", TaskSettings(shots=17), workspace=here, seed=1)
 
 
-def test_handbook_worked_examples_come_from_its_own_split() -> None:
+def test_handbook_few_shot_examples_come_from_its_own_split() -> None:
     bound = load_task("handbook-questions", TaskSettings(shots=2, scoring="option-text"), workspace=WORKSPACE, seed=1)
     assert len(bound.examples) == 120
     assert len(bound.shots) == 2
@@ -87,7 +92,7 @@ def test_handbook_worked_examples_come_from_its_own_split() -> None:
         ({"mmlu": {"1": record(answer="C")}}, "'1': the answer 'C' is no option"),
         ({"mmlu": {"1": record(options={"A": "x"})}}, "two or more options"),
         ({"mmlu": {"1": record(options={"A": "x", "B": " "})}}, "two or more options with text"),
-        ({"mmlu": {"1": record(question=" ")}}, "the question is empty"),
+        ({"mmlu": {"1": record(question=" ")}}, "there is neither a question nor a text"),
         ({"mmlu": {"1": {"question": "?"}}}, "question, options and answer are needed"),
         ({"mmlu": {}}, "no examples"),
         ({"other": {}}, "no set 'mmlu'"),
@@ -127,7 +132,7 @@ def test_a_task_under_another_name_asks_the_same(elsewhere: Path) -> None:
     assert load("twin", here, task="mmlu") == load("mmlu", here)
     bound = load_task("twin", TaskSettings(task="mmlu", scoring="letters"), workspace=here, seed=1)
     assert (bound.name, bound.task.source) == ("twin", find_task("mmlu").source)
-    assert bound.fingerprint() == load_task("mmlu", TaskSettings(), workspace=here, seed=1).fingerprint()
+    assert bound.data_hash() == load_task("mmlu", TaskSettings(), workspace=here, seed=1).data_hash()
 
 
 @pytest.mark.parametrize(
@@ -160,3 +165,26 @@ def test_shuffled_options_differ_from_example_to_example_and_stay_with_the_seed(
 def test_a_task_without_options_has_no_order_of_them() -> None:
     with pytest.raises(UsageError, match="it has no options whose order could be 'reversed'"):
         load("handbook-notes", options="reversed")
+
+
+@pytest.mark.parametrize(
+    ("metric", "score"),
+    [
+        (find_metric("code_f1"), 0.5),  # one right, one wrong, one missed of the example that is not answered
+        (Metric(MetricFacts("counted", "graded"), lambda batch: [3] * len(batch)), 1.5),
+        (
+            Metric(MetricFacts("harm", "binary", higher_is_better=False), lambda batch: [np.float32(0)] * len(batch)),
+            -0.5,
+        ),
+        (Metric(MetricFacts("error", "graded", higher_is_better=False), lambda batch: [3] * len(batch)), -1.5),
+    ],
+)
+def test_what_is_chosen_by_is_largest_where_it_is_best(
+    monkeypatch: pytest.MonkeyPatch, metric: Metric, score: float
+) -> None:
+    monkeypatch.setattr(scores, "find_metric", lambda name: metric)
+    examples = (Example("1", "?", gold=("I10",)), Example("2", "?", gold=("J45",)))
+    task = replace(find_task("meqsum"), metrics=(metric.name,), reader="codes")
+    bound = BoundTask(task, TaskSettings(), examples, ())
+    samples = [Sample("a", "t", e, completion=text) for e, text in zip(examples, ("I10, E11", "none"), strict=True)]
+    assert scores.development_score(samples, bound) == scores.DevelopmentScore(score, 1)

@@ -7,14 +7,16 @@ import pytest
 from tiny import OPENS, PLAIN, SWITCH, save_tiny, user
 
 from ragmed.arms import Arm
+from ragmed.augmentation import Augmentation
 from ragmed.errors import UsageError
 from ragmed.evaluation import answer
 from ragmed.models import ModelSettings, load_model
 from ragmed.models.scripted import Entry, ScriptedModel
 from ragmed.models.thinking import left_open, split_thinking
-from ragmed.records import Completion, Example
-from ragmed.selection import Shown
+from ragmed.records import Completion, Example, Sample, Score
+from ragmed.scores import score_samples
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
+from ragmed.tasks.words import LETTER, TEXT
 from ragmed.workspace import Workspace
 
 
@@ -129,10 +131,10 @@ def test_budgets_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
 def bound(kind: Any = "choice") -> BoundTask:
     task = Task(
         name="toy", title="Toy", kind=kind, instruction="You answer.", load=lambda workspace: Split(()),
-        source="here", license="none", metrics=("accuracy",), score=lambda example, text: {"accuracy": 1.0},
+        source="here", license="none", metrics=("accuracy",), form=LETTER if kind == "choice" else TEXT,
     )  # fmt: skip
     options = {"A": "wrong", "B": "right"} if kind == "choice" else {}
-    example = Example("1", "Which?", "B", options)
+    example = Example("1", "Which?", options=options, gold="B")
     return BoundTask(task, TaskSettings(scoring="generate"), (example,), ())
 
 
@@ -150,37 +152,41 @@ class Says(ScriptedModel):
 
 def ask(model: Any, kind: str = "choice", budget: int = 1000) -> Any:
     task = bound(kind)
-    return answer(Arm("a", "m"), task, task.examples, [Shown()], model=model, budget=budget)[0]
+    return answer(Arm("a", "m"), task, task.examples, [Augmentation()], model=model, budget=budget)[0]
+
+
+def scored(sample: Sample, kind: str = "choice") -> Score:
+    return score_samples([sample], bound(kind).reader, ["accuracy"])[0]
 
 
 def test_a_sample_keeps_the_thinking_and_reads_only_the_answer() -> None:
     said = Entry("Which", "<think>Not A. The answer is A?</think>B.")
     model = ScriptedModel("scripted:x", rule="file", entries=[said])
     sample = ask(model)
-    assert (sample.status, sample.extracted, sample.completion) == ("answered", "B", "B.")
+    assert (scored(sample).status, scored(sample).value, sample.completion) == ("answered", "B", "B.")
     assert (sample.thinking, sample.thinking_tokens) == ("Not A. The answer is A?", 6)
 
 
 @pytest.mark.parametrize("kind", ["choice", "text"])
 def test_thinking_without_an_answer(kind: str) -> None:
     cut = ask(Says(Completion("", "length", 9, 30, "", "The answer is B", 30)), kind)
-    assert (cut.status, cut.extracted, dict(cut.scores)) == ("truncated", None, {})
+    assert scored(cut, kind) == Score("1", "truncated")
     ended = ask(Says(Completion("", "stop", 9, 30, "", "The answer is B", 30)), kind)
-    assert (ended.status, ended.extracted) == ("unparsed", None)
+    assert scored(ended, kind) == Score("1", "unparsed")
 
 
 @pytest.mark.parametrize("kind", ["choice", "text"])
 def test_a_servers_refusal_is_a_refusal(kind: str) -> None:
     sample = ask(Says(Completion("The answer is B.", "refused", 9, 3)), kind)
-    assert (sample.status, sample.extracted, dict(sample.scores)) == ("refused", None, {})
+    assert scored(sample, kind) == Score("1", "refused")
 
 
 def test_the_budget_holds_the_thinking_too_and_says_when_it_was_spent() -> None:
     said = Completion("B.", "stop", 9, 50, "", "so", 40)
     sample = ask(Says(said, thinking_tokens=40), budget=1000)
-    assert (sample.status, sample.note) == ("answered", "its thinking was ended at the budget of 40 tokens")
+    assert (scored(sample).status, sample.note) == ("answered", "its thinking was ended at the budget of 40 tokens")
     assert ask(Says(said, thinking_tokens=41)).note == ""
     tokens = sample.input_tokens
     reserved = bound().max_tokens + 40
-    assert ask(Says(said, thinking_tokens=40), budget=tokens + reserved + 50).status == "answered"
-    assert ask(Says(said, thinking_tokens=40), budget=reserved).status == "error"
+    assert ask(Says(said, thinking_tokens=40), budget=tokens + reserved + 50).finish == "stop"
+    assert ask(Says(said, thinking_tokens=40), budget=reserved).finish == "error"

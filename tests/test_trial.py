@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from ragmed.comparison.results import read_results
+from ragmed.comparison.rows import NotRun
 from ragmed.errors import DamagedError, MismatchError, RagmedError, UnknownNameError, UsageError
+from ragmed.experiments.binding import bind_tasks
 from ragmed.experiments.config import Experiment, load_experiment, make_experiment
 from ragmed.experiments.results import Rules, compare_runs, report_run
-from ragmed.experiments.trial import bind_tasks, describe, dry_run, run_experiment
+from ragmed.experiments.trial import describe, dry_run, run_experiment
 from ragmed.models import ModelSettings
 from ragmed.records import Sample
 from ragmed.runs import Run, find_run
@@ -26,7 +29,9 @@ def toy(workspace: Workspace) -> Experiment:
 
 
 def timeless(run: Run) -> dict[tuple[str, str], list[Sample]]:
-    return {k: [dataclasses.replace(s, seconds=0.0) for s in v] for k, v in run.samples().items()}
+    return {
+        k: [dataclasses.replace(s, seconds=0.0, retrieval_seconds=0.0) for s in v] for k, v in run.samples().items()
+    }
 
 
 @pytest.fixture
@@ -53,10 +58,10 @@ def test_a_trial_runs_end_to_end(small: Workspace, done: Run) -> None:
 def test_passages_are_what_the_arm_says(done: Run) -> None:
     samples = done.samples()
     for sample in samples["general+oracle", "pubmedqa"]:
-        assert [p["gold"] for p in sample.passages] == [True]
+        assert [p.gold for p in sample.passages] == [True]
     for sample in samples["general+distractor", "pubmedqa"]:
-        assert [p["gold"] for p in sample.passages] == [False, False]
-    hit = [any(p["gold"] for p in s.passages) for s in samples["general+rag", "pubmedqa"]]
+        assert [p.gold for p in sample.passages] == [False, False]
+    hit = [any(p.gold for p in s.passages) for s in samples["general+rag", "pubmedqa"]]
     assert sum(hit) >= 6
     assert all(s.passages == () for s in samples["general", "mmlu"])
 
@@ -67,7 +72,7 @@ def test_nothing_is_asked_twice(small: Workspace, done: Run) -> None:
     run_experiment(toy(small), workspace=small)
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files} == files
     assert done.results_file.read_bytes() == first
-    assert compare_runs([done]) == json.loads(first)
+    assert compare_runs([done]) == read_results(done.results_file)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -80,7 +85,7 @@ def test_a_run_that_was_cut_ends_as_if_it_had_not(small: Workspace, done: Run, s
     run_experiment(toy(small), workspace=small)
     assert timeless(done) == whole
     again = compare_runs([done])
-    assert {k: v for k, v in again.items() if k != "costs"} == {k: v for k, v in results.items() if k != "costs"}
+    assert dataclasses.replace(again, costs=()) == dataclasses.replace(results, costs=())
 
 
 def test_a_killed_process_loses_at_most_a_window(small: Workspace, done: Run) -> None:
@@ -136,15 +141,15 @@ def test_arms_and_tasks_can_join_later(small: Workspace, done: Run) -> None:
         run_experiment(toy(small).only(arms, ("mmlu",)), workspace=small, output=output)
     steps = find_run(small.runs, "steps").samples()
     assert set(steps) == {("general", "mmlu"), ("general+rag", "mmlu")}
-    assert len(compare_runs([find_run(small.runs, "steps")])["contrasts"]) == 1
+    assert len(compare_runs([find_run(small.runs, "steps")]).contrasts) == 1
 
 
 def test_several_runs_are_compared_as_arms_of_one(small: Workspace, done: Run) -> None:
     other = dataclasses.replace(toy(small), name="other").only(("general",), ("mmlu",))
     run_experiment(other, workspace=small)
     results = compare_runs([done, find_run(small.runs, "other")])
-    rows = [c for c in results["contrasts"] if c["arm"] == "other/general"]
-    assert [(c["baseline"], c["difference"], c["p"]) for c in rows] == [("toy/general", 0.0, 1.0)]
+    rows = [c for c in results.contrasts if c.arm == "other/general"]
+    assert [(c.baseline, c.difference, c.p) for c in rows] == [("toy/general", 0.0, 1.0)]
     with pytest.raises(UnknownNameError, match="did you mean 'toy/general'"):
         compare_runs([done, find_run(small.runs, "other")], Rules(baseline="toy/genral"))
 
@@ -177,16 +182,16 @@ def test_an_arm_that_never_answered_keeps_its_row_and_says_why(small: Workspace)
     config = small.configs / "toy.yaml"
     config.write_text(config.read_text() + "context_tokens: 10\n")
     results = run_experiment(toy(small), workspace=small)
-    rows = [s for s in results["scores"] if s["task"] == "mmlu"]
-    assert [(s["value"], s["status"]["error"]) for s in rows] == [(0.0, 12)] * 3
-    assert any("12 samples have a note" in note and "the budget is 10" in note for note in results["notes"])
+    rows = [s for s in results.scores if s.task == "mmlu"]
+    assert [(s.value, s.status["error"]) for s in rows] == [(0.0, 12)] * 3
+    assert any("12 samples have a note" in note and "the budget is 10" in note for note in results.notes)
 
 
 def test_passages_that_were_left_out_are_counted(small: Workspace) -> None:
     config = small.configs / "toy.yaml"
     config.write_text(config.read_text() + "context_tokens: 90\n")
     results = run_experiment(toy(small), workspace=small)
-    assert any("did not fit the context" in note for note in results["notes"])
+    assert any("did not fit the context" in note for note in results.notes)
 
 
 def test_a_wrong_model_does_not_poison_a_run_that_has_no_samples(small: Workspace) -> None:
@@ -196,20 +201,20 @@ def test_a_wrong_model_does_not_poison_a_run_that_has_no_samples(small: Workspac
     with pytest.raises(RagmedError, match="does not exist"):
         run_experiment(toy(small), workspace=small)
     config.write_text(text)
-    assert run_experiment(toy(small), workspace=small)["contrasts"]
+    assert run_experiment(toy(small), workspace=small).contrasts
 
 
 def test_an_arm_that_is_not_through_is_left_out_and_said_so(small: Workspace, done: Run) -> None:
     path = done.samples_file("general+rag", "mmlu")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
     results = compare_runs([done])
-    assert "'general+rag' has answered 5 of 12 of 'mmlu'" in results["notes"][0]
-    assert ("general+rag", "mmlu") not in {(s["arm"], s["task"]) for s in results["scores"]}
+    assert "'general+rag' has answered 5 of 12 of 'mmlu'" in results.notes[0]
+    assert ("general+rag", "mmlu") not in {(s.arm, s.task) for s in results.scores}
 
 
 def test_a_control_without_samples_is_replaced_in_plain_words(small: Workspace) -> None:
     results = run_experiment(toy(small).only(("general+rag", "general+distractor"), ("mmlu",)), workspace=small)
-    assert "the control 'general' has no samples yet: 'general+rag' stands in" in results["notes"][0]
+    assert "the control 'general' has no samples yet: 'general+rag' stands in" in results.notes[0]
 
 
 def test_a_baseline_arm_is_no_control(done: Run) -> None:
@@ -246,10 +251,10 @@ def test_what_ended_in_an_error_is_asked_again_and_the_rest_stays(small: Workspa
     lines = file.read_text().splitlines()
     for place in (1, 6):
         record = json.loads(lines[place])
-        lines[place] = json.dumps({**record, "status": "error", "extracted": None, "scores": {}, "note": "503"})
+        lines[place] = json.dumps({**record, "finish": "error", "completion": None, "error": "503"})
     file.write_text("\n".join(lines) + "\n")
     run_experiment(toy(small), workspace=small)
-    assert [s.status for s in done.samples()["general+rag", "pubmedqa"]].count("error") == 2
+    assert [s.finish for s in done.samples()["general+rag", "pubmedqa"]].count("error") == 2
     run_experiment(toy(small), workspace=small, retry_errors=True)
     assert timeless(done) == whole
 
@@ -276,12 +281,40 @@ def test_an_arm_that_could_not_run_is_named(small: Workspace) -> None:
         "arms": {"general": {"model": "m"}, "oracle": {"model": "m", "context": "oracle", "k": 1}},
     }
     results = run_experiment(make_experiment(config, default_name="ours", where="config"), workspace=small)
-    assert results["not_run"] == [{"arm": "oracle", "task": "ours"}]
+    assert results.not_run == (NotRun("oracle", "ours"),)
 
 
-def test_worked_examples_that_are_not_there_are_named(small: Workspace) -> None:
+def test_few_shot_examples_that_are_not_there_are_named(small: Workspace) -> None:
     (small.root / "q.csv").write_text("question,A,B,answer\n" + "Oak?,x,y,A\n" * 20)
     with pytest.raises(UsageError, match="split = dev"):
         load_task("ours", TaskSettings(file="q.csv", shots=2), workspace=small, seed=0)
-    with pytest.raises(UsageError, match="no worked examples"):
+    with pytest.raises(UsageError, match="no few-shot examples"):
         load_task("mmlu", TaskSettings(shots=2), workspace=small, seed=0)
+
+
+def test_an_arm_can_be_shown_what_an_arm_of_another_run_was_shown(small: Workspace, done: Run) -> None:
+    raw = {
+        "models": {"other": "scripted:echo"},
+        "index": "wards",
+        "seed": 3,
+        "tasks": {"pubmedqa": {}},
+        "arms": {"again": {"model": "other", "context": "retrieved", "k": 2, "replay": "toy/general+distractor"}},
+    }
+    run_experiment(make_experiment(raw, default_name="replayed", where="config"), workspace=small)
+    run = find_run(small.runs, "replayed")
+    shown = [sample.passages for sample in done.samples()["general+distractor", "pubmedqa"]]
+    assert [sample.passages for sample in run.samples()["again", "pubmedqa"]] == shown
+    done.samples_file("general+distractor", "pubmedqa").write_bytes(
+        done.samples_file("general+rag", "pubmedqa").read_bytes()
+    )
+    run.samples_file("again", "pubmedqa").write_bytes(b"")  # to be asked again, of other passages now
+    with pytest.raises(MismatchError, match=r"was made with replays\.again on pubmedqa = "):
+        run_experiment(make_experiment(raw, default_name="replayed", where="config"), workspace=small)
+    raw["arms"]["again"]["replay"] = "toy/none"  # type: ignore[index]
+    with pytest.raises(MismatchError, match="arm 'none' of run 'toy' was not asked 'pubmedqa'"):
+        run_experiment(
+            make_experiment(raw, default_name="replayed", where="config"), workspace=small, output=small.runs / "x"
+        )
+    raw["arms"]["again"] |= {"context": "oracle"}  # type: ignore[index]
+    with pytest.raises(UsageError, match="write RUN/ARM"):
+        make_experiment(raw, default_name="replayed", where="config")

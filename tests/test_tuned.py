@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from tiny import save_tiny
 
+from ragmed.checked import dump
+from ragmed.comparison.rows import NotRun
 from ragmed.errors import MismatchError, ProtectionError, UnknownNameError, UsageError
 from ragmed.experiments.config import Experiment, load_experiment, make_experiment
 from ragmed.experiments.results import compare_runs
@@ -59,21 +61,21 @@ def toy(lab: Workspace) -> Experiment:
 
 def test_the_four_arms_of_one_corpus_are_found_trained_asked_and_set_against_each_other(lab: Workspace) -> None:
     results = run_experiment(toy(lab), workspace=lab)
-    [found] = results["factorials"]
-    assert [found[key] for key in ("control", "tuned", "retrieved", "both")] == ["general", "tuned", "rag", "both"]
-    assert found["same_corpus"] is True
-    assert [one["effect"] for one in found["effects"]] == [
+    [found] = results.factorials
+    assert found.arms == ("general", "tuned", "rag", "both")
+    assert found.same_corpus is True
+    assert [one.effect for one in found.effects] == [
         "tuning", "retrieval", "interaction", "tuning-against-retrieval",
     ]  # fmt: skip
-    against = next(row for row in results["contrasts"] if (row["baseline"], row["arm"]) == ("rag", "tuned"))
-    assert against["corpora"] == "same"
+    against = next(row for row in results.contrasts if (row.baseline, row.arm) == ("rag", "tuned"))
+    assert against.corpora == "same"
     info = Run(lab.runs / "toy").info()
     adapter, index = info["references"]["adapters"]["tuned"], info["references"]["indexes"]["wards"]
     assert adapter["corpora"][0]["sha256"] == index["corpora"][0]["sha256"]
     assert adapter["tokens"] > 0
     assert adapter["losses"]
-    [cost] = results["economics"]
-    assert cost["tuned"] == "tuned"
+    [cost] = results.economics
+    assert cost.tuned == "tuned"
     assert (lab.runs / "toy" / "report" / "index.html").is_file()
     before = (lab.adapters / "wards" / "manifest.json").read_bytes()
     assert run_experiment(toy(lab), workspace=lab) == results  # nothing is trained or asked again
@@ -85,12 +87,12 @@ def test_an_index_of_another_corpus_is_marked_in_every_output(lab: Workspace) ->
     page = lab.corpora / "wards" / "pages" / "elm.md"
     page.write_text(page.read_text() + "\nVisitors wait outside.\n")
     results = run_experiment(toy(lab), workspace=lab)
-    assert results["factorials"][0]["same_corpus"] is False
-    rows = {(row["baseline"], row["arm"]): row["corpora"] for row in results["contrasts"]}
+    assert results.factorials[0].same_corpus is False
+    rows = {(row.baseline, row.arm): row.corpora for row in results.contrasts}
     assert rows["rag", "tuned"] == "different"
     assert rows["general", "rag"] == rows["general", "tuned"] == ""
     report = (lab.runs / "toy" / "report" / "index.html").read_text()
-    for output in (render_table(results), report, json.dumps(compare_runs([Run(lab.runs / "toy")]))):
+    for output in (render_table(results), report, json.dumps(dump(compare_runs([Run(lab.runs / "toy")])))):
         assert "different" in output
         assert "corpora" in output
 
@@ -127,9 +129,9 @@ def test_a_run_is_closed_when_a_private_arm_is_added(lab: Workspace) -> None:
 
 def test_an_adapter_that_read_a_part_of_its_texts_says_so(lab: Workspace) -> None:
     rewrite(lab.adapters / "wards" / "recipe.yaml", "held_out: 0", "held_out: 0.25, max_tokens: 90")
-    notes = "\n".join(run_experiment(toy(lab), workspace=lab)["notes"])
+    notes = "\n".join(run_experiment(toy(lab), workspace=lab).notes)
     assert "3 of 12 documents were held out" in notes
-    assert "the rest was not learnt" in notes
+    assert "the rest was not trained on" in notes
     assert "its texts were not checked against mmlu" in notes
 
 
@@ -138,10 +140,10 @@ def test_an_arm_may_be_asked_some_tasks_only(lab: Workspace) -> None:
     rewrite(config, "mmlu: {scoring: letters}", "mmlu: {scoring: letters}\n  pubmedqa: {scoring: letters}")
     rewrite(config, "rag: {model: small,", "rag: {tasks: [mmlu], model: small,")
     results = run_experiment(toy(lab), workspace=lab)
-    assert {"arm": "rag", "task": "pubmedqa"} in results["not_run"]
-    assert [found["task"] for found in results["factorials"]] == ["mmlu"]
+    assert NotRun("rag", "pubmedqa") in results.not_run
+    assert [found.task for found in results.factorials] == ["mmlu"]
     rewrite(config, "[mmlu]", "[mmlq]")
-    with pytest.raises(UnknownNameError, match=r"arms.rag, tasks; did you mean 'mmlu'"):
+    with pytest.raises(UnknownNameError, match=r"arms.rag.tasks; did you mean 'mmlu'"):
         toy(lab)
 
 
@@ -167,10 +169,10 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
     arms = run.info()["experiment"]["arms"]
     for arm in ("rag", "both"):
         assert (arms[arm]["k"], arms[arm]["context_tokens"]) == (chosen["k"], chosen["context_tokens"])
-    assert {sample.example for sample in run.samples()["rag", "own"]} == {"q4", "q5", "q6", "q7"}
+    assert {sample.example.id for sample in run.samples()["rag", "own"]} == {"q4", "q5", "q6", "q7"}
     assert [cell["n"] for cell in cells] == [4] * 4
-    [cost] = compare_runs([run])["economics"]
-    assert cost["index"]["total_seconds"] == pytest.approx(cost["index"]["seconds"] + found["seconds"])
+    [cost] = compare_runs([run]).economics
+    assert cost.index.total_seconds == pytest.approx(cost.index.seconds + found["seconds"])
     kept = (run.folder / "search.json").read_bytes()
     run_experiment(toy(lab), workspace=lab)
     assert (run.folder / "search.json").read_bytes() == kept
@@ -183,7 +185,7 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
 
 
 @pytest.mark.parametrize(
-    ("search", "said"),
+    ("search", "message"),
     [
         ("{arm: general, task: mmlu, k: [1]}", "retrieves nothing"),
         ("{arm: rag, task: mmlu}", "give k or context_tokens"),
@@ -192,9 +194,9 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
         ("{task: mmlu, k: [1]}", "'arm' is missing"),
     ],
 )
-def test_a_search_that_makes_no_sense_is_refused(lab: Workspace, search: str, said: str) -> None:
+def test_a_search_that_makes_no_sense_is_refused(lab: Workspace, search: str, message: str) -> None:
     rewrite(lab.configs / "toy.yaml", "comparison:", f"search: {search}\ncomparison:")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         toy(lab)
 
 
@@ -232,17 +234,17 @@ def test_a_published_fine_tune_takes_part_by_its_declared_base(lab: Workspace) -
     rewrite(config, "+adapter:wards", "")
     rewrite(config, f'tuned: "path:{lab.models / "base"}"', f'tuned: {{name: "path:{other}", base: small}}')
     results = run_experiment(toy(lab), workspace=lab)
-    assert results["factorials"][0]["same_corpus"] is None
-    against = next(row for row in results["contrasts"] if (row["baseline"], row["arm"]) == ("rag", "tuned"))
-    assert against["corpora"] == "unknown"
+    assert results.factorials[0].same_corpus is None
+    against = next(row for row in results.contrasts if (row.baseline, row.arm) == ("rag", "tuned"))
+    assert against.corpora == "unknown"
 
 
-@pytest.mark.parametrize(("base", "said"), [("smal", "did you mean 'small'"), ("tuned", "not tuned from itself")])
-def test_a_base_that_is_none_is_refused(base: str, said: str) -> None:
+@pytest.mark.parametrize(("base", "message"), [("smal", "did you mean 'small'"), ("tuned", "not tuned from itself")])
+def test_a_base_that_is_none_is_refused(base: str, message: str) -> None:
     raw: dict[str, Any] = {
         "models": {"small": "path:a", "tuned": {"name": "path:b", "base": base}},
         "tasks": {"mmlu": {}},
         "arms": {"general": {"model": "small"}},
     }
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         make_experiment(raw, default_name="t", where="here")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ragmed.comparison.differences import difference_evidence, equivalence
-from ragmed.comparison.intervals import generator, score_interval
-from ragmed.comparison.linearised import ClusterRobust
+from ragmed.comparison.statistics.cluster_robust import ClusterRobust
+from ragmed.comparison.statistics.differences import difference_evidence, equivalence
+from ragmed.comparison.statistics.intervals import generator, score_interval
 
 TRIALS = 3000
 

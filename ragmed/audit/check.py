@@ -1,4 +1,4 @@
-"""An experiment in, audit.json out: every example held against all that the experiment's arms look up or learnt.
+"""An experiment in, audit.json out: every example compared with all that the arms look up or were trained on.
 
     {"schema": 1, "experiment": NAME, "made": "2031-05-01T10:00:00Z", "seconds": 1.5,
      "settings": {"ngram": 8, "threshold": 0.5, "similarity": 0.9, "embeddings": true, "seed": 0},
@@ -21,16 +21,25 @@ from tqdm import tqdm
 from ragmed.audit import dates, identity
 from ragmed.audit.findings import Findings
 from ragmed.audit.nearest import nearest_passages, nearest_questions
-from ragmed.audit.sources import Piece, Tuning, indexes_of, learnt, passage_pieces, text_pieces, tunings_of
+from ragmed.audit.sources import (
+    SourceText,
+    Tuning,
+    indexes_of,
+    texts_of_passages,
+    texts_of_training,
+    trained_on,
+    tunings_of,
+)
 from ragmed.audit.words import WordAudit
 from ragmed.errors import DataError, MismatchError, RagmedError
+from ragmed.experiments.binding import access_of, bind_tasks
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.trial import access_of, bind_tasks
 from ragmed.files import read_json, write_json
-from ragmed.finetuning.texts import strictest
 from ragmed.index.sources import Sources
-from ragmed.records import Access
-from ragmed.retrieval.named import DEFAULT_EMBEDDER, open_or_build
+from ragmed.index.store import Index
+from ragmed.records import Access, strictest
+from ragmed.retrieval.named import DEFAULT_EMBEDDER, open_index
+from ragmed.retrieval.spec import RetrieverSpec, make_retriever
 from ragmed.runs import Run
 from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
@@ -50,8 +59,9 @@ LookUp = Callable[[Sequence[str], str], identity.Register]
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """`ngram`: words a run. `threshold`: the share of a question's runs in one text from which it counts as standing
-    there. `similarity`: the cosine from which a neighbour is shown. `embeddings`: whether neighbours are looked for.
+    """`ngram`: words an n-gram. `threshold`: the share of a question's n-grams in one text from which it counts as
+    standing there. `similarity`: the cosine from which a neighbour is shown. `embeddings`: whether neighbours are
+    looked for.
     """
 
     ngram: int = 8
@@ -83,9 +93,9 @@ def audit_experiment(
     tasks: tuple[str, ...] = (),
     limit: float = 0,
 ) -> tuple[dict[str, Any], Path]:
-    """>>> found, path = audit_experiment(experiment, workspace=Workspace.find())  # doctest: +SKIP
-    >>> [(task["task"], task["leaked"]) for task in found["tasks"]]  # doctest: +SKIP
-    [('handbook-questions-2031', 0)]
+    """
+        audit, path = audit_experiment(experiment, workspace=Workspace.find())
+        [(task["task"], task["leaked"]) for task in audit["tasks"]]  # [('handbook-questions-2031', 0)]
 
     What audit.json holds, and where it was written: in the folder in which `ragmed eval` keeps the run of the same
     experiment, `tasks` and `limit`. Calls no model; indexes that are missing are built. For its owner alone where
@@ -99,7 +109,7 @@ def audit_experiment(
         raise DataError(f"run folder '{run_folder}' is a file; choose another --output")
     state = _Audit(bind_tasks(chosen, workspace), settings, workspace)
     state.tiers.append(access_of(chosen, state.bound, workspace))
-    for name, asked in indexes_of(chosen).items():
+    for name, asked in indexes_of(chosen, workspace).items():
         _index(state, name, asked)
     for tuning in tunings_of(chosen, workspace):
         _adapter(state, tuning)
@@ -117,22 +127,36 @@ def audit_experiment(
 
 
 def _index(state: _Audit, name: str, tasks: tuple[str, ...]) -> None:
-    index, embedder = open_or_build(name, workspace=state.workspace)
+    index = open_index(name, workspace=state.workspace)
     source = f"index {name}"
 
     def look_up(names: Sequence[str], ids: str) -> identity.Register:
         try:
             return identity.in_index(index, names, ids=ids)
         except MismatchError as error:
-            state.notes.append(f"{source}: which documents questions name cannot be told, and was not checked: {error}")
+            state.notes.append(f"{source}: which documents questions name is not known, and was not checked: {error}")
             return {}
 
     near = _documents(state, tasks, source, look_up)
-    count = _scan(state, tasks, passage_pieces(iter(index)), source, total=len(index), gold=near)
-    for task in tasks if state.settings.embeddings else ():
+    count = _scan(state, tasks, texts_of_passages(iter(index)), source, total=len(index), gold=near)
+    if state.settings.embeddings:
+        _nearest(state, tasks, index, name, near=near)
+    corpora = [corpus.name for corpus in index.manifest.corpora]
+    _dates(state, tasks, near, corpora, source)
+    record = {"kind": "index", "name": name, "corpora": corpora, "tasks": list(tasks), "texts": count}
+    state.sources.append(record)
+
+
+def _nearest(state: _Audit, tasks: tuple[str, ...], index: Index, name: str, *, near: Near) -> None:
+    """The passages nearest to each question; their documents join those near it."""
+    source = f"index {name}"
+    if not index.manifest.embedder.cosine:
+        state.notes.append(f"{source}: its embedder gives no cosines, so the nearest passages were not looked for")
+        return
+    retriever = make_retriever(RetrieverSpec(index=name), workspace=state.workspace, indexes={name: index})
+    for task in tasks:
         hits = nearest_passages(
-            index,
-            embedder,
+            retriever,
             state.bound[task],
             source=source,
             similarity=state.settings.similarity,
@@ -140,22 +164,18 @@ def _index(state: _Audit, name: str, tasks: tuple[str, ...]) -> None:
         )
         for example, found in hits.items():
             for hit in found:
-                near.setdefault((task, example), {}).setdefault(hit.passage.document_key, False)
-    corpora = [str(one["name"]) for one in index.manifest.corpora]
-    _dates(state, tasks, near, corpora, source)
-    record = {"kind": "index", "name": name, "corpora": corpora, "tasks": list(tasks), "texts": count}
-    state.sources.append(record)
+                near.setdefault((task, example), {}).setdefault(str(hit.passage.document_key), False)
 
 
 def _adapter(state: _Audit, tuning: Tuning) -> None:
-    known = learnt(tuning, state.workspace)
+    known = trained_on(tuning, state.workspace)
     source, tasks = f"adapter {tuning.name}", tuning.tasks
     state.tiers.append(known.access)
     state.notes.extend(known.notes)
     near = _documents(
         state, tasks, source, lambda names, ids: identity.in_texts(known.texts, known.corpora, names, ids=ids)
     )
-    count = _scan(state, tasks, text_pieces(known.texts), source, total=len(known.texts), gold=near)
+    count = _scan(state, tasks, texts_of_training(known.texts), source, total=len(known.texts), gold=near)
     if state.settings.embeddings and known.texts:
         nearest_questions(
             known.texts,
@@ -179,14 +199,14 @@ def _documents(state: _Audit, tasks: tuple[str, ...], source: str, look_up: Look
         identity.gold_documents(bound, register, task, source, state.findings)
         identity.named_documents(named, look_up(sorted(named), "pmid"), task, source, state.findings)
         for example in bound.examples:
-            keys = [one.key for name in example.documents for one in register.get(name, ())]
+            keys = [passage.key for name in example.documents for passage in register.get(name, ())]
             if keys:
                 near[task, example.id] = dict.fromkeys(keys, True)
     return near
 
 
 def _scan(
-    state: _Audit, tasks: tuple[str, ...], pieces: Iterable[Piece], source: str, *, total: int, gold: Near
+    state: _Audit, tasks: tuple[str, ...], texts: Iterable[SourceText], source: str, *, total: int, gold: Near
 ) -> int:
     if tasks not in state.words:
         examples = {task: state.bound[task].examples for task in tasks}
@@ -194,10 +214,10 @@ def _scan(
     words = state.words[tasks]
     for task, count in words.unfindable.items():
         state.notes.append(
-            f"{task}: {count} of {len(state.bound[task].examples)} questions are too short for runs of words, or hold "
-            "none that other questions of the task do not hold, too; only identity and vectors can tell of them"
+            f"{task}: {count} of {len(state.bound[task].examples)} questions are too short for n-grams, or hold none "
+            "that other questions of the task do not hold, too; only identity and vectors can find them"
         )
-    with tqdm(pieces, total=total, desc=source, unit="texts", disable=None) as bar:
+    with tqdm(texts, total=total, desc=source, unit="texts", disable=None) as bar:
         return words.scan(bar, source, state.findings, gold=gold)
 
 
@@ -211,11 +231,11 @@ def _dates(
     """Dates of documents are read from the corpora, which passages do not say, and only where questions have some."""
     candidates: dict[str, dict[str, dict[str, bool]]] = {task: {} for task in tasks}
     for task in tasks:
-        for example in (one for one in state.bound[task].examples if one.date):
+        for example in (example for example in state.bound[task].examples if example.date):
             keys = dict(near.get((task, example.id), {}))
-            for slot, one in state.findings.slots(task, example.id):
-                if one.source == source and slot in ("question", "same"):
-                    keys[one.document] = True
+            for slot, finding in state.findings.slots(task, example.id):
+                if finding.source == source and slot in ("question", "same"):
+                    keys[finding.document] = True
             candidates[task][example.id] = keys
     wanted = {key for some in candidates.values() for keys in some.values() for key in keys}
     if not wanted:
@@ -232,26 +252,26 @@ def _dates(
 
 def _task(state: _Audit, name: str) -> dict[str, Any]:
     examples: list[dict[str, Any]] = [
-        {"example": example, "findings": [one.as_dict() for one in found]}
-        for example, found in sorted(state.findings.of(name))
+        {"example": example, "findings": [finding.as_dict() for finding in findings]}
+        for example, findings in sorted(state.findings.of(name))
     ]
-    leaked = sum(any(one["counts"] for one in example["findings"]) for example in examples)
+    leaked = sum(any(finding["counts"] for finding in example["findings"]) for example in examples)
     return {"task": name, "n": len(state.bound[name].examples), "leaked": leaked, "examples": examples}
 
 
 def _limits(state: _Audit, experiment: Experiment) -> list[str]:
     """What this audit did not look at, or could not."""
-    said = []
+    limits = []
     missing = [name for name in experiment.tasks if name not in state.bound]
     if missing:
-        said.append(f"not audited: {', '.join(missing)}")
+        limits.append(f"not audited: {', '.join(missing)}")
     if not state.sources:
-        said.append("no arm looks anything up and no model is known to be tuned: there was nothing to compare with")
+        limits.append("no arm looks anything up and no model is known to be tuned: there was nothing to compare with")
     if not state.settings.embeddings:
-        said.append("nearest passages were left out: the same question in other words was not looked for")
+        limits.append("nearest passages were left out: the same question in other words was not looked for")
     if not any(example.date for bound in state.bound.values() for example in bound.examples):
-        said.append("no question has a date, so that dates were not compared")
-    return [*said, UNSEEN]
+        limits.append("no question has a date, so that dates were not compared")
+    return [*limits, UNSEEN]
 
 
 def _write(result: Mapping[str, Any], folder: Path, tiers: Sequence[Access]) -> Path:

@@ -12,7 +12,8 @@ _DATE = re.compile(r"\s*(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 
 
 def newer(document: str, question: str) -> bool:
-    """>>> newer("2031-05-02", "2031-05-01"), newer("2031", "2031-05-01"), newer("2032", "2031-05-01")
+    """
+    >>> newer("2031-05-02", "2031-05-01"), newer("2031", "2031-05-01"), newer("2032", "2031-05-01")
     (True, False, True)
 
     Whether one date is certainly later than the other: they are compared as far as both go. What does not begin with a
@@ -25,7 +26,8 @@ def newer(document: str, question: str) -> bool:
 
 def dates_of(documents: Iterable[Document], wanted: Collection[str]) -> dict[str, str]:
     """Key -> date of the wanted documents, of those that have one."""
-    return {one.key: one.date for one in documents if one.key in wanted and _parts(one.date)}
+    dated = (document for document in documents if str(document.key) in wanted and _parts(document.date))
+    return {str(document.key): document.date for document in dated}
 
 
 def later_documents(
@@ -49,5 +51,5 @@ def later_documents(
 
 
 def _parts(date: str) -> tuple[int, ...]:
-    found = _DATE.match(date)
-    return tuple(int(part) for part in found.groups() if part) if found else ()
+    match = _DATE.match(date)
+    return tuple(int(part) for part in match.groups() if part) if match else ()

@@ -15,8 +15,8 @@ class Finding:
     """One thing in common between an example and a source.
 
     `what`: in words. `source`: `index NAME` or `adapter NAME`. `document`: its key (`CORPUS:ID`); `passage`: the id of
-    the passage or training text, '' where the document as a whole is meant. `score`: the share of the question's runs
-    of words, a cosine, or 1 for what is the same. `counts`: whether it makes the example leaked.
+    the passage or training text, '' where the document as a whole is meant. `score`: the share of the question's
+    n-grams, a cosine, or 1 for what is the same. `counts`: whether it makes the example leaked.
     """
 
     kind: Kind
@@ -33,7 +33,8 @@ class Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """>>> findings = Findings()
+    """
+    >>> findings = Findings()
     >>> findings.add("t", "q1", "question", Finding("ngram", "question", "index i", "c:d", "c:d#0", 0.8, True))
     >>> [(example, [one.score for one in found]) for example, found in findings.of("t")]
     [('q1', [0.8])]

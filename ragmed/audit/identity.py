@@ -6,17 +6,17 @@ titled as the question, as most of PubMedQA's are, does.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragmed.audit.findings import Finding, Findings
-from ragmed.audit.words import NEARLY, shortened
-from ragmed.finetuning.ngrams import FEWEST, readings
+from ragmed.audit.words import NEARLY
 from ragmed.finetuning.texts import TrainingText
 from ragmed.index.store import Index
-from ragmed.records import Example
+from ragmed.matching.similarity import words_in_order
+from ragmed.matching.words import shortened
+from ragmed.records import DocumentKey, Example
 from ragmed.tasks import BoundTask
 
 _PMID = re.compile(r"\bPMID[:\s]{0,3}(\d{4,9})\b", re.IGNORECASE)
@@ -38,22 +38,25 @@ def in_index(index: Index, names: Sequence[str], *, ids: str) -> Register:
     """The documents that the names mean in an index; MismatchError as `Index.passages_of`."""
     if not names or not index.naming(ids):
         return {}
-    found = index.passages_of(names, ids=ids)
-    return {name: _held((one.document_key, one.title) for one in passages) for name, passages in found.items()}
+    by_name = index.passages_of(names, ids=ids)
+    return {
+        name: _held((str(passage.document_key), passage.title) for passage in passages)
+        for name, passages in by_name.items()
+    }
 
 
 def in_texts(texts: Sequence[TrainingText], corpora: Mapping[str, str], names: Sequence[str], *, ids: str) -> Register:
-    """The documents that the names mean among those that were learnt (`corpora`: name -> what its ids are)."""
+    """The documents that the names mean among those that were trained on (`corpora`: name -> what its ids are)."""
     keys = {text.document for text in texts}
     naming = [corpus for corpus, kind in corpora.items() if not ids or kind == ids]
-    possible = {name: [*(f"{corpus}:{name}" for corpus in naming), name] for name in names}
+    possible = {name: [*(str(DocumentKey(corpus, name)) for corpus in naming), name] for name in names}
     return {name: [Held(key, "") for key in several if key in keys] for name, several in possible.items()}
 
 
 def gold_documents(bound: BoundTask, register: Register, task: str, source: str, findings: Findings) -> None:
     """Which gold documents of each example are there, and whether one is titled as the question."""
     for example in bound.examples:
-        here = [(name, one) for name in example.documents for one in register.get(name, ())]
+        here = [(name, held) for name in example.documents for held in register.get(name, ())]
         if not here:
             continue
         kind = bound.task.ids or "document"
@@ -61,50 +64,36 @@ def gold_documents(bound: BoundTask, register: Register, task: str, source: str,
         more = f" and {len(here) - _NAMED} more" if len(here) > _NAMED else ""
         what = f"the source holds what holds its answer: {shown}{more}"
         findings.add(task, example.id, "gold", Finding("identity", what, source, here[0][1].key, "", 1.0, counts=False))
-        for name, one in here:
-            score = alike(example.question, one.title)
+        for name, held in here:
+            score = words_in_order(example.text, held.title)
             if score >= NEARLY:
                 how = "as" if score == 1.0 else "nearly as"
-                what = f"{kind} {name} is titled {how} the question: {shortened(one.title)}"
-                findings.add(task, example.id, "same", Finding("identity", what, source, one.key, "", score, True))
+                what = f"{kind} {name} is titled {how} the question: {shortened(held.title)}"
+                findings.add(task, example.id, "same", Finding("identity", what, source, held.key, "", score, True))
 
 
 def named_pmids(bound: BoundTask) -> dict[str, list[str]]:
     """PMIDs that stand in an example's id, question or options -> the examples."""
-    found: dict[str, list[str]] = {}
+    examples_by_pmid: dict[str, list[str]] = {}
     for example in bound.examples:
-        for pmid in dict.fromkeys(_PMID.findall(" ".join([example.id, example.question, *example.options.values()]))):
-            found.setdefault(pmid, []).append(example.id)
-    return found
+        for pmid in dict.fromkeys(_PMID.findall(" ".join([example.id, example.text, *example.options.values()]))):
+            examples_by_pmid.setdefault(pmid, []).append(example.id)
+    return examples_by_pmid
 
 
 def named_documents(
     named: Mapping[str, Sequence[str]], register: Register, task: str, source: str, findings: Findings
 ) -> None:
     for pmid, examples in named.items():
-        for one in register.get(pmid, ()):
+        for held in register.get(pmid, ()):
             for example in examples:
                 what = f"the document that it names: pmid {pmid}"
-                finding = Finding("identity", what, source, one.key, "", 1.0, counts=False)
+                finding = Finding("identity", what, source, held.key, "", 1.0, counts=False)
                 findings.add(task, example, f"pmid {pmid}", finding)
 
 
 def names_of(examples: Iterable[Example]) -> list[str]:
     return sorted({name for example in examples for name in example.documents})
-
-
-def alike(question: str, title: str) -> float:
-    """>>> alike("Do statins help in heart failure?", "Do statins help in chronic heart failure?")
-    0.923...
-
-    Share of the words of both that stand in the same order in both; 0 for texts of less than FEWEST words.
-    """
-    best = 0.0
-    for mine in readings(question):
-        for theirs in readings(title):
-            if min(len(mine), len(theirs)) >= FEWEST:
-                best = max(best, difflib.SequenceMatcher(None, mine, theirs, autojunk=False).ratio())
-    return best
 
 
 def _held(pairs: Iterable[tuple[str, str]]) -> list[Held]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ragmed.audit.findings import Finding, Findings
-from ragmed.audit.words import shortened
-from ragmed.embedding import Embedder
-from ragmed.finetuning.overlap import paraphrases
+from ragmed.embedding import load_embedder
+from ragmed.finetuning.overlap import texts_by_question
 from ragmed.finetuning.texts import TrainingText
-from ragmed.index.store import Index
+from ragmed.matching.paraphrases import paraphrases
+from ragmed.matching.words import shortened
 from ragmed.records import Example, Hit
-from ragmed.retrieval.dense import DenseRetriever
+from ragmed.retrieval import Retriever
 from ragmed.tasks import BoundTask
 
 DEPTH = 3
@@ -20,26 +20,26 @@ BATCH = 256
 
 
 def nearest_passages(
-    index: Index, embedder: Embedder, bound: BoundTask, *, source: str, similarity: float, findings: Findings
+    retriever: Retriever, bound: BoundTask, *, source: str, similarity: float, findings: Findings
 ) -> dict[str, list[Hit]]:
     """The DEPTH nearest passages of each example; the nearest is a finding from `similarity` (cosine) on.
 
     It never counts: a passage on the matter of a question is what an index is for.
     """
-    retriever = DenseRetriever(index, embedder)
-    found: dict[str, list[Hit]] = {}
+    nearest: dict[str, list[Hit]] = {}
     for first in range(0, len(bound.examples), BATCH):
         some = bound.examples[first : first + BATCH]
-        for example, hits in zip(some, retriever.retrieve([bound.query(e) for e in some], k=DEPTH), strict=True):
-            found[example.id] = hits
+        queries = [" ".join(bound.task.query(example)) for example in some]
+        for example, hits in zip(some, retriever.retrieve(queries, k=DEPTH), strict=True):
+            nearest[example.id] = hits
             if hits and hits[0].score >= similarity:
                 passage = hits[0].passage
                 what = f'the nearest passage: "{shortened(passage.title or passage.text)}"'
                 finding = Finding(
-                    "embedding", what, source, passage.document_key, passage.id, hits[0].score, counts=False
+                    "embedding", what, source, str(passage.document_key), passage.id, hits[0].score, counts=False
                 )
                 findings.add(bound.name, example.id, "nearest", finding)
-    return found
+    return nearest
 
 
 def nearest_questions(
@@ -52,9 +52,13 @@ def nearest_questions(
     findings: Findings,
 ) -> None:
     """Training questions whose cosine with an example's question reaches `similarity`; shown, they do not count."""
-    documents = {text.id: (text.document, text.question) for text in texts}
-    for one in paraphrases(texts, examples, embedder=embedder, similarity=similarity):
-        document, question = documents[one.text]
-        what = f'a training question like it: "{shortened(question)}"' if question else "a training question like it"
-        finding = Finding("embedding", what, source, document, one.text, one.score, counts=False)
-        findings.add(one.task, one.example, "nearest", finding)
+    asked = texts_by_question(texts)
+    if not asked:
+        return
+    by_id = {text.id: text for text in texts}
+    model = load_embedder(embedder, metric="inner_product", normalise=True)  # whose scores are cosines
+    for near in paraphrases(asked, examples, embedder=model, similarity=similarity):
+        text = by_id[near.text]
+        what = "a training question like it" + (f': "{shortened(text.question)}"' if text.question else "")
+        finding = Finding("embedding", what, source, text.document, text.id, near.score, counts=False)
+        findings.add(near.task, near.example, "nearest", finding)

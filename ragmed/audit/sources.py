@@ -1,4 +1,4 @@
-"""An experiment in, what its arms can have read out: the passages of their indexes, the texts their models learnt."""
+"""An experiment in, what its arms can have read out: passages of their indexes, texts their models were trained on."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from ragmed.arms import Arm
 from ragmed.corpora import load_recipe
 from ragmed.errors import RagmedError, UnknownNameError
 from ragmed.experiments.config import Experiment, base_of
-from ragmed.finetuning.overlap import all_of
+from ragmed.experiments.references import index_names
+from ragmed.finetuning.overlap import words_from_corpora
 from ragmed.finetuning.paraphrases import FILE as PARAPHRASES
 from ragmed.finetuning.paraphrases import paraphrased
 from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe, make_adapter_recipe
-from ragmed.finetuning.texts import TrainingText, strictest, training_texts
+from ragmed.finetuning.texts import TrainingText
+from ragmed.finetuning.training_texts import training_texts
 from ragmed.models import ModelSettings, parse_model_name
-from ragmed.records import Access, Passage
+from ragmed.records import Access, Passage, strictest
 from ragmed.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SourceText:
     """A text that may hold a question. `titles`: what stands above it, by what it is called; `cited`: its source."""
 
     document: str
@@ -47,8 +49,8 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
-    """What an adapter was tuned on. `corpora`: name -> what its documents' ids are (`pmid`, '')."""
+class TrainedOn:
+    """What an adapter was trained on. `corpora`: name -> what its documents' ids are (`pmid`, '')."""
 
     texts: tuple[TrainingText, ...]
     corpora: Mapping[str, str]
@@ -56,37 +58,38 @@ class Learnt:
     notes: tuple[str, ...]
 
 
-def indexes_of(experiment: Experiment) -> dict[str, tuple[str, ...]]:
+def indexes_of(experiment: Experiment, workspace: Workspace) -> dict[str, tuple[str, ...]]:
     """Index -> the tasks of the arms that are shown its passages."""
-    found: dict[str, tuple[str, ...]] = {}
+    tasks: dict[str, tuple[str, ...]] = {}
     for arm in experiment.arms.values():
-        if arm.needs_index:
-            found[arm.index] = _joined(found.get(arm.index, ()), arm, experiment)
-    return found
+        for index in index_names(experiment, workspace, [arm]):
+            tasks[index] = _joined(tasks.get(index, ()), arm, experiment)
+    return tasks
 
 
 def tunings_of(experiment: Experiment, workspace: Workspace) -> list[Tuning]:
-    """The adapters in the models that the arms use: named, said to have tuned a model, or merged into it."""
+    """The adapters in the models that the arms use: named, declared to have tuned a model, or merged into it."""
     tasks: dict[str, tuple[str, ...]] = {}
     for arm in experiment.arms.values():
         tasks[arm.model] = _joined(tasks.get(arm.model, ()), arm, experiment)
-    found: dict[str, Tuning] = {}
+    tunings: dict[str, Tuning] = {}
     for model, asked in tasks.items():
-        one = _tuning(experiment.models[model], asked, workspace)
-        if one is None and base_of(model, experiment.models):
-            one = Tuning(experiment.models[model].name, None, {}, asked)
-        if one and one.name in found:
-            one = Tuning(one.name, one.folder, one.manifest, tuple(dict.fromkeys((*found[one.name].tasks, *asked))))
-        if one:
-            found[one.name] = one
-    return list(found.values())
+        tuning = _tuning(experiment.models[model], asked, workspace)
+        if tuning is None and base_of(model, experiment.models):
+            tuning = Tuning(experiment.models[model].name, None, {}, asked)
+        if tuning and tuning.name in tunings:
+            all_tasks = tuple(dict.fromkeys((*tunings[tuning.name].tasks, *asked)))
+            tuning = Tuning(tuning.name, tuning.folder, tuning.manifest, all_tasks)
+        if tuning:
+            tunings[tuning.name] = tuning
+    return list(tunings.values())
 
 
-def learnt(tuning: Tuning, workspace: Workspace) -> Learnt:
-    """The training texts of an adapter and of those it went on from, made again from their recipes and corpora.
+def trained_on(tuning: Tuning, workspace: Workspace) -> TrainedOn:
+    """The training texts of an adapter and of those it was continued from, rebuilt from their recipes and corpora.
 
     What the overlap check took out and the documents that were only measured on are not among them. Where texts cannot
-    be made again, because nobody says from what or the corpora are not here, `notes` says so.
+    be rebuilt, because nothing says from what or the corpora are not here, `notes` says so.
     """
     texts: list[TrainingText] = []
     corpora: dict[str, str] = {}
@@ -102,45 +105,46 @@ def learnt(tuning: Tuning, workspace: Workspace) -> Learnt:
         try:
             recipe = _recipe(name, folder, manifest) if folder else None
             if folder is None or recipe is None:
-                notes.append(f"adapter {name}: no manifest and no recipe says what it was tuned on: not checked")
+                notes.append(f"adapter {name}: no manifest and no recipe names what it was trained on: not checked")
                 continue
-            some, kinds, said, access = _texts(recipe, folder, manifest, workspace)
+            some, kinds, text_notes, access = _texts(recipe, folder, manifest, workspace)
             waiting += _before(recipe, workspace)
         except RagmedError as error:
-            notes.append(f"adapter {name}: what it was tuned on cannot be read here, and was not checked: {error}")
+            notes.append(f"adapter {name}: what it was trained on cannot be read here, and was not checked: {error}")
             continue
         texts += some
         corpora |= kinds
-        notes += said
+        notes += text_notes
         tiers.append(access)
-    return Learnt(tuple(texts), corpora, strictest(tiers), tuple(notes))
+    return TrainedOn(tuple(texts), corpora, strictest(tiers), tuple(notes))
 
 
 def _before(recipe: AdapterRecipe, workspace: Workspace) -> list[tuple[str, Path | None, Mapping[str, Any]]]:
-    """What was learnt before: by the adapter that was gone on from, and by one that was merged into the base."""
-    found: list[tuple[str, Path | None, Mapping[str, Any]]] = []
+    """What was trained before: the adapter that was continued, and one that was merged into the base."""
+    adapters: list[tuple[str, Path | None, Mapping[str, Any]]] = []
     if recipe.initial:
         folder = workspace.adapter(recipe.initial)
-        found.append((recipe.initial, folder, read_manifest(folder)))
+        adapters.append((recipe.initial, folder, read_manifest(folder)))
     base = parse_model_name(recipe.base)
     if base.scheme == "path":
         folder = Path(base.target).expanduser()
         if merged := read_manifest(folder, file=MERGED):
-            found.append((str(merged["name"]), folder, merged))
-    return found
+            adapters.append((str(merged["name"]), folder, merged))
+    return adapters
 
 
-def passage_pieces(passages: Iterator[Passage]) -> Iterator[Piece]:
-    for one in passages:
-        titles = (("title", one.title), ("heading", one.heading.rpartition(" > ")[2]))
-        cited = f"{one.document} {one.source} {one.citation}"
-        yield Piece(one.document_key, one.id, tuple((k, v) for k, v in titles if v), one.text, cited)
+def texts_of_passages(passages: Iterator[Passage]) -> Iterator[SourceText]:
+    for passage in passages:
+        titles = (("title", passage.title), ("heading", passage.heading.rpartition(" > ")[2]))
+        cited = f"{passage.document} {passage.source} {passage.citation}"
+        kept = tuple((name, title) for name, title in titles if title)
+        yield SourceText(str(passage.document_key), passage.id, kept, passage.text, cited)
 
 
-def text_pieces(texts: Sequence[TrainingText]) -> Iterator[Piece]:
-    for one in texts:
-        titles = (("training question", one.question),) if one.question else ()
-        yield Piece(one.document, one.id, titles, all_of(one), one.document)
+def texts_of_training(texts: Sequence[TrainingText]) -> Iterator[SourceText]:
+    for text in texts:
+        titles = (("training question", text.question),) if text.question else ()
+        yield SourceText(text.document, text.id, titles, words_from_corpora(text), text.document)
 
 
 def _joined(known: tuple[str, ...], arm: Arm, experiment: Experiment) -> tuple[str, ...]:
@@ -182,7 +186,7 @@ def _texts(
         notes.append(f"adapter {recipe.name}: not trained yet; the texts of its recipe were checked")
     for corpus in changed if manifest else ():
         notes.append(
-            f"adapter {recipe.name}: corpus {corpus} has changed since it was tuned on; what the corpus holds now was "
+            f"adapter {recipe.name}: corpus {corpus} has changed since the training; what the corpus holds now was "
             "checked"
         )
     if recipe.paraphrases.model and manifest and not changed and (folder / PARAPHRASES).is_file():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 
-from ragmed.chunking.packing import CountTokens, Job, pack
+from ragmed.chunking.packing import CountTokens, SectionToPack, pack
 from ragmed.chunking.structure import Section, heading_of, sections
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.records import Document, Passage
 
-__all__ = ["Chunking", "chunk", "embedded_text"]
+__all__ = ["INPUT_VERSION", "Chunking", "chunk", "embedded_text", "splitter_version"]
 
 MIN_TOKENS = 16
 """Fewer tokens leave no room for a title and a word beside it."""
@@ -22,6 +23,9 @@ WINDOW_CHARACTERS = 1_000_000
 
 _LIKELY_CHARACTERS = 5
 """A section of more characters a token than this is not tried whole: it would be counted in vain."""
+
+INPUT_VERSION = 1
+"""Of `embedded_text`: raised whenever it makes another text of the same passage."""
 
 _OPENING_LINES = 12
 _SHRINK = 0.8
@@ -53,36 +57,40 @@ class _Part:
 
 
 def embedded_text(passage: Passage) -> str:
-    r""">>> embedded_text(Passage("a#0", "a", "Asthma", "Treatment", "## Treatment\n\nSalbutamol.", 9, 34))
+    r"""
+    >>> embedded_text(Passage("a#0", "a", "Asthma", "Treatment", "## Treatment\n\nSalbutamol.", 9, 34))
     'Asthma\n## Treatment\n\nSalbutamol.'
 
     What is embedded of a passage: title, heading and text, a line each. What the text itself opens with (its title,
-    or the heading lines of its section) is not said twice.
+    or the heading lines of its section) is not repeated.
     """
     title, heading, text = passage.title, passage.heading, passage.text
     if text.startswith("#"):
-        said = _opening_headings(text)
-        heading = " > ".join(name for name in heading.split(" > ") if name.casefold() not in said)
-        title = "" if title.casefold() in said else title
+        headings = _opening_headings(text)
+        heading = " > ".join(name for name in heading.split(" > ") if name.casefold() not in headings)
+        title = "" if title.casefold() in headings else title
     elif title and text[: len(title)].casefold() == title.casefold():
         title = ""
     return "\n".join(part for part in (title, heading, text) if part)
 
 
 def _opening_headings(text: str) -> set[str]:
-    said: set[str] = set()
+    headings: set[str] = set()
     for line in text.split("\n", _OPENING_LINES)[:_OPENING_LINES]:
         level, name = heading_of(line)
         if not level and line.strip():
             break
-        said.add(name.casefold())
-    return said
+        headings.add(name.casefold())
+    return headings
 
 
 def chunk(
     documents: Iterable[Document], *, chunking: Chunking, count_tokens: CountTokens, limit: int
 ) -> Iterator[Passage]:
-    """>>> for passage in chunk(documents, chunking=Chunking(), count_tokens=count, limit=256): ...  # doctest: +SKIP
+    """Streamed:
+
+        for passage in chunk(documents, chunking=Chunking(), count_tokens=embedder.count_tokens, limit=256):
+            ...
 
     Passages in the documents' order, ids `CORPUS:DOCUMENT#0`, `CORPUS:DOCUMENT#1`, ... For every passage
     `document.text[start:end] == text`, without white space at its ends; every other character of a document is in at
@@ -146,7 +154,7 @@ class _Cutter:
                 part.title = self._shortened(part.title, left)
 
     def _shortened(self, text: str, tokens: int) -> str:
-        """The longest run of words from the front that takes no more than `tokens`, with "…" behind it."""
+        """The most words from the front that take no more than `tokens`, with "…" after them."""
         if self._text_tokens(text) <= tokens:
             return text
         words = text.split()
@@ -188,8 +196,8 @@ class _Cutter:
 
     def _pack(self, parts: list[_Part]) -> None:
         """Packs and counts the parts; one that came out too long stays open, with less room for another round."""
-        jobs = [Job(part.document.text, part.section, part.room) for part in parts]
-        spans = pack(jobs, self.chunking.overlap_sentences, self.count, self.specials)
+        to_pack = [SectionToPack(part.document.text, part.section, part.room) for part in parts]
+        spans = pack(to_pack, self.chunking.overlap_sentences, self.count, self.specials)
         packed = [[self._passage(part, *span) for span in many] for part, many in zip(parts, spans, strict=True)]
         counts = iter(self.count([embedded_text(passage) for many in packed for passage in many]))
         for part, many in zip(parts, packed, strict=True):
@@ -236,6 +244,21 @@ SPLITTERS: dict[str, Callable[[Document, _Cutter], Iterable[Section]]] = {
     "structure": _structure,
     "langchain:recursive": _recursive,
 }
+VERSIONS = {"structure": 1, "langchain:recursive": 1}
+"""Of a splitter, with the packing of its sections: raised whenever it cuts the same document elsewhere."""
+
+
+def splitter_version(splitter: str) -> str:
+    """
+    >>> splitter_version("structure")
+    '1'
+
+    With the version of the package that does the cutting, where another one does it. UnknownNameError.
+    """
+    if splitter not in SPLITTERS:
+        raise UnknownNameError("splitter", splitter, SPLITTERS)
+    package = {"langchain:recursive": "langchain-text-splitters"}.get(splitter)
+    return f"{VERSIONS[splitter]}" + (f" ({package} {metadata.version(package)})" if package else "")
 
 
 def _windows(documents: Iterable[Document]) -> Iterator[list[Document]]:

@@ -19,7 +19,7 @@ _WORD = re.compile(r"\S+")
 
 
 @dataclass(slots=True)
-class Job:
+class SectionToPack:
     """A section to pack. `room`: tokens for text, without the title, the heading and the embedder's own marks."""
 
     text: str
@@ -28,36 +28,40 @@ class Job:
 
 
 @dataclass(slots=True)
-class _Piece:
+class _CostedUnit:
     unit: Unit
     cost: int
 
 
-def pack(jobs: Sequence[Job], overlap: int, count: CountTokens, specials: int) -> list[list[tuple[int, int]]]:
-    """For each job the spans of its passages: in order, overlapping by at most `overlap` whole sentences, no gap but
-    white space. By the sum of its units' tokens a span takes no more than the job's room.
+def pack(
+    parts: Sequence[SectionToPack], overlap: int, count: CountTokens, specials: int
+) -> list[list[tuple[int, int]]]:
+    """For each part the spans of its passages: in order, overlapping by at most `overlap` whole sentences, no gap but
+    white space. By the sum of its units' tokens a span takes no more than the part's room.
     """
-    pieces = [[_Piece(unit, -1) for unit in units(job.text, job.section)] for job in jobs]
-    while waiting := [(job, one) for job, many in zip(jobs, pieces, strict=True) for one in many if one.cost < 0]:
-        counts = count([job.text[one.unit.start : one.unit.end] for job, one in waiting])
-        for (_, one), tokens in zip(waiting, counts, strict=True):
-            one.cost = max(1, tokens - specials, -(-(one.unit.end - one.unit.start) // CHARACTERS_PER_TOKEN))
-        for number, job in enumerate(jobs):
-            if any(one.cost > job.room for one in pieces[number]):
-                pieces[number] = [new for one in pieces[number] for new in _refined(job, one)]
-    return [_pack_one(job, many, overlap) for job, many in zip(jobs, pieces, strict=True)]
+    costed = [[_CostedUnit(unit, -1) for unit in units(part.text, part.section)] for part in parts]
+    while waiting := [
+        (part, entry) for part, many in zip(parts, costed, strict=True) for entry in many if entry.cost < 0
+    ]:
+        counts = count([part.text[entry.unit.start : entry.unit.end] for part, entry in waiting])
+        for (_, entry), tokens in zip(waiting, counts, strict=True):
+            entry.cost = max(1, tokens - specials, -(-(entry.unit.end - entry.unit.start) // CHARACTERS_PER_TOKEN))
+        for number, part in enumerate(parts):
+            if any(entry.cost > part.room for entry in costed[number]):
+                costed[number] = [new for entry in costed[number] for new in _refined(part, entry)]
+    return [_pack_one(part, many, overlap) for part, many in zip(parts, costed, strict=True)]
 
 
-def _refined(job: Job, piece: _Piece) -> list[_Piece]:
-    """A piece that fits stays; a longer one becomes its words, a longer word its halves, still to be counted."""
-    unit = piece.unit
-    if piece.cost <= job.room or unit.end - unit.start == 1:
-        return [piece]
-    words = [match.span() for match in _WORD.finditer(job.text, unit.start, unit.end)]
+def _refined(part: SectionToPack, entry: _CostedUnit) -> list[_CostedUnit]:
+    """A unit that fits stays; a longer one becomes its words, a longer word its halves, still to be counted."""
+    unit = entry.unit
+    if entry.cost <= part.room or unit.end - unit.start == 1:
+        return [entry]
+    words = [match.span() for match in _WORD.finditer(part.text, unit.start, unit.end)]
     if len(words) == 1:
-        middle = _between_characters(job.text, unit.start, unit.end)
+        middle = _between_characters(part.text, unit.start, unit.end)
         words = [(unit.start, middle), (middle, unit.end)]
-    return [_Piece(Unit(start, end, unit.block, False), -1) for start, end in words]
+    return [_CostedUnit(Unit(start, end, unit.block, False), -1) for start, end in words]
 
 
 def _between_characters(text: str, start: int, end: int) -> int:
@@ -69,46 +73,46 @@ def _between_characters(text: str, start: int, end: int) -> int:
     return middle
 
 
-def _pack_one(job: Job, pieces: list[_Piece], overlap: int) -> list[tuple[int, int]]:
-    ahead = _rest_of_block(pieces)
+def _pack_one(part: SectionToPack, costed: list[_CostedUnit], overlap: int) -> list[tuple[int, int]]:
+    ahead = _rest_of_block(costed)
     spans: list[tuple[int, int]] = []
     first = previous = 0
-    while first < len(pieces):
-        start = _overlap_start(job, pieces, first, previous, overlap) if first else 0
-        used = sum(piece.cost for piece in pieces[start:first])
+    while first < len(costed):
+        start = _overlap_start(part, costed, first, previous, overlap) if first else 0
+        used = sum(entry.cost for entry in costed[start:first])
         stop = first
-        while stop < len(pieces) and (stop == first or _fits(job, pieces, start, stop, used)):
+        while stop < len(costed) and (stop == first or _fits(part, costed, start, stop, used)):
             # A paragraph that would be torn apart here, and fits whole into the next passage, waits for it.
-            opens = stop > first and pieces[stop].unit.block != pieces[stop - 1].unit.block
-            if opens and used * 2 >= job.room and used + ahead[stop] > job.room >= ahead[stop]:
+            opens = stop > first and costed[stop].unit.block != costed[stop - 1].unit.block
+            if opens and used * 2 >= part.room and used + ahead[stop] > part.room >= ahead[stop]:
                 break
-            used += pieces[stop].cost
+            used += costed[stop].cost
             stop += 1
-        spans.append((pieces[start].unit.start, pieces[stop - 1].unit.end))
+        spans.append((costed[start].unit.start, costed[stop - 1].unit.end))
         first, previous = stop, start
     return spans
 
 
-def _fits(job: Job, pieces: list[_Piece], start: int, stop: int, used: int) -> bool:
-    characters = pieces[stop].unit.end - pieces[start].unit.start
-    return used + pieces[stop].cost <= job.room and characters <= job.room * CHARACTERS_PER_TOKEN
+def _fits(part: SectionToPack, costed: list[_CostedUnit], start: int, stop: int, used: int) -> bool:
+    characters = costed[stop].unit.end - costed[start].unit.start
+    return used + costed[stop].cost <= part.room and characters <= part.room * CHARACTERS_PER_TOKEN
 
 
-def _overlap_start(job: Job, pieces: list[_Piece], first: int, previous: int, overlap: int) -> int:
+def _overlap_start(part: SectionToPack, costed: list[_CostedUnit], first: int, previous: int, overlap: int) -> int:
     """Where a passage begins that repeats the last sentences: at most `overlap`, a third of the room, and never the
     whole of the passage before."""
     start, used = first, 0
-    while first - start < overlap and start - 1 > previous and pieces[start - 1].unit.sentence:
-        used += pieces[start - 1].cost
-        if used * 3 > job.room or not _fits(job, pieces, start - 1, first, used):
+    while first - start < overlap and start - 1 > previous and costed[start - 1].unit.sentence:
+        used += costed[start - 1].cost
+        if used * 3 > part.room or not _fits(part, costed, start - 1, first, used):
             break
         start -= 1
     return start
 
 
-def _rest_of_block(pieces: list[_Piece]) -> list[int]:
-    rest = [0] * len(pieces)
-    for at in range(len(pieces) - 1, -1, -1):
-        same = at + 1 < len(pieces) and pieces[at + 1].unit.block == pieces[at].unit.block
-        rest[at] = pieces[at].cost + (rest[at + 1] if same else 0)
+def _rest_of_block(costed: list[_CostedUnit]) -> list[int]:
+    rest = [0] * len(costed)
+    for at in range(len(costed) - 1, -1, -1):
+        same = at + 1 < len(costed) and costed[at + 1].unit.block == costed[at].unit.block
+        rest[at] = costed[at].cost + (rest[at + 1] if same else 0)
     return rest

@@ -36,7 +36,8 @@ def recursive_sections(
 
     text = document.text
     outline = sections(text, document.title)
-    prefix = min(budget // 3, max(length(f"{document.title}\n{one.heading}") for one in outline)) if outline else 0
+    longest = max((length(f"{document.title}\n{section.heading}") for section in outline), default=0)
+    prefix = min(budget // 3, longest)
     room = budget - specials - prefix - 1
     splitter = RecursiveCharacterTextSplitter(
         chunk_size=max(1, room - min(room // 3, overlap * _SENTENCE_TOKENS)),
@@ -51,14 +52,14 @@ def recursive_sections(
             f"document '{document.id}': this version of langchain-text-splitters gives back other text than it was"
             " given; use the splitter 'structure', or langchain-text-splitters 1.1"
         )
-    found: list[Section] = []
+    cut: list[Section] = []
     start = 0
     for piece in pieces:
         for begin, end in stripped(text, start, start + len(piece)):
-            lead = _lead(text, found[-1], overlap, begin) if found and overlap else begin
-            found.append(Section(begin, end, _heading_at(outline, begin), lead))
+            lead = _lead(text, cut[-1], overlap, begin) if cut and overlap else begin
+            cut.append(Section(begin, end, _heading_at(outline, begin), lead))
         start += len(piece)
-    return found
+    return cut
 
 
 def _lead(text: str, before: Section, overlap: int, begin: int) -> int:
@@ -68,4 +69,4 @@ def _lead(text: str, before: Section, overlap: int, begin: int) -> int:
 
 
 def _heading_at(outline: list[Section], offset: int) -> str:
-    return next((one.heading for one in reversed(outline) if one.start <= offset), "")
+    return next((section.heading for section in reversed(outline) if section.start <= offset), "")

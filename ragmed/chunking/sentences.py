@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 # Abbreviations that are followed by what they belong to. Units (mg, ml, h, ms) are not among them: "20 mg. The dose"
-# ends a sentence, and "20 mg. daily" is told by its small letter.
+# ends a sentence, and "20 mg. daily" is recognised by its small letter.
 _ABBREVIATIONS = (
     "Dr Drs Prof Mr Mrs Ms St vs cf ca approx Approx fig figs Fig Figs eq eqs Eq Eqs ref refs Ref Refs ed eds viz al"
     " resp var sp spp subsp ssp dept Dept univ Univ incl excl i.e e.g I.e E.g vol vols Vol Vols ch Ch"
@@ -23,7 +23,8 @@ _SPAN = re.compile(r"\S(?:.*\S)?", re.DOTALL)
 
 
 def sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """>>> list(sentences("Give 5 mg i.v. daily. Stop at 3.5 mmol/L.", 0, 41))
+    """
+    >>> list(sentences("Give 5 mg i.v. daily. Stop at 3.5 mmol/L.", 0, 41))
     [(0, 21), (22, 41)]
 
     Offsets of the sentences of `text[start:end]`, without the white space around them; together they hold all the rest.

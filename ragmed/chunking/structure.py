@@ -49,32 +49,34 @@ class _Line:
 
 
 def sections(text: str, title: str) -> list[Section]:
-    """>>> [s.heading for s in sections("# A\\n\\n## B\\n\\nb\\n\\n### C\\n\\nc\\n", "A")]
+    """
+    >>> [s.heading for s in sections("# A\\n\\n## B\\n\\nb\\n\\n### C\\n\\nc\\n", "A")]
     ['B', 'B > C']
 
     The heading lines belong to the section that they open; a heading with nothing below it but another heading opens
     that one's section. The document's title is left out of `heading`. White space around a section is not part of it.
     """
-    found: list[Section] = []
+    outline: list[Section] = []
     path: list[tuple[int, str]] = []
     start, body, heading = 0, False, ""
     for line in _lines(text) if "#" in text else ():
         if line.kind == "heading":
             if body:
-                found += _section(text, start, line.start, heading)
+                outline += _section(text, start, line.start, heading)
                 start, body = line.start, False
             level, name = heading_of(text[line.start : line.end])
-            path = [one for one in path if one[0] < level] + [(level, name)]
-            names = [one for _, one in path if one]
+            path = [ancestor for ancestor in path if ancestor[0] < level] + [(level, name)]
+            names = [heading for _, heading in path if heading]
             heading = " > ".join(names[1:] if names and _same(names[0], title) else names)
         elif line.kind != "blank":
             body = True
-    found += _section(text, start, len(text), heading)
-    return found
+    outline += _section(text, start, len(text), heading)
+    return outline
 
 
 def heading_of(line: str) -> tuple[int, str]:
-    """>>> heading_of("## Dose and route ##")
+    """
+    >>> heading_of("## Dose and route ##")
     (2, 'Dose and route')
 
     Level and name of a heading line; level 0 for any other line.
@@ -90,15 +92,15 @@ def heading_of(line: str) -> tuple[int, str]:
 
 def units(text: str, section: Section) -> list[Unit]:
     """The sentences, table rows, lines of code and headings of a section, in order, without white space around them."""
-    found: list[Unit] = []
+    parts: list[Unit] = []
     block = -1
     for start, end, kind in _blocks(text, section.start, section.end):
         block += 1
         if kind == "prose":
-            found += [Unit(a, b, block, True) for a, b in sentences(text, start, end)]
+            parts += [Unit(a, b, block, True) for a, b in sentences(text, start, end)]
         else:
-            found += [Unit(a, b, block, False) for a, b in _stripped_lines(text, start, end)]
-    return found
+            parts += [Unit(a, b, block, False) for a, b in _stripped_lines(text, start, end)]
+    return parts
 
 
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:

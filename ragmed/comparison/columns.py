@@ -1,4 +1,4 @@
-"""Samples as the statistics need them: checked, and turned into one column of scores per arm, task and metric."""
+"""Answers as the statistics need them: checked, and turned into one column of scores per arm, task and metric."""
 
 from __future__ import annotations
 
@@ -8,74 +8,110 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragmed.errors import DataError, MismatchError
-from ragmed.records import STATUSES, Sample
-from ragmed.tasks.answers import mirage_letter
+import numpy as np
+from numpy.typing import NDArray
 
-MIRAGE_LETTERS = frozenset("ABCD")
+from ragmed.errors import DataError, MismatchError
+from ragmed.metrics import MetricFacts, facts_by_name, find_metric
+from ragmed.records import STATUSES, Answer, Example, Measure
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """Scores of one arm on one task by one metric.
 
-    `values`: example id -> score, or None where the policy leaves the example out or the metric was not measured.
-    `unscored`: how many answered samples have no value of this metric.
+    `values`: example id -> score (counts, of a ratio), or None where the policy leaves the example out or the metric
+    was not measured. `unscored`: how many answered samples have no value of this metric.
     """
 
-    values: Mapping[str, float | None]
+    values: Mapping[str, Measure | None]
     unscored: int
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTable:
-    """All arms on one task, on the same examples (`ids`, sorted). `samples`: arm -> example id -> its sample."""
+    """All arms on one task, on the same examples (`ids`, sorted). `answers`: arm -> example id -> its answer.
+
+    `metrics`: the facts of what is measured, by name, the task's primary metric first.
+    """
 
     name: str
     ids: tuple[str, ...]
-    examples: Mapping[str, Sample]
+    examples: Mapping[str, Example]
     groups: Mapping[str, str]
-    metrics: tuple[str, ...]
+    metrics: Mapping[str, MetricFacts]
     columns: Mapping[tuple[str, str], Column]
     status: Mapping[str, dict[str, int]]
-    samples: Mapping[str, Mapping[str, Sample]] = field(default_factory=dict)
+    answers: Mapping[str, Mapping[str, Answer]] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> str:
+        """The metric that the verdict is about; '' where nothing is measured."""
+        return next(iter(self.metrics), "")
+
+    @property
+    def right_or_wrong(self) -> str:
+        """The metric of whether an answer is the gold one; '' where the task has none."""
+        return next((name for name, facts in self.metrics.items() if facts.matches_gold), "")
+
+    def value(self, metric: str, values: NDArray[np.float64]) -> float:
+        """One number of the scores of several examples: their mean, or a ratio of the sums of their counts."""
+        if self.metrics[metric].kind != "ratio":
+            return float(values.mean())
+        return float(total_of(metric)(values.sum(axis=0)))
+
+
+def total_of(metric: str) -> Any:
+    """What makes a ratio metric's value of summed counts; DataError where no metric of that name is known here."""
+    found = find_metric(metric)
+    if found.total is None:
+        raise DataError(f"metric '{metric}' is no ratio here; score the run again: ragmed score")
+    return found.total
+
+
+def weights_of(metric: str, counts: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """What each example weighs in a ratio, from counts [n, m]; None where it is the sum of its counts."""
+    weights = find_metric(metric).weights
+    return None if weights is None else np.asarray(weights(counts), np.float64)
 
 
 def build_tables(
-    samples: Mapping[tuple[str, str], Sequence[Sample]],
+    answers: Mapping[tuple[str, str], Sequence[Answer]],
     policy: Mapping[str, str],
-    metrics: Mapping[str, Sequence[str]] | None = None,
+    metrics: Mapping[str, Sequence[MetricFacts]] | None = None,
 ) -> list[TaskTable]:
     """
-    >>> build_tables({("general", "medqa"): samples}, {"unparsed": "wrong"})[0].metrics  # doctest: +SKIP
-    ('accuracy',)
+    One table a task, in the order of `answers`:
 
-    One table a task, in the order of `samples`. `metrics`: what each task is known to measure, whether or not a sample
-    has it. Raises MismatchError where arms differ in their examples, DataError
-    where a sample cannot be used; both name it.
+        build_tables({("general", "medqa"): answers}, {"unparsed": "wrong"})[0].primary   # 'accuracy'
+
+    `metrics`: what each task declares to measure, the primary one first, whether or not an answer has it; a metric that
+    nobody declared counts as graded. Raises MismatchError where arms differ in their examples, DataError where an
+    answer cannot be used; both name it.
     """
-    tasks: dict[str, dict[str, dict[str, Sample]]] = {}
-    for (arm, task), given in samples.items():
+    tasks: dict[str, dict[str, dict[str, Answer]]] = {}
+    for (arm, task), given in answers.items():
         if given:
             tasks.setdefault(task, {})[arm] = _by_id(arm, task, given)
     known = metrics or {}
     return [_table(task, arms, policy, known.get(task, ())) for task, arms in tasks.items()]
 
 
-def _by_id(arm: str, task: str, samples: Iterable[Sample]) -> dict[str, Sample]:
-    found: dict[str, Sample] = {}
-    for sample in samples:
-        where = f"sample '{sample.example}' of arm '{arm}', task '{task}'"
-        if sample.example in found:
+def _by_id(arm: str, task: str, answers: Iterable[Answer]) -> dict[str, Answer]:
+    found: dict[str, Answer] = {}
+    for answer in answers:
+        where = f"sample '{answer.example.id}' of arm '{arm}', task '{task}'"
+        score = answer.score
+        if answer.example.id in found:
             raise DataError(f"{where} is there twice; keep one record of each example")
-        if sample.status not in STATUSES:
-            raise DataError(f"{where} has the unknown status '{sample.status}'; known: {', '.join(STATUSES)}")
-        if sample.scores and sample.status != "answered":
-            raise DataError(f"{where} has scores although its status is '{sample.status}'; only answered ones have any")
-        for metric, value in sample.scores.items():
-            if not _is_number(value):
+        if score.status not in STATUSES:
+            raise DataError(f"{where} has the unknown status '{score.status}'; known: {', '.join(STATUSES)}")
+        if score.metrics and score.status != "answered":
+            raise DataError(f"{where} has scores although its status is '{score.status}'; only answered ones have any")
+        for metric, value in score.metrics.items():
+            if not all(_is_number(part) for part in (value if isinstance(value, tuple) else (value,))):
                 raise DataError(f"{where} has the score {metric} = {value!r}; a finite number is needed")
-        found[sample.example] = sample
+        found[answer.example.id] = answer
     return found
 
 
@@ -84,111 +120,109 @@ def _is_number(value: Any) -> bool:
 
 
 def _table(
-    task: str, arms: Mapping[str, Mapping[str, Sample]], policy: Mapping[str, str], known: Sequence[str]
+    task: str, arms: Mapping[str, Mapping[str, Answer]], policy: Mapping[str, str], declared: Sequence[MetricFacts]
 ) -> TaskTable:
-    examples = {id_: sample for found in arms.values() for id_, sample in found.items()}
+    examples = {id_: answer.example for found in arms.values() for id_, answer in found.items()}
     for arm, found in arms.items():
         _require_same(arm, task, found, examples)
     ids = tuple(sorted(examples))
-    measured = (m for found in arms.values() for id_ in ids for m in found[id_].scores)
+    measured = (name for found in arms.values() for id_ in ids for name in found[id_].score.metrics)
+    undeclared = {name: MetricFacts(name) for name in measured}
     bare = TaskTable(
         name=task,
         ids=ids,
         examples=examples,
         groups={id_: _group(examples[id_]) for id_ in ids},
-        metrics=tuple(dict.fromkeys([*known, *measured])),
+        metrics={
+            **facts_by_name(declared),
+            **{n: f for n, f in undeclared.items() if n not in facts_by_name(declared)},
+        },
         columns={},
-        status={arm: {s: sum(x.status == s for x in found.values()) for s in STATUSES} for arm, found in arms.items()},
-        samples=arms,
+        status={
+            arm: {s: sum(x.score.status == s for x in found.values()) for s in STATUSES} for arm, found in arms.items()
+        },
+        answers=arms,
     )
     return under(bare, policy)
 
 
 def under(table: TaskTable, policy: Mapping[str, str]) -> TaskTable:
     """The same table with another policy: what each status other than `answered` counts as."""
-    letters = "mirage" in policy.values() and mirage_reads(table)
     columns = {
-        (arm, metric): _letters(found) if letters and metric == "accuracy" else _column(found, metric, policy)
-        for arm, found in table.samples.items()
-        for metric in table.metrics
+        (arm, metric): _column(found, facts, policy, _worst(table, facts))
+        for arm, found in table.answers.items()
+        for metric, facts in table.metrics.items()
         if _measured(found.values(), metric)
     }
     return dataclasses.replace(table, columns=columns)
 
 
-def mirage_reads(table: TaskTable) -> bool:
-    """Whether MIRAGE's policy has a meaning here: some answer was written, and its gold is a letter from A to D."""
-    return "accuracy" in table.metrics and any(lettered(s) for found in table.samples.values() for s in found.values())
-
-
-def lettered(sample: Sample) -> bool:
-    return sample.completion is not None and sample.gold in MIRAGE_LETTERS
-
-
-def _letters(samples: Mapping[str, Sample]) -> Column:
-    """Accuracy as MIRAGE's evaluation reads it; what it has no reading for counts as without it, wrong if it failed."""
-    values: dict[str, float | None] = {}
-    for id_, sample in samples.items():
-        if lettered(sample):
-            values[id_] = float((mirage_letter(sample.completion or "") or "A") == sample.gold)
-        else:
-            values[id_] = float(sample.scores["accuracy"]) if "accuracy" in sample.scores else _failed(sample)
-    return Column(values, sum(values[id_] is None for id_ in values))
-
-
-def _failed(sample: Sample) -> float | None:
-    return None if sample.status == "answered" else 0.0
-
-
-def _require_same(arm: str, task: str, found: Mapping[str, Sample], examples: Mapping[str, Sample]) -> None:
+def _require_same(arm: str, task: str, found: Mapping[str, Answer], examples: Mapping[str, Example]) -> None:
     missing = sorted(examples.keys() - found.keys())
     if missing:
         raise MismatchError(
             f"arm '{arm}' lacks {len(missing)} of the {len(examples)} examples of task '{task}' (first: "
             f"'{missing[0]}'); let the run finish: `ragmed eval` goes on where it stopped"
         )
-    for id_, sample in found.items():
+    for id_, answer in found.items():
         for name in ("gold", "group"):
-            mine, other = getattr(sample, name), getattr(examples[id_], name)
+            mine, other = getattr(answer.example, name), getattr(examples[id_], name)
             if mine != other:
                 raise MismatchError(
-                    f"example '{id_}' of task '{task}' has the {name} '{mine}' in arm '{arm}' and '{other}' in arm "
-                    f"'{examples[id_].arm}'; these are not the same examples, run both arms on one version of the task"
+                    f"example '{id_}' of task '{task}' has the {name} {mine!r} in arm '{arm}' and {other!r} in another "
+                    "arm; these are not the same examples, run both arms on one version of the task"
                 )
 
 
-def _group(sample: Sample) -> str:
-    return f"group {sample.group}" if sample.group else f"example {sample.example}"
+def _group(example: Example) -> str:
+    return f"group {example.group}" if example.group else f"example {example.id}"
 
 
-def _measured(samples: Iterable[Sample], metric: str) -> bool:
+def _measured(answers: Iterable[Answer], metric: str) -> bool:
     """A metric is an arm's own if an answer of it has the metric, or if it has no answer at all (then: the policy)."""
-    answered = [sample for sample in samples if sample.status == "answered"]
-    return not answered or any(metric in sample.scores for sample in answered)
+    scores = [answer.score for answer in answers if answer.score.status == "answered"]
+    return not scores or any(metric in score.metrics for score in scores)
 
 
-def _column(samples: Mapping[str, Sample], metric: str, policy: Mapping[str, str]) -> Column:
-    values: dict[str, float | None] = {}
-    for id_, sample in samples.items():
-        if sample.status == "answered":
-            values[id_] = float(sample.scores[metric]) if metric in sample.scores else None
+def _column(answers: Mapping[str, Answer], facts: MetricFacts, policy: Mapping[str, str], worst: float) -> Column:
+    values: dict[str, Measure | None] = {}
+    for id_, answer in answers.items():
+        score = answer.score
+        if score.status == "answered":
+            values[id_] = score.metrics.get(facts.name)
         else:
-            values[id_] = None if policy[sample.status] == "drop" else 0.0
-    unscored = sum(sample.status == "answered" and metric not in sample.scores for sample in samples.values())
+            values[id_] = None if policy[score.status] == "drop" else _nothing(facts, answer.example, worst)
+    unscored = sum(a.score.status == "answered" and facts.name not in a.score.metrics for a in answers.values())
     return Column(values, unscored)
 
 
-def sample_notes(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> list[str]:
+def _nothing(facts: MetricFacts, example: Example, worst: float) -> Measure:
+    """What an answer that gives nothing scores: 0, or `worst` where less is better; of a ratio the counts of an empty
+    answer.
+    """
+    return find_metric(facts.name).score([(example, None)])[0] if facts.kind == "ratio" else worst
+
+
+def _worst(table: TaskTable, facts: MetricFacts) -> float:
+    """The worst score: 0; where less is better 1 of a binary metric, else the most that any answer of the task has."""
+    if facts.higher_is_better is not False:
+        return 0.0
+    scores = (answer.score.metrics.get(facts.name) for found in table.answers.values() for answer in found.values())
+    return max((float(s) for s in scores if isinstance(s, int | float)), default=0.0) if facts.kind != "binary" else 1.0
+
+
+def sample_notes(answers: Mapping[tuple[str, str], Sequence[Answer]]) -> list[str]:
     """What was out of the ordinary with samples, counted, each with the first as its example."""
     notes = []
-    for (arm, task), given in samples.items():
+    for (arm, task), given in answers.items():
         where = f"'{arm}' on '{task}'"
-        dropped = [s for s in given if s.dropped]
+        samples = [answer.sample for answer in given]
+        dropped = [sample for sample in samples if sample.dropped]
         if dropped:
-            count = sum(len(s.dropped) for s in dropped)
+            count = sum(len(sample.dropped) for sample in dropped)
             notes.append(f"{where}: {count} passages did not fit the context of {len(dropped)} samples, left out whole")
-        told = [s for s in given if s.note]
-        if told:
-            number = "1 sample has a note" if len(told) == 1 else f"{len(told)} samples have a note, the first"
-            notes.append(f"{where}: {number} ('{told[0].example}'): {told[0].note}")
+        noted = [(sample.example.id, sample.error or sample.note) for sample in samples if sample.error or sample.note]
+        if noted:
+            number = "1 sample has a note" if len(noted) == 1 else f"{len(noted)} samples have a note, the first"
+            notes.append(f"{where}: {number} ('{noted[0][0]}'): {noted[0][1]}")
     return notes

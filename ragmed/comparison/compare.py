@@ -2,179 +2,202 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from ragmed.comparison.baselines import trivial_baselines
-from ragmed.comparison.behind import Facts, behind
-from ragmed.comparison.columns import TaskTable, build_tables, lettered, mirage_reads, sample_notes
+from ragmed.comparison.columns import TaskTable, build_tables, sample_notes
 from ragmed.comparison.contrasts import asked_pairs, contrasts
-from ragmed.comparison.cost import cost_row, economics, economics_notes
-from ragmed.comparison.factorial import ROLES, factorials
+from ragmed.comparison.costs.cost import cost_row, economics, economics_notes
+from ragmed.comparison.costs.prices import Prices
+from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
+from ragmed.comparison.factorial import factorials
 from ragmed.comparison.overall import overall
 from ragmed.comparison.paired import draws_note, is_binary, scored
 from ragmed.comparison.policies import by_policy
-from ragmed.comparison.prices import Prices
+from ragmed.comparison.results import SCHEMA, Results
+from ragmed.comparison.rows import Baseline, Contrast, Effect, NotRun, Overall, Score
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.sources import ArmSources, corpora_notes, declared, rule
+from ragmed.comparison.sources import ArmSources, corpora_notes, declared
 from ragmed.errors import DataError
-from ragmed.records import Sample
+from ragmed.metrics import MetricFacts
+from ragmed.records import Answer
 
-__all__ = ["ComparisonSettings", "Prices", "compare"]
-
-SCHEMA = 1
+__all__ = ["ComparisonSettings", "Prices", "Results", "compare"]
 
 
 def compare(
-    samples: Mapping[tuple[str, str], Sequence[Sample]],
+    answers: Mapping[tuple[str, str], Sequence[Answer]],
     *,
     run: str,
     settings: ComparisonSettings,
-    metrics: Mapping[str, Sequence[str]] | None = None,
+    metrics: Mapping[str, Sequence[MetricFacts]] | None = None,
     notes: Sequence[str] = (),
     sources: Mapping[str, ArmSources] | None = None,
-    facts: Facts | None = None,
-) -> dict[str, Any]:
+    facts: RunFacts | None = None,
+) -> Results:
     """
-    >>> compare(samples, run="trial", settings=ComparisonSettings(baseline="general"))  # doctest: +SKIP
-    {'schema': 1, 'run': 'trial', 'policy': {...}, 'scores': [...], 'baselines': [...], 'contrasts': [...], ...}
+    The contents of results.json:
 
-    `samples`: (arm, task) -> its samples. Scores and differences are fractions. Arms must have answered the same
-    examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and settings give the
-    same numbers to the last bit, in whatever order samples and tasks come. Names of arms, tasks and metrics seed what
-    is drawn: another name moves a drawn interval or p within the error of its simulation, and nothing else. `metrics`:
-    task -> what it measures, so that an arm with no scored sample keeps its row. `notes` go into the results as they
-    are. `sources`: the references behind each arm. A contrast's `corpora` is `same`, `different` or `unknown` where
-    what one arm's weights learnt from stands against what an arm is shown, else empty. Raises MismatchError, DataError,
-    UsageError, each naming what is wrong.
+        compare(answers, run="trial", settings=ComparisonSettings(baseline="general")).contrasts[0].verdict
+
+    `answers`: (arm, task) -> its samples with their scores. Scores and differences are fractions. Arms must have
+    answered the same examples of a task; a task that an arm did not run is listed under `not_run`. The same samples and
+    settings give the same numbers to the last bit, in whatever order samples and tasks come. Names of arms, tasks and
+    metrics seed what is drawn: another name moves a drawn interval or p within the error of its simulation, and nothing
+    else. `metrics`: task -> what it measures, the primary metric first, which alone is in the family of the correction;
+    an arm with no scored sample keeps its row. `notes` go into the results as they are. `sources`: the references
+    behind each arm. A contrast's `corpora` is `same`, `different` or `unknown` where what one arm's weights were
+    trained on stands against what an arm is shown, else empty. Raises MismatchError, DataError, UsageError, each naming
+    what is wrong.
     """
-    arms = tuple(dict.fromkeys(arm for arm, _ in samples))
+    arms = tuple(dict.fromkeys(arm for arm, _ in answers))
     pairs = asked_pairs(arms, settings)
-    tables = build_tables(samples, settings.policy, metrics)
+    tables = build_tables(answers, settings.policy, metrics)
     if not tables:
         raise DataError(f"run '{run}' has no samples; run `ragmed eval` first")
-    known = declared(sources or {}, settings.factorials)
-    rows: dict[str, list[dict[str, Any]]] = {
-        "contrasts": contrasts(tables, pairs, settings),
-        "factorials": factorials(tables, settings=settings, sources=known),
-        "costs": [
-            cost_row(arm, task, given, prices=settings.prices, memory=(facts or Facts()).memory.get(arm))
-            for (arm, task), given in samples.items()
-            if any(s.input_tokens or s.output_tokens or s.seconds for s in given)  # nobody recorded: unknown, not 0
-        ],
-    }
-    for row in rows["contrasts"]:
-        row["corpora"] = rule(known, (row["baseline"], row["arm"]))
-    rows["economics"] = economics(rows["costs"], sources=known, settings=settings)
+    known, about = declared(sources or {}, settings.factorials), facts or RunFacts()
+    paired = contrasts(tables, pairs, settings, sources=known)
+    squares = factorials(tables, settings=settings, sources=known)
+    costs = [
+        cost_row(arm, task, given, prices=settings.prices, memory=about.memory.get(arm))
+        for (arm, task), given in ((key, [answer.sample for answer in given]) for key, given in answers.items())
+        if any(s.input_tokens or s.output_tokens or s.seconds for s in given)  # nobody recorded: unknown, not 0
+    ]
+    saved = economics(costs, sources=known, settings=settings)
     scored_arms = [arm for arm in arms if arm not in settings.baseline_arms]
-    same = {name: str(t.get("task") or t.get("file") or "") for name, t in (facts or Facts()).tasks.items()}
-    rows["overall"], pooling = overall(rows["contrasts"], settings=settings, same=same, tables=tables)
-    rows |= by_policy(tables, arms=scored_arms, contrasts=rows["contrasts"], settings=settings)
-    rows["scores"] = [row for table in tables for row in _scores(table, scored_arms, settings)]
-    rows["baselines"], said = _baselines(tables, settings)
-    rows["not_run"] = [{"arm": a, "task": t.name} for t in tables for a in arms if not samples.get((a, t.name))]
-    rows |= behind(samples, tables, contrasts=rows["contrasts"], settings=settings, facts=facts or Facts())
-    said += [*pooling, *_metric_notes(tables, pairs, settings), *sample_notes(samples)]
-    return {
-        **{"schema": SCHEMA, "run": run, **_settings(settings)},
-        "family": len(rows["contrasts"]),
-        "overall_family": len(rows["overall"]),
-        "factorial_family": sum(len(row["effects"]) for row in rows["factorials"]),
-        **rows,
-        "corpora_notes": (corpora := corpora_notes(known, _compared(rows))),
-        "notes": [*notes, *corpora, *_general_notes(settings, rows), *said],
-    }
+    same = {name: str(t.get("task") or t.get("file") or "") for name, t in about.tasks.items()}
+    pooled, pooling = overall(paired, settings=settings, same=same, tables=tables)
+    policies = by_policy(tables, arms=scored_arms, contrasts=paired, settings=settings)
+    baselines, found = _baselines(tables, settings)
+    behind = diagnose(answers, tables, contrasts=paired, settings=settings, facts=about)
+    corpora = corpora_notes(known, [*(row.arms for row in squares), *((row.baseline, row.arm) for row in paired)])
+    family = [row for row in paired if row.primary]
+    overall_family = [row for row in pooled if row.primary]
+    effects = [effect for row in squares if row.primary for effect in row.effects]
+    said = [
+        "Intervals are 95 % each, not adjusted for how many there are.",
+        *draws_note(paired, settings),
+        *_family_notes(settings, paired, family=family, baselines=baselines),
+        *_overall_notes(settings, overall_family),
+        *_effect_notes(settings, effects),
+        *economics_notes(saved, settings.prices),
+        *found,
+        *pooling,
+        *_metric_notes(tables, pairs),
+        *sample_notes(answers),
+    ]
+    return Results(
+        SCHEMA, run, settings.baseline, policy=settings.policy, correction=settings.correction,
+        proportions=settings.proportions, alpha=settings.alpha, margin=settings.margin, seed=settings.seed,
+        resamples=settings.resamples, prices=settings.prices, family=len(family), overall_family=len(overall_family),
+        factorial_family=len(effects), contrasts=tuple(paired), factorials=tuple(squares), costs=tuple(costs),
+        economics=tuple(saved), overall=tuple(pooled), policies=policies.policies,
+        policy_contrasts=policies.policy_contrasts, policy_rankings=policies.policy_rankings,
+        scores=tuple(row for table in tables for row in _scores(table, scored_arms, settings)),
+        baselines=tuple(baselines),
+        not_run=tuple(NotRun(arm, t.name) for t in tables for arm in arms if not answers.get((arm, t.name))),
+        ledger=behind.ledger, decomposition=behind.decomposition, compliance=behind.compliance,
+        compliance_contrasts=behind.compliance_contrasts, order=behind.order, calibration=behind.calibration,
+        retrieval=behind.retrieval, leakage=behind.leakage, leakage_contrasts=behind.leakage_contrasts,
+        corpora_notes=tuple(corpora), notes=(*notes, *corpora, *said),
+    )  # fmt: skip
 
 
-def _settings(settings: ComparisonSettings) -> dict[str, Any]:
-    names = ("baseline", "policy", "correction", "proportions", "alpha", "margin", "seed", "resamples")
-    plain = {name: getattr(settings, name) for name in names}
-    return plain | {"policy": dict(settings.policy), "prices": dataclasses.asdict(settings.prices)}
-
-
-def _compared(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, ...]]:
-    """The arms that stand against each other: of every contrast, and of every factorial."""
-    pairs = [(row["baseline"], row["arm"]) for row in rows["contrasts"]]
-    return [*(tuple(row[role] for role in ROLES) for row in rows["factorials"]), *pairs]
-
-
-def _scores(table: TaskTable, arms: Sequence[str], settings: ComparisonSettings) -> list[dict[str, Any]]:
+def _scores(table: TaskTable, arms: Sequence[str], settings: ComparisonSettings) -> list[Score]:
     return [
-        {"arm": arm, "task": table.name, "metric": metric, **_score(table, arm, metric, settings)}
+        _score(table, arm, metric, settings)
         for metric in table.metrics
         for arm in arms
         if (arm, metric) in table.columns
     ]
 
 
-def _score(table: TaskTable, arm: str, metric: str, settings: ComparisonSettings) -> dict[str, Any]:
+def _score(table: TaskTable, arm: str, metric: str, settings: ComparisonSettings) -> Score:
     column = table.columns[arm, metric]
     kept = [id_ for id_ in table.ids if column.values[id_] is not None]
-    row: dict[str, Any] = {"value": None, "ci": None, "n": len(kept), "status": dict(table.status[arm])}
-    row |= {"groups": len({table.groups[id_] for id_ in kept}), "unscored": column.unscored, "interval": "none"}
-    return row | scored(table, arm, metric, kept=kept, settings=settings) if kept else row
+    found = scored(table, arm, metric, kept=kept, settings=settings) if kept else None
+    return Score(
+        arm, table.name, metric, metric == table.primary, value=found.value if found else None,
+        ci=found.ci if found else None, n=len(kept), status=table.status[arm],
+        groups=len({table.groups[id_] for id_ in kept}), unscored=column.unscored,
+        interval=found.interval if found else "none",
+    )  # fmt: skip
 
 
-def _baselines(tables: Sequence[TaskTable], settings: ComparisonSettings) -> tuple[list[dict[str, Any]], list[str]]:
-    rows: list[dict[str, Any]] = []
+def _baselines(tables: Sequence[TaskTable], settings: ComparisonSettings) -> tuple[list[Baseline], list[str]]:
+    rows: list[Baseline] = []
     notes: list[str] = []
     for table in tables:
-        if "accuracy" in table.metrics:
-            found, said = trivial_baselines(table.name, [table.examples[id_] for id_ in table.ids])
+        if table.right_or_wrong:
+            examples = [table.examples[id_] for id_ in table.ids]
+            found, said = trivial_baselines(table.name, table.right_or_wrong, examples)
             rows += found
             notes += said
         for arm in settings.baseline_arms:
-            for metric in table.metrics:
-                if (arm, metric) in table.columns:
-                    score = _score(table, arm, metric, settings)
-                    rows.append({"task": table.name, "metric": metric, "name": arm, **score})
+            rows += [
+                Baseline(
+                    table.name, score.metric, arm, score.value, score.n, ci=score.ci, status=score.status,
+                    groups=score.groups, unscored=score.unscored, interval=score.interval,
+                )
+                for score in _scores(table, [arm], settings)
+            ]  # fmt: skip
     return rows, notes
 
 
-def _general_notes(settings: ComparisonSettings, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    said = ["Intervals are 95 % each, not adjusted for how many there are."]
-    said += draws_note(rows["contrasts"], settings)
-    family, effects = len(rows["contrasts"]), sum(len(row["effects"]) for row in rows["factorials"])
-    whose = {"holm": "Holm's", "benjamini-hochberg": "Benjamini and Hochberg's"}[settings.correction]
+def _whose(settings: ComparisonSettings) -> str:
+    return {"holm": "Holm's", "benjamini-hochberg": "Benjamini and Hochberg's"}[settings.correction]
+
+
+def _family_notes(
+    settings: ComparisonSettings, rows: Sequence[Contrast], *, family: Sequence[Contrast], baselines: Sequence[Baseline]
+) -> list[str]:
+    said = []
     if family:
         said += [
-            f"Adjusted p is {whose} over all {family} contrasts of this run, all tasks and metrics together."
-            if family > 1
+            f"Adjusted p is {_whose(settings)} over all {len(family)} contrasts of this run by the primary metric of "
+            "their task."
+            if len(family) > 1
             else "There is one contrast, so its p is not adjusted.",
             f"equivalent: the interval lies within {100 * settings.margin:g} points on either side of 0, and the "
             f"adjusted p of the two one-sided tests is under {settings.alpha:g}.",
-            "majority is the most frequent gold of these very examples, so it has seen the answers.",
         ]
-    if rows["overall"]:
-        said.append(
-            "overall: random effects over tasks, as if these were a sample of the tasks that might have been asked; "
-            + (
-                f"adjusted p is {whose} over the {len(rows['overall'])} of them, a family of its own."
-                if len(rows["overall"]) > 1
-                else "there is one, so its p is not adjusted."
-            )
-        )
-    if effects:
-        said.append(
-            f"Adjusted p of the 2x2 effects is {whose} over all {effects} of them, a family of its own: tuning and "
-            "retrieval are each averaged over the other; interaction is what retrieval does for the tuned model, less "
-            "what it does for the untuned one."
-        )
-    return said + economics_notes(rows["economics"], settings.prices)
+    if any(row.name == "majority" for row in baselines):
+        said.append("majority is the most frequent gold of these very examples, so it has seen the answers.")
+    if len(family) < len(rows):
+        said.append("secondary: by another metric than the task's primary one; its p is not adjusted, and no verdict.")
+    return said
 
 
-def _metric_notes(
-    tables: Sequence[TaskTable], pairs: Sequence[tuple[str, str]], settings: ComparisonSettings
-) -> list[str]:
+def _overall_notes(settings: ComparisonSettings, family: Sequence[Overall]) -> list[str]:
+    if not family:
+        return []
+    return [
+        "overall: random effects over tasks, as if these were a sample of the tasks that might have been asked; "
+        + (
+            f"adjusted p is {_whose(settings)} over the {len(family)} of them, a family of its own."
+            if len(family) > 1
+            else "there is one, so its p is not adjusted."
+        )
+    ]
+
+
+def _effect_notes(settings: ComparisonSettings, family: Sequence[Effect]) -> list[str]:
+    if not family:
+        return []
+    return [
+        f"Adjusted p of the 2x2 effects is {_whose(settings)} over all {len(family)} of them, a family of its own: "
+        "tuning and retrieval are each averaged over the other; interaction is what retrieval does for the tuned "
+        "model, less what it does for the untuned one."
+    ]
+
+
+def _metric_notes(tables: Sequence[TaskTable], pairs: Sequence[tuple[str, str]]) -> list[str]:
     notes = []
     in_pairs = list(dict.fromkeys(arm for pair in pairs for arm in pair))
     for table in tables:
-        if "mirage" in settings.policy.values():
-            notes += _unread(table)
-        for metric in table.metrics:
+        for metric, facts in table.metrics.items():
             absent = [arm for arm in in_pairs if arm in table.status and (arm, metric) not in table.columns]
             if absent:
                 notes.append(f"{table.name}: {metric} is not measured in {', '.join(absent)}: no contrast by it.")
@@ -184,22 +207,9 @@ def _metric_notes(
                     notes.append(
                         f"{table.name}: {column.unscored} answered samples of {arm} have no {metric}; left out."
                     )
+            if facts.kind != "binary":
+                continue
             values = np.array([v for column in columns.values() for v in column.values.values() if v is not None])
-            if metric in settings.binary_metrics and not is_binary(metric, values, settings):
+            if not is_binary(facts, values):
                 notes.append(f"{table.name}: {metric} has values other than 0 and 1, so it is treated as graded there.")
-    return notes
-
-
-def _unread(table: TaskTable) -> list[str]:
-    """Where MIRAGE's policy has no meaning."""
-    other = [metric for metric in table.metrics if metric != "accuracy" or not mirage_reads(table)]
-    said = f"{table.name}: the policy mirage reads letters out of written answers, so it says nothing of "
-    notes = [f"{said}{', '.join(other)}; what is not answered counts as wrong there."] if other else []
-    for arm, found in table.samples.items() if mirage_reads(table) else ():
-        kept = sum(s.status == "answered" and not lettered(s) for s in found.values())
-        if kept:
-            notes.append(
-                f"{table.name}: {kept} answered samples of {arm} have no text, or a gold other than A to D, and keep "
-                "their accuracy; the policy mirage cannot read them."
-            )
     return notes

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.factorial import check_designs, tuned_against_retrieved
-from ragmed.comparison.paired import difference_of, is_binary, shared
+from ragmed.comparison.paired import changes, difference_of, is_binary, shared
+from ragmed.comparison.rows import Contrast
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.verdicts import Row, conclude, untested
+from ragmed.comparison.sources import ArmSources, rule
+from ragmed.comparison.verdicts import conclude, tested
 from ragmed.errors import UnknownNameError, UsageError
 
 Pair = tuple[str, str]
@@ -41,12 +42,15 @@ def asked_pairs(arms: Sequence[str], settings: ComparisonSettings) -> list[Pair]
     return asked
 
 
-def contrasts(tables: Sequence[TaskTable], pairs: Sequence[Pair], settings: ComparisonSettings) -> list[Row]:
+def contrasts(
+    tables: Sequence[TaskTable], pairs: Sequence[Pair], settings: ComparisonSettings, *,
+    sources: Mapping[str, ArmSources],
+) -> list[Contrast]:  # fmt: skip
     """
-    >>> contrasts(tables, [("general", "rag")], settings)[0]["verdict"]  # doctest: +SKIP
-    'better'
+        contrasts(tables, [("general", "rag")], settings, sources={})[0].verdict
+        # better
 
-    Every pair on every task by every metric that both arms have; p adjusted over all of them.
+    Every pair on every task by every metric that both arms have; p adjusted over those by primary metrics.
     """
     asked = [
         (table, pair, metric)
@@ -55,26 +59,32 @@ def contrasts(tables: Sequence[TaskTable], pairs: Sequence[Pair], settings: Comp
         for pair in pairs
         if all((arm, metric) in table.columns for arm in pair)
     ]
-    rows = [contrast(table, pair, metric, settings, family=len(asked)) for table, pair, metric in asked]
-    conclude([(f"'{r['arm']}' against '{r['baseline']}' on '{r['task']}' by {r['metric']}", r) for r in rows], settings)
-    return rows
+    family = sum(metric == table.primary for table, _, metric in asked)
+    rows = [
+        contrast(table, pair, metric, settings, family=max(1, family), corpora=rule(sources, pair))
+        for table, pair, metric in asked
+    ]
+    named = [
+        (f"'{row.arm}' against '{row.baseline}' on '{row.task}' by {row.metric}", row.primary, row) for row in rows
+    ]
+    return conclude(named, settings)
 
 
-def contrast(table: TaskTable, pair: Pair, metric: str, settings: ComparisonSettings, *, family: int = 1) -> Row:
+def contrast(
+    table: TaskTable, pair: Pair, metric: str, settings: ComparisonSettings, *, family: int = 1, corpora: str = ""
+) -> Contrast:
     """One row, not yet adjusted for the others of its family."""
     kept, scores = shared(table, pair, metric)
-    row: dict[str, Any] = {
-        "task": table.name, "metric": metric, "baseline": pair[0], "arm": pair[1], "n": len(kept),
-        **untested(settings), "fixed": None, "broke": None,
-        "groups": len({table.groups[id_] for id_ in kept}), "left_out": len(table.ids) - len(kept),
-        "baseline_value": None, "arm_value": None, "higher_is_better": metric not in settings.descriptive_metrics,
-    }  # fmt: skip
-    if not kept:
-        return row
-    old, new = (scores[arm] for arm in pair)
-    row |= {"baseline_value": float(old.mean()), "arm_value": float(new.mean())}
-    if is_binary(metric, np.concatenate([old, new]), settings):
-        row |= {"fixed": int((new > old).sum()), "broke": int((new < old).sum())}
-    return row | difference_of(
-        table, metric, kept, scores, sides=(pair[:1], pair[1:]), settings=settings, family=family
-    )
+    facts, (old, new) = table.metrics[metric], (scores[arm] for arm in pair)
+    difference = fixed = broke = None
+    if kept:
+        sides = (pair[:1], pair[1:])
+        difference = difference_of(table, metric, kept, scores, sides=sides, settings=settings, family=family)
+        if is_binary(facts, np.concatenate([old, new])):
+            fixed, broke = (int(changed.sum()) for changed in changes(facts, old, new))
+    return Contrast(
+        task=table.name, metric=metric, baseline=pair[0], arm=pair[1], n=len(kept), **tested(difference, settings),
+        fixed=fixed, broke=broke, groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept),
+        baseline_value=table.value(metric, old) if kept else None, arm_value=table.value(metric, new) if kept else None,
+        higher_is_better=facts.higher_is_better, primary=metric == table.primary, corpora=corpora,
+    )  # fmt: skip

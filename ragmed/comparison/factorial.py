@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.paired import Row, difference_of, scored, shared
-from ragmed.comparison.settings import ComparisonSettings, Factorial
+from ragmed.comparison.paired import difference_of, scored, shared
+from ragmed.comparison.rows import Effect, Factorial
+from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.settings import Factorial as Design
 from ragmed.comparison.sources import ArmSources, rule
-from ragmed.comparison.verdicts import conclude, untested
+from ragmed.comparison.verdicts import conclude, tested
 from ragmed.errors import UnknownNameError, UsageError
 
 ROLES = ("control", "tuned", "retrieved", "both")
@@ -28,15 +31,15 @@ EFFECTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
 
 def factorials(
     tables: Sequence[TaskTable], *, settings: ComparisonSettings, sources: Mapping[str, ArmSources]
-) -> list[Row]:
+) -> list[Factorial]:
     """
-    >>> factorials(tables, settings=settings, sources={})[0]["effects"][2]["effect"]  # doctest: +SKIP
-    'interaction'
+        factorials(tables, settings=settings, sources={})[0].effects[2].effect
+        # interaction
 
     A row for each design, task and metric where all four arms have scores, on the examples that all four have.
     `tuning`, `retrieval`: main effects, each the mean of its two simple effects. `interaction`: (both - retrieved) -
     (tuned - control); positive: each does more in the presence of the other. p_adjusted is over all effects of all
-    rows, a family of its own.
+    rows by primary metrics, a family of its own.
     """
     asked = [
         (table, dict(zip(ROLES, design, strict=True)), metric)
@@ -45,17 +48,17 @@ def factorials(
         for design in settings.factorials
         if all((arm, metric) in table.columns for arm in design)
     ]
+    family = max(1, len(EFFECTS) * sum(metric == table.primary for table, _, metric in asked))
     rows = [
-        _row(table, arms, metric, settings=settings, sources=sources, family=len(EFFECTS) * len(asked))
-        for table, arms, metric in asked
+        _row(table, arms, metric, settings=settings, sources=sources, family=family) for table, arms, metric in asked
     ]
-    conclude([(_named(row, effect), effect) for row in rows for effect in row["effects"]], settings)
-    return rows
-
-
-def _named(row: Row, effect: Row) -> str:
-    arms = f"{row['tuned']} and {row['retrieved']}"
-    return f"the effect '{effect['effect']}' of {arms} on '{row['task']}' by {row['metric']}"
+    named = [
+        (f"the effect '{effect.effect}' of {row.tuned} and {row.retrieved} on '{row.task}' by {row.metric}",
+         row.primary, effect)
+        for row in rows for effect in row.effects
+    ]  # fmt: skip
+    effects = iter(conclude(named, settings))
+    return [replace(row, effects=tuple(next(effects) for _ in row.effects)) for row in rows]
 
 
 def check_designs(arms: Sequence[str], settings: ComparisonSettings) -> None:
@@ -68,7 +71,7 @@ def check_designs(arms: Sequence[str], settings: ComparisonSettings) -> None:
                 raise UsageError(f"arm '{arm}' is one of the baseline arms, which are in no factorial")
 
 
-def tuned_against_retrieved(designs: Sequence[Factorial]) -> list[tuple[str, str]]:
+def tuned_against_retrieved(designs: Sequence[Design]) -> list[tuple[str, str]]:
     """The contrasts (baseline, arm) that every design asks for by itself."""
     return list(dict.fromkeys((retrieved, tuned) for _, tuned, retrieved, _ in designs))
 
@@ -76,31 +79,29 @@ def tuned_against_retrieved(designs: Sequence[Factorial]) -> list[tuple[str, str
 def _row(
     table: TaskTable, arms: Mapping[str, str], metric: str, *,
     settings: ComparisonSettings, sources: Mapping[str, ArmSources], family: int,
-) -> Row:  # fmt: skip
+) -> Factorial:  # fmt: skip
     kept, scores = shared(table, list(arms.values()), metric)
-    found = rule(sources, arms.values())
-    row: Row = {
-        "task": table.name, "metric": metric, "n": len(kept), **arms,
-        "same_corpus": {"same": True, "different": False}.get(found), "corpora": found,
-        "groups": len({table.groups[id_] for id_ in kept}), "left_out": len(table.ids) - len(kept),
-        "margin": settings.margin, "higher_is_better": metric not in settings.descriptive_metrics,
-        "cells": {}, "simple": {}, "effects": [],
-    }  # fmt: skip
-    if kept:
-        row["simple"] = _simple({role: float(scores[arm].mean()) for role, arm in arms.items()})
-        row["cells"] = {role: scored(table, arm, metric, kept=kept, settings=settings) for role, arm in arms.items()}
+    corpora, better = rule(sources, arms.values()), table.metrics[metric].higher_is_better
+    effects = []
     for effect, (minus, plus, halved) in EFFECTS.items():
-        entry: Row = {"effect": effect, **untested(settings)}
-        if kept:
-            sides = [arms[role] for role in minus], [arms[role] for role in plus]
-            entry |= difference_of(
-                table, metric, kept, scores, sides=sides, halved=halved, settings=settings, family=family
-            )
-        row["effects"].append(entry)
-    return row
+        sides = [arms[role] for role in minus], [arms[role] for role in plus]
+        difference = difference_of(
+            table, metric, kept, scores, sides=sides, halved=halved, settings=settings, family=family
+        ) if kept else None  # fmt: skip
+        effects.append(Effect(effect=effect, **tested(difference, settings), higher_is_better=better))
+    return Factorial(
+        task=table.name, metric=metric, n=len(kept), control=arms["control"], tuned=arms["tuned"],
+        retrieved=arms["retrieved"], both=arms["both"],
+        same_corpus={"same": True, "different": False}.get(corpora), corpora=corpora,
+        groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept), margin=settings.margin,
+        higher_is_better=better, primary=metric == table.primary,
+        cells={role: scored(table, arm, metric, kept=kept, settings=settings) for role, arm in arms.items() if kept},
+        simple=_simple({role: table.value(metric, scores[arm]) for role, arm in arms.items()}) if kept else {},
+        effects=tuple(effects),
+    )  # fmt: skip
 
 
-def _simple(values: Mapping[str, float]) -> Row:
+def _simple(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
     """What retrieval does for either model, and what tuning does without and with passages: means, untested."""
     return {
         "retrieval": {

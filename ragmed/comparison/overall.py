@@ -11,12 +11,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ragmed.comparison.bootstrap import LEVEL, Interval, Z
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.differences import equivalence
-from ragmed.comparison.roots import root
+from ragmed.comparison.rows import Contrast, Overall
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.verdicts import Row, conclude, untested
+from ragmed.comparison.statistics.bootstrap import LEVEL, Interval, Z
+from ragmed.comparison.statistics.differences import Difference, equivalence
+from ragmed.comparison.statistics.root_finding import root
+from ragmed.comparison.verdicts import conclude, tested
 
 Question = tuple[str, tuple[str, ...]]
 
@@ -111,24 +112,24 @@ def _between(excess: Callable[[float], float]) -> float:
 
 
 def overall(
-    contrasts: Sequence[Row], *, settings: ComparisonSettings, same: Mapping[str, str],
+    contrasts: Sequence[Contrast], *, settings: ComparisonSettings, same: Mapping[str, str],
     tables: Sequence[TaskTable] = (),
-) -> tuple[list[Row], list[str]]:  # fmt: skip
+) -> tuple[list[Overall], list[str]]:  # fmt: skip
     """
-    >>> overall(results["contrasts"], settings=settings, same={})[0][0]["difference"]  # doctest: +SKIP
-    0.041
+        overall(results.contrasts, settings=settings, same={})[0][0].difference
+        # 0.041
 
     A row for every pair of arms and metric that at least two tasks have a difference of, and notes on what was left
     out. `same`: task -> what it asks, where several tasks ask the same questions in several ways; `tables`: the tasks'
     examples (see `questions`). A task most of whose questions a larger one asks too (of one size: one whose name comes
     first) is left out, whatever the order in which the tasks come. A task's standard error is the width of its 95 %
-    interval by 2 * 1.96, which is never 0, not even where no two answers differ. Adjusted p are over all rows, a family
-    of its own.
+    interval by 2 * 1.96, which is never 0, not even where no two answers differ. Adjusted p are over all rows by
+    metrics that are primary in all their tasks, a family of its own.
     """
     asked = {table.name: questions(table) for table in tables}
-    sets: dict[tuple[str, str, str], list[Row]] = {}
+    sets: dict[tuple[str, str, str], list[Contrast]] = {}
     for row in contrasts:
-        sets.setdefault((row["metric"], row["baseline"], row["arm"]), []).append(row)
+        sets.setdefault((row.metric, row.baseline, row.arm), []).append(row)
     rows, notes = [], []
     for (metric, baseline, arm), given in sets.items():
         used, said = _usable(given, same, asked)
@@ -136,9 +137,8 @@ def overall(
             notes += [f"overall, {arm} against {baseline} by {metric}: {words}" for words in said]
         if len(used) > 1:
             rows.append(_row(metric, used, settings))
-    named = [(f"the overall difference of '{r['arm']}' and '{r['baseline']}' by {r['metric']}", r) for r in rows]
-    conclude(named, settings)
-    return rows, list(dict.fromkeys(notes))
+    named = [(f"the overall difference of '{r.arm}' and '{r.baseline}' by {r.metric}", r.primary, r) for r in rows]
+    return conclude(named, settings), list(dict.fromkeys(notes))
 
 
 def questions(table: TaskTable) -> frozenset[Question]:
@@ -150,25 +150,27 @@ def questions(table: TaskTable) -> frozenset[Question]:
     with its options (where they are not the same for all), its group and its gold documents; where there are none of
     these, with its prompts. Empty for a task of which nothing but ids is known.
     """
-    choices = {id_: tuple(sorted(table.examples[id_].options)) for id_ in table.ids}
+    choices = {id_: tuple(sorted(table.examples[id_].options.values())) for id_ in table.ids}
     told = len(set(choices.values())) > 1
     found = []
     for id_ in table.ids:
         one = table.examples[id_]
         marks = (*(choices[id_] if told else ()), one.group, *sorted(one.documents))
         if not any(marks):
-            marks = tuple(sorted({m.content for given in table.samples.values() for m in given[id_].messages[-1:]}))
+            marks = tuple(
+                sorted({m.content for given in table.answers.values() for m in given[id_].sample.messages[-1:]})
+            )
         found += [(id_, marks)] if any(marks) else []
     return frozenset(found)
 
 
 def _usable(
-    given: Sequence[Row], same: Mapping[str, str], asked: Mapping[str, frozenset[Question]]
-) -> tuple[list[Row], list[str]]:
-    used: dict[str, Row] = {}
+    given: Sequence[Contrast], same: Mapping[str, str], asked: Mapping[str, frozenset[Question]]
+) -> tuple[list[Contrast], list[str]]:
+    used: dict[str, Contrast] = {}
     said = []
-    for row in sorted(given, key=lambda one: (-len(asked.get(one["task"], ())), one["task"])):
-        name = row["task"]
+    for row in sorted(given, key=lambda one: (-len(asked.get(one.task, ())), one.task)):
+        name = row.task
         mine = asked.get(name, frozenset())
         twins = (
             other
@@ -176,7 +178,7 @@ def _usable(
             if (same.get(name) or name) == (same.get(other) or other)
             or 2 * len(mine & asked.get(other, frozenset())) > len(mine) > 0
         )
-        if row["ci"] is None:
+        if row.ci is None:
             said.append(f"{name} is left out, because no example has a score in both arms.")
         elif (twin := next(twins, None)) is not None:
             said.append(f"{name} is left out, because it asks the questions of {twin} again.")
@@ -185,16 +187,18 @@ def _usable(
     return [used[name] for name in sorted(used)], said
 
 
-def _row(metric: str, used: Sequence[Row], settings: ComparisonSettings) -> Row:
-    errors = [(row["ci"][1] - row["ci"][0]) / (2 * Z) for row in used]
-    found = pooled([row["difference"] for row in used], errors)
-    tests = equivalence(found, settings.margin)
-    row = {"metric": metric, "baseline": used[0]["baseline"], "arm": used[0]["arm"]}
-    row |= {"tasks": [one["task"] for one in used], "k": found.k, **untested(settings)}
-    row["equivalence"]["p"], row["noninferiority"]["p"] = tests["equivalence"], tests["noninferiority"]
-    return row | {
-        "difference": found.difference, "ci": list(found.interval), "interval": found.method,
-        "prediction": list(found.prediction) if found.prediction else None,
-        "tau": found.tau, "i2": found.i2, "q": found.q, "q_p": found.q_p, "test": "hartung-knapp-t", "p": found.p,
-        "higher_is_better": used[0]["higher_is_better"], "corpora": used[0].get("corpora", ""),
-    }  # fmt: skip
+def _row(metric: str, used: Sequence[Contrast], settings: ComparisonSettings) -> Overall:
+    known = [(row.difference, row.ci) for row in used if row.difference is not None and row.ci is not None]
+    found = pooled([difference for difference, _ in known], [(high - low) / (2 * Z) for _, (low, high) in known])
+    tests, first = equivalence(found, settings.margin), used[0]
+    not_worse = found.at_least(settings.margin) if first.higher_is_better is False else tests["noninferiority"]
+    difference = Difference(
+        found.difference, found.interval, found.method, test="hartung-knapp-t", p=found.p,
+        equivalence=tests["equivalence"], noninferiority=not_worse,
+    )  # fmt: skip
+    return Overall(
+        metric=metric, baseline=first.baseline, arm=first.arm, tasks=tuple(row.task for row in used), k=found.k,
+        **tested(difference, settings), prediction=found.prediction, tau=found.tau, i2=found.i2, q=found.q,
+        q_p=found.q_p, higher_is_better=first.higher_is_better, primary=all(row.primary for row in used),
+        corpora=first.corpora,
+    )  # fmt: skip

@@ -1,73 +1,84 @@
 """Tables of scores in, the same scores and contrasts under every policy out, and what depends on the policy.
 
-An answer that cannot be read, was refused or cut off can count as wrong, be left out, or be read as MIRAGE's evaluation
-reads it. A conclusion that changes with this choice is one about the form of answers, or about the choice.
+An answer that cannot be read, was refused or cut off can count as wrong, or be left out. A conclusion that changes with
+this choice is one about the form of answers, or about the choice.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from ragmed.comparison.columns import TaskTable, mirage_reads, under
+import numpy as np
+
+from ragmed.comparison.columns import TaskTable, under
 from ragmed.comparison.contrasts import Pair, contrast
+from ragmed.comparison.rows import Contrast, PolicyContrast, PolicyRanking, PolicyScore, UnderPolicy
 from ragmed.comparison.settings import POLICIES, ComparisonSettings, every_failure
-from ragmed.comparison.verdicts import Row
+from ragmed.records import Measure
 
-Views = Mapping[str, TaskTable | None]
+Views = Mapping[str, TaskTable]
 _DUST = 1e-12
-SHOWN = ("difference", "ci", "p", "fixed", "broke", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class ByPolicy:
+    """Rows of results.json, by their key there."""
+
+    policies: tuple[PolicyScore, ...]
+    policy_contrasts: tuple[PolicyContrast, ...]
+    policy_rankings: tuple[PolicyRanking, ...]
 
 
 def by_policy(
-    tables: Sequence[TaskTable], *, arms: Sequence[str], contrasts: Sequence[Row], settings: ComparisonSettings
-) -> dict[str, list[Row]]:
+    tables: Sequence[TaskTable], *, arms: Sequence[str], contrasts: Sequence[Contrast], settings: ComparisonSettings
+) -> ByPolicy:
     """
-    >>> by_policy(tables, arms=arms, contrasts=[], settings=settings)["policy_rankings"][0]["depends"]  # doctest: +SKIP
-    True
+        by_policy(tables, arms=arms, contrasts=[], settings=settings).policy_rankings[0].depends
+        # True
 
     `policies`: every arm's score and how many examples it is of, under every policy. `policy_contrasts`: the given
-    contrasts under every policy, p not adjusted. `policy_rankings`: the arms, best first. None where a policy has no
-    meaning (MIRAGE's: for accuracy of written answers whose gold is a letter from A to D) or nothing is left.
+    contrasts under every policy, p not adjusted. `policy_rankings`: the arms, best first (highest, where neither is
+    better). None where nothing is left.
     `depends`: some policy turns a difference round, or makes it significant (p under alpha and 0 outside the interval)
     where another does not; of a ranking: two arms change places, ties apart.
     """
-    rows: dict[str, list[Row]] = {"policies": [], "policy_contrasts": [], "policy_rankings": []}
+    policies: list[PolicyScore] = []
+    against: list[PolicyContrast] = []
+    rankings: list[PolicyRanking] = []
     for table in tables:
-        views: dict[str, TaskTable | None] = {name: under(table, every_failure(name)) for name in POLICIES}
+        views = {name: under(table, every_failure(name)) for name in POLICIES}
         for metric in table.metrics:
-            mine: Views = views if metric == "accuracy" and mirage_reads(table) else views | {"mirage": None}
-            scores = [_score(mine, arm, metric) for arm in arms if (arm, metric) in table.columns]
-            rows["policies"] += scores
+            scores = [_score(views, arm, metric) for arm in arms if (arm, metric) in table.columns]
+            policies += scores
             if len(scores) > 1:
-                rows["policy_rankings"].append(_ranking(table.name, metric, scores))
-            asked = [row for row in contrasts if (row["task"], row["metric"]) == (table.name, metric)]
-            rows["policy_contrasts"] += [_contrast(row, mine, table, settings) for row in asked]
-    return rows
+                rankings.append(_ranking(table, metric, scores))
+            asked = [row for row in contrasts if (row.task, row.metric) == (table.name, metric)]
+            against += [_contrast(row, views, table, settings) for row in asked]
+    return ByPolicy(tuple(policies), tuple(against), tuple(rankings))
 
 
-def _score(views: Views, arm: str, metric: str) -> Row:
+def _score(views: Views, arm: str, metric: str) -> PolicyScore:
     values: dict[str, float | None] = {}
-    counts: dict[str, int | None] = {}
+    counts: dict[str, int] = {}
     task = ""
     for name, view in views.items():
-        values[name] = counts[name] = None
-        if view is not None:
-            task = view.name
-            column = view.columns[arm, metric].values
-            kept = [value for id_ in view.ids if (value := column[id_]) is not None]
-            values[name] = math.fsum(kept) / len(kept) if kept else None
-            counts[name] = len(kept)
-    return {"arm": arm, "task": task, "metric": metric, "values": values, "n": counts}
+        task = view.name
+        column = view.columns[arm, metric].values
+        kept = [value for id_ in view.ids if (value := column[id_]) is not None]
+        values[name] = view.value(metric, np.array(kept, np.float64)) if kept else None
+        counts[name] = len(kept)
+    return PolicyScore(arm, task, metric, values, counts)
 
 
-def _ranking(task: str, metric: str, scores: Sequence[Row]) -> Row:
-    orders: dict[str, list[str] | None] = {}
+def _ranking(table: TaskTable, metric: str, scores: Sequence[PolicyScore]) -> PolicyRanking:
+    turn = 1 if table.metrics[metric].higher_is_better is False else -1
+    orders: dict[str, tuple[str, ...] | None] = {}
     for name in POLICIES:
-        valued = [(row["values"][name], row["arm"]) for row in scores if row["values"][name] is not None]
-        orders[name] = [arm for _, arm in sorted(valued, key=lambda one: -one[0])] or None
-    columns = [[row["values"][name] for row in scores] for name in POLICIES]
-    return {"task": task, "metric": metric, "orders": orders, "depends": _turned(columns)}
+        valued = [(value, row.arm) for row in scores if (value := row.values[name]) is not None]
+        orders[name] = tuple(arm for _, arm in sorted(valued, key=lambda one: turn * one[0])) or None
+    columns = [[row.values[name] for row in scores] for name in POLICIES]
+    return PolicyRanking(table.name, metric, orders, _turned(columns))
 
 
 def _turned(columns: Sequence[Sequence[float | None]]) -> bool:
@@ -87,26 +98,22 @@ def _sign(difference: float) -> int:
     return 0 if abs(difference) < _DUST else 1 if difference > 0 else -1
 
 
-def _contrast(row: Row, views: Views, table: TaskTable, settings: ComparisonSettings) -> Row:
-    pair: Pair = (row["baseline"], row["arm"])
-    metric = row["metric"]
-    known = [(_columns(table, pair, metric), row)]  # the contrast under the policy of the comparison
-    found: dict[str, Row | None] = {}
+def _contrast(row: Contrast, views: Views, table: TaskTable, settings: ComparisonSettings) -> PolicyContrast:
+    pair: Pair = (row.baseline, row.arm)
+    known = [(_columns(table, pair, row.metric), row)]  # the contrast under the policy of the comparison
+    by_policy: dict[str, UnderPolicy] = {}
     for name, view in views.items():
-        found[name] = None
-        if view is not None:
-            mine = _columns(view, pair, metric)
-            same = next((one for columns, one in known if columns == mine), None)
-            full = same or contrast(view, pair, metric, settings)
-            known.append((mine, full))
-            found[name] = {key: full[key] for key in SHOWN}
-    tested = [one for one in found.values() if one is not None and one["ci"] is not None]
-    signs = {_sign(one["difference"]) for one in tested}
-    said = {one["p"] < settings.alpha and not one["ci"][0] <= 0 <= one["ci"][1] for one in tested}
-    depends = {1, -1} <= signs or len(said) > 1
-    named = {"task": row["task"], "metric": metric, "baseline": pair[0], "arm": pair[1]}
-    return {**named, "by_policy": found, "depends": depends}
+        mine = _columns(view, pair, row.metric)
+        same = next((one for columns, one in known if columns == mine), None)
+        full = same or contrast(view, pair, row.metric, settings)
+        known.append((mine, full))
+        by_policy[name] = UnderPolicy(full.difference, full.ci, full.p, full.fixed, full.broke, full.n)
+    tested = [(one.p, one.ci, one.difference) for one in by_policy.values()]
+    signs = {_sign(difference) for _, _, difference in tested if difference is not None}
+    significant = {p < settings.alpha and not ci[0] <= 0 <= ci[1] for p, ci, _ in tested if ci is not None}
+    depends = {1, -1} <= signs or len(significant) > 1
+    return PolicyContrast(row.task, row.metric, row.primary, *pair, by_policy=by_policy, depends=depends)
 
 
-def _columns(table: TaskTable, pair: Pair, metric: str) -> list[Mapping[str, float | None]]:
+def _columns(table: TaskTable, pair: Pair, metric: str) -> list[Mapping[str, Measure | None]]:
     return [table.columns[arm, metric].values for arm in pair]

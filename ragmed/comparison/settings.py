@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from ragmed.comparison.prices import Prices
+from ragmed.checked import Shorthand
+from ragmed.comparison.costs.prices import Prices
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.records import STATUSES
 
 FAILURES = tuple(status for status in STATUSES if status != "answered")
-POLICIES = ("wrong", "drop", "mirage")
+POLICIES = ("wrong", "drop")
 CORRECTIONS = ("holm", "benjamini-hochberg")
 PROPORTIONS = ("wilson", "clopper-pearson")
 MOST_RESAMPLES = 10_000_000
@@ -23,28 +25,25 @@ class ComparisonSettings:
     >>> ComparisonSettings(baseline="general", policy={"error": "drop"}).policy["unparsed"]
     'wrong'
 
+    `baseline`: the arm that others are held against; in a config, where unsaid, its first arm that shows the question.
     `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial `tuned`
     against `retrieved`. `factorials`: the arms (control, tuned, retrieved, both) of two-by-two designs. `prices`: what
     machines and tokens cost. `policy`: what a status other than `answered` counts as, `wrong` (a score of 0) or `drop`
-    (left out of all arms that are compared); `wrong` where unsaid. One word is the policy for all of them; `mirage`,
-    which reads every answer again as MIRAGE's evaluation does, is always for all. `correction`: what adjusts p over a
-    family. `proportions`: the interval of a share. `baseline_arms`: arms reported beside the trivial baselines, in no
-    contrast. `descriptive_metrics`: those where higher is not better, such as how often an arm abstained. Raises
-    UsageError for values that make no sense.
+    (left out of all arms that are compared); `wrong` unless set. One word is the policy for all of them. `correction`:
+    what adjusts p over a family. `proportions`: the interval of a share. `baseline_arms`: arms reported beside the
+    trivial baselines, in no contrast. Raises UsageError for values that make no sense.
     """
 
-    baseline: str
+    baseline: str = ""
     contrasts: tuple[tuple[str, str], ...] = ()
     margin: float = 0.05
     alpha: float = 0.05
-    policy: Mapping[str, str] = field(default_factory=dict)  # or one of POLICIES, which __post_init__ spells out
+    policy: Annotated[Mapping[str, str], Shorthand((str,), every_failure)] = field(default_factory=dict)
     correction: str = "holm"
     proportions: str = "wilson"
     resamples: int = 10_000
     seed: int = 0
     baseline_arms: tuple[str, ...] = ()
-    binary_metrics: frozenset[str] = frozenset({"accuracy", "abstained"})
-    descriptive_metrics: frozenset[str] = frozenset()
     factorials: tuple[Factorial, ...] = ()
     prices: Prices = field(default_factory=Prices)
 
@@ -87,7 +86,4 @@ def every_failure(given: Mapping[str, str] | str) -> dict[str, str]:
         if rule not in POLICIES:
             where = "the policy" if isinstance(given, str) else f"the policy for '{status}'"
             raise UnknownNameError("rule", str(rule), POLICIES, where)
-    whole: dict[str, str] = {status: policy.get(status, "wrong") for status in FAILURES}
-    if "mirage" in whole.values() and len(set(whole.values())) > 1:
-        raise UsageError("the policy 'mirage' reads all answers again, so it goes with no other; write policy: mirage")
-    return whole
+    return {status: policy.get(status, "wrong") for status in FAILURES}

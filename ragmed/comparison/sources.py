@@ -1,8 +1,8 @@
 """What a run records of its adapters and indexes in, the same-corpus rule out: which references stand on each side.
 
-A contrast of an arm whose weights learnt from corpora with an arm that is shown passages of an index compares two ways
-of using references only where these are the same references. Otherwise it mixes which references with how they are
-used, and every output says so.
+A contrast of an arm whose weights were trained on corpora with an arm that is shown passages of an index compares two
+ways of using references only where these are the same references. Otherwise it mixes which references with how they
+are used, and every output says so.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class ArmSources:
     >>> arm_sources(run.info())["general+rag"].shown  # doctest: +SKIP
     frozenset({('handbook', '9f86d0…')})
 
-    `learnt`, `shown`: corpora (name, sha256) that the weights learnt from, and that passages come from. None: from
-    none; UNKNOWN: from some, nobody declared which. `adapter`, `index`: what the run recorded of making them.
+    `trained_on`, `shown`: corpora (name, sha256) that the weights were trained on, and that passages come from. None:
+    none; UNKNOWN: some, nobody declared which. `adapter`, `index`: what the run recorded of making them.
     """
 
-    learnt: Corpora | None = None
+    trained_on: Corpora | None = None
     shown: Corpora | None = None
     context: str = "none"
     adapter: Mapping[str, Any] | None = None
@@ -44,17 +44,19 @@ def arm_sources(info: Mapping[str, Any], prefix: str = "") -> dict[str, ArmSourc
     adapters, indexes = (_mapping(references.get(key)) for key in ("adapters", "indexes"))
     models = _mapping(experiment.get("models"))
     search = _mapping(references.get("search"))
-    searched = _mapping(_mapping(experiment.get("arms")).get(str(search.get("arm")))).get("index", "")
+    tried = _mapping(_mapping(experiment.get("arms")).get(str(search.get("arm"))))
+    searched = tried.get("retriever") or tried.get("index") or ""
     found = {}
     for name, arm in _mapping(experiment.get("arms")).items():
         model, context = arm.get("model", ""), arm.get("context", "none")
         adapter = adapters.get(model)
         tuned = adapter is not None or _has_adapter(_mapping(models.get(model)))
-        index = indexes.get(arm.get("index", "")) if context in SHOWING else None
-        if index is not None and arm.get("index") == searched:
+        shown_from = str(arm.get("retriever") or arm.get("index") or "")
+        index = indexes.get(shown_from) if context in SHOWING else None
+        if index is not None and shown_from == searched:
             index = {**index, "search_seconds": search.get("seconds")}
         found[prefix + name] = ArmSources(
-            learnt=_corpora(adapter) if tuned else None,
+            trained_on=_corpora(adapter) if tuned else None,
             shown=_corpora(index) if context in SHOWING else None,
             context=context,
             adapter=adapter,
@@ -72,20 +74,20 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _corpora(record: Any) -> Corpora:
-    """UNKNOWN unless every corpus of the record has its hash: half of them is not what was learnt."""
+    """UNKNOWN unless every corpus of the record has its hash: half of them is not what was trained on."""
     listed = _mapping(record).get("corpora") or []
     pairs = [(str(c.get("name", "")), str(c.get("sha256") or "")) for c in map(_mapping, listed)]
     return frozenset(pairs) if all(sha256 for _, sha256 in pairs) else UNKNOWN
 
 
 def declared(sources: Mapping[str, ArmSources], factorials: Sequence[Factorial]) -> dict[str, ArmSources]:
-    """The sources, and what a factorial says of its arms where nothing is recorded: tuned ones learnt from something
-    unknown."""
+    """The sources, and what a factorial says of its arms where nothing is recorded: tuned ones were trained on
+    something unknown."""
     known = dict(sources)
     for _, tuned, retrieved, both in factorials:
         for arm in (tuned, both):
             mine = known.get(arm, ArmSources())
-            known[arm] = replace(mine, learnt=UNKNOWN) if mine.learnt is None else mine
+            known[arm] = replace(mine, trained_on=UNKNOWN) if mine.trained_on is None else mine
         for arm in (retrieved, both):
             if arm not in sources:
                 known[arm] = replace(known.get(arm, ArmSources()), shown=UNKNOWN, context="retrieved")
@@ -94,25 +96,26 @@ def declared(sources: Mapping[str, ArmSources], factorials: Sequence[Factorial])
 
 def rule(sources: Mapping[str, ArmSources], arms: Iterable[str]) -> Rule:
     """
-    >>> rule({"tuned": ArmSources(learnt=frozenset({("a", "1")})), "rag": ArmSources(shown=UNKNOWN)}, ["tuned", "rag"])
+    >>> known = {"tuned": ArmSources(trained_on=frozenset({("a", "1")})), "rag": ArmSources(shown=UNKNOWN)}
+    >>> rule(known, ["tuned", "rag"])
     'unknown'
 
-    Of arms that are set against each other: whether the references that weights learnt from are those that passages
-    come from, by their hashes. Empty where nothing was learnt, or nothing is shown: then the rule does not apply.
+    Of arms that are set against each other: whether the references that weights were trained on are those that passages
+    come from, by their hashes. Empty where nothing was trained, or nothing is shown: then the rule does not apply.
     """
-    learnt, shown = _sides(sources, arms)
-    if not learnt or not shown:
+    trained_on, shown = _sides(sources, arms)
+    if not trained_on or not shown:
         return ""
-    hashes = {frozenset(sha256 for _, sha256 in corpora) for corpora in [*learnt, *shown] if corpora}
+    hashes = {frozenset(sha256 for _, sha256 in corpora) for corpora in [*trained_on, *shown] if corpora}
     if len(hashes) > 1:
         return "different"
-    return "same" if UNKNOWN not in [*learnt, *shown] else "unknown"
+    return "same" if UNKNOWN not in [*trained_on, *shown] else "unknown"
 
 
 def _sides(sources: Mapping[str, ArmSources], arms: Iterable[str]) -> tuple[list[Corpora], list[Corpora]]:
     mine = [sources[arm] for arm in arms if arm in sources]
-    learnt = dict.fromkeys(one.learnt for one in mine if one.learnt is not None)
-    return list(learnt), list(dict.fromkeys(one.shown for one in mine if one.shown is not None))
+    trained_on = dict.fromkeys(one.trained_on for one in mine if one.trained_on is not None)
+    return list(trained_on), list(dict.fromkeys(one.shown for one in mine if one.shown is not None))
 
 
 def corpora_notes(sources: Mapping[str, ArmSources], compared: Iterable[Sequence[str]]) -> list[str]:
@@ -122,17 +125,17 @@ def corpora_notes(sources: Mapping[str, ArmSources], compared: Iterable[Sequence
         found = rule(sources, arms)
         if found not in ("different", "unknown"):
             continue
-        learnt, shown = (_named(sides) for sides in _sides(sources, arms))
+        trained_on, shown = (_named(sides) for sides in _sides(sources, arms))
         if found == "different":
             notes.append(
-                f"different corpora: weights learnt from {learnt}, passages come from {shown}. What is so marked mixes "
-                "which references are used with how they are used; it does not compare fine-tuning with retrieval "
-                "alone."
+                f"different corpora: weights were trained on {trained_on}, passages come from {shown}. What is so "
+                "marked mixes which references are used with how they are used; it does not compare fine-tuning with "
+                "retrieval alone."
             )
         else:
             notes.append(
-                f"corpora not known to be the same: weights learnt from {learnt}, passages come from {shown}. What is "
-                "so marked may mix which references are used with how they are used."
+                f"corpora not known to be the same: weights were trained on {trained_on}, passages come from {shown}. "
+                "What is so marked may mix which references are used with how they are used."
             )
     return list(dict.fromkeys(notes))
 

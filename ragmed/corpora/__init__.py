@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO
 
@@ -30,14 +31,15 @@ from ragmed.workspace import Workspace
 
 __all__ = ["READERS", "Corpus", "Found", "Ignored", "Reader", "Recipe", "Rejected", "describe_corpora", "load_recipe"]
 
+_HASHED = ("id", "title", "text", "source", "license", "access", "date", "citation")
 SHOWN = 5  # rejected records, and suffixes of ignored files, that a description names
 
 
 class Corpus:
-    """>>> corpus = Corpus(load_recipe(path, data=workspace.data), rejected=Path("rejected.jsonl"))  # doctest: +SKIP
-    >>> for document in corpus.documents(): ...  # doctest: +SKIP
-    >>> corpus.summary()["rejected"]  # doctest: +SKIP
-    0
+    """
+        corpus = Corpus(load_recipe(path, data=workspace.data), rejected=Path("rejected.jsonl"))
+        for document in corpus.documents(): ...
+        corpus.summary()["rejected"]  # 0
 
     `accepted`, `rejected`, `ignored` and `records` count while the stream runs; accepted + rejected = records, always.
     Why a record was rejected is written to the file `rejected`, one `{file, line, reason}` a line.
@@ -60,13 +62,13 @@ class Corpus:
         self._refused: list[Rejected] = []
 
     def documents(self) -> Iterator[Document]:
-        """Streams the accepted documents, in the reader's order; each call reads the corpus anew.
+        """Streams the accepted documents, in the reader's order; each call reads the corpus again.
 
         DataError: a path is missing or of the wrong kind, or the corpus holds no document at all.
         """
         self._reset()
         require_paths(self.recipe)
-        with _RejectedFile(self.rejected_path, private=self.recipe.access != "open") as refused:
+        with _rejected_file(self.rejected_path, private=self.recipe.access != "open") as refuse:
             for item in reader_named(self.recipe.reader)(self.recipe):
                 if isinstance(item, Ignored):
                     self.ignored += 1
@@ -80,9 +82,10 @@ class Corpus:
                 reason = item.reason if isinstance(item, Rejected) else self._accept(item)
                 if reason:
                     self.rejected += 1
-                    refused.write(Rejected(item.file, item.line, reason))
+                    item = Rejected(item.file, item.line, reason)
+                    refuse(item)
                     if len(self._refused) < SHOWN:
-                        self._refused.append(Rejected(item.file, item.line, reason))
+                        self._refused.append(item)
                 elif isinstance(item, Found):
                     yield item.document
         if not self.accepted:
@@ -101,8 +104,9 @@ class Corpus:
         recipe, counts = self.recipe, self.summary()
         lines = [
             f"{recipe.name}: {recipe.title}",
-            f"source: {recipe.source or 'not said'}   licence: {recipe.license or 'not said'}  access: {recipe.access}",
-            f"citation: {recipe.citation or 'not said'}",
+            f"source: {recipe.source or 'not stated'}   licence: {recipe.license or 'not stated'}   "
+            f"access: {recipe.access}",
+            f"citation: {recipe.citation or 'not stated'}",
             f"{counts['documents']} documents, {counts['characters']} characters; "
             f"{counts['rejected']} of {counts['records']} records rejected; sha256 {str(counts['sha256'])[:16]}",
         ]
@@ -121,9 +125,9 @@ class Corpus:
             kinds += f" and {more} more kinds" if more > 0 else ""
             kinds += "".join(f"; {count} of them: {reason}" for reason, count in self._reasons.most_common(1))
             lines.append(f"{self.ignored} files ignored: {kinds}")
-        for one in self._refused:
-            where = f"{one.file}, line {one.line}" if one.line else one.file
-            lines.append(f"rejected: {where}: {one.reason}")
+        for refused in self._refused:
+            where = f"{refused.file}, line {refused.line}" if refused.line else refused.file
+            lines.append(f"rejected: {where}: {refused.reason}")
         if self.rejected > len(self._refused):
             lines.append(f"rejected: {self.rejected - len(self._refused)} more")
         return [line.encode("utf-8", "backslashreplace").decode("utf-8") for line in lines]
@@ -144,22 +148,22 @@ class Corpus:
             "sha256": self._hash.hexdigest(),
         }
 
-    def _accept(self, found: Found) -> str:
+    def _accept(self, item: Found) -> str:
         """Counts a document in, or says why it cannot be."""
-        document = found.document
+        document = item.document
         if not document.id.strip():
             return "the id is empty"
         if not document.text.strip():
             return "the text is empty"
         try:
-            payload = canonical_json(_plain(document)).encode("utf-8")
+            payload = canonical_json({name: getattr(document, name) for name in _HASHED}).encode("utf-8")
         except UnicodeEncodeError:
-            return "holds half of a surrogate pair, which is no character; repair the export that wrote it"
+            return "holds a lone surrogate, which is no character; repair the export that wrote it"
         if b"\\u0000" in payload and "\x00" in document.id + document.title + document.text:
             return "holds a NUL character: it is not text"
         digest = hashlib.blake2b(document.id.encode("utf-8"), digest_size=16).digest()
         if digest in self._ids:
-            if found.line:
+            if item.line:
                 return f"the id '{document.id}' was met before"
             return (
                 f"the id '{document.id}' was met before: it is the path without the suffix, and another file, "
@@ -190,42 +194,22 @@ def describe_corpora(workspace: Workspace) -> str:
     return "\n".join(lines)
 
 
-class _RejectedFile:
-    """Made when the first record is refused; what an earlier reading left is removed. 0600 where data is restricted."""
+@contextmanager
+def _rejected_file(path: Path | None, *, private: bool) -> Iterator[Callable[[Rejected], None]]:
+    """What writes a refused record. The file is made with the first one; what an earlier reading left is removed. 0600
+    where data is restricted.
+    """
+    opened: list[IO[str]] = []
+    if path:
+        path.unlink(missing_ok=True)
+    with ExitStack() as stack:
 
-    def __init__(self, path: Path | None, *, private: bool) -> None:
-        self._path = path
-        self._mode = 0o600 if private else 0o644
-        self._stream: IO[str] | None = None
+        def write(item: Rejected) -> None:
+            if path and not opened:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o755)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o644)
+                opened.append(stack.enter_context(os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")))
+            if opened:  # ASCII, because a file name need not be Unicode
+                opened[0].write(json.dumps(asdict(item)) + "\n")
 
-    def __enter__(self) -> _RejectedFile:
-        if self._path:
-            self._path.unlink(missing_ok=True)
-        return self
-
-    def write(self, item: Rejected) -> None:
-        if not self._path:
-            return
-        if not self._stream:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o755 if self._mode == 0o644 else 0o700)
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, self._mode)
-            self._stream = os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")
-        # ASCII, because a file name need not be Unicode.
-        self._stream.write(json.dumps({"file": item.file, "line": item.line, "reason": item.reason}) + "\n")
-
-    def __exit__(self, *_: object) -> None:
-        if self._stream:
-            self._stream.close()
-
-
-def _plain(document: Document) -> dict[str, str]:
-    return {
-        "id": document.id,
-        "title": document.title,
-        "text": document.text,
-        "source": document.source,
-        "license": document.license,
-        "access": document.access,
-        "date": document.date,
-        "citation": document.citation,
-    }
+        yield write

@@ -139,7 +139,7 @@ class Budget:
 
 
 def unpacked(raw: IO[bytes], explain: Callable[[Exception], Exception], count: Callable[[int], None]) -> IO[bytes]:
-    """The stream under gzip, xz or bzip2, told by its first bytes; the stream itself where it is none of them."""
+    """The stream under gzip, xz or bzip2, recognised by its first bytes; the stream itself where it is none of them."""
     raw = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, raw))
     start = raw.peek(6)[:6]
     inner: _Readable
@@ -238,7 +238,8 @@ _LONG = (
 
 
 def tar_entries(path: Path) -> Iterator[Entry]:
-    """>>> [entry.name for entry in tar_entries(Path("a.tar.xz"))]  # doctest: +SKIP
+    """
+        [entry.name for entry in tar_entries(Path("a.tar.xz"))]
 
     The archive's files in its order, read in one pass. DataError where it is cut or damaged, or a bomb.
     """
@@ -265,7 +266,7 @@ def tar_entries(path: Path) -> Iterator[Entry]:
                     unread = [info]
                     yield Entry(info.name, _wrong_in_tar(info), _tar_opener(tar, info, explain, unread=unread))
                     unread.clear()
-                where = f"the header behind member {count}, '{info.name}'"
+                where = f"the header after member {count}, '{info.name}'"
 
 
 @contextmanager
@@ -310,7 +311,7 @@ def _wrong_in_tar(info: tarfile.TarInfo) -> str:
 
 def zip_entries(path: Path) -> Iterator[Entry]:
     """The files of a zip archive in its order. DataError where its table of contents is cut or damaged, or it is a
-    bomb; a damaged member is told by its stream (ValueError), and the others can still be read."""
+    bomb; a damaged member is reported by its stream (ValueError), and the others can still be read."""
     with path.open("rb") as raw:
         try:
             archive = zipfile.ZipFile(raw)

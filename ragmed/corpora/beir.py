@@ -11,21 +11,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ragmed.corpora.fields import read_lines
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, plain_text
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, plain_text, string_of, text_of
 from ragmed.errors import DataError
-from ragmed.files import BadLine, not_text, open_binary, read_jsonl, require_file
+from ragmed.files import not_text, open_binary, records, require_file
 from ragmed.records import Document
-
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 QRELS_HEADER = ("query-id", "corpus-id", "score")
 MAX_QRELS_LINE = 64 * 1024
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.id  # doctest: +SKIP
-
-    '4983'
+    """
+        next(read(recipe)).document.id  # '4983'
 
     A path is the data set's folder, or its corpus file. `_id` is the document's id. A document without a text but
     with a title has the title as its text, as BEIR's own models read it. What `metadata` says of `url`, `pubmed_id`,
@@ -37,21 +34,16 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
 
 
 def read_queries(folder: Path) -> dict[str, str]:
-    """>>> read_queries(Path("scifact-beir"))["0"]  # doctest: +SKIP
-
-    '0-dimensional biomaterials lack inductive properties.'
+    """
+        read_queries(Path("scifact-beir"))["0"]  # '0-dimensional biomaterials lack inductive properties.'
 
     Query id -> its words, in the file's order. DataError names the file and the line of what is wrong: no JSON, no
     id, no text, an id met twice.
     """
     path = _part(folder, "queries")
     queries: dict[str, str] = {}
-    for item in read_jsonl(path, "BEIR queries"):
-        if isinstance(item, BadLine):
-            raise DataError(f"BEIR queries '{path}', line {item.number}: {item.reason}")
-        line, record = item
+    for where, record in records(path, "BEIR queries"):
         name, text = plain_text(record.get("_id")), record.get("text")
-        where = f"BEIR queries '{path}', line {line}"
         if not name:
             raise DataError(f"{where}: no '_id'")
         if not isinstance(text, str) or not text.strip():
@@ -63,15 +55,14 @@ def read_queries(folder: Path) -> dict[str, str]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """>>> read_qrels(Path("scifact-beir/qrels/train.tsv"))["0"]  # doctest: +SKIP
-
-    {'31715818': 1}
+    """
+        read_qrels(Path("scifact-beir/qrels/train.tsv"))["0"]  # {'31715818': 1}
 
     Query id -> document id -> grade, from three columns separated by tabs under BEIR's header. DataError names the
     file and the line of what is wrong, and the splits there are where there is no such file.
     """
     if not path.exists() and path.parent.is_dir():
-        splits = ", ".join(sorted(one.name for one in path.parent.glob("*.tsv*"))) or "none"
+        splits = ", ".join(sorted(file.name for file in path.parent.glob("*.tsv*"))) or "none"
         raise DataError(f"BEIR judgements '{path}' do not exist; the files there: {splits}")
     require_file(path, "BEIR judgements")
     grades: dict[str, dict[str, int]] = {}
@@ -119,28 +110,16 @@ def _part(folder: Path, name: str) -> Path:
     return zipped if zipped.exists() and not plain.exists() else plain
 
 
-def _document(record: Mapping[str, object], recipe: Recipe) -> Document | str:
-    values: dict[str, str] = {}
-    for key in ("_id", "title"):
-        value = plain_text(record.get(key))
-        if value is None:
-            return f"'{key}' is a {type(record[key]).__name__}, a string was expected"
-        values[key] = value
-    text = record.get("text")
-    if text is None and not values["title"]:
-        return "no 'text'"
-    if text is not None and not isinstance(text, str):
-        return f"'text' is a {type(text).__name__}, a string was expected"
+def _document(record: Mapping[str, object], recipe: Recipe) -> Document:
+    title = text_of(record, "title")
+    text = title if title and record.get("text") is None else string_of(record, "text")
     address, where = _address(record.get("metadata"))
-    return Document(
-        id=values["_id"],
-        title=values["title"],
-        text=text if text and text.strip() else values["title"],
-        source=address or recipe.source,
-        license=recipe.license,
-        access=recipe.access,
-        date=recipe.date,
-        citation=f"{values['title'].rstrip('.')}. {where}" if values["title"] and where else where,
+    return recipe.document(
+        text_of(record, "_id"),
+        title,
+        text if text.strip() else title,
+        source=address,
+        citation=f"{title.rstrip('.')}. {where}" if title and where else where,
     )
 
 

@@ -9,15 +9,14 @@ Paper: Krithara et al. 2023, "BioASQ-QA: a manually curated corpus for biomedica
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ragmed.corpora.members import Member, load_object, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.members import Member, load_object, read_members
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
 from ragmed.records import Document
 
 SUFFIXES = (".json",)
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 NEXT = 2
 """Snippets at most this many characters apart are neighbours: a space, and offsets that are off by one."""
@@ -50,78 +49,61 @@ class _Article:
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.id  # doctest: +SKIP
-    '34022131'
+    """
+        next(read(recipe)).document.id  # '34022131'
 
     Articles in the order in which they are first met; `line` counts questions. Snippets stand in the order of the
     article, what several share once; a gap between two is a line break. Snippets of the title make the title. All
     snippets are in memory at once (18,646 of four years: 5 MB), since any file may add to any article.
     """
     articles: dict[str, _Article] = {}
-    for path in recipe.paths:
-        for item in members(path, SUFFIXES):
-            if isinstance(item, Member):
-                yield from _collect(item, articles)
-            else:
-                yield item
+    yield from read_members(recipe, SUFFIXES, lambda member: _collect(member, articles))
     for pmid, article in articles.items():
         yield Found(_document(pmid, article, recipe), article.file, article.line)
 
 
 def _collect(member: Member, articles: dict[str, _Article]) -> Iterator[Rejected]:
-    try:
-        questions = load_object(member).get("questions")
-        if not isinstance(questions, list):
-            raise ValueError("no list 'questions': not a BioASQ file")
-    except ValueError as error:
-        yield Rejected(member.file, 0, str(error))
-        return
+    questions = load_object(member).get("questions")
+    if not isinstance(questions, list):
+        raise ValueError("no list 'questions': not a BioASQ file")
     for number, question in enumerate(questions, 1):
         snippets = question.get("snippets", []) if isinstance(question, dict) else None
         if not isinstance(snippets, list):
             yield Rejected(member.file, number, "no list 'snippets' in the question")
             continue
         for snippet in snippets:
-            reason = _add(snippet, articles, member.file, number)
-            if reason:
-                yield Rejected(member.file, number, reason)
+            try:
+                _add(snippet, articles, member.file, number)
+            except ValueError as error:
+                yield Rejected(member.file, number, str(error))
 
 
-def _add(snippet: object, articles: dict[str, _Article], file: str, line: int) -> str:
-    """Puts a snippet to its article, or says why it cannot be."""
+def _add(snippet: object, articles: dict[str, _Article], file: str, line: int) -> None:
+    """Puts a snippet to its article; ValueError where it cannot be."""
     if not isinstance(snippet, dict):
-        return "a snippet is no JSON object"
+        raise ValueError("a snippet is no JSON object")
     text, address, section = (snippet.get(key) for key in ("text", "document", "beginSection"))
     if not isinstance(text, str) or not text.strip():
-        return "a snippet without text"
+        raise ValueError("a snippet without text")
     pmid = _PMID.search(address) if isinstance(address, str) else None
     if not pmid:
-        return "a snippet whose document is no PubMed record"
+        raise ValueError("a snippet whose document is no PubMed record")
     start = snippet.get("offsetInBeginSection")
     if not isinstance(start, int) or section not in ("title", "abstract"):
-        return "a snippet without a place in the title or the abstract"
+        raise ValueError("a snippet without a position in the title or the abstract")
     article = articles.setdefault(pmid[1], _Article(file, line))
     article.size += len(text)
     if article.size > MAX_ARTICLE:
-        return f"the snippets of the article {pmid[1]} are more than {MAX_ARTICLE} characters"
+        raise ValueError(f"the snippets of the article {pmid[1]} are more than {MAX_ARTICLE} characters")
     # Ends are counted from the text: those in the files are off by one at times.
     (article.title if section == "title" else article.abstract).append(_Snippet(start, start + len(text), text))
-    return ""
 
 
 def _document(pmid: str, article: _Article, recipe: Recipe) -> Document:
     title, abstract = _merged(article.title).replace("\n", " "), _merged(article.abstract)
     url = f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"
-    return Document(
-        id=pmid,
-        title=title,
-        text=abstract or title,
-        source=url,
-        license=recipe.license,
-        access=recipe.access,
-        date=recipe.date,
-        citation=f"{title.rstrip('.')}. PubMed {pmid}. {url}".removeprefix(". "),
-    )
+    citation = f"{title.rstrip('.')}. PubMed {pmid}. {url}".removeprefix(". ")
+    return recipe.document(pmid, title, abstract or title, source=url, citation=citation)
 
 
 def _merged(snippets: list[_Snippet]) -> str:
@@ -130,7 +112,7 @@ def _merged(snippets: list[_Snippet]) -> str:
     Where offsets say two overlap and the words do not (an abstract that was edited between two years), both are kept.
     """
     text, end = "", 0
-    for snippet in sorted(snippets, key=lambda one: (one.start, -one.end)):
+    for snippet in sorted(snippets, key=lambda snippet: (snippet.start, -snippet.end)):
         own = snippet.text.strip()
         if own in text:
             continue

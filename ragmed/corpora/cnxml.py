@@ -30,38 +30,38 @@ def module_title(root: Element) -> str:
 
 
 def module_text(root: Element) -> str:
-    """>>> module_text(parse_xml(data))[:25]  # doctest: +SKIP
-    'By the end of this sectio'
+    """
+        module_text(parse_xml(data))[:25]  # 'By the end of this sectio'
 
     The module's text (what it wants to teach, its sections from `##` down, key terms, footnotes) without its title
     and its exercises. ValueError: a paragraph or a table without measure.
     """
     writer = _Writer(root)
-    found = writer.blocks(child(child(root, "metadata"), "abstract"), 3)
-    found += writer.blocks(child(root, "content"), 2)
+    blocks = writer.blocks(child(child(root, "metadata"), "abstract"), 3)
+    blocks += writer.blocks(child(root, "content"), 2)
     terms = writer.blocks(child(root, "glossary"), 3)
     if terms:
-        found += ["## Key Terms", "\n".join(terms)]
+        blocks += ["## Key Terms", "\n".join(terms)]
     if writer.footnotes:
-        found += ["## Footnotes", "\n".join(writer.footnotes)]
-    return "\n\n".join(found)
+        blocks += ["## Footnotes", "\n".join(writer.footnotes)]
+    return "\n\n".join(blocks)
 
 
 def exercises_text(root: Element) -> str:
     """The module's exercises, each with its answer where the book gives one, under the headings of their sections."""
     writer = _Writer(root)
-    found: list[str] = []
+    blocks: list[str] = []
     for holder in root.iter():
-        if not any(local(one) == "exercise" for one in holder):
+        if not any(local(node) == "exercise" for node in holder):
             continue
         title = writer.line(child(holder, "title"))
-        found += [f"## {title}"] if title else []
-        for number, exercise in enumerate((one for one in holder if local(one) == "exercise"), 1):
+        blocks += [f"## {title}"] if title else []
+        for number, exercise in enumerate((node for node in holder if local(node) == "exercise"), 1):
             question = writer.blocks(child(exercise, "problem"), 3)
-            found += [f"{number}. {question[0]}", *question[1:]] if question else []
+            blocks += [f"{number}. {question[0]}", *question[1:]] if question else []
             answer = writer.blocks(child(exercise, "solution"), 3)
-            found += [f"Answer: {answer[0]}", *answer[1:]] if answer else []
-    return "\n\n".join(found)
+            blocks += [f"Answer: {answer[0]}", *answer[1:]] if answer else []
+    return "\n\n".join(blocks)
 
 
 def child(element: Element, name: str) -> Element:
@@ -90,25 +90,25 @@ class _Writer:
 
     def blocks(self, element: Element, level: int) -> list[str]:
         """An element's content: block children each on their own, the running text between them as paragraphs."""
-        found: list[str] = []
+        texts: list[str] = []
         running = element.text or ""
-        for one in element:
-            write = self._writers.get(local(one))
+        for node in element:
+            write = self._writers.get(local(node))
             if write:
-                found += [*_paragraph(running), *write(one, level)]
+                texts += [*_paragraph(running), *write(node, level)]
                 running = ""
-            elif local(one) not in ("title", "label"):
-                running = _bounded(self._inline(one, running))
-            running += one.tail or ""
-        return found + _paragraph(running)
+            elif local(node) not in ("title", "label"):
+                running = _bounded(self._inline(node, running))
+            running += node.tail or ""
+        return texts + _paragraph(running)
 
     def line(self, element: Element) -> str:
-        """An element's running text in one line, blocks in it one behind the other."""
+        """An element's running text in one line, blocks in it one after the other."""
         parts = self.blocks(element, DEEPEST)
         return " ".join(" ".join(parts).split())
 
     def _inline(self, element: Element, before: str) -> str:
-        """The text so far with an inline element behind it. Italics and bold are dropped, superscripts kept apart."""
+        """The text so far with an inline element after it. Italics and bold are dropped, superscripts kept apart."""
         name = local(element)
         if name == "newline":
             return before + "\n"
@@ -118,8 +118,8 @@ class _Writer:
             self.footnotes.append(f"[{len(self.footnotes) + 1}] {self.line(element)}")
             return f"{before.rstrip()} [{len(self.footnotes)}]"
         inner = element.text or ""
-        for one in element:
-            inner = _bounded(self._inline(one, inner)) + (one.tail or "")
+        for node in element:
+            inner = _bounded(self._inline(node, inner)) + (node.tail or "")
         if name == "sup":
             return raised(before, inner)
         if name == "link" and not inner.strip():
@@ -133,7 +133,7 @@ class _Writer:
         return kind or _NAMED.get(target[:3].lower(), "") or link.get("url", "")
 
     def _section(self, section: Element, level: int) -> list[str]:
-        if any(local(one) == "exercise" for one in section):
+        if any(local(node) == "exercise" for node in section):
             return []
         inner = self.blocks(section, level + 1)
         title = self.line(child(section, "title"))
@@ -154,7 +154,7 @@ class _Writer:
 
     def _items(self, element: Element) -> Iterator[str]:
         mark = _marks(element)
-        for number, item in enumerate((one for one in element if local(one) == "item"), _start(element)):
+        for number, item in enumerate((node for node in element if local(node) == "item"), _start(element)):
             parts = self.blocks(item, DEEPEST)
             indent = "  "
             lines = "\n".join(parts).split("\n")
@@ -165,10 +165,10 @@ class _Writer:
         """Title and caption; what the image shows only where it has neither."""
         words = [self.line(child(figure, name)) for name in ("title", "caption")]
         words = [word if word[-1] in ".?!:" else word + "." for word in words if word]
-        inner = [block for one in figure if local(one) == "subfigure" for block in self._figure(one, level)]
+        inner = [block for node in figure if local(node) == "subfigure" for block in self._figure(node, level)]
         if words:
             return [f"Figure: {' '.join(words)}", *inner]
-        return inner or [block for one in figure if local(one) == "media" for block in self._media(one, level)]
+        return inner or [block for node in figure if local(node) == "media" for block in self._media(node, level)]
 
     def _media(self, media: Element, level: int) -> list[str]:
         shown = " ".join(media.get("alt", "").split())
@@ -178,25 +178,25 @@ class _Writer:
         return [f"- {self.line(child(definition, 'term'))}: {self.line(child(definition, 'meaning'))}"]
 
     def _equation(self, equation: Element, level: int) -> list[str]:
-        return [text for one in equation if local(one) == "math" and (text := math_text(one))]
+        return [text for node in equation if local(node) == "math" and (text := math_text(node))]
 
     def _table(self, table: Element, level: int) -> list[str]:
         words = [self.line(child(table, name)) for name in ("title", "caption")]
-        found = [f"Table: {' '.join(word for word in words if word)}"] if any(words) else []
-        for group in (one for one in table if local(one) == "tgroup"):
+        texts = [f"Table: {' '.join(word for word in words if word)}"] if any(words) else []
+        for group in (node for node in table if local(node) == "tgroup"):
             rows = self._rows(group)
             if rows:
-                found.append("\n".join(rows))
-        return found
+                texts.append("\n".join(rows))
+        return texts
 
     def _rows(self, group: Element) -> list[str]:
-        """`| a | b |`, a rule behind the head. A cell that spans rows is repeated: each row can be read alone."""
-        columns = {one.get("colname"): at for at, one in enumerate(e for e in group if local(e) == "colspec")}
+        """`| a | b |`, a rule after the head. A cell that spans rows is repeated: each row can be read alone."""
+        columns = {node.get("colname"): at for at, node in enumerate(e for e in group if local(e) == "colspec")}
         above: dict[int, tuple[int, str]] = {}
         lines: list[str] = []
         size = 0
-        for part in (one for one in group if local(one) in ("thead", "tbody", "tfoot")):
-            for row in (one for one in part if local(one) == "row"):
+        for part in (node for node in group if local(node) in ("thead", "tbody", "tfoot")):
+            for row in (node for node in part if local(node) == "row"):
                 cells = self._cells(row, columns, above)
                 size += sum(map(len, cells)) + 3 * len(cells)
                 if size > MAX_TABLE:
@@ -216,7 +216,7 @@ class _Writer:
             if left > 1:
                 above[at] = (left - 1, text)
         at = 0
-        for entry in (one for one in row if local(one) == "entry"):
+        for entry in (node for node in row if local(node) == "entry"):
             while at in cells:
                 at += 1
             at = max(at, columns.get(entry.get("namest") or entry.get("colname"), at))

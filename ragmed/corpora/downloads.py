@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ragmed.errors import UnknownNameError, UsageError
+from ragmed.errors import UsageError
 
-KEYS = ("url", "path", "sha256")
+
+@dataclass(frozen=True, slots=True)
+class DownloadEntry:
+    """An entry of a recipe's `downloads`."""
+
+    url: str
+    path: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +30,29 @@ class Download:
     sha256: str = ""
 
 
-def parse_downloads(value: object, *, place: Callable[[str], Path], where: str) -> tuple[Download, ...]:
-    """>>> parse_downloads([{"url": "https://a.org/b.tar.gz", "path": "b.tar.gz"}], place=Path, where="recipe")[0].url
+def downloads(entries: Sequence[DownloadEntry], *, place: Callable[[str], Path], where: str) -> tuple[Download, ...]:
+    """
+    >>> downloads([DownloadEntry("https://a.org/b.tar.gz", "b.tar.gz")], place=Path, where="recipe")[0].url
     'https://a.org/b.tar.gz'
 
     `place` says where on disk a path of the recipe is. UsageError names what is wrong and how it should be.
     """
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise UsageError(f"{where}: 'downloads' is a list of {{url: …, path: …, sha256: …}}")
-    found = tuple(_one(one, place, where) for one in value)
-    paths = [one.path for one in found]
+    where = f"{where}, downloads"
+    checked = []
+    for number, entry in enumerate(entries):
+        mine, path = f"{where}.{number}", entry.path
+        if not allowed(entry.url):
+            raise UsageError(f"{mine}: 'url' is an https address, found {entry.url!r}")
+        if not path.strip() or path.startswith(("/", "~")) or ".." in path.split("/"):
+            raise UsageError(f"{mine}: 'path' is a file name below the recipe's folder, found {path!r}")
+        if not re.fullmatch(r"([0-9a-fA-F]{64})?", entry.sha256):
+            raise UsageError(f"{mine}: 'sha256' is 64 hex digits in quotes, found {entry.sha256!r}")
+        checked.append(Download(entry.url, place(path), entry.sha256.lower()))
+    paths = [download.path for download in checked]
     twice = next((path for path in paths if paths.count(path) > 1), None)
     if twice:
         raise UsageError(f"{where}: two downloads go to '{twice}'")
-    return found
-
-
-def _one(value: dict[object, object], place: Callable[[str], Path], where: str) -> Download:
-    for key in value:
-        if key not in KEYS:
-            raise UnknownNameError("key", str(key), KEYS, f"{where}, downloads")
-    url, path, sha256 = value.get("url"), value.get("path"), value.get("sha256", "")
-    if not isinstance(url, str) or not allowed(url):
-        raise UsageError(f"{where}: in 'downloads', 'url' is an https address, found {url!r}")
-    if not isinstance(path, str) or not path.strip() or path.startswith(("/", "~")) or ".." in path.split("/"):
-        raise UsageError(f"{where}: in 'downloads', 'path' is a file name below the recipe's folder, found {path!r}")
-    if not isinstance(sha256, str) or not re.fullmatch(r"([0-9a-fA-F]{64})?", sha256):
-        raise UsageError(f"{where}: in 'downloads', 'sha256' is 64 hex digits in quotes, found {sha256!r}")
-    return Download(url, place(path), sha256.lower())
+    return tuple(checked)
 
 
 def allowed(url: str) -> bool:

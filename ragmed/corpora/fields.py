@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ragmed.corpora.recipe import Found, Recipe, Rejected, plain_text
+from ragmed.corpora.recipe import Found, Recipe, Rejected, found_or_rejected, string_of, text_of
 from ragmed.errors import DataError
 from ragmed.files import BadLine, read_jsonl
 from ragmed.records import Document
 
 FIELDS: dict[str, str] = {name: name for name in ("id", "title", "text", "source", "license", "date", "citation")}
-"""A document's field -> the key it is read from, unless the recipe says otherwise."""
+"""A document's field -> the key it is read from, unless the recipe names another."""
 
 REQUIRED = ("id", "text")
 
@@ -48,49 +49,27 @@ def require_columns(recipe: Recipe, columns: Collection[str], where: str) -> Non
         unnumbered = "; a table without ids: number_rows: true" if name == "id" else ""
         raise DataError(
             f"{where} has no column '{column}' for the document's {name}{hint} "
-            f"Columns: {there or 'none'}. Say in the recipe which it is, as in fields: {{{name}: COLUMN}}{unnumbered}"
+            f"Columns: {there or 'none'}. Name it in the recipe, as in fields: {{{name}: COLUMN}}{unnumbered}"
         )
 
 
-def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], Document | str]) -> Iterator[Found | Rejected]:
-    """Documents and refused lines of a JSON Lines file. `make`: the record's document, or why there is none."""
+def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], Document]) -> Iterator[Found | Rejected]:
+    """Documents and refused lines of a JSON Lines file. `make`: its document, or ValueError with the reason."""
     for item in read_jsonl(path, what, whole=False):
         if isinstance(item, BadLine):
             yield Rejected(str(path), item.number, item.reason)
-            continue
-        line, record = item
-        document = make(record)
-        if isinstance(document, str):
-            yield Rejected(str(path), line, document)
         else:
-            yield Found(document, str(path), line)
+            yield found_or_rejected(partial(make, item[1]), str(path), item[0])
 
 
-def document_of(record: Mapping[str, object], fields: Mapping[str, str], recipe: Recipe) -> Document | str:
-    """The record's document, or why there is none.
+def document_of(record: Mapping[str, object], fields: Mapping[str, str], recipe: Recipe) -> Document:
+    """The record's document; ValueError says why there is none.
 
     `id` and `text` must be there; the others may be missing or null, and `source`, `license` and `date` then come
     from the recipe. A number is taken as an id or a date, too.
     """
-    for name in REQUIRED:
-        if record.get(fields[name]) is None:
-            return f"no '{fields[name]}' ({name})"
-    text = record[fields["text"]]
-    if not isinstance(text, str):
-        return f"'{fields['text']}' (text) is a {type(text).__name__}, a string was expected"
-    values: dict[str, str] = {}
-    for name in ("id", "title", "source", "license", "date", "citation"):
-        value = plain_text(record.get(fields[name]))
-        if value is None:
-            return f"'{fields[name]}' ({name}) is a {type(record[fields[name]]).__name__}, a string was expected"
-        values[name] = value
-    return Document(
-        id=values["id"],
-        title=values["title"],
-        text=text,
-        source=values["source"] or recipe.source,
-        license=values["license"] or recipe.license,
-        access=recipe.access,
-        date=values["date"] or recipe.date,
-        citation=" ".join(values["citation"].split()),
-    )
+    if record.get(fields["id"]) is None:
+        raise ValueError(f"no '{fields['id']}' (id)")
+    text = string_of(record, fields["text"], " (text)")
+    values = {name: text_of(record, key, f" ({name})") for name, key in fields.items() if name != "text"}
+    return recipe.document(**values | {"text": text, "citation": " ".join(values["citation"].split())})

@@ -8,19 +8,16 @@ from __future__ import annotations
 import codecs
 import importlib.util
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any
 
 from ragmed.corpora.html_text import markdown_of
-from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.members import Member, read_members
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
 from ragmed.corpora.worker import Worker
 from ragmed.errors import MissingDependencyError
-from ragmed.records import Document
-
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 SUFFIXES = (".html", ".htm", ".xhtml")
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -46,9 +43,8 @@ _SITES = ("citation_journal_title", "og:site_name", "dc.publisher", "citation_pu
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.source  # doctest: +SKIP
-
-    'https://www.example.org/guidelines/asthma'
+    """
+        next(read(recipe)).document.source  # 'https://www.example.org/guidelines/asthma'
 
     Where a page marks its one main part (`main`), that is the text, as the standard means it: outside are menus and
     notices that every page repeats. Otherwise it is the whole body, without `nav`. Title, date, licence and the
@@ -56,46 +52,25 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
     without text, one whose bytes are not in the encoding that it declares, or that declares none and is not UTF-8.
     """
     with ExitStack() as stack:
-        read_member = member_reader(recipe, stack)
-        for path in recipe.paths:
-            for item in members(path, SUFFIXES):
-                yield from read_member(item) if isinstance(item, Member) else [item]
+        yield from read_members(recipe, SUFFIXES, member_reader(recipe, stack))
 
 
-def member_reader(recipe: Recipe, stack: ExitStack) -> Callable[[Member], Iterator[Found | Rejected]]:
+def member_reader(recipe: Recipe, stack: ExitStack) -> Callable[[Member], Iterable[Found]]:
     """What reads one file, in a process that lives as long as the stack. MissingDependencyError names the extra."""
     if importlib.util.find_spec("selectolax") is None:
         raise MissingDependencyError("reading HTML needs selectolax; pip install 'ragmed[html]'")
     worker = stack.enter_context(Worker(f"{__name__}:page", item_seconds=FILE_SECONDS, file_seconds=FILE_SECONDS))
-    return lambda member: iter([_read_member(member, worker, recipe)])
+    return lambda member: [_read_member(member, worker, recipe)]
 
 
-def _read_member(member: Member, worker: Worker, recipe: Recipe) -> Found | Rejected:
-    try:
-        answer = worker.run(member.read(MAX_FILE_BYTES))
-    except ValueError as error:
-        answer = str(error)
-    if isinstance(answer, str):
-        return Rejected(member.file, 0, answer)
-    (found,) = answer
-    name = PurePosixPath(member.name)
-    return Found(
-        Document(
-            id=name.with_suffix("").as_posix() if name.suffix.lower() in SUFFIXES else name.as_posix(),
-            title=found["title"] or name.stem,
-            text=found["text"],
-            source=found["address"] or recipe.source,
-            license=found["license"] or recipe.license,
-            access=recipe.access,
-            date=found["date"] or recipe.date,
-            citation=found["citation"],
-        ),
-        member.file,
-    )
+def _read_member(member: Member, worker: Worker, recipe: Recipe) -> Found:
+    (found,) = worker.run(member.read(MAX_FILE_BYTES))
+    title = found.pop("title") or PurePosixPath(member.name).stem
+    return Found(recipe.document(member.bare_name(SUFFIXES), title, **found), member.file)
 
 
 def page(data: bytes) -> Iterator[dict[str, str]]:
-    """In the worker: a page's `text`, `title`, `date`, `license`, `address` and `citation`, those not said empty.
+    """In the worker: a page's `text`, `title`, `date`, `license`, `source` and `citation`, those not said empty.
 
     ValueError says why the page cannot be read.
     """
@@ -113,7 +88,8 @@ def page(data: bytes) -> Iterator[dict[str, str]]:
 
 
 def decoded(data: bytes) -> str:
-    """>>> decoded(b'<meta charset="windows-1252">caf\\xe9')[-4:]
+    """
+    >>> decoded(b'<meta charset="windows-1252">caf\\xe9')[-4:]
     'café'
 
     Mark, then declaration, then UTF-8; ValueError rather than wrong letters.
@@ -153,8 +129,8 @@ def _strictly(data: bytes, name: str, says: str) -> str:
 
 
 def _main(tree: Any) -> Any:
-    found = [node for node in tree.css("main, [role=main]") if node.text().strip()]
-    return found[0] if len(found) == 1 else tree.body
+    mains = [node for node in tree.css("main, [role=main]") if node.text().strip()]
+    return mains[0] if len(mains) == 1 else tree.body
 
 
 def _about(tree: Any, root: Any) -> dict[str, str]:
@@ -166,7 +142,7 @@ def _about(tree: Any, root: Any) -> dict[str, str]:
         ).lower()
         if value := " ".join((marks.get("content") or "").split()):
             meta.setdefault(name, []).append(value)
-    address = _link(tree, "canonical") or next((one for one in meta.get("og:url", []) if _is_web(one)), "")
+    address = _link(tree, "canonical") or next(filter(_is_web, meta.get("og:url", [])), "")
     title = _first(meta, "citation_title", "og:title") or _heading(root) or _text(tree.css_first("title"))
     date = _first(meta, *_DATES)
     date = date[:10] if re.match(r"\d{4}-\d\d-\d\dT", date) else date
@@ -180,7 +156,7 @@ def _about(tree: Any, root: Any) -> dict[str, str]:
         "title": title,
         "date": date,
         "license": _link(tree, "license"),
-        "address": address,
+        "source": address,
         "citation": ". ".join(parts) if where or site else "",  # a title alone is no way to find a page
     }
 
@@ -190,8 +166,8 @@ def _first(meta: Mapping[str, list[str]], *names: str) -> str:
 
 
 def _heading(root: Any) -> str:
-    found = root.css("h1")
-    return _text(found[0]) if len(found) == 1 else ""
+    headings = root.css("h1")
+    return _text(headings[0]) if len(headings) == 1 else ""
 
 
 def _text(node: Any) -> str:
@@ -199,8 +175,8 @@ def _text(node: Any) -> str:
 
 
 def _link(tree: Any, kind: str) -> str:
-    found = (node.attributes.get("href") or "" for node in tree.css(f"link[rel~={kind}]"))
-    return next((one.strip() for one in found if _is_web(one.strip())), "")
+    links = (node.attributes.get("href") or "" for node in tree.css(f"link[rel~={kind}]"))
+    return next((link.strip() for link in links if _is_web(link.strip())), "")
 
 
 def _is_web(address: str) -> bool:

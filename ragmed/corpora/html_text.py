@@ -32,9 +32,8 @@ _WITHIN = "table table, table h1, table h2, table h3, table h4"
 
 
 def markdown_of(root: Any) -> str:
-    """>>> markdown_of(LexborHTMLParser("<h1>A</h1><ul><li>b<li>c</ul>").body)  # doctest: +SKIP
-
-    '# A\\n\\n- b\\n- c\\n'
+    """
+        markdown_of(LexborHTMLParser("<h1>A</h1><ul><li>b<li>c</ul>").body)  # '# A\\n\\n- b\\n- c\\n'
 
     Powers keep their mark (10^9, not 109), struck text its own (~~5 mg~~); a cell that spans rows is repeated in each.
     """
@@ -62,14 +61,14 @@ def _dropped(node: Any) -> bool:
 
 def _layout_tables(root: Any) -> list[Any]:
     """Tables that lay out a page: those around other tables or headings, and those that say so."""
-    found: list[Any] = list(root.css("table[role=presentation], table[role=none]"))
+    tables: list[Any] = list(root.css("table[role=presentation], table[role=none]"))
     for inner in root.css(_WITHIN):
         node = inner.parent
         while node is not None and node.tag != "table":
             node = node.parent
         if node is not None:
-            found.append(node)
-    return found
+            tables.append(node)
+    return tables
 
 
 def _number(node: Any, name: str, default: int) -> int:
@@ -223,7 +222,7 @@ class _Writer:
             self._marker = ""
 
     def _placed(self, body: str) -> str:
-        """Under the list items that it stands in, behind its own one's marker."""
+        """Under the list items that it stands in, after its own one's marker."""
         depth = max(len(self._lists), 1 if self._marker else 0)
         if not depth:
             return body

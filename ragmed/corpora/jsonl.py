@@ -11,7 +11,8 @@ OPTIONS = {"fields": check_fields}
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.id  # doctest: +SKIP
+    """
+        next(read(recipe)).document.id
 
     Documents and rejected lines, in the file's order. `id` and `text` must be there; the others may be missing or
     null, and `source`, `license` and `date` then come from the recipe. A number is taken as an id or a date, too.

@@ -26,7 +26,7 @@ def math_text(element: Element) -> str:
 
 
 def raised(base: str, above: str) -> str:
-    """A text with a superscript behind it: `10^6`, so that it is no 106, but `Ca2+` and `HCO3−`.
+    """A text with a superscript after it: `10^6`, so that it is no 106, but `Ca2+` and `HCO3−`.
 
     >>> raised("10", "6"), raised("Ca", "2+"), raised("HCO3", "−"), raised("s", "−1")
     ('10^6', 'Ca2+', 'HCO3−', 's^−1')
@@ -82,6 +82,6 @@ _LAYOUTS: dict[str, Callable[[list[str]], str]] = {
 
 
 def _beside(base: str, note: str) -> str:
-    """What stands over or under an arrow or a brace, in brackets behind it; lines drawn there are left out."""
+    """What stands over or under an arrow or a brace, in brackets after it; lines drawn there are left out."""
     note = note.strip()
     return f"{base.rstrip()} ({note}) " if re.search(r"\w", note) else base

@@ -1,7 +1,7 @@
 """Reads MedQuAD (XML of questions that NIH pages answer): one question with its answer -> one document.
 
 The text is the question, the other names of what it is about, and the answer. The names are there because patients
-and records use them; UMLS concept codes are not, since to an embedder they are noise: `pairs` has them.
+and records use them; UMLS concept codes are not, since to an embedder they are noise.
 
 A recipe may take a part of the set: `folders: [4_MPlus_Health_Topics_QA]` reads the files of these folders alone, and
 `synonyms: required` the files alone that give other names. What is left out so is Ignored, and counted.
@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
-from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.members import Member, read_members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, one_of
 from ragmed.corpora.safe_xml import parse_xml
 from ragmed.errors import DataError
 from ragmed.records import Document
 
 SUFFIXES = (".xml",)
-SYNONYMS = ("any", "required")
 
 
 def _check_folders(value: object) -> str:
@@ -32,11 +31,7 @@ def _check_folders(value: object) -> str:
     return "" if whole else "is a list of folder names of the set, such as [6_NINDS_QA]"
 
 
-def _check_synonyms(value: object) -> str:
-    return "" if value in SYNONYMS else f"is one of {', '.join(SYNONYMS)}"
-
-
-OPTIONS: Mapping[str, OptionCheck] = {"folders": _check_folders, "synonyms": _check_synonyms}
+OPTIONS: Mapping[str, OptionCheck] = {"folders": _check_folders, "synonyms": one_of("any", "required")}
 
 PUBLISHERS = {
     "ADAM": "A.D.A.M. Medical Encyclopedia, MedlinePlus",
@@ -74,8 +69,6 @@ class QA:
     kind: str
     publisher: str
     url: str
-    cuis: tuple[str, ...]
-    semantic_types: tuple[str, ...]
     synonyms: tuple[str, ...]
     file: str
 
@@ -101,41 +94,34 @@ def _records(recipe: Recipe) -> Iterator[QA | Rejected | Ignored]:
     folders = set(recipe.options.get("folders", ()))
     named = recipe.options.get("synonyms") == "required"
     seen: set[str] = set()
-    for path in recipe.paths:
-        for item in members(path, SUFFIXES):
-            if not isinstance(item, Member):
-                yield item
-                continue
-            inside = folders.intersection(PurePosixPath(item.name).parts[:-1])
-            seen |= inside
-            if folders and not inside:
-                yield Ignored(item.file, "in a folder that the recipe leaves out")
-            else:
-                yield from _of_file(item, named=named)
+
+    def read_member(member: Member) -> Iterator[QA | Rejected | Ignored]:
+        inside = folders.intersection(PurePosixPath(member.name).parts[:-1])
+        seen.update(inside)
+        if folders and not inside:
+            return iter([Ignored(member.file, "in a folder that the recipe leaves out")])
+        return _of_file(member, named=named)
+
+    yield from read_members(recipe, SUFFIXES, read_member)
     if folders - seen:
         raise DataError(f"corpus '{recipe.name}': no file lies in a folder '{min(folders - seen)}'; correct 'folders'")
 
 
 def _of_file(member: Member, *, named: bool) -> Iterator[QA | Rejected | Ignored]:
     """`named`: files that give no other names are left out."""
-    try:
-        root = parse_xml(member.read())
-    except ValueError as error:
-        yield Rejected(member.file, 0, str(error))
-        return
+    root = parse_xml(member.read())
     if root.tag not in _ROOTS:
-        yield Rejected(member.file, 0, f"its root is <{root.tag}>, <Document> was expected: not a file of MedQuAD")
-        return
+        raise ValueError(f"its root is <{root.tag}>, <Document> was expected: not a file of MedQuAD")
     found = [element for element in root.iter() if element.tag in _PAIR]
-    names = {name: _all(root, name) for name in ("cui", "semantictype", "synonym")}
-    if not found or (named and not names["synonym"]):
+    names = _all(root, "synonym")
+    if not found or (named and not names):
         yield Ignored(member.file, "gives no other names" if found else "holds no question")
         return
     for number, pair in enumerate(found, 1):
         yield _qa(pair, root, member, names=names) or Rejected(member.file, 0, _lack(pair, number))
 
 
-def _qa(pair: Element, root: Element, member: Member, *, names: Mapping[str, tuple[str, ...]]) -> QA | None:
+def _qa(pair: Element, root: Element, member: Member, *, names: tuple[str, ...]) -> QA | None:
     question, answer = _question(pair), _answer(pair)
     if not question or not answer:
         return None
@@ -148,9 +134,7 @@ def _qa(pair: Element, root: Element, member: Member, *, names: Mapping[str, tup
         kind=asked.get("qtype", "") if asked is not None else "",
         publisher=root.get("source") or root.get("corpus") or "",
         url=root.get("url", ""),
-        cuis=names["cui"],
-        semantic_types=names["semantictype"],
-        synonyms=names["synonym"],
+        synonyms=names,
         file=member.file,
     )
 
@@ -182,14 +166,11 @@ def _document(qa: QA, recipe: Recipe) -> Document:
     title = qa.focus or qa.question
     publisher = PUBLISHERS.get(qa.publisher, qa.publisher)
     also = f"Also called: {'; '.join(qa.synonyms)}" if qa.synonyms else ""
-    return Document(
-        id=qa.document,
-        title=title,
-        text="\n\n".join(part for part in (qa.question, also, qa.answer) if part),
-        source=qa.url or publisher or recipe.source,
-        license=recipe.license,
-        access=recipe.access,
-        date=recipe.date,
+    return recipe.document(
+        qa.document,
+        title,
+        "\n\n".join(part for part in (qa.question, also, qa.answer) if part),
+        source=qa.url or publisher,
         citation=" ".join(part for part in (f"{publisher}: {title}." if publisher else f"{title}.", qa.url) if part),
     )
 

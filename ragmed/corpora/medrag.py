@@ -10,11 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ragmed.corpora.fields import read_lines
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, plain_text
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, string_of, text_of
 from ragmed.errors import DataError
 from ragmed.records import Document
-
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
@@ -23,9 +21,8 @@ POINTER = b"version https://git-lfs"
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.id  # doctest: +SKIP
-
-    'Anatomy_Gray_0'
+    """
+        next(read(recipe)).document.id  # 'Anatomy_Gray_0'
 
     A path is a corpus' folder, its `chunk` folder, or one file of it. Files come in sorted order; ids are unique over
     all of them. DataError: no such file in the folder, or Git LFS pointers in their place.
@@ -35,20 +32,20 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
         if not path.is_dir():
             yield from _read_file(path, recipe)
             continue
-        found = False
+        any_file = False
         try:
-            there = sorted(folder.iterdir())
+            files = sorted(folder.iterdir())
         except OSError as error:
             raise DataError(f"corpus '{recipe.name}': '{folder}' cannot be read ({error.strerror})") from error
-        for one in there:
-            if one.name.startswith("."):
+        for file in files:
+            if file.name.startswith("."):
                 continue
-            if not one.name.endswith(SUFFIXES):
-                yield Ignored(str(one), f"not one of {', '.join(SUFFIXES)}")
+            if not file.name.endswith(SUFFIXES):
+                yield Ignored(str(file), f"not one of {', '.join(SUFFIXES)}")
                 continue
-            found = True
-            yield from _read_file(one, recipe)
-        if not found:
+            any_file = True
+            yield from _read_file(file, recipe)
+        if not any_file:
             raise DataError(
                 f"corpus '{recipe.name}': '{folder}' holds no {' or '.join(SUFFIXES)} file; "
                 "give the folder above 'chunk', as the hub publishes it"
@@ -63,27 +60,12 @@ def _read_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
     yield from read_lines(path, "MedRAG chunk file", lambda record: _document(record, recipe))
 
 
-def _document(record: Mapping[str, object], recipe: Recipe) -> Document | str:
-    values: dict[str, str] = {}
-    for key in ("id", "title", "PMID"):
-        value = plain_text(record.get(key))
-        if value is None:
-            return f"'{key}' is a {type(record[key]).__name__}, a string was expected"
-        values[key] = value
-    text = record.get("content")
-    if text is None:
-        return "no 'content'"
-    if not isinstance(text, str):
-        return f"'content' is a {type(text).__name__}, a string was expected"
-    title, pmid = values["title"], values["PMID"]
-    citation = f"{title.rstrip('.')}. PMID {pmid}" if title and pmid else f"PMID {pmid}" if pmid else ""
-    return Document(
-        id=values["id"],
-        title=title,
-        text=text,
-        source=f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/" if pmid else recipe.source,
-        license=recipe.license,
-        access=recipe.access,
-        date=recipe.date,
-        citation=citation,
+def _document(record: Mapping[str, object], recipe: Recipe) -> Document:
+    name, title, pmid = (text_of(record, key) for key in ("id", "title", "PMID"))
+    return recipe.document(
+        name,
+        title,
+        string_of(record, "content"),
+        source=f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/" if pmid else "",
+        citation=f"{title.rstrip('.')}. PMID {pmid}" if title and pmid else f"PMID {pmid}" if pmid else "",
     )

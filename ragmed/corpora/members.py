@@ -9,16 +9,17 @@ import io
 import json
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeVar
 
 from ragmed.corpora.archives import Budget, Entry, Guarded, Kind, kind_of, tar_entries, unpacked, zip_entries
-from ragmed.corpora.recipe import Ignored, Rejected
+from ragmed.corpora.recipe import Ignored, Recipe, Rejected
 from ragmed.errors import DataError
 from ragmed.files import not_text
 
+T = TypeVar("T")
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
 """A larger member is not read whole; a reader that takes it in pieces uses `stream()`."""
 
@@ -45,7 +46,8 @@ class Member:
     _open: Callable[[], IO[bytes]] = field(repr=False)
 
     def stream(self) -> IO[bytes]:
-        """>>> with member.stream() as stream: ...  # doctest: +SKIP
+        """
+            with member.stream() as stream: ...
 
         The bytes, unpacked, from the start, without a limit on their number. Opening and reading raise ValueError,
         with the reason, where the member is damaged or no regular file; DataError where the archive is, or is a bomb.
@@ -68,15 +70,21 @@ class Member:
             raise ValueError(f"the file is larger than {limit} bytes; split it into its documents")
         return b"".join(pieces)
 
+    def bare_name(self, suffixes: Collection[str]) -> str:
+        """The name without its suffix, where that is one of these."""
+        name = PurePosixPath(self.name)
+        return (name.with_suffix("") if name.suffix.lower() in suffixes else name).as_posix()
+
 
 def members(path: Path, suffixes: Collection[str]) -> Iterator[Member | Rejected | Ignored]:
-    """>>> for item in members(Path("pages.zip"), (".md", ".txt")): ...  # doctest: +SKIP
+    """
+        for item in members(Path("pages.zip"), (".md", ".txt")): ...
 
-    Suffixes are lower case, with the dot. Folders come in sorted order, archives (tar: plain, gz, xz, bz2; zip; told
-    by their bytes) in their own. A hidden file is passed over; a file of another kind is Ignored, and so is an
-    archive in a folder: it may hold anything, and a recipe that means it names it. A link that leaves the folder, and
-    in archives any link, device, encrypted file or path that leads out, is Rejected. A path that is itself one file,
-    packed or not, is a member whatever its suffix. DataError: an empty folder or archive; an archive that is cut,
+    Suffixes are lower case, with the dot. Folders come in sorted order, archives (tar: plain, gz, xz, bz2; zip;
+    recognised by their bytes) in their own. A hidden file is passed over; a file of another kind is Ignored, and so
+    is an archive in a folder: it may hold anything, and a recipe that means it names it. A link that leaves the folder,
+    and in archives any link, device, encrypted file or path that leads out, is Rejected. A path that is itself one
+    file, packed or not, is a member whatever its suffix. DataError: an empty folder or archive; an archive that is cut,
     damaged (what came before it broke has been handed over), or a bomb.
     """
     if path.is_dir():
@@ -98,6 +106,30 @@ def members(path: Path, suffixes: Collection[str]) -> Iterator[Member | Rejected
     if empty:
         what = "folder" if path.is_dir() else "archive"
         raise DataError(f"the {what} '{path}' is empty; put files there ({', '.join(suffixes)})")
+
+
+def read_members(
+    recipe: Recipe, suffixes: Collection[str], read: Callable[[Member], Iterable[T]]
+) -> Iterator[T | Rejected | Ignored]:
+    """What `read` makes of every member of the recipe's paths; one of which it raises ValueError is Rejected."""
+    for path in recipe.paths:
+        for item in members(path, suffixes):
+            if not isinstance(item, Member):
+                yield item
+                continue
+            try:
+                yield from read(item)
+            except ValueError as error:
+                yield Rejected(item.file, 0, str(error))
+
+
+def load_text(member: Member, limit: int = MAX_MEMBER_BYTES) -> str:
+    """The text that a file holds, without a byte-order mark; ValueError, with the reason, where it holds none."""
+    data = member.read(limit)
+    reason = "the file is empty" if not data else not_text(data)
+    if reason:
+        raise ValueError(reason)
+    return data.decode("utf-8-sig")
 
 
 def _in_folder(root: Path, suffixes: Collection[str]) -> Iterator[Member | Rejected | Ignored]:
@@ -162,7 +194,7 @@ def _unpacking(open_: Callable[[], IO[bytes]], file: str) -> Callable[[], IO[byt
     """The same, a packed file unpacked; what is wrong with the packing is a ValueError."""
 
     def explain(error: Exception) -> Exception:
-        if isinstance(error, ValueError):  # from the archive around it: said already
+        if isinstance(error, ValueError):  # from the archive around it: reported already
             return error
         return ValueError(f"cut or damaged ({' '.join(str(error).split())[:200]}); fetch or make the file again")
 
@@ -189,14 +221,11 @@ def _plain_name(name: str) -> str:
 
 def load_object(member: Member) -> dict[str, Any]:
     """The JSON object that a file holds. ValueError, with the reason, where it holds none."""
-    data = member.read()
-    reason = not_text(data)
-    if reason:
-        raise ValueError(reason)
-    if data.count(b"[") + data.count(b"{") > MAX_JSON_PARTS or data.count(b",") > 4 * MAX_JSON_PARTS:
+    text = load_text(member)
+    if text.count("[") + text.count("{") > MAX_JSON_PARTS or text.count(",") > 4 * MAX_JSON_PARTS:
         raise ValueError(f"the JSON holds more than {MAX_JSON_PARTS} lists and objects; split it")
     try:
-        value = json.loads(data.decode("utf-8-sig"))
+        value = json.loads(text)
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
     except ValueError as error:

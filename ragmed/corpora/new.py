@@ -32,9 +32,9 @@ def new_recipe(
     license: str = "",
     title: str = "",
 ) -> Path:
-    """>>> new_recipe("guidelines", (Path("/data/guidelines"),), workspace=Workspace.find())  # doctest: +SKIP
-
-    PosixPath('corpora/guidelines/recipe.yaml')
+    """
+        new_recipe("guidelines", (Path("/data/guidelines"),), workspace=Workspace.find())
+        # PosixPath('corpora/guidelines/recipe.yaml')
 
     `reader` '': by the first path's suffix, else `folder`. Where a table lacks a column that a document needs, comments
     in the recipe say which line is missing. Raises DataError where a path is missing or the recipe is
@@ -97,11 +97,11 @@ def _fields_to_name(columns: list[str], reader: str) -> str:
     if not columns or not missing:
         return ""
     wanted = ", ".join(f"{name}: COLUMN" for name in missing)
-    found = ", ".join(" ".join(name.split())[:60] for name in columns[:20]) + (" and more" if len(columns) > 20 else "")
+    there = ", ".join(" ".join(name.split())[:60] for name in columns[:20]) + (" and more" if len(columns) > 20 else "")
     lines = [
-        f"the table has no column {' and no column '.join(missing)}; its columns: {found}",
-        f"put a line into the recipe that says which they are: fields: {{{wanted}}}",
+        f"the table has no column {' and no column '.join(missing)}; its columns: {there}",
+        f"put a line into the recipe that names them: fields: {{{wanted}}}",
     ]
     if "id" in missing and reader != "jsonl":
-        lines.append("where no column tells the rows apart, write instead of the id: number_rows: true")
+        lines.append("where no column identifies a row, write instead of the id: number_rows: true")
     return "".join(f"# {line}\n" for line in lines)

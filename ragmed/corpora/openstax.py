@@ -13,20 +13,13 @@ from xml.etree.ElementTree import Element
 
 from ragmed.corpora.cnxml import child, exercises_text, module_text, module_title
 from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, one_of
 from ragmed.corpora.safe_xml import local, parse_xml
 from ragmed.errors import DataError
 from ragmed.records import Document
 
 SUFFIXES = (".xml", ".cnxml")
-EXERCISES = ("exclude", "only")
-
-
-def _check_exercises(value: object) -> str:
-    return "" if value in EXERCISES else f"is one of {', '.join(EXERCISES)}"
-
-
-OPTIONS: Mapping[str, OptionCheck] = {"exercises": _check_exercises}
+OPTIONS: Mapping[str, OptionCheck] = {"exercises": one_of("exclude", "only")}
 
 _LICENSE = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
 
@@ -49,8 +42,8 @@ class _Module:
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.title  # doctest: +SKIP
-    'Preface'
+    """
+        next(read(recipe)).document.title  # 'Preface'
 
     Modules in the order of their book, each once; the id is the module's, the title has its chapter in brackets. A
     module that the book names and that is missing is Rejected, one in no book Ignored. With `exercises: only` the
@@ -71,18 +64,18 @@ def _of_path(path: Path, recipe: Recipe) -> Iterator[Found | Rejected | Ignored]
             continue
         name = PurePosixPath(item.name)
         try:
-            found: _Book | _Module | Ignored | Rejected = _read(item, only=only)
+            outcome: _Book | _Module | Ignored | Rejected = _read(item, only=only)
         except (ValueError, RecursionError) as error:
             words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            found = Rejected(item.file, 0, words)
-        if isinstance(found, _Book):
-            books.append(found)
-        elif isinstance(found, Ignored) or (isinstance(found, Rejected) and name.suffix != ".cnxml"):
-            yield found
+            outcome = Rejected(item.file, 0, words)
+        if isinstance(outcome, _Book):
+            books.append(outcome)
+        elif isinstance(outcome, Ignored) or (isinstance(outcome, Rejected) and name.suffix != ".cnxml"):
+            yield outcome
         elif name.parent.name in modules:
             yield Rejected(item.file, 0, f"a module '{name.parent.name}' was met before, in another folder")
         else:
-            modules[name.parent.name] = found
+            modules[name.parent.name] = outcome
     if not books:
         raise DataError(f"'{path}' holds no collection file; name the folder with 'collections' and 'modules' in it")
     yield from _in_order(books, modules, recipe)
@@ -127,35 +120,26 @@ def _document(identity: str, module: _Module, chapter: str, *, book: _Book, reci
     url = f"https://openstax.org/details/books/{book.slug}" if book.slug else ""
     license_ = book.license or recipe.license
     parts = [f"{title}.", ", ".join(part for part in (book.title, "OpenStax", license_, url) if part)]
-    return Document(
-        id=identity,
-        title=title,
-        text=module.text,
-        source=url or recipe.source,
-        license=license_,
-        access=recipe.access,
-        date=recipe.date,
-        citation=" ".join(parts),
-    )
+    return recipe.document(identity, title, module.text, source=url, license=license_, citation=" ".join(parts))
 
 
 def _book(root: Element, file: str) -> _Book:
     metadata = child(root, "metadata")
-    texts = {local(one): " ".join((one.text or "").split()) for one in metadata}
-    found = _LICENSE.search(child(metadata, "license").get("url", ""))
+    texts = {local(entry): " ".join((entry.text or "").split()) for entry in metadata}
+    licence = _LICENSE.search(child(metadata, "license").get("url", ""))
     return _Book(
         file=file,
         title=texts.get("title", ""),
         slug=texts.get("slug", ""),
-        license=f"CC {found[1].upper()} {found[2]}" if found else "",
+        license=f"CC {licence[1].upper()} {licence[2]}" if licence else "",
         modules=tuple(_modules(child(root, "content"), "")),
     )
 
 
 def _modules(content: Element, chapter: str) -> Iterator[tuple[str, str]]:
-    for one in content:
-        if local(one) == "module":
-            yield one.get("document", ""), chapter
-        elif local(one) == "subcollection":
-            title = " ".join((child(one, "title").text or "").split())
-            yield from _modules(child(one, "content"), title)
+    for entry in content:
+        if local(entry) == "module":
+            yield entry.get("document", ""), chapter
+        elif local(entry) == "subcollection":
+            title = " ".join((child(entry, "title").text or "").split())
+            yield from _modules(child(entry, "content"), title)

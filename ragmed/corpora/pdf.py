@@ -9,18 +9,15 @@ import importlib.util
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.members import Member, read_members
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
 from ragmed.corpora.worker import Worker
 from ragmed.errors import MissingDependencyError
-from ragmed.records import Document
-
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 SUFFIXES = (".pdf",)
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -29,7 +26,7 @@ PAGE_SECONDS = 60.0
 FILE_SECONDS = 900.0
 
 UNREADABLE_SHARE = 0.2
-"""Above this share of characters that are none, a page's fonts do not tell what they show."""
+"""Above this share of characters that are none, a page's fonts do not define what they show."""
 
 OCR = "run OCR over it (such as ocrmypdf) and put the result in its place"
 _END = 2048  # bytes in which a whole file has its end mark; the standard says 1024, and some programs append a little
@@ -46,9 +43,8 @@ _LIGATURES = str.maketrans(dict(zip("ﬀﬁﬂﬃﬄﬅﬆ", ("ff", "fi", "fl", 
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.text[:20]  # doctest: +SKIP
-
-    '## Page 1\\n\\nDiabetes '
+    """
+        next(read(recipe)).document.text[:20]  # '## Page 1\\n\\nDiabetes '
 
     The title is the file's own, where it has one that is no file name; the date is the recipe's, else the day the
     file was made. A word parted at a line's end is joined, with its hyphen where the document has it so elsewhere.
@@ -56,10 +52,7 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
     image and no text, are named in a Rejected of their own beside the document that the others make.
     """
     with ExitStack() as stack:
-        read_member = member_reader(recipe, stack)
-        for path in recipe.paths:
-            for item in members(path, SUFFIXES):
-                yield from read_member(item) if isinstance(item, Member) else [item]
+        yield from read_members(recipe, SUFFIXES, member_reader(recipe, stack))
 
 
 def member_reader(recipe: Recipe, stack: ExitStack) -> Callable[[Member], Iterator[Found | Rejected]]:
@@ -71,37 +64,17 @@ def member_reader(recipe: Recipe, stack: ExitStack) -> Callable[[Member], Iterat
 
 
 def _read_member(member: Member, worker: Worker, recipe: Recipe) -> Iterator[Found | Rejected]:
-    try:
-        answer = worker.run(member.read(MAX_FILE_BYTES))
-    except ValueError as error:
-        answer = str(error)
-    if isinstance(answer, str):
-        yield Rejected(member.file, 0, answer)
-        return
-    about, *found = answer
+    about, *found = worker.run(member.read(MAX_FILE_BYTES))
     texts = ["" if _garbled(one["text"]) else one["text"] for one in found]
     wrong = [one["wrong"] or _garbled(one["text"]) for one in found]
     lost = [about["wrong"]] if about["wrong"] else []
     lost += [f"page {number} {reason}" for number, reason in enumerate(wrong, 1) if reason]
     if not any(text.strip() for text in texts):
-        reason = (
+        raise ValueError(
             f"{lost[0]}, and no other page has text; {OCR}" if lost else f"no page has text; if it is a scan, {OCR}"
         )
-        yield Rejected(member.file, 0, reason)
-        return
-    name = PurePosixPath(member.name)
-    yield Found(
-        Document(
-            id=name.with_suffix("").as_posix() if name.suffix.lower() in SUFFIXES else name.as_posix(),
-            title=about["title"] or name.stem,
-            text=_joined(texts),
-            source=recipe.source,
-            license=recipe.license,
-            access=recipe.access,
-            date=recipe.date or about["date"],
-        ),
-        member.file,
-    )
+    title, date = about["title"] or PurePosixPath(member.name).stem, recipe.date or about["date"]
+    yield Found(recipe.document(member.bare_name(SUFFIXES), title, _joined(texts), date=date), member.file)
     if lost:
         more = f" and {len(lost) - 5} more such pages" if len(lost) > 5 else ""
         named = f"{'; '.join(lost[:5])}{more}"
@@ -112,12 +85,12 @@ def _garbled(text: str) -> str:
     """What is wrong with a page whose letters are none, or an empty string."""
     signs = len(text) - sum(map(text.count, " \n\t\r"))
     bad = text.count("\ufffd") + sum("\ue000" <= sign <= "\uf8ff" for sign in text)
-    return "has fonts that do not say which characters they show" if bad > UNREADABLE_SHARE * signs else ""
+    return "has fonts that do not define which characters they show" if bad > UNREADABLE_SHARE * signs else ""
 
 
 def _joined(texts: list[str]) -> str:
     whole = "\n".join(texts)
-    compounds = {found.lower().replace("\u2010", "-") for found in _COMPOUND.findall(whole)}
+    compounds = {compound.lower().replace("\u2010", "-") for compound in _COMPOUND.findall(whole)}
 
     def join(match: re.Match[str]) -> str:
         left, right = match[1], match[2]
@@ -139,11 +112,11 @@ def pages(data: bytes) -> Iterator[dict[str, str]]:
 
     ValueError says why the file cannot be read.
     """
-    with _said() as said:
+    with _warnings() as warnings:
         reader, count = _opened(data)
         yield _about(reader, count)
         for number in range(count):
-            yield _page(reader, number, said)
+            yield _page(reader, number, warnings)
 
 
 def _opened(data: bytes) -> tuple[Any, int]:
@@ -164,7 +137,7 @@ def _opened(data: bytes) -> tuple[Any, int]:
     except pypdf.errors.DependencyError as error:
         raise ValueError("it is encrypted, and reading it needs cryptography; pip install 'ragmed[pdf]'") from error
     except Exception as error:  # whatever a library for a format this rich runs into on bytes that are not in it
-        raise ValueError(f"damaged, or no PDF ({_words(error)}); fetch it again, or save it anew") from error
+        raise ValueError(f"damaged, or no PDF ({_words(error)}); fetch it again, or save it again") from error
     if not opened:
         raise ValueError("it is encrypted with a password; save a copy without one")
     if not count:
@@ -175,39 +148,39 @@ def _opened(data: bytes) -> tuple[Any, int]:
 
 
 @contextmanager
-def _said() -> Iterator[list[str]]:
-    """What pypdf warns of meanwhile: it repairs what it can, and says only so that something was lost."""
-    said: list[str] = []
+def _warnings() -> Iterator[list[str]]:
+    """What pypdf warns of meanwhile: it repairs what it can, and reports only so that something was lost."""
+    warnings: list[str] = []
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if len(said) < 10_000:
-                said.append(_ADDRESS.sub(_REFERENCE, record.getMessage()))
+            if len(warnings) < 10_000:
+                warnings.append(_ADDRESS.sub(_REFERENCE, record.getMessage()))
 
     handler, logger = Handler(), logging.getLogger("pypdf")
     before = logger.propagate
     logger.addHandler(handler)
     logger.propagate = False
     try:
-        yield said
+        yield warnings
     finally:
         logger.removeHandler(handler)
         logger.propagate = before
 
 
-def _page(reader: Any, number: int, said: list[str]) -> dict[str, str]:
-    before = len(said)
+def _page(reader: Any, number: int, warnings: list[str]) -> dict[str, str]:
+    before = len(warnings)
     try:
         page = reader.pages[number]
         if "/Contents" in page and page.get_contents() is None:
             return {"text": "", "wrong": "points to content that is not there"}
         text = _NO_CHARACTER.sub("\ufffd", page.extract_text().replace("\x0b", "\n").replace("\x0c", "\n"))
-        here = next((one for one in said[before:] if _LOST.search(one)), "")
+        here = next((warning for warning in warnings[before:] if _LOST.search(warning)), "")
         wrong = f"is damaged ({here[:80]})" if here else ""
         if not text.strip() and _has_image(page):
             wrong = "holds an image and no text"
-        elif not text.strip() and said and not wrong:
-            wrong = f"has no text in a damaged file ({said[-1][:80]})"
+        elif not text.strip() and warnings and not wrong:
+            wrong = f"has no text in a damaged file ({warnings[-1][:80]})"
         return {"text": text.translate(_LIGATURES), "wrong": wrong}
     except MemoryError:
         raise
@@ -220,7 +193,7 @@ def _has_image(page: Any) -> bool:
     drawn = resources.get_object().get("/XObject") if resources is not None else None
     if drawn is None:
         return False
-    return any(one.get_object().get("/Subtype") in ("/Image", "/Form") for one in drawn.get_object().values())
+    return any(item.get_object().get("/Subtype") in ("/Image", "/Form") for item in drawn.get_object().values())
 
 
 def _about(reader: Any, count: int) -> dict[str, str]:
@@ -236,9 +209,9 @@ def _about(reader: Any, count: int) -> dict[str, str]:
         date = ""
     try:
         declared = int(reader.trailer["/Root"]["/Pages"]["/Count"])
-        wrong = f"it has {count} pages where it says {declared}" if declared != count else ""
+        wrong = f"it has {count} pages where it declares {declared}" if declared != count else ""
     except Exception:
-        wrong = "how many pages it has is not said"
+        wrong = "how many pages it has is not stated"
     return {"title": "" if _NO_TITLE.fullmatch(title) else title, "date": date, "wrong": wrong}
 
 

@@ -8,16 +8,14 @@ Source of the format: DeYoung et al. 2020, "Evidence Inference 2.0: more data, b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
-from ragmed.files import not_text
+from ragmed.corpora.members import Member, load_text, read_members
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
 from ragmed.records import Document
 
 SUFFIXES = (".txt",)
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 DEEPEST = 6
 """Markdown has no deeper heading."""
@@ -40,46 +38,24 @@ _ID = re.compile(r"PMC[0-9]+")
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.id  # doctest: +SKIP
-    'PMC1065065'
+    """
+        next(read(recipe)).document.id  # 'PMC1065065'
 
     A file that is empty, no text, or not named by its PMC id is Rejected.
     """
-    for path in recipe.paths:
-        for item in members(path, SUFFIXES):
-            if not isinstance(item, Member):
-                yield item
-                continue
-            try:
-                yield Found(_document(item, recipe), item.file)
-            except ValueError as error:
-                yield Rejected(item.file, 0, str(error))
+    yield from read_members(recipe, SUFFIXES, lambda member: [Found(_document(member, recipe), member.file)])
 
 
 def _document(member: Member, recipe: Recipe) -> Document:
     pmc = PurePosixPath(member.name).stem
     if not _ID.fullmatch(pmc):
         raise ValueError("the file's name is no PMC id, such as PMC1065065.txt")
-    data = member.read()
-    reason = "the file is empty" if not data else not_text(data)
-    if reason:
-        raise ValueError(reason)
-    title, text = as_markdown(data.decode("utf-8-sig").replace("\r\n", "\n"))
+    title, text = as_markdown(load_text(member).replace("\r\n", "\n"))
     if not text:
-        raise ValueError("nothing behind its title")
+        raise ValueError("nothing after its title")
     url = f"https://www.ncbi.nlm.nih.gov/pmc/articles/{pmc}/"
-    return Document(
-        id=pmc,
-        title=title or pmc,
-        text=text,
-        source=url,
-        license=recipe.license,
-        access=recipe.access,
-        date=recipe.date,
-        citation=" ".join(
-            part for part in (f"{title.rstrip('.')}." if title else "", f"PubMed Central {pmc}.", url) if part
-        ),
-    )
+    citation = (f"{title.rstrip('.')}. " if title else "") + f"PubMed Central {pmc}. {url}"
+    return recipe.document(pmc, title or pmc, text, source=url, citation=citation)
 
 
 def as_markdown(text: str) -> tuple[str, str]:
@@ -112,7 +88,7 @@ def as_markdown(text: str) -> tuple[str, str]:
 
 
 def _end(mark: re.Match[str]) -> int:
-    """Where the text behind a mark begins: what follows a heading of two lines in its own line is text already."""
+    """Where the text after a mark begins: what follows a heading of two lines in its own line is text already."""
     return mark.start("rest") if "\n" in (mark["path"] or "") else mark.end()
 
 

@@ -9,74 +9,53 @@ Paper: Jin et al. 2019, "PubMedQA: a dataset for biomedical research question an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from ragmed.corpora.members import Member, load_object, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, plain_text
+from ragmed.corpora.members import Member, load_object, read_members
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, found_or_rejected, text_of
 from ragmed.records import Document
 
 SUFFIXES = (".json",)
-OPTIONS: Mapping[str, OptionCheck] = {}
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read(recipe)).document.text[:13]  # doctest: +SKIP
-    '## BACKGROUND'
+    """
+        next(read(recipe)).document.text[:13]  # '## BACKGROUND'
 
     One document a record, in the file's order; `line` counts records. Sections become Markdown headings.
     """
-    for path in recipe.paths:
-        for item in members(path, SUFFIXES):
-            if not isinstance(item, Member):
-                yield item
-                continue
-            try:
-                records = load_object(item)
-            except ValueError as error:
-                yield Rejected(item.file, 0, str(error))
-                continue
-            for number, (pmid, record) in enumerate(records.items(), 1):
-                document = _document(pmid, record, recipe)
-                if isinstance(document, str):
-                    yield Rejected(item.file, number, document)
-                else:
-                    yield Found(document, item.file, number)
+    yield from read_members(recipe, SUFFIXES, lambda member: _read_member(member, recipe))
 
 
-def _document(pmid: str, record: object, recipe: Recipe) -> Document | str:
+def _read_member(member: Member, recipe: Recipe) -> Iterator[Found | Rejected]:
+    for number, (pmid, record) in enumerate(load_object(member).items(), 1):
+        yield found_or_rejected(partial(_document, pmid, record, recipe), member.file, number)
+
+
+def _document(pmid: str, record: object, recipe: Recipe) -> Document:
     if not pmid.isascii() or not pmid.isdigit():
-        return "its key is not a PMID (digits)"
+        raise ValueError("its key is not a PMID (digits)")
     if not isinstance(record, dict):
-        return f"a JSON object was expected, found {type(record).__name__}"
+        raise ValueError(f"a JSON object was expected, found {type(record).__name__}")
     contexts, labels = _texts(record, "CONTEXTS"), _texts(record, "LABELS")
-    if isinstance(contexts, str):
-        return contexts
-    if isinstance(labels, str):
-        return labels
     if labels and len(labels) != len(contexts):
-        return f"{len(contexts)} CONTEXTS, but {len(labels)} LABELS: which belongs to which cannot be told"
-    year = plain_text(record.get("YEAR"))
-    if year is None:
-        return f"'YEAR' is a {type(record['YEAR']).__name__}, a string was expected"
+        raise ValueError(f"{len(contexts)} CONTEXTS, but {len(labels)} LABELS: which belongs to which is unclear")
+    year = text_of(record, "YEAR")
     sections = zip(labels or [""] * len(contexts), contexts, strict=True)
+    text = "\n\n".join(f"## {label}\n\n{text}" if label else text for label, text in sections)
     url = f"https://pubmed.ncbi.nlm.nih.gov/{pmid}/"
-    return Document(
-        id=pmid,
-        title="",
-        text="\n\n".join(f"## {label}\n\n{text}" if label else text for label, text in sections),
-        source=url,
-        license=recipe.license,
-        access=recipe.access,
-        date=year or recipe.date,
-        citation=f"PubMed {pmid}" + (f" ({year})" if year else "") + f". {url}",
-    )
+    citation = f"PubMed {pmid}" + (f" ({year})" if year else "") + f". {url}"
+    return recipe.document(pmid, "", text, source=url, date=year, citation=citation)
 
 
-def _texts(record: Mapping[str, Any], key: str) -> list[str] | str:
-    """A list of strings, or what is wrong with it. Missing LABELS are no labels."""
+def _texts(record: Mapping[str, Any], key: str) -> list[str]:
+    """A list of strings; ValueError where it is none. Missing LABELS are no labels."""
     values = record.get(key)
+    if values is None and key == "LABELS":
+        return []
     if values is None:
-        return [] if key == "LABELS" else f"no '{key}'"
+        raise ValueError(f"no '{key}'")
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        return f"'{key}' is no list of strings"
+        raise ValueError(f"'{key}' is no list of strings")
     return [value.strip() for value in values]

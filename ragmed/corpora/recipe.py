@@ -9,14 +9,15 @@ import datetime
 import importlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast, get_args
+from typing import Annotated, Any, Protocol, cast
 
 import yaml
 
-from ragmed.corpora.downloads import Download, parse_downloads
+from ragmed.checked import Shorthand, parse
+from ragmed.corpora.downloads import Download, DownloadEntry, downloads
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_text
 from ragmed.records import Access, Document
@@ -40,15 +41,13 @@ READERS: dict[str, str] = {
     "pubmedqa": "ragmed.corpora.pubmedqa:read",
     "text": "ragmed.corpora.text:read",
 }
-"""Name -> `module:function`. The module's `OPTIONS` names the recipe keys that are this reader's own."""
+"""Name -> `module:function`. The module's `OPTIONS`, if any, names the recipe keys that are this reader's own."""
 
 CITED = ("id", "title", "date", "source")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
 # PyYAML lets the constructors of ill-formed scalars (`!!int ""`, `2032-13-45`) raise whatever they run into.
 _YAML_RAISES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-_TEXTS = ("title", "license", "source", "date", "citation", "cite", "ids")
-_KEYS = ("title", "reader", "paths", "license", "access", "source", "date", "citation", "cite", "ids", "downloads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,15 @@ class Recipe:
     ids: str = ""
     data: Path | None = None
     downloads: tuple[Download, ...] = ()
+
+    def document(
+        self, id: str, title: str, text: str, *,
+        source: str = "", license: str = "", date: str = "", citation: str = "",
+    ) -> Document:  # fmt: skip
+        """A document of this corpus; the recipe says what its own record does not."""
+        return Document(
+            id, title, text, source or self.source, license or self.license, self.access, date or self.date, citation
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,38 +120,103 @@ OptionCheck = Callable[[object], str]
 """The value of an option -> what is wrong with it, or an empty string."""
 
 
+def one_of(*known: str) -> OptionCheck:
+    """The check of an option that is one of a few words."""
+    return lambda value: "" if value in known else f"is one of {', '.join(known)}"
+
+
+def plain_text(value: object) -> str | None:
+    """A scalar as text (YAML makes dates and numbers of some), or None where it is a list, a mapping, a truth value."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, datetime.date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return str(value)
+        except ValueError:  # thousands of digits: no id, no date
+            return None
+    return None
+
+
+def text_of(record: Mapping[str, object], key: str, what: str = "") -> str:
+    """`plain_text` of a field, empty where it is missing; ValueError names one that holds something else."""
+    value = plain_text(record.get(key))
+    if value is None:
+        raise ValueError(f"'{key}'{what} is a {type(record[key]).__name__}, a string was expected")
+    return value
+
+
+def string_of(record: Mapping[str, object], key: str, what: str = "") -> str:
+    """A field that must be there and is taken as it is; ValueError where it is missing, or no string."""
+    value = record.get(key)
+    if value is None:
+        raise ValueError(f"no '{key}'{what}")
+    if not isinstance(value, str):
+        raise ValueError(f"'{key}'{what} is a {type(value).__name__}, a string was expected")
+    return value
+
+
+def found_or_rejected(make: Callable[[], Document], file: str, line: int = 0) -> Found | Rejected:
+    """The document that `make` gives, or the record rejected for the reason of its ValueError."""
+    try:
+        return Found(make(), file, line)
+    except ValueError as error:
+        return Rejected(file, line, str(error))
+
+
+Text = Annotated[str, Shorthand((str, type(None), int, float, datetime.date, datetime.datetime), plain_text)]
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """What a recipe.yaml holds beside the options of its reader; see `Recipe`."""
+
+    title: Text
+    reader: Text
+    paths: tuple[str, ...]
+    license: Text = ""
+    access: Access = "open"
+    source: Text = ""
+    date: Text = ""
+    citation: Text = ""
+    cite: Text = ""
+    ids: Text = ""
+    downloads: Annotated[tuple[DownloadEntry, ...], Shorthand((type(None),), lambda _: [])] = ()
+
+
+_KEYS = tuple(f.name for f in fields(RecipeFile))
+
+
 def load_recipe(path: Path, *, data: Path) -> Recipe:
-    """>>> load_recipe(Path("corpora/handbook/recipe.yaml"), data=workspace.data)  # doctest: +SKIP
+    """
+    >>> load_recipe(Path("corpora/handbook/recipe.yaml"), data=Path("data")).reader
+    'markdown'
 
     `paths` are taken relative to the recipe's folder; a leading `$RAGMED_DATA/` stands for `data`. Raises DataError
     where the file cannot be read, UsageError where a value is wrong, UnknownNameError for a key nobody knows.
     """
-    where = f"recipe '{path}'"
-    try:
-        values = parse_yaml(read_text(path, "recipe"))
-    except ValueError as error:
-        raise UsageError(f"{where} is not YAML: {error}") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise UsageError(f"{where}: a mapping of names to values was expected")
+    where, values = read_yaml(path, "recipe")
+    own = {key: value for key, value in values.items() if key in _KEYS}
+    given = parse(RecipeFile, own, where)
     for key in ("title", "reader", "paths"):
-        if not values.get(key):
-            raise UsageError(f"{where} lacks '{key}'")
-    reader = _text(values, "reader", where)
+        if not getattr(given, key):
+            raise UsageError(f"{where}: '{key}' is empty")
+    if not all(name.strip() for name in given.paths):
+        raise UsageError(f"{where}, paths: a name is empty")
+    _check_cite(given.cite, where)
     folder = path.resolve().parent
-    texts = {key: _text(values, key, where) for key in _TEXTS}
-    _check_cite(texts["cite"], where)
+    as_given = {key: getattr(given, key) for key in _KEYS if key not in ("paths", "downloads")}
     return Recipe(
-        name=folder.name if path.stem == "recipe" else path.stem,
+        name=recipe_name(path),
         folder=folder,
-        reader=reader,
-        paths=_paths(values["paths"], folder, data, where),
-        options=_options(values, reader, where),
-        access=_access(values.get("access", "open"), where),
+        paths=tuple(_place(name, folder, data, where) for name in given.paths),
+        options=_options({key: value for key, value in values.items() if key not in own}, given.reader, where),
         data=data,
-        downloads=parse_downloads(
-            values.get("downloads"), place=lambda name: _place(name, folder, data, where), where=where
-        ),
-        **texts,
+        downloads=downloads(given.downloads, place=lambda name: _place(name, folder, data, where), where=where),
+        **as_given,
     )
 
 
@@ -160,13 +233,31 @@ def require_paths(recipe: Recipe) -> None:
                 continue
         except OSError as error:  # a name too long, a folder that may not be entered
             raise DataError(f"corpus '{recipe.name}': '{path}' cannot be reached ({error.strerror})") from error
-        if any(path.is_relative_to(one.path) or one.path.is_relative_to(path) for one in recipe.downloads):
+        targets = [download.path for download in recipe.downloads]
+        if any(path.is_relative_to(target) or target.is_relative_to(path) for target in targets):
             remedy = f"fetch it: ragmed corpora fetch {recipe.name}"
         elif recipe.data is not None and path.is_relative_to(recipe.data):
             remedy = f"set RAGMED_DATA to the folder that holds '{path.relative_to(recipe.data)}' (now '{recipe.data}')"
         else:
             remedy = "correct 'paths' in its recipe"
         raise DataError(f"corpus '{recipe.name}': '{path}' does not exist; {remedy}")
+
+
+def read_yaml(path: Path, what: str) -> tuple[str, dict[Any, Any]]:
+    """The mapping that a YAML file holds, and how messages call the file; UsageError where it holds none."""
+    where = f"{what} '{path}'"
+    try:
+        values = parse_yaml(read_text(path, what))
+    except ValueError as error:
+        raise UsageError(f"{where} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{where}: a mapping of names to values was expected, found {type(values).__name__}")
+    return where, values
+
+
+def recipe_name(path: Path) -> str:
+    """What a recipe is called: its folder's name, or its file's, where that is not recipe.yaml."""
+    return path.resolve().parent.name if path.stem == "recipe" else path.stem
 
 
 def parse_yaml(text: str) -> object:
@@ -195,39 +286,16 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def plain_text(value: object) -> str | None:
-    """A scalar as text (YAML makes dates and numbers of some), or None where it is a list, a mapping, a truth value."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, datetime.date):  # a datetime is one too
-        return value.isoformat()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return str(value)
-        except ValueError:  # thousands of digits: no id, no date
-            return None
-    return None
-
-
 def _module(reader: str) -> Any:
     if reader not in READERS:
         raise UnknownNameError("corpus reader", reader, READERS)
     return importlib.import_module(READERS[reader].partition(":")[0])
 
 
-def _text(values: Mapping[str, Any], key: str, where: str) -> str:
-    text = plain_text(values.get(key))
-    if text is None:
-        raise UsageError(f"{where}: '{key}' is text, found {type(values[key]).__name__}")
-    return text
-
-
 def _check_cite(template: str, where: str) -> None:
     for name in _PLACE.findall(template):
         if name not in CITED:
-            raise UnknownNameError("place", "{" + name + "}", ["{" + one + "}" for one in CITED], f"{where}, cite")
+            raise UnknownNameError("place", "{" + name + "}", ["{" + known + "}" for known in CITED], f"{where}, cite")
 
 
 def cited(document: Document, recipe: Recipe, *, name: str = "") -> str:
@@ -235,22 +303,10 @@ def cited(document: Document, recipe: Recipe, *, name: str = "") -> str:
     if document.citation:
         return document.citation
     if recipe.cite:
-        filled = _PLACE.sub(lambda place: str(getattr(document, place[1])), recipe.cite)
+        filled = _PLACE.sub(lambda field: str(getattr(document, field[1])), recipe.cite)
         return " ".join(filled.split())
     parts = (document.title, recipe.citation or document.source or recipe.title)
     return f"{'. '.join(part.rstrip('.') for part in parts if part)}, {name or document.id}"
-
-
-def _access(value: object, where: str) -> Access:
-    if value not in get_args(Access):
-        raise UsageError(f"{where}: 'access' is one of {', '.join(get_args(Access))}, found {value!r}")
-    return cast(Access, value)
-
-
-def _paths(value: object, folder: Path, data: Path, where: str) -> tuple[Path, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
-        raise UsageError(f"{where}: 'paths' is a list of file or folder names")
-    return tuple(_place(one, folder, data, where) for one in value)
 
 
 def _place(name: str, folder: Path, data: Path, where: str) -> Path:
@@ -262,15 +318,11 @@ def _place(name: str, folder: Path, data: Path, where: str) -> Path:
 
 
 def _options(values: Mapping[str, Any], reader: str, where: str) -> Mapping[str, Any]:
-    checks: Mapping[str, OptionCheck] = _module(reader).OPTIONS
-    options = {}
+    checks: Mapping[str, OptionCheck] = getattr(_module(reader), "OPTIONS", {})
     for key, value in values.items():
-        if key in _KEYS:
-            continue
         if key not in checks:
-            raise UnknownNameError("key", key, [*_KEYS, *checks], where)
+            raise UnknownNameError("key", str(key), [*_KEYS, *checks], where)
         reason = checks[key](value)
         if reason:
             raise UsageError(f"{where}: '{key}' {reason}")
-        options[key] = value
-    return MappingProxyType(options)
+    return MappingProxyType(dict(values))

@@ -1,6 +1,6 @@
 """Bytes of an XML file -> its element tree, with nothing expanded, declared or fetched on the way.
 
-Expat is told to refuse what makes XML dangerous: entity declarations, an internal DTD, depth and numbers without end.
+Expat is set to refuse what makes XML dangerous: entity declarations, an internal DTD, depth and numbers without end.
 """
 
 from __future__ import annotations

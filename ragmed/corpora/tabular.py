@@ -10,15 +10,16 @@ import codecs
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from ragmed.corpora.fields import check_fields, document_of, fields_of, require_columns
-from ragmed.corpora.members import Member, members
-from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected
+from ragmed.corpora.members import Member, read_members
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, found_or_rejected
 from ragmed.errors import DataError
 from ragmed.files import not_text, require_file
+from ragmed.records import Document
 
 CSV_SUFFIXES = (".csv", ".tsv", ".tab")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -35,45 +36,34 @@ def _check_delimiter(value: object) -> str:
     return 'is one character, such as ";" or "\\t", and no quote'
 
 
-def _check_number_rows(value: object) -> str:
-    return "" if isinstance(value, bool) else "is true or false"
-
-
 OPTIONS: Mapping[str, OptionCheck] = {
     "fields": check_fields,
     "delimiter": _check_delimiter,
-    "number_rows": _check_number_rows,
+    "number_rows": lambda value: "" if isinstance(value, bool) else "is true or false",
 }
 """`number_rows`: a row's id is its file's name and its line, for tables without ids, or with the same in many files."""
 
 
 def read_csv(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read_csv(recipe)).document.id  # doctest: +SKIP
+    """
+        next(read_csv(recipe)).document.id
 
     `line` of what is found or rejected is the file's line on which the row starts. A row with more or fewer cells
     than the header is rejected. An empty cell counts as none. DataError: a file without the columns that are needed,
-    with a column twice, or not text; text that follows a quote never closed cannot be told into rows.
+    with a column twice, or not text; text that follows a quote never closed cannot be parted into rows.
     """
-    for path in recipe.paths:
-        for item in members(path, CSV_SUFFIXES):
-            yield from _read_member(item, recipe) if isinstance(item, Member) else [item]
+    yield from read_members(recipe, CSV_SUFFIXES, lambda member: _read_member(member, recipe))
 
 
 def read_parquet(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
-    """>>> next(read_parquet(recipe)).document.id  # doctest: +SKIP
+    """
+        next(read_parquet(recipe)).document.id
 
     A path is a file, or a folder of them (as `datasets` writes them). `line` is the row's number in its file, from 1.
     Only the columns that are needed are read, row group by row group. DataError: not Parquet, damaged, a column that
     is missing.
     """
-    for path in recipe.paths:
-        for item in members(path, PARQUET_SUFFIXES):
-            if not isinstance(item, Member):
-                yield item
-            elif item.path is None:
-                yield Rejected(item.file, 0, "Parquet is read from its end; unpack the archive that holds it")
-            else:
-                yield from _read_parquet_file(item.path, recipe)
+    yield from read_members(recipe, PARQUET_SUFFIXES, lambda member: _read_parquet_file(member.path, recipe))
 
 
 def _read_member(member: Member, recipe: Recipe) -> Iterator[Found | Rejected]:
@@ -109,11 +99,7 @@ def _read_rows(lines: _Lines, delimiter: str, file: str, recipe: Recipe) -> Iter
         elif len(cells) == len(header):
             record: dict[str, object] = {name: cell or None for name, cell in zip(header, cells, strict=True)}
             record |= _numbered(file, lines.first, fields, recipe)
-            document = document_of(record, fields, recipe)
-            if isinstance(document, str):
-                yield Rejected(file, lines.first, document)
-            else:
-                yield Found(document, file, lines.first)
+            yield found_or_rejected(partial(document_of, record, fields, recipe), file, lines.first)
         elif cells:
             yield Rejected(file, lines.first, f"the row has {len(cells)} cells, the header has {len(header)}")
 
@@ -142,7 +128,7 @@ def _header(rows: Iterator[list[str]], lines: _Lines, where: str) -> list[str]:
     twice = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
         raise DataError(
-            f"{where} has one column, '{header[0][:60]}'; say in the recipe what parts them: delimiter: \";\""
+            f"{where} has one column, '{header[0][:60]}'; name in the recipe what separates them: delimiter: \";\""
         )
     if twice:
         raise DataError(f"{where} has the column '{twice[0]}' more than once; rename one of them")
@@ -201,7 +187,9 @@ class _Lines:
         return line.removeprefix(codecs.BOM_UTF8 if self.number == 1 else b"").decode("utf-8", "replace")
 
 
-def _read_parquet_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
+def _read_parquet_file(path: Path | None, recipe: Recipe) -> Iterator[Found | Rejected]:
+    if path is None:
+        raise ValueError("Parquet is read from its end; unpack the archive that holds it")
     import pyarrow
     from pyarrow import parquet
 
@@ -217,48 +205,39 @@ def _read_parquet_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]
             wanted = [name for name in dict.fromkeys(fields.values()) if name in names]
             row = 0
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted, use_threads=False):
-                columns = {name: _values(batch.column(name), name) for name in batch.schema.names}
+                columns = {name: _values(batch.column(name)) for name in batch.schema.names}
                 for index in range(batch.num_rows):
                     row += 1
                     record = {name: columns[name][index] for name in columns}
                     record |= _numbered(str(path), row, fields, recipe)
-                    wrong = next((str(one) for one in record.values() if isinstance(one, _NoValue)), "")
-                    document = wrong or document_of(record, fields, recipe)
-                    yield (
-                        Rejected(str(path), row, document)
-                        if isinstance(document, str)
-                        else Found(document, str(path), row)
-                    )
+                    yield found_or_rejected(partial(_document, record, fields, recipe), str(path), row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         words = " ".join(str(error).split())[:200]
         raise DataError(f"'{path}' cannot be read as Parquet ({words}); fetch or make the file again") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _NoValue:
-    """Stands for a cell that no value of Python's can be made of; says so."""
-
-    column: str
-    words: str
-
-    def __str__(self) -> str:
-        return f"'{self.column}' holds a value that cannot be read ({self.words})"
+def _document(record: Mapping[str, object], fields: Mapping[str, str], recipe: Recipe) -> Document:
+    for column, value in record.items():
+        if isinstance(value, Exception):
+            words = " ".join(str(value).split())[:120]
+            raise ValueError(f"'{column}' holds a value that cannot be read ({words})")
+    return document_of(record, fields, recipe)
 
 
 # A date in the year 2,000,000, nanoseconds, a time zone nobody knows, text that is no UTF-8: sound for Parquet.
 _NO_VALUE = (ValueError, LookupError, ArithmeticError, TypeError)
 
 
-def _values(column: Any, name: str) -> list[object]:
-    """A column's cells, those that cannot be read as `_NoValue`, so that they cost their row alone."""
+def _values(column: Any) -> list[object]:
+    """A column's cells; for one that cannot be read, which costs its row alone, the error."""
     try:
         return cast(list[object], column.to_pylist())
     except _NO_VALUE:
-        return [_value(cell, name) for cell in column]
+        return [_value(cell) for cell in column]
 
 
-def _value(cell: Any, name: str) -> object:
+def _value(cell: Any) -> object:
     try:
         return cast(object, cell.as_py())
     except _NO_VALUE as error:
-        return _NoValue(name, " ".join(str(error).split())[:120])
+        return error

@@ -1,7 +1,7 @@
 """Runs a parser in a process of its own: a file's bytes in, what the parser made of them out, or the reason why not.
 
 Formats such as PDF are programs: a hostile or broken file can take hours, fill the memory or crash the library that
-reads it. There it costs that file alone: the process is limited, ended and started anew for the next one.
+reads it. There it costs that file alone: the process is limited, ended, and restarted for the next one.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ _LENGTH = struct.Struct(">Q")
 
 
 class Worker:
-    """>>> with Worker("ragmed.corpora.pdf:pages", item_seconds=30, file_seconds=600) as worker:  # doctest: +SKIP
-    ...     items = worker.run(data)
+    """
+        with Worker("ragmed.corpora.pdf:pages", item_seconds=30, file_seconds=600) as worker:
+            items = worker.run(data)
 
     The target is a function of bytes that yields what JSON holds. It says why a file cannot be read by a ValueError.
     `item_seconds`: how long it may take for each of them; `file_seconds`: for all.
@@ -52,8 +53,8 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def run(self, data: bytes) -> list[Any] | str:
-        """What the target yielded, or why there is nothing. DataError where the process cannot be started at all."""
+    def run(self, data: bytes) -> list[Any]:
+        """What the target yielded; ValueError says why there is nothing, DataError that no process can be started."""
         process = self._started()
         end = time.monotonic() + self._file_seconds
         items: list[Any] = []
@@ -69,14 +70,18 @@ class Worker:
                     raise TimeoutError(TOO_MUCH)
                 answer = json.loads(line)
                 if "item" not in answer:
-                    return str(answer["reason"]) if answer["reason"] else items
+                    break
                 items.append(answer["item"])
         except TimeoutError as error:
             self._stop()
-            return str(error) or "reading it took too long; save it anew with another program, or split it"
-        except (BrokenPipeError, EOFError):
+            reason = str(error) or "reading it took too long; save it anew with another program, or split it"
+            raise ValueError(reason) from error
+        except (BrokenPipeError, EOFError) as error:
             self._stop()
-            return "the library that reads it crashed on it; save it anew with another program"
+            raise ValueError("the library that reads it crashed on it; save it anew with another program") from error
+        if answer["reason"]:
+            raise ValueError(answer["reason"])
+        return items
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process:
@@ -98,8 +103,8 @@ class Worker:
                 pass
             self._stop()
             errors.seek(0)
-            said = errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
-        raise DataError(f"the process for '{self._target}' did not start: {said[-1] if said else 'it said nothing'}")
+            lines = errors.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
+        raise DataError(f"the process for '{self._target}' did not start: {lines[-1] if lines else 'no error printed'}")
 
     def _line(self, deadline: float) -> bytes:
         """TimeoutError past the deadline, EOFError where the process has ended."""

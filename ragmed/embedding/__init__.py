@@ -1,7 +1,9 @@
-"""Texts in, L2-normalised float32 vectors out, in the same order; nothing is cut, and no vector is NaN or zero.
+"""Texts in, float32 vectors out, in the same order; nothing is cut, and no vector is NaN or zero.
 
 An embedder has two verbs because many models embed a question and a passage differently. `load_embedder` is the only
-door; `hashing:DIM` is a double without weights, for tests and dry runs.
+door; `hashing:DIM` is a double without weights, for tests and dry runs. How two vectors are compared (`metric`) and
+whether they are of length 1 (`normalise`) belong to the model: MedCPT and Contriever were trained on inner products of
+vectors of any length, SPECTER on distances.
 """
 
 from __future__ import annotations
@@ -9,10 +11,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from ragmed.embedding.folders import MODEL_FILES, first_line, folder_hash, load_model, positions_of
+from ragmed.embedding.folders import (
+    MODEL_FILES,
+    declared_similarity,
+    first_line,
+    folder_hash,
+    load_model,
+    positions_of,
+)
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
 from ragmed.hub import hub_reason
 
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 
     Vectors = npt.NDArray[np.float32]
 
+Metric = Literal["inner_product", "l2"]
+METRICS: tuple[Metric, ...] = ("inner_product", "l2")
 KINDS = ("hashing", "hf", "packaged", "path")
 PRECISIONS = ("bfloat16", "float32")
 CPU_BATCH = 4  # small batches of texts of equal length waste little on padding: 1.36 times the passages/s of 32
@@ -30,8 +42,30 @@ BATCHES = 16  # batches a call of the model
 COUNTED = 64  # texts tokenised at a time to count: a token takes some 300 bytes until its text is counted
 
 
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What can change a vector, or what it means that two are near.
+
+    `weights`: a hash of weights, configuration and tokenizer. `revision`: of a model from a hub, else ''.
+    """
+
+    embedder: str
+    weights: str
+    precision: str
+    dimension: int
+    revision: str = ""
+    metric: Metric = "inner_product"
+    normalise: bool = True
+
+    @property
+    def cosine(self) -> bool:
+        """Whether a score is the cosine of two texts."""
+        return self.normalise and self.metric == "inner_product"
+
+
 class Embedder(Protocol):
-    """>>> embedder = load_embedder("hashing:64")
+    """
+    >>> embedder = load_embedder("hashing:64")
     >>> embedder.embed_passages(["asthma", "an inhaler"]).shape
     (2, 64)
 
@@ -44,21 +78,25 @@ class Embedder(Protocol):
     dimension: int
     max_tokens: int
     """The longest passage it reads whole, special tokens and prompt included."""
+    metric: Metric
+    """`inner_product`: higher is nearer; `l2`: a smaller distance is nearer."""
+    normalise: bool
+    """Whether every vector is of length 1."""
 
-    def fingerprint(self) -> dict[str, str]:
-        """What can change a vector: the name, a hash of weights and tokenizer, the precision, the dimension."""
+    def fingerprint(self) -> Fingerprint:
+        """What can change a vector or the nearness of two."""
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text as a passage, special tokens and prompt included, without truncation."""
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
-        """float32 [n, dimension], rows of length 1. A passage beyond `max_tokens` raises: it is never cut."""
+        """float32 [n, dimension]. A passage beyond `max_tokens` raises: it is never cut."""
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
-        """float32 [n, dimension], rows of length 1.
+        """float32 [n, dimension].
 
-        A query beyond `max_tokens` is halved at a blank until every piece fits; the pieces' vectors are averaged and
-        normalised again, so every word of it counts.
+        A query beyond `max_tokens` is halved at a blank until every piece fits; the pieces' vectors are averaged (and
+        normalised again where vectors are), so every word of it counts.
         """
 
 
@@ -72,13 +110,26 @@ class BadTextsError(DataError):
         super().__init__(f"{reason} (texts number {shown} of the list, counted from 0)")
 
 
-def load_embedder(name: str, *, precision: str = "float32", device: str = "auto", batch_size: int = 0) -> Embedder:
-    """>>> load_embedder("hashing:8").fingerprint()["embedder"]
-    'hashing:8'
+def load_embedder(
+    name: str,
+    *,
+    precision: str = "float32",
+    device: str = "auto",
+    batch_size: int = 0,
+    metric: str | None = None,
+    normalise: bool | None = None,
+) -> Embedder:
+    """
+    >>> load_embedder("hashing:8", metric="l2").fingerprint().metric
+    'l2'
 
     `packaged:NAME`, `path:DIR`, `hf:ORG/NAME@REVISION` (sentence-transformers folders with safetensors; code that
     comes with a model is never run) or `hashing:DIM`. `device`: auto, cpu, cuda, cuda:N. `batch_size` 0: chosen for
     the device. A model with two encoders (MedCPT) is a sentence-transformers folder with a Router module.
+
+    `metric` and `normalise` None: what the folder says, by a Normalize module or by its `similarity_fn_name`:
+    `cosine` (also where it says nothing, as in sentence-transformers) is inner products of normalised vectors, `dot`
+    inner products of vectors as they are, `euclidean` is `l2`.
 
     Raises UnknownNameError, UsageError (a malformed name), ModelError (it cannot be loaded), MissingDependencyError.
     """
@@ -87,10 +138,23 @@ def load_embedder(name: str, *, precision: str = "float32", device: str = "auto"
         raise UnknownNameError("embedder", name, ["hashing:DIM", "hf:ORG/NAME@REVISION", "packaged:minilm", "path:DIR"])
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
+    if metric is not None and metric not in METRICS:
+        raise UnknownNameError("metric", metric, METRICS)
     if kind == "hashing":
-        return HashingEmbedder(_dimension(name, rest))
+        return HashingEmbedder(
+            _dimension(name, rest), metric=metric or "inner_product", normalise=normalise is not False
+        )
     folder, revision = _folder(name, kind, rest)
-    return SentenceEmbedder(name, folder, revision=revision, precision=precision, device=device, batch_size=batch_size)
+    similarity = declared_similarity(name, folder, metric=metric, normalise=normalise)
+    return SentenceEmbedder(
+        name,
+        folder,
+        revision=revision,
+        precision=precision,
+        device=device,
+        batch_size=batch_size,
+        similarity=similarity,
+    )
 
 
 def _dimension(name: str, rest: str) -> int:
@@ -122,8 +186,8 @@ def _folder(name: str, kind: str, rest: str) -> tuple[Path, str]:
     return folder, folder.name  # a snapshot's folder is named by its commit, also where the revision was a branch
 
 
-def normalised(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
-    """Rows of length 1 as float32 [n, d]; BadTextsError names the rows that are NaN, infinite or zero."""
+def checked(vectors: npt.NDArray[np.floating[Any]], *, normalise: bool) -> Vectors:
+    """float32 [n, d], of length 1 where asked; BadTextsError names the rows that are NaN, infinite or zero."""
     import numpy as np
 
     wide = np.asarray(vectors, dtype=np.float32)
@@ -134,8 +198,7 @@ def normalised(vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
     zero = lengths[:, 0] < 1e-12
     if zero.any():
         raise BadTextsError("the embedder gave zero vectors, which are near to nothing", np.flatnonzero(zero).tolist())
-    unit: Vectors = (wide / lengths).astype(np.float32)
-    return unit
+    return (wide / lengths).astype(np.float32) if normalise else wide
 
 
 def embed_long(
@@ -145,6 +208,7 @@ def embed_long(
     count: Callable[[Sequence[str]], list[int]],
     embed: Callable[[Sequence[str]], Vectors],
     dimension: int,
+    normalise: bool,
 ) -> Vectors:
     """Vectors of texts of any length: pieces that fit `limit` tokens, embedded together, averaged per text."""
     import numpy as np
@@ -153,7 +217,8 @@ def embed_long(
     vectors = embed(pieces)
     sums = np.zeros((len(texts), dimension), dtype=np.float64)
     np.add.at(sums, owners, vectors)
-    return normalised(sums)
+    counts = np.bincount(owners, minlength=len(texts))
+    return checked(sums / np.maximum(counts, 1)[:, None], normalise=normalise)
 
 
 def _pieces(texts: list[str], limit: int, count: Callable[[Sequence[str]], list[int]]) -> tuple[list[str], list[int]]:
@@ -180,7 +245,8 @@ def _halves(text: str) -> list[str]:
 
 
 class HashingEmbedder:
-    """>>> HashingEmbedder(4).count_tokens(["two words"])
+    """
+    >>> HashingEmbedder(4).count_tokens(["two words"])
     [2]
 
     A bag of words, each word hashed to one of `dimension` places (counts under a square root): the same everywhere,
@@ -189,13 +255,15 @@ class HashingEmbedder:
 
     max_tokens = 512
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, *, metric: str = "inner_product", normalise: bool = True) -> None:
         self.name = f"hashing:{dimension}"
         self.dimension = dimension
+        self.metric = cast(Metric, metric)
+        self.normalise = normalise
         self._places: dict[str, int] = {}
 
-    def fingerprint(self) -> dict[str, str]:
-        return {"embedder": self.name, "weights": "none", "precision": "float32", "dimension": str(self.dimension)}
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self.name, "none", "float32", self.dimension, metric=self.metric, normalise=self.normalise)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(_words(text)) for text in texts]
@@ -206,7 +274,12 @@ class HashingEmbedder:
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return embed_long(
-            texts, limit=self.max_tokens, count=self.count_tokens, embed=self._embed, dimension=self.dimension
+            texts,
+            limit=self.max_tokens,
+            count=self.count_tokens,
+            embed=self._embed,
+            dimension=self.dimension,
+            normalise=self.normalise,
         )
 
     def _embed(self, texts: Sequence[str]) -> Vectors:
@@ -216,7 +289,7 @@ class HashingEmbedder:
         for row, text in enumerate(texts):
             for word in _words(text):
                 counts[row, self._place(word)] += 1.0
-        return normalised(np.sqrt(counts))
+        return checked(np.sqrt(counts), normalise=self.normalise)
 
     def _place(self, word: str) -> int:
         if word not in self._places:
@@ -244,8 +317,19 @@ def refuse_long(tokens: Sequence[int], limit: int, name: str) -> None:
 class SentenceEmbedder:
     """A sentence-transformers model on one device; see `load_embedder`."""
 
-    def __init__(self, name: str, folder: Path, *, revision: str, precision: str, device: str, batch_size: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        revision: str,
+        precision: str,
+        device: str,
+        batch_size: int,
+        similarity: tuple[str, bool],
+    ) -> None:
         self.name = name
+        self.metric, self.normalise = cast(Metric, similarity[0]), similarity[1]
         self.device = torch_device(device)
         self._precision = precision
         self._revision = revision
@@ -266,14 +350,16 @@ class SentenceEmbedder:
         self._query_prompt = prompts.get("query", "")
         self._passage_prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
 
-    def fingerprint(self) -> dict[str, str]:
-        parts = {
-            "embedder": self.name,
-            "weights": self._weights,
-            "precision": self._precision,
-            "dimension": str(self.dimension),
-        }
-        return parts | ({"revision": self._revision} if self._revision else {})
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(
+            self.name,
+            self._weights,
+            self._precision,
+            self.dimension,
+            revision=self._revision,
+            metric=self.metric,
+            normalise=self.normalise,
+        )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return self._count(texts, self._passage_prompt)
@@ -303,6 +389,7 @@ class SentenceEmbedder:
             texts,
             limit=self.max_tokens,
             dimension=self.dimension,
+            normalise=self.normalise,
             count=lambda pieces: self._count(pieces, self._query_prompt),
             embed=lambda pieces: self._embed(pieces, list(map(len, pieces)), "query", self._query_prompt),
         )
@@ -325,7 +412,7 @@ class SentenceEmbedder:
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )
-        return normalised(vectors)
+        return checked(vectors, normalise=self.normalise)
 
 
 def torch_device(device: str) -> str:

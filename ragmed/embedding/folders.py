@@ -80,10 +80,36 @@ def _missing(module: Any) -> list[str]:
             stored.update(tensors.keys())
     if module.state_dict().keys() <= stored:
         return []
-    _, found = type(module).from_pretrained(
+    _, loading = type(module).from_pretrained(
         folder, config=module.config, use_safetensors=True, local_files_only=True, output_loading_info=True
     )
-    return sorted(key for key in found["missing_keys"] if not key.startswith(UNUSED))
+    return sorted(key for key in loading["missing_keys"] if not key.startswith(UNUSED))
+
+
+def declared_similarity(name: str, folder: Path, *, metric: str | None, normalise: bool | None) -> tuple[str, bool]:
+    """Metric and normalisation of a model: what was declared (`metric`, `normalise`), else what its folder declares.
+
+    ModelError where the folder names a similarity that is neither, or is declared to give vectors of any length while
+    it holds a Normalize module.
+    """
+    try:
+        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        unit = any(str(module["type"]).rpartition(".")[2] == "Normalize" for module in modules)
+        config = folder / "config_sentence_transformers.json"
+        similarity = json.loads(config.read_text("utf-8")).get("similarity_fn_name") if config.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        unit, similarity = False, None  # loading reports what is wrong with it
+    if unit and normalise is False:
+        raise ModelError(f"embedder '{name}' normalises its vectors itself; take 'normalise: false' away")
+    known = {"cosine": ("inner_product", True), "dot": ("inner_product", unit), "euclidean": ("l2", unit)}
+    if similarity not in (None, *known) and not metric:
+        raise ModelError(
+            f"embedder '{name}' compares by '{similarity}', which no index can; declare"
+            " 'metric: inner_product' or 'metric: l2'"
+        )
+    by_folder = known.get(similarity or "cosine", known["cosine"])
+    lengths = normalise if normalise is not None else unit if metric == "l2" else by_folder[1]
+    return metric or by_folder[0], lengths
 
 
 def positions_of(model: Any) -> int:
@@ -91,7 +117,7 @@ def positions_of(model: Any) -> int:
     from torch.nn import Embedding
 
     sizes = [
-        # tables with a padding index (RoBERTa's) count from behind it
+        # tables with a padding index (RoBERTa's) count from after it
         table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
         for path, table in model.named_modules()
         if isinstance(table, Embedding) and path.endswith(".position_embeddings")

@@ -1,25 +1,29 @@
-"""A YAML file -> Experiment. Every key is checked: an unknown one is an error that names the nearest known one."""
+"""A YAML file in, a checked Experiment out. Its dataclasses say which keys there are and what they hold; what concerns
+several sections is checked here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
+import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
-from ragmed.arms import CONTEXTS, PASSAGE_ORDERS, Arm
-from ragmed.checked import checked_fields, known_keys, typed
-from ragmed.comparison.prices import Prices
-from ragmed.comparison.settings import ComparisonSettings, Factorial, every_failure
+from ragmed.arms import Arm
+from ragmed.checked import Bounds, NamedByKey, Shorthand, dump, parse, schema
+from ragmed.comparison.settings import ComparisonSettings, Factorial
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_text, write_atomic
 from ragmed.models import ModelSettings, check_settings
-from ragmed.tasks import NORMALISATIONS, OPTION_ORDERS, SCORINGS, TASKS, TaskSettings
+from ragmed.retrieval.spec import RetrieverSpec, method_named
+from ragmed.tasks import TASKS, TaskSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +35,40 @@ class Search:
 
     arm: str
     task: str
-    k: tuple[int, ...] = ()
-    context_tokens: tuple[int, ...] = ()
+    k: tuple[Annotated[int, Bounds(ge=1)], ...] = ()
+    context_tokens: tuple[Annotated[int, Bounds(ge=1)], ...] = ()
 
 
+NOTHING_SAID = Shorthand((types.NoneType,), lambda _: {})  # a key with nothing after it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*\Z")  # names become folders
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """>>> load_experiment(Path("configs/quickstart.yaml")).arms["general"].context  # doctest: +SKIP
-    'none'
+    """
+        load_experiment(Path("configs/quickstart.yaml")).arms["general"].context
 
+    What a config holds: one field a section. `models`: the language models by name, each its settings or just its full
+    name, such as packaged:smollm2-135m. `arms`: what is compared, by name. `tasks`: what is asked, by the task's name.
+    `comparison`: how the arms are compared. `name`: the run's, where it is not the file's. `question`: what the
+    experiment is to find out. `index`: what arms search that name none. `seed` decides all that is drawn.
     `context_tokens`: tokens that prompt and answer may have together (0: what the model allows). `window`: samples
     written at a time, which is what a kill can cost. `search`: k and context budget are chosen on development examples
-    first.
+    first. `retrievers`: ways of finding passages, by the names that arms and fusions call them.
     """
 
-    name: str
-    models: Mapping[str, ModelSettings]
-    arms: Mapping[str, Arm]
-    tasks: Mapping[str, TaskSettings]
-    comparison: ComparisonSettings
+    name: str = ""
     question: str = ""
-    seed: int = 0
-    context_tokens: int = 0
-    window: int = 64
+    models: Mapping[str, Annotated[ModelSettings, Shorthand((str,), lambda name: {"name": name})]]
+    index: str = ""
+    arms: Annotated[Mapping[str, Arm], NamedByKey()]
+    tasks: Mapping[str, Annotated[TaskSettings, NOTHING_SAID]]
+    comparison: Annotated[ComparisonSettings, NOTHING_SAID] = field(default_factory=ComparisonSettings)
+    seed: Annotated[int, Bounds(ge=0)] = 0
+    context_tokens: Annotated[int, Bounds(ge=0)] = 0
+    window: Annotated[int, Bounds(ge=1)] = 64
     search: Search | None = None
+    retrievers: Mapping[str, RetrieverSpec] = field(default_factory=dict)
 
     def only(self, arms: tuple[str, ...] = (), tasks: tuple[str, ...] = (), limit: float = 0) -> Experiment:
         """The same experiment with some of its arms and tasks, and at most `limit` examples a task."""
@@ -79,8 +90,8 @@ class Experiment:
         search = self.search
         if search is None or (search.arm in arms and search.task in tasks):
             return search
-        index = self.arms[search.arm].index
-        needed = [arm.name for arm in arms.values() if arm.needs_index and arm.index == index]
+        references = self.arms[search.arm].references
+        needed = [arm.name for arm in arms.values() if arm.needs_index and arm.references == references]
         if needed:
             raise UsageError(
                 f"arm '{needed[0]}' waits for the search, which asks arm '{search.arm}' on task '{search.task}'; ask "
@@ -88,9 +99,20 @@ class Experiment:
             )
         return None
 
+    def showing(self, tried: str, *, k: int, context_tokens: int) -> Experiment:
+        """The same experiment with another k and budget in every arm that is shown what the arm `tried` is shown."""
+        shown = self.arms[tried].shown
+        arms = {
+            name: dataclasses.replace(arm, k=k, context_tokens=context_tokens)
+            if arm.needs_index and arm.shown == shown
+            else arm
+            for name, arm in self.arms.items()
+        }
+        return dataclasses.replace(self, arms=arms)
+
     def resolved(self) -> dict[str, Any]:
         """Everything as plain values, defaults included: what run.json keeps."""
-        return typing.cast("dict[str, Any]", plain(self))
+        return typing.cast("dict[str, Any]", dump(self))
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -116,99 +138,171 @@ def save_config(raw: Mapping[str, Any], path: Path) -> None:
 
 def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) -> Experiment:
     """The checked Experiment of a mapping with the keys of a config file."""
-    known = [f.name for f in dataclasses.fields(Experiment)] + ["index"]
-    known_keys(raw, known, where)
-    for key in ("models", "arms", "tasks"):
-        if not isinstance(raw.get(key), dict) or not raw[key]:
-            raise UsageError(f"{where}: '{key}' must be a mapping with at least one entry")
-        for name in raw[key]:
-            if not isinstance(name, str):
-                raise UsageError(f"{where}, {key}: the name {name!r} is no text; put it between quotes")
-    models = {n: _model(v, f"{where}, models.{n}") for n, v in raw["models"].items()}
-    index = typed(str, raw.get("index", ""), f"{where}, index")
-    arms = {n: _arm(n, v, models, index, f"{where}, arms.{n}") for n, v in raw["arms"].items()}
-    tasks = {n: _task(n, v, f"{where}, tasks.{n}") for n, v in raw["tasks"].items()}
-    _check_twins(tasks, where)
-    _check_scoring(models, arms, tasks, where)
-    _check_bases(models, where)
-    _check_arm_tasks(arms, tasks, where)
-    comparison = _comparison(raw.get("comparison", {}), arms, f"{where}, comparison")
-    if not comparison.factorials:
-        comparison = dataclasses.replace(comparison, factorials=factorials(models, arms))
-    search = _search(raw["search"], arms, tasks, f"{where}, search") if raw.get("search") else None
-    rest = {k: raw[k] for k in ("name", "question", "seed", "context_tokens", "window") if k in raw}
-    rest = checked_fields(Experiment, {"name": default_name, **rest}, where)
-    _folder_name(rest["name"], f"{where}, name")
-    for key, least in (("window", 1), ("context_tokens", 0), ("seed", 0)):
-        if rest.get(key, least) < least:
-            raise UsageError(f"{where}, {key}: it must be at least {least}")
-    return Experiment(models=models, arms=arms, tasks=tasks, comparison=comparison, search=search, **rest)
+    _check_keys_of_servers(raw, where)
+    experiment = parse(Experiment, {"name": default_name, **raw}, where)
+    for section in ("models", "arms", "tasks"):
+        if not getattr(experiment, section):
+            raise UsageError(f"{where}: '{section}' must be a mapping with at least one entry")
+    _check_folder_name(experiment.name, f"{where}, name")
+    _check_models(experiment, where)
+    retrievers = {
+        n: _checked_retriever(n, spec, experiment, f"{where}, retrievers.{n}")
+        for n, spec in experiment.retrievers.items()
+    }
+    experiment = dataclasses.replace(experiment, retrievers=retrievers)
+    arms = {n: _checked_arm(arm, experiment, f"{where}, arms.{n}") for n, arm in experiment.arms.items()}
+    experiment = dataclasses.replace(experiment, arms=arms)
+    for name, task in experiment.tasks.items():
+        _check_task(name, task, f"{where}, tasks.{name}")
+    _check_same_limits(experiment.tasks, where)
+    _check_scoring(experiment, where)
+    _check_search(experiment, f"{where}, search")
+    comparison = _compared(experiment, raw.get("comparison") or {}, f"{where}, comparison")
+    return dataclasses.replace(experiment, comparison=comparison)
 
 
-def _model(value: Any, where: str) -> ModelSettings:
-    if isinstance(value, Mapping) and not isinstance(value.get("key", ""), str):
-        raise UsageError(f"{where}, key: the name of an environment variable was expected")  # a key is never repeated
-    fields = checked_fields(ModelSettings, {"name": value} if isinstance(value, str) else value, where)
-    if "name" not in fields:
-        raise UsageError(f"{where}: 'name' is missing, such as packaged:smollm2-135m")
-    return check_settings(ModelSettings(**fields), where)
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema of a config file, for editors."""
+    return schema(Experiment, "A config of ragmed")
 
 
-def _arm(name: str, value: Any, models: Mapping[str, ModelSettings], index: str, where: str) -> Arm:
-    _folder_name(name, where)
-    fields = checked_fields(Arm, value, where)
-    if "name" in fields:
-        raise UsageError(f"{where}: an arm's name is its key; take 'name' out")
-    if "model" not in fields:
-        raise UsageError(f"{where}: 'model' is missing; models here: {', '.join(models)}")
-    if fields["model"] not in models:
-        raise UnknownNameError("model", fields["model"], models, where)
-    context = fields.get("context", "none")
-    if context not in CONTEXTS:
-        raise UnknownNameError("context", str(context), CONTEXTS, where)
-    if fields.get("passage_order", "ranked") not in PASSAGE_ORDERS:
-        raise UnknownNameError("passage_order", str(fields["passage_order"]), PASSAGE_ORDERS, where)
-    arm = Arm(name=name, **fields)
-    if arm.context_tokens < 0:
-        raise UsageError(f"{where}, context_tokens: it must not be negative")
-    if models[arm.model].scheme == "recorded" and context != "none":
-        raise UsageError(f"{where}: recorded answers are there already; the context must be none, not '{context}'")
+def _check_keys_of_servers(raw: Mapping[str, Any], where: str) -> None:
+    """Before all else: `parse` would repeat what stands where text is expected, and a key is never repeated."""
+    models = raw.get("models")
+    for name, model in models.items() if isinstance(models, Mapping) else ():
+        if isinstance(model, Mapping) and not isinstance(model.get("key", ""), str):
+            raise UsageError(f"{where}, models.{name}.key: the name of an environment variable was expected")
+
+
+def _check_models(experiment: Experiment, where: str) -> None:
+    models = experiment.models
+    for name, model in models.items():
+        check_settings(model, f"{where}, models.{name}")
+        if model.base and model.base not in models:
+            raise UnknownNameError("model", model.base, models, f"{where}, models.{name}.base")
+        if model.base == name:
+            raise UsageError(f"{where}, models.{name}.base: a model is not tuned from itself")
+
+
+def _checked_arm(arm: Arm, experiment: Experiment, where: str) -> Arm:
+    """The arm, with the experiment's index where it needs one and names none."""
+    _check_folder_name(arm.name, where)
+    if arm.model not in experiment.models:
+        raise UnknownNameError("model", arm.model, experiment.models, where)
+    for task in arm.tasks:
+        if task not in experiment.tasks:
+            raise UnknownNameError("task", task, experiment.tasks, f"{where}.tasks")
+    if experiment.models[arm.model].scheme == "recorded" and arm.context != "none":
+        raise UsageError(f"{where}: recorded answers are there already; its context must be none, not '{arm.context}'")
+    if arm.replay and (arm.context != "retrieved" or "/" not in arm.replay):
+        raise UsageError(f"{where}.replay: write RUN/ARM, of a stored run, in the context 'retrieved'")
     if not arm.needs_index:
-        if fields.get("index") or fields.get("k") or arm.passage_order != "ranked":
-            raise UsageError(f"{where}: index, k and passage_order mean nothing in the context '{context}'")
+        if arm.references or arm.k or arm.passage_order != "ranked":
+            raise UsageError(
+                f"{where}: index, retriever, k and passage_order mean nothing in the context '{arm.context}'"
+            )
         return arm
-    if not (arm.index or index):
-        raise UsageError(f"{where}: the context '{context}' needs an index, here or for the whole experiment")
+    if arm.index and arm.retriever:
+        raise UsageError(f"{where}: 'index' and 'retriever' both name where passages come from; give one of them")
+    if arm.retriever and arm.retriever not in experiment.retrievers:
+        raise UnknownNameError("retriever", arm.retriever, experiment.retrievers, where)
+    if not (arm.references or experiment.index):
+        raise UsageError(f"{where}: the context '{arm.context}' needs an index, here or for the whole experiment")
     if arm.k < 1:
-        raise UsageError(f"{where}: the context '{context}' needs k, the number of passages, of at least 1")
-    return dataclasses.replace(arm, index=arm.index or index)
+        raise UsageError(f"{where}: the context '{arm.context}' needs k, the number of passages, of at least 1")
+    return arm if arm.references else dataclasses.replace(arm, index=experiment.index)
 
 
-def _check_twins(tasks: Mapping[str, TaskSettings], where: str) -> None:
+def _checked_retriever(name: str, spec: RetrieverSpec, experiment: Experiment, where: str) -> RetrieverSpec:
+    """The retriever, with the experiment's index where it searches one and names none."""
+    _check_folder_name(name, where)
+    indexes = {experiment.index, *(arm.index for arm in experiment.arms.values())}
+    indexes |= {other.index for other in experiment.retrievers.values()}
+    if name in indexes:
+        raise UsageError(f"{where}: '{name}' is an index here; give the retriever a name of its own")
+    try:
+        reads = method_named(spec.method).READS
+        named = dataclasses.replace(spec, index=experiment.index) if "index" in reads and not spec.index else spec
+        named.check()
+        if "index" in reads and not named.index:
+            raise UsageError("it searches an index and names none; write index: NAME")
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+    return named
+
+
+def _check_task(name: str, task: TaskSettings, where: str) -> None:
+    _check_folder_name(name, where)
+    alias = task.task
+    if alias and task.file:
+        raise UsageError(f"{where}: 'file' and 'task' both name what is asked; give one of them")
+    if alias and name in TASKS:
+        raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give '{alias}' another name here")
+    if alias not in TASKS and (alias or (name not in TASKS and not task.file)):
+        raise UnknownNameError("task", alias or name, TASKS, where)
+    if name in TASKS and task.file:
+        raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give your own questions another name")
+
+
+def _check_same_limits(tasks: Mapping[str, TaskSettings], where: str) -> None:
     """One task asked in several ways is asked of the same examples, so that the ways can be compared."""
     first: dict[str, str] = {}
     for name, task in tasks.items():
-        twin = first.setdefault(task.file or task.task or name, name)
-        if task.limit != tasks[twin].limit:
+        same = first.setdefault(task.file or task.task or name, name)
+        if task.limit != tasks[same].limit:
             raise UsageError(
-                f"{where}, tasks: '{name}' and '{twin}' are one task, asked in two ways; give both the same limit "
-                f"(now {task.limit} and {tasks[twin].limit})"
+                f"{where}, tasks: '{name}' and '{same}' are one task, asked in two ways; give both the same limit "
+                f"(now {task.limit} and {tasks[same].limit})"
             )
 
 
-def _check_bases(models: Mapping[str, ModelSettings], where: str) -> None:
-    for name, model in models.items():
-        if model.base and model.base not in models:
-            raise UnknownNameError("model", model.base, models, f"{where}, models.{name}, base")
-        if model.base == name:
-            raise UsageError(f"{where}, models.{name}, base: a model is not tuned from itself")
+def _check_scoring(experiment: Experiment, where: str) -> None:
+    """What can be known before anything is loaded: providers give no log-likelihoods."""
+    for arm in experiment.arms.values():
+        model = experiment.models[arm.model]
+        for name, task in experiment.tasks.items():
+            if model.scheme == "chat" and task.scoring != "generate":
+                raise UsageError(
+                    f"{where}, tasks.{name}: scoring '{task.scoring}' needs log-likelihoods, which '{model.name}' "
+                    f"(arm '{arm.name}') does not give; set scoring: generate"
+                )
 
 
-def _check_arm_tasks(arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings], where: str) -> None:
-    for arm in arms.values():
-        for task in arm.tasks:
-            if task not in tasks:
-                raise UnknownNameError("task", task, tasks, f"{where}, arms.{arm.name}, tasks")
+def _check_search(experiment: Experiment, where: str) -> None:
+    search, arms, tasks = experiment.search, experiment.arms, experiment.tasks
+    if search is None:
+        return
+    if search.arm not in arms:
+        raise UnknownNameError("arm", search.arm, arms, where)
+    if arms[search.arm].context != "retrieved":
+        raise UsageError(f"{where}.arm: '{search.arm}' retrieves nothing")
+    if search.task not in tasks:
+        raise UnknownNameError("task", search.task, tasks, where)
+    if not search.k and not search.context_tokens:
+        raise UsageError(f"{where}: give k or context_tokens, a list of values to try")
+
+
+def _compared(experiment: Experiment, raw: Mapping[str, Any], where: str) -> ComparisonSettings:
+    """The comparison, with what follows from the arms where the config does not set it."""
+    settings, arms = experiment.comparison, experiment.arms
+    options_only = tuple(name for name, arm in arms.items() if arm.context == "options-only")
+    if settings.baseline in options_only:
+        raise UsageError(f"{where}.baseline: '{settings.baseline}' shows no question; name an arm that does")
+    settings = dataclasses.replace(
+        settings,
+        baseline=settings.baseline or next((name for name in arms if name not in options_only), ""),
+        baseline_arms=settings.baseline_arms if "baseline_arms" in raw else options_only,
+        factorials=settings.factorials or factorials(experiment.models, arms),
+    )
+    for name in (settings.baseline, *itertools.chain(*settings.contrasts, *settings.factorials)):
+        if name not in arms:
+            raise UnknownNameError("arm", name, arms, where)
+    return settings
+
+
+def _check_folder_name(name: str, where: str) -> None:
+    if not NAME.match(name):
+        raise UsageError(f"{where}: '{name}' cannot name a folder; use letters, digits and . _ + @ -")
 
 
 def base_of(name: str, models: Mapping[str, ModelSettings]) -> str:
@@ -217,124 +311,22 @@ def base_of(name: str, models: Mapping[str, ModelSettings]) -> str:
     if model.base:
         return model.base
     bare, mark, _ = model.name.partition("+adapter:")
-    return next((other for other, one in models.items() if mark and one.name == bare), "")
+    return next((other for other, settings in models.items() if mark and settings.name == bare), "")
 
 
 def factorials(models: Mapping[str, ModelSettings], arms: Mapping[str, Arm]) -> tuple[Factorial, ...]:
     """Every (control, tuned, retrieved, both) among the arms: two models, one tuned from the other, each closed book
     and with the same passages.
     """
-    found = []
+    designs = []
     closed = {arm.model: arm for arm in reversed(list(arms.values())) if arm.context == "none"}
     for name in models:
         base = base_of(name, models)
         if not base or name not in closed or base not in closed:
             continue
-        for one in arms.values():
-            both = next((a for a in arms.values() if a.model == name and _shown(a) == _shown(one)), None)
-            if one.model == base and one.context == "retrieved" and both:
-                found.append((closed[base].name, closed[name].name, one.name, both.name))
-    return tuple(found)
-
-
-def _shown(arm: Arm) -> tuple[str, str, int, int]:
-    return arm.context, arm.index, arm.k, arm.context_tokens
-
-
-def _search(value: Any, arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings], where: str) -> Search:
-    fields = checked_fields(Search, value, where)
-    for key in ("arm", "task"):
-        if key not in fields:
-            raise UsageError(f"{where}: '{key}' is missing")
-    search = Search(**fields)
-    if search.arm not in arms:
-        raise UnknownNameError("arm", search.arm, arms, where)
-    if arms[search.arm].context != "retrieved":
-        raise UsageError(f"{where}, arm: '{search.arm}' retrieves nothing")
-    if search.task not in tasks:
-        raise UnknownNameError("task", search.task, tasks, where)
-    if not search.k and not search.context_tokens:
-        raise UsageError(f"{where}: give k or context_tokens, a list of values to try")
-    if min((*search.k, *search.context_tokens), default=1) < 1:
-        raise UsageError(f"{where}: k and context_tokens must be at least 1")
-    return search
-
-
-def _check_scoring(
-    models: Mapping[str, ModelSettings], arms: Mapping[str, Arm], tasks: Mapping[str, TaskSettings], where: str
-) -> None:
-    """What can be known before anything is loaded: providers give no log-likelihoods."""
-    for arm in arms.values():
-        for name, task in tasks.items():
-            if models[arm.model].scheme == "chat" and task.scoring != "generate":
-                raise UsageError(
-                    f"{where}, tasks.{name}: scoring '{task.scoring}' needs log-likelihoods, which "
-                    f"'{models[arm.model].name}' (arm '{arm.name}') does not give; set scoring: generate"
-                )
-
-
-def _task(name: str, value: Any, where: str) -> TaskSettings:
-    _folder_name(name, where)
-    fields = checked_fields(TaskSettings, value or {}, where)
-    alias = fields.get("task", "")
-    if alias and fields.get("file"):
-        raise UsageError(f"{where}: 'file' and 'task' both say what is asked; give one of them")
-    if alias and name in TASKS:
-        raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give '{alias}' another name here")
-    if alias not in TASKS and (alias or (name not in TASKS and not fields.get("file"))):
-        raise UnknownNameError("task", alias or name, TASKS, where)
-    if name in TASKS and fields.get("file"):
-        raise UsageError(f"{where}: '{name}' is a task that comes with ragmed; give your own questions another name")
-    if fields.get("access", "private") not in ("open", "credentialed", "private"):
-        raise UnknownNameError("access", str(fields["access"]), ("open", "credentialed", "private"), where)
-    if fields.get("scoring", "generate") not in SCORINGS:
-        raise UnknownNameError("scoring", str(fields["scoring"]), SCORINGS, where)
-    if fields.get("normalise", "none") not in NORMALISATIONS:
-        raise UnknownNameError("normalise", str(fields["normalise"]), NORMALISATIONS, where)
-    if fields.get("options", "published") not in OPTION_ORDERS:
-        raise UnknownNameError("options", str(fields["options"]), OPTION_ORDERS, where)
-    for key in ("limit", "shots", "max_tokens"):
-        if fields.get(key, 0) < 0:
-            raise UsageError(f"{where}, {key}: it must not be negative")
-    return TaskSettings(**fields)
-
-
-def _comparison(value: Any, arms: Mapping[str, Arm], where: str) -> ComparisonSettings:
-    value = dict(value or {})
-    if isinstance(value.get("policy"), str):
-        value["policy"] = every_failure(value["policy"])
-    prices = Prices(**checked_fields(Prices, value.pop("prices", {}), f"{where}, prices"))
-    fields = checked_fields(ComparisonSettings, value, where) | {"prices": prices}
-    leak = tuple(n for n, a in arms.items() if a.context == "options-only")
-    fields.setdefault("baseline", next((n for n in arms if n not in leak), ""))
-    fields.setdefault("baseline_arms", leak)
-    for pair in fields.get("contrasts", ()):
-        if len(pair) != 2:
-            raise UsageError(f"{where}, contrasts: each is a pair [baseline, arm], found {list(pair)}")
-    if fields["baseline"] in leak:
-        raise UsageError(f"{where}, baseline: '{fields['baseline']}' shows no question; name an arm that does")
-    named = [*fields.get("contrasts", ()), *fields.get("factorials", ())]
-    for name in (fields["baseline"], *(n for some in named for n in some)):
-        if name not in arms:
-            raise UnknownNameError("arm", str(name), arms, where)
-    if not 0 < fields.get("alpha", 0.05) < 1 or not 0 <= fields.get("margin", 0.05) < 1:
-        raise UsageError(f"{where}: alpha lies between 0 and 1, margin between 0 and 1 (fractions, not percent)")
-    return ComparisonSettings(**fields)
-
-
-def _folder_name(name: str, where: str) -> None:
-    if not NAME.match(name):
-        raise UsageError(f"{where}: '{name}' cannot name a folder; use letters, digits and . _ + @ -")
-
-
-def plain(value: Any) -> Any:
-    """A settings record as run.json keeps it: mappings, lists, numbers and texts."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (frozenset, set)):
-        return sorted(value)
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    return value
+        for arm in arms.values():
+            alike = (a for a in arms.values() if (a.model, a.context, a.shown) == (name, arm.context, arm.shown))
+            both = next(alike, None)
+            if arm.model == base and arm.context == "retrieved" and both:
+                designs.append((closed[base].name, closed[name].name, arm.name, both.name))
+    return tuple(designs)

@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ragmed.comparison.behind import Facts
+from ragmed.comparison.diagnosis.diagnose import RunFacts
 from ragmed.errors import DamagedError
 from ragmed.files import read_json, sha256_json
 from ragmed.runs import Run
-from ragmed.stored import misfit_of_audit
+from ragmed.stored import Audit, misfit
 
 AUDIT = "audit.json"
 
 
-def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Facts:
+def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> RunFacts:
     """
-    >>> run_facts([run], run.samples()).arms["general+rag"]["k"]  # doctest: +SKIP
-    3
+        run_facts([run], run.samples()).arms["general+rag"]["k"]  # 3
 
     The facts of all arms and tasks that have samples. Of several runs, arms and indexes are named RUN/NAME, as the
     arms of `samples` are; a task is what the first run says it is. An example is leaked where any run's audit says so.
@@ -41,7 +40,7 @@ def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Fa
         if (run.folder / AUDIT).is_file():
             audited += read_audit(run.folder / AUDIT).get("tasks", [])
     there = {task for _, task in samples}
-    return Facts(
+    return RunFacts(
         arms=arms, tasks={name: one for name, one in tasks.items() if name in there}, memory=memory,
         audit={"tasks": audited} if audited else {},
     )  # fmt: skip
@@ -50,18 +49,17 @@ def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Fa
 def read_audit(path: Path) -> dict[str, Any]:
     """The contents of audit.json; DamagedError names the file and what in it is not of its kind."""
     audit = read_json(path, "audit", finite=True)
-    misfit = misfit_of_audit(audit)
-    if misfit:
-        raise DamagedError(f"audit '{path}': {misfit}; make it again with `ragmed audit`")
+    wrong = misfit(Audit, audit)
+    if wrong:
+        raise DamagedError(f"audit '{path}': {wrong}; make it again with `ragmed audit`")
     return audit
 
 
 def _arm(about: Mapping[str, Any], info: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """`model_identity`: models of several runs are one where their settings and their weights are the same."""
-    index = about.get("index")
-    plain = {**about, "index": f"{prefix}{index}" if index else "", "name": ""}
-    # Runs from before these settings were there: what was done then is what these words say now.
-    plain.setdefault("passage_order", "ranked")
+    named = {key: f"{prefix}{about[key]}" if about.get(key) else "" for key in ("index", "retriever")}
+    plain = {**about, **named, "name": ""}
+    plain.setdefault("passage_order", "ranked")  # what is absent counts as its default
     model, identity = about.get("model", ""), info.get("identity", {})
     parts = [identity.get(key, {}).get(model) for key in ("models", "weights")]
     plain["model_identity"] = sha256_json(parts) if any(parts) else f"{prefix}{model}"

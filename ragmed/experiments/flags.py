@@ -24,14 +24,15 @@ from ragmed.workspace import Workspace
 
 _SHOWN_SETTINGS = {"dtype": "", "quantization": "", "context_tokens": "context-", "thinking_tokens": "thinking-"}
 _SHOWN_SAMPLING = {"temperature": "t", "top_p": "top-p-"}
-"""Settings that change answers -> how a run's name says them."""
+"""Settings that change answers -> how a run's name shows them."""
 LONGEST_NAME = 120
 PASSAGES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """>>> Flags(model="hf", model_args="pretrained=org/small,dtype=bfloat16", tasks=("medqa",)).k
+    """
+    >>> Flags(model="hf", model_args="pretrained=org/small,dtype=bfloat16", tasks=("medqa",)).k
     0
 
     What was typed; a task is a name, or a file of one's own questions. `limit`: a number of examples, or a fraction
@@ -56,7 +57,8 @@ class Flags:
 
 
 def config_from_flags(flags: Flags, *, workspace: Workspace) -> dict[str, Any]:
-    """>>> config_from_flags(Flags("scripted:echo", ("mmlu",)), workspace=Workspace.find())["arms"]
+    """
+    >>> config_from_flags(Flags("scripted:echo", ("mmlu",)), workspace=Workspace.find())["arms"]
     {'general': {'model': 'model'}}
 
     The mapping that a config file would hold, for `make_experiment` and for `--save-config`: one arm closed book, and
@@ -81,12 +83,12 @@ def config_from_flags(flags: Flags, *, workspace: Workspace) -> dict[str, Any]:
         config["arms"]["general+rag"] = {"model": "model", "context": "retrieved", "k": flags.k or PASSAGES}
         config["comparison"] = {"baseline": "general"}
     elif flags.k:
-        raise UsageError("-k says how many passages are shown; it needs -i INDEX")
+        raise UsageError("-k is how many passages are shown; it needs -i INDEX")
     return config
 
 
 def _model(flags: Flags) -> ModelEntry:
-    """The model's entry of the config, and what the sampling flags say of every task."""
+    """The model's entry of the config, and what the sampling flags set for every task."""
     made = model_entry(flags.model, model_args=flags.model_args, gen_kwargs=flags.gen_kwargs, device=flags.device)
     flags.notes.extend(made.notes)
     note = batch_size(flags.batch_size, parse_model_name(made.settings["name"]).scheme, made.settings)
@@ -162,16 +164,16 @@ def _seed(text: str) -> int:
 
 
 def _name(flags: Flags, made: ModelEntry, names: Sequence[str]) -> str:
-    """A folder's name that says what was asked: model, tasks, index, and what is not as usual.
+    """A folder's name that shows what was asked: model, tasks, index, and what is not as usual.
 
     So that the commands of a sweep make a run each.
     """
     parts = parse_model_name(made.settings["name"])
     target = parts.target.rstrip("/").rpartition("#")[2] or parts.target
     pieces = [target.rpartition("/")[2], parts.revision, Path(parts.adapter).name, *names]
-    usual = {one.name: one.default for one in dataclasses.fields(ModelSettings)}
-    said = {key: value for key, value in made.settings.items() if value != usual[key]}
-    pieces += [f"{mark}{said[key]}" for key, mark in _SHOWN_SETTINGS.items() if key in said]
+    usual = {field.name: field.default for field in dataclasses.fields(ModelSettings)}
+    given = {key: value for key, value in made.settings.items() if value != usual[key]}
+    pieces += [f"{mark}{given[key]}" for key, mark in _SHOWN_SETTINGS.items() if key in given]
     if flags.index:
         pieces += [Path(flags.index).name, f"k{flags.k or PASSAGES}"]
     if flags.num_fewshot:
@@ -180,7 +182,7 @@ def _name(flags: Flags, made: ModelEntry, names: Sequence[str]) -> str:
         pieces.append(flags.scoring)
     if _seed(flags.seed):
         pieces.append(f"seed-{_seed(flags.seed)}")
-    pieces += [f"{mark}{said[key]:g}" for key, mark in _SHOWN_SAMPLING.items() if key in said]
+    pieces += [f"{mark}{given[key]:g}" for key, mark in _SHOWN_SAMPLING.items() if key in given]
     pieces += [f"max-{length}" for length in made.tasks.values()]
     if flags.system_instruction:
         pieces.append(f"system-{hashlib.sha256(flags.system_instruction.encode()).hexdigest()[:8]}")

@@ -23,7 +23,7 @@ def peak_memory(scheme: str) -> dict[str, Any] | None:
 
     `peak_bytes`, and `of` what: `cuda`, what PyTorch had allocated on the card at most since `start_measuring`; or
     `process`, the most this process ever held in memory, retrieval, other arms and the interpreter included, which
-    only an arm in a process of its own would tell apart. None where the model answers elsewhere, or on systems that
+    only an arm in a process of its own would separate. None where the model answers elsewhere, or on systems that
     do not count it.
     """
     if scheme not in HERE:

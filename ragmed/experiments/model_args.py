@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.models import MODEL_SCHEMES, parse_model_name
 from ragmed.models.names import ADAPTABLE, ADAPTER_MARK
-from ragmed.models.settings import FOR, REMOTE
+from ragmed.models.settings import FOR, REMOTE, ModelSettings
 
 BACKENDS = {
     "hf": "pretrained",
@@ -28,33 +29,23 @@ BACKENDS = {
 MODEL_ARGS, GEN_KWARGS = "--model_args", "--gen_kwargs"
 _NAMING = {"pretrained": ("pretrained", "revision", "peft"), "model": ("model", "base_url")}
 """The key that names the model -> all that make up its name."""
+_DEFAULTS = {field.name: field.default for field in fields(ModelSettings)}
 _BITS = {"load_in_4bit": "4bit", "load_in_8bit": "8bit"}
 _SETTINGS = {
-    "dtype": "dtype",
-    "device": "device",
+    **{name: name for name in FOR},
     "num_concurrent": "concurrency",
-    "concurrency": "concurrency",
-    "timeout": "timeout",
     "max_retries": "retries",
-    "retries": "retries",
     "max_length": "context_tokens",
     "max_model_len": "context_tokens",
-    "context_tokens": "context_tokens",
-    "tokenizer": "tokenizer",
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "thinking_tokens": "thinking_tokens",
-    "quantization": "quantization",
-    "key": "key",
-    "trusted": "trusted",
 }
+"""Key of `--model_args` -> the setting, which has the same name but for those of lm-evaluation-harness."""
 _SERVE = "start `vllm serve` with it, and name the server: -m endpoint:URL#MODEL"
 _ANSWERS = {
     "tokenized_requests": ("false", "prompts go to servers as messages or text, never as tokens"),
     "tokenizer_backend": ("none", "tokenizer=path:DIR or tokenizer=hf:ORG/NAME counts tokens as the server does"),
     "parallelize": ("false", "device=map spreads the layers over all GPUs"),
     "device_map": ("", "device=map spreads the layers over all GPUs"),
-    "add_bos_token": ("", "the model's own chat template says what a prompt begins with"),
+    "add_bos_token": ("", "the model's own chat template decides what a prompt begins with"),
     "enable_thinking": ("false", "thinking_tokens=N lets a model think up to N tokens"),
     "batch_size": ("", "write --batch_size"),
     "max_batch_size": ("", "write --batch_size"),
@@ -72,7 +63,7 @@ _CHAT_PATHS = ("/chat/completions", "/completions")
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """`settings`: the model's entry of a config, `name` first; `tasks`: what is said of every task's answers."""
+    """`settings`: the model's entry of a config, `name` first; `tasks`: what is set for every task's answers."""
 
     settings: dict[str, Any]
     tasks: dict[str, Any]
@@ -80,7 +71,8 @@ class ModelEntry:
 
 
 def model_entry(model: str, *, model_args: str = "", gen_kwargs: str = "", device: str = "") -> ModelEntry:
-    """>>> model_entry("hf", model_args="pretrained=org/small,dtype=bfloat16").settings
+    """
+    >>> model_entry("hf", model_args="pretrained=org/small,dtype=bfloat16").settings
     {'name': 'hf:org/small', 'dtype': 'bfloat16'}
 
     Raises UsageError and UnknownNameError: a key that does not fit this model is refused with what to write instead.
@@ -102,19 +94,20 @@ def model_entry(model: str, *, model_args: str = "", gen_kwargs: str = "", devic
 
 
 def pairs(text: str, flag: str) -> dict[str, str]:
-    """>>> pairs("revision=0123,dtype=float16", "--model_args")
+    """
+    >>> pairs("revision=0123,dtype=float16", "--model_args")
     {'revision': '0123', 'dtype': 'float16'}
 
     `key=value,key=value`, or a JSON object; values stay text, since a revision may look like a number.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for key, value in _json_items(text, flag) if text.lstrip().startswith("{") else _typed_items(text, flag):
-        if key in found:
-            raise UsageError(f"{flag} says '{key}' twice")
-        found[key] = value
-    if found.pop("trust_remote_code", "false").lower() not in ("false", "0"):
+        if key in values:
+            raise UsageError(f"{flag} sets '{key}' twice")
+        values[key] = value
+    if values.pop("trust_remote_code", "false").lower() not in ("false", "0"):
         raise UsageError("trust_remote_code is refused: code of a model's publisher is never run here")
-    return found
+    return values
 
 
 def _typed_items(text: str, flag: str) -> list[tuple[str, str]]:
@@ -180,16 +173,16 @@ def _weights(backend: str, *, pretrained: str, revision: str, peft: str) -> str:
     folder = Path(pretrained).expanduser().is_dir()
     if revision and folder:
         raise UsageError(f"{MODEL_ARGS} revision={revision}: the folder '{pretrained}' has no revisions; leave it out")
-    for said, mark, key in ((revision, "@", "revision"), (peft, ADAPTER_MARK, "peft")):
-        if said and mark in pretrained:
-            raise UsageError(f"{MODEL_ARGS} {key}={said}: 'pretrained' says it already, behind '{mark}'")
+    for value, mark, key in ((revision, "@", "revision"), (peft, ADAPTER_MARK, "peft")):
+        if value and mark in pretrained:
+            raise UsageError(f"{MODEL_ARGS} {key}={value}: 'pretrained' names it already, after '{mark}'")
     scheme = "vllm" if backend == "vllm" else "path" if folder else "hf"
     name = f"{scheme}:{pretrained}" + (f"@{revision}" if revision else "")
     return name + (f"{ADAPTER_MARK}{peft}" if peft else "")
 
 
 def _refuse_naming(model: str, args: Mapping[str, str]) -> None:
-    """A full name says all of it: what would name another model must not be passed over."""
+    """A full name holds all of it: what would name another model must not be passed over."""
     scheme = model.partition(":")[0]
     bare = model.partition(ADAPTER_MARK)[0].partition("@")[0]
     for key in ("pretrained", "model", "revision", "peft", "base_url"):
@@ -210,7 +203,7 @@ def _setting(key: str, text: str, scheme: str, model: str) -> tuple[str, Any]:
     where = f"{MODEL_ARGS} {key}"
     setting = "quantization" if key in _BITS else _SETTINGS.get(key)
     if setting is None:
-        fitting = {one for one, name in _SETTINGS.items() if scheme in FOR[name]}
+        fitting = {known for known, name in _SETTINGS.items() if scheme in FOR[name]}
         fitting |= set(_BITS) if scheme in FOR["quantization"] else set()
         fitting |= set(_NAMING[BACKENDS[model]]) if model in BACKENDS else set()
         if not fitting:
@@ -219,8 +212,8 @@ def _setting(key: str, text: str, scheme: str, model: str) -> tuple[str, Any]:
     if scheme not in FOR[setting]:
         raise UsageError(f"{where} means nothing for '{scheme}:' models; leave it out")
     if key in _BITS:
-        return setting, _BITS[key] if _truth(text, where) else "none"
-    return setting, _KINDS.get(setting, _text)(text, where)
+        return setting, _BITS[key] if _value(bool, text, where) else "none"
+    return setting, _value(type(_DEFAULTS[setting]), text, where)
 
 
 def _put(entry: dict[str, Any], setting: str, value: Any, where: str) -> None:
@@ -228,7 +221,7 @@ def _put(entry: dict[str, Any], setting: str, value: Any, where: str) -> None:
         if setting == "quantization" and "none" in (entry[setting], value):  # load_in_4bit=True,load_in_8bit=False
             entry[setting] = value if entry[setting] == "none" else entry[setting]
             return
-        raise UsageError(f"{where}: {setting} was said before, as {entry[setting]}; say it once")
+        raise UsageError(f"{where}: {setting} was set before, to {entry[setting]}; set it once")
     entry[setting] = value
 
 
@@ -238,9 +231,9 @@ def _generation(given: Mapping[str, str], entry: dict[str, Any], notes: list[str
     for key, text in given.items():
         where = f"{GEN_KWARGS} {key}"
         if key in _SAMPLING:
-            _put(entry, key, _number(text, where), where)
+            _put(entry, key, _value(float, text, where), where)
         elif key in GEN:
-            _put(tasks, GEN[key], _whole(text, where), where)
+            _put(tasks, GEN[key], _value(int, text, where), where)
         elif key == "do_sample":
             notes.append(f"do_sample={text} changes nothing: ragmed decodes greedily unless a temperature is set")
         else:
@@ -257,46 +250,21 @@ def batch_size(text: str, scheme: str, entry: dict[str, Any]) -> str:
     if scheme not in REMOTE:
         return "--batch_size changes nothing here: prompts are batched by their length"
     if entry.setdefault("concurrency", int(text)) != int(text):
-        return f"--batch_size {text} changes nothing: num_concurrent={entry['concurrency']} says it"
+        return f"--batch_size {text} changes nothing: num_concurrent={entry['concurrency']} sets it"
     return ""
 
 
-def _text(text: str, where: str) -> str:
-    if not text:
-        raise UsageError(f"{where} has no value")
-    return text
-
-
-def _whole(text: str, where: str) -> int:
-    if not re.fullmatch(r"-?[0-9]{1,12}", text):
-        raise UsageError(f"{where} is a whole number, found '{text}'")
-    return int(text)
-
-
-def _number(text: str, where: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise UsageError(f"{where} is a number, found '{text}'")
-    return value
-
-
-def _truth(text: str, where: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise UsageError(f"{where} is true or false, found '{text}'")
-    return text.lower() == "true"
-
-
-_KINDS: dict[str, Callable[[str, str], Any]] = {
-    "concurrency": _whole,
-    "retries": _whole,
-    "context_tokens": _whole,
-    "thinking_tokens": _whole,
-    "timeout": _number,
-    "temperature": _number,
-    "top_p": _number,
-    "trusted": _truth,
-}
-"""Settings that are no text -> what reads them."""
+def _value(kind: type, text: str, where: str) -> Any:
+    """What was typed as a value of that kind: text, a whole number, a finite number, true or false."""
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if kind is int and re.fullmatch(r"-?[0-9]{1,12}", text):
+        return int(text)
+    if kind is float:
+        with suppress(ValueError):
+            if math.isfinite(value := float(text)):
+                return value
+    if kind is str and text:
+        return text
+    words = {bool: "true or false", int: "a whole number", float: "a number"}
+    raise UsageError(f"{where} is {words[kind]}, found '{text}'" if kind in words else f"{where} has no value")

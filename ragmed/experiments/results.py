@@ -1,4 +1,4 @@
-"""Stored samples -> results.json and the report. Calls no model, and can be done again with other settings.
+"""Stored samples -> scores, results.json and the report. Calls no model, and can be done again with other settings.
 
 results = compare_runs([find_run(workspace.runs, "quickstart")], Rules(margin=0.03))
 """
@@ -11,21 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ragmed.comparison.compare import ComparisonSettings, Prices, compare
+from ragmed.checked import dump, parse
+from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compare
+from ragmed.comparison.rows import NotRun
 from ragmed.comparison.settings import every_failure
 from ragmed.comparison.sources import ArmSources, arm_sources
 from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UsageError
 from ragmed.experiments.facts import run_facts
+from ragmed.experiments.run_list import update_list
 from ragmed.files import write_json
-from ragmed.records import Sample
+from ragmed.metrics import MetricFacts
 from ragmed.runs import Run
-from ragmed.stored import misfit_of_comparison
-
-Samples = dict[tuple[str, str], list[Sample]]
+from ragmed.scores import Answers, declared_metrics, fits, scored_answers
 
 
-def write_results(run: Run, settings: ComparisonSettings) -> dict[str, Any]:
-    """Compares the stored samples, writes results.json and the page."""
+def write_results(run: Run, settings: ComparisonSettings) -> Results:
+    """Compares the stored samples, writes results.json, the page, and the list of all runs beside this one."""
     results, _ = _written(run, settings, run.report_folder)
     return results
 
@@ -40,48 +41,54 @@ def report_run(run: Run, *, folder: Path | None = None, rules: Rules | None = No
         return _written(run, stored_settings(run), folder or run.report_folder)[1]
     if folder is None or folder.resolve() == run.report_folder.resolve():
         raise UsageError("other rules than the config's need a page of their own: give --output FOLDER")
-    settings = rules.over(stored_settings(run), stored_samples(run)[0])
-    _require_answers([run], settings)
-    return _page(run, *_results(run, settings), folder)
+    return _page(run, *_results(run, stored_settings(run), rules), folder)
 
 
-def _written(run: Run, settings: ComparisonSettings, folder: Path) -> tuple[dict[str, Any], Path]:
-    results, samples = _results(run, settings)
-    write_json(run.results_file, results, mode=run.file_mode)
-    return results, _page(run, results, samples, folder)
+def _written(run: Run, settings: ComparisonSettings, folder: Path) -> tuple[Results, Path]:
+    results, answers = _results(run, settings)
+    write_json(run.results_file, dump(results), mode=run.file_mode)
+    page = _page(run, results, answers, folder)
+    runs = run.folder.resolve().parent
+    if folder == run.report_folder and runs.name == "runs":  # a run elsewhere stands alone: no list beside it
+        update_list(runs)
+    return results, page
 
 
-def _page(run: Run, results: Mapping[str, Any], samples: Samples, folder: Path) -> Path:
+def _page(run: Run, results: Results, answers: Answers, folder: Path) -> Path:
     from ragmed.report.page import write_page
 
-    return write_page(results, run_info=run.info(), samples=samples, folder=folder, mode=run.file_mode)
+    return write_page(results, run_info=run.info(), answers=answers, folder=folder, mode=run.file_mode)
 
 
-def _results(run: Run, settings: ComparisonSettings, rules: Rules | None = None) -> tuple[dict[str, Any], Samples]:
-    samples, unfinished = stored_samples(run)
-    settings = (rules or Rules()).over(settings, samples)
-    _require_answers([run], settings)
-    present, notes = _present(settings, samples)
+def _results(run: Run, settings: ComparisonSettings, rules: Rules | None = None) -> tuple[Results, Answers]:
+    rules = rules or Rules()
+    answers, unfinished = stored_answers(run, reader=rules.reader)
+    settings = rules.over(settings, answers)
+    present, notes = _present(settings, answers)
     info = run.info()
     results = compare(
-        samples,
+        answers,
         run=run.name,
         settings=present,
-        metrics=_metrics([run]),
-        notes=unfinished + notes,
-        sources=_asked(arm_sources(info), samples),
-        facts=run_facts([run], samples),
+        metrics=_metrics([run], rules.reader, answers),
+        notes=unfinished + notes + _read_otherwise(rules),
+        sources=_asked(arm_sources(info), answers),
+        facts=run_facts([run], answers),
     )
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
-    results["not_run"] = [{"arm": arm, "task": task} for arm, task in pairs if (arm, task) not in samples]
-    results["notes"] += [*_searched(info), *_unchecked(info, samples)]
-    for task, facts in info["tasks"].items():
-        if facts.get("held_out"):
-            results["notes"].append(
-                f"{task}: {facts['held_out']} examples are not scored, because its worked examples come from them"
-            )
-    return results, samples
+    not_run = tuple(NotRun(arm, task) for arm, task in pairs if (arm, task) not in answers)
+    held_out = [
+        f"{task}: {facts['held_out']} examples are not scored, because its few-shot examples come from them"
+        for task, facts in info["tasks"].items()
+        if facts.get("held_out")
+    ]
+    every = (*results.notes, *_searched(info), *_unchecked(info, answers), *held_out)
+    return dataclasses.replace(results, not_run=not_run, notes=every), answers
+
+
+def _read_otherwise(rules: Rules) -> list[str]:
+    return [f"Answers were read by the reader '{rules.reader}', not by the run's own."] if rules.reader else []
 
 
 def _searched(info: Mapping[str, Any]) -> list[str]:
@@ -96,48 +103,48 @@ def _searched(info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _unchecked(info: Mapping[str, Any], samples: Samples) -> list[str]:
+def _unchecked(info: Mapping[str, Any], answers: Answers) -> list[str]:
     """A note for each adapter of ours that was asked tasks whose examples its training was never checked against."""
     notes = []
     for model, adapter in info.get("references", {}).get("adapters", {}).items():
         arms = [name for name, arm in info["experiment"]["arms"].items() if arm.get("model") == model]
-        asked = dict.fromkeys(task for arm, task in samples if arm in arms)
+        asked = dict.fromkeys(task for arm, task in answers if arm in arms)
         checked = adapter.get("overlap", {}).get("tasks", asked)
-        files = {task: one.get("file") or one.get("task") for task, one in info["experiment"]["tasks"].items()}
+        files = {task: keys.get("file") or keys.get("task") for task, keys in info["experiment"]["tasks"].items()}
         open_ = [task for task in asked if task not in checked and files.get(task) not in checked]
         if open_:
             notes.append(
                 f"adapter {adapter['name']}: its texts were not checked against {', '.join(open_)}; name them in "
-                "keep_out (tasks, or files), so that nobody wonders whether it learnt the questions"
+                "keep_out (tasks, or files), to be sure that it was not trained on the questions"
             )
-        notes += _learnt_in_part(adapter)
+        notes += _trained_in_part(adapter)
     return notes
 
 
-def _learnt_in_part(adapter: Mapping[str, Any]) -> list[str]:
+def _trained_in_part(adapter: Mapping[str, Any]) -> list[str]:
     """The index holds all of the corpora; a note where the adapter did not read all of them."""
     notes = []
     held = adapter.get("held_out_documents") or []
     documents = sum(corpus.get("documents", 0) for corpus in adapter.get("corpora", []))
     if held:
-        notes.append(f"adapter {adapter['name']}: {len(held)} of {documents} documents were held out, and not learnt")
+        notes.append(f"adapter {adapter['name']}: {len(held)} of {documents} documents were held out, not trained on")
     whole = adapter.get("rows", {}).get("tokens", 0)
     if whole and adapter["tokens"] < 0.999 * whole:
         notes.append(
             f"adapter {adapter['name']}: {adapter['tokens']:,} of the {whole:,} tokens of its texts were read, the "
-            "rest was not learnt"
+            "rest was not trained on"
         )
     return notes
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """
-    >>> Rules(policy="drop", margin=0.03).over(settings, samples).margin  # doctest: +SKIP
-    0.03
+    """What a comparison is asked otherwise than its config does; None: as the config does.
 
-    What a comparison is asked otherwise than its config says; None: as the config says. `prices`: where they say
-    nothing (0), those of the config hold. `policy`: what every status other than `answered` counts as.
+        compare_runs([run], Rules(policy="drop", margin=0.03))
+
+    `prices`: where they are 0, those of the config hold. `policy`: what every status other than `answered` counts as.
+    `reader`: reads all answers by this reader instead of the task's own, and stores nothing.
     """
 
     baseline: str | None = None
@@ -145,11 +152,12 @@ class Rules:
     prices: Prices | None = None
     policy: str | None = None
     correction: str | None = None
+    reader: str = ""
 
-    def over(self, settings: ComparisonSettings, samples: Samples) -> ComparisonSettings:
+    def over(self, settings: ComparisonSettings, answers: Answers) -> ComparisonSettings:
         """UnknownNameError where `baseline` is no arm to compare with."""
         if self.baseline is not None:
-            known = {arm for arm, _ in samples} - set(settings.baseline_arms)
+            known = {arm for arm, _ in answers} - set(settings.baseline_arms)
             if self.baseline not in known:
                 raise UnknownNameError("arm", self.baseline, known, "what can be compared with")
             settings = dataclasses.replace(settings, baseline=self.baseline, contrasts=())
@@ -164,30 +172,30 @@ class Rules:
         return settings
 
 
-def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> dict[str, Any]:
-    """
-    >>> compare_runs([find_run(Path("runs"), "quickstart")], Rules(margin=0.03))["contrasts"]  # doctest: +SKIP
+def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> Results:
+    """Statistics from stored samples:
 
-    Statistics from stored samples: of one run, what its results.json holds. Arms of several are named RUN/ARM; each
-    task they share must have been asked in the same words, else MismatchError. The first run's config holds, but for
-    `rules`. UsageError where two runs have one name, where one shares no task with the others, and where a bundle's
-    answers are to be read again.
+        compare_runs([find_run(Path("runs"), "quickstart")], Rules(margin=0.03)).contrasts
+
+    Of one run, what its results.json holds. Arms of several are named RUN/ARM; each task they share must have been
+    asked in the same words, else MismatchError. The first run's config holds, but for `rules`. UsageError where two
+    runs have one name, where one shares no task with the others, and where a bundle's answers are to be read again.
     """
     if len(runs) == 1:
         return _results(runs[0], stored_settings(runs[0]), rules)[0]
-    samples, notes, settings = _joined(runs, stored_settings(runs[0]))
-    settings = (rules or Rules()).over(settings, samples)
-    _require_answers(runs, settings)
-    present, more = _present(settings, samples)
+    rules = rules or Rules()
+    answers, notes, settings = _joined(runs, stored_settings(runs[0]), reader=rules.reader)
+    settings = rules.over(settings, answers)
+    present, more = _present(settings, answers)
     sources = {name: one for r in runs for name, one in arm_sources(r.info(), _prefix(r, runs)).items()}
     return compare(
-        samples,
+        answers,
         run="+".join(r.name for r in runs),
         settings=present,
-        metrics=_metrics(runs),
-        notes=notes + more,
-        sources=_asked(sources, samples),
-        facts=run_facts(runs, samples),
+        metrics=_metrics(runs, rules.reader, answers),
+        notes=notes + more + _read_otherwise(rules),
+        sources=_asked(sources, answers),
+        facts=run_facts(runs, answers),
     )
 
 
@@ -195,26 +203,28 @@ def _prefix(run: Run, runs: Sequence[Run]) -> str:
     return f"{run.name}/" if len(runs) > 1 else ""
 
 
-def _asked(sources: Mapping[str, ArmSources], samples: Samples) -> dict[str, ArmSources]:
+def _asked(sources: Mapping[str, ArmSources], answers: Answers) -> dict[str, ArmSources]:
     """Those of arms that were asked; the others are in no comparison."""
-    arms = {arm for arm, _ in samples}
+    arms = {arm for arm, _ in answers}
     return {arm: one for arm, one in sources.items() if arm in arms}
 
 
-def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples, list[str], ComparisonSettings]:
+def _joined(
+    runs: Sequence[Run], settings: ComparisonSettings, *, reader: str
+) -> tuple[Answers, list[str], ComparisonSettings]:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two of the runs are called '{name}'; give each once, from folders of different names")
     _refuse_other_questions(runs)
-    samples: Samples = {}
+    answers: Answers = {}
     notes: list[str] = []
     asked: dict[str, list[str]] = {}
     for run in runs:
-        found, unfinished = stored_samples(run)
-        samples |= {(f"{run.name}/{arm}", task): given for (arm, task), given in found.items()}
+        stored, unfinished = stored_answers(run, reader=reader)
+        answers |= {(f"{run.name}/{arm}", task): given for (arm, task), given in stored.items()}
         notes += [f"{run.name}: {note}" for note in unfinished]
-        asked[run.name] = list(dict.fromkeys(task for _, task in found))
+        asked[run.name] = list(dict.fromkeys(task for _, task in stored))
     notes += _in_some_runs(asked)
     leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
     designs = tuple(
@@ -224,7 +234,7 @@ def _joined(runs: Sequence[Run], settings: ComparisonSettings) -> tuple[Samples,
     )
     first = f"{runs[0].name}/{settings.baseline}"
     joined = dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks, factorials=designs)
-    return samples, notes, joined
+    return answers, notes, joined
 
 
 def _in_some_runs(asked: Mapping[str, Sequence[str]]) -> list[str]:
@@ -245,35 +255,23 @@ def _in_some_runs(asked: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def _require_answers(runs: Sequence[Run], settings: ComparisonSettings) -> None:
-    """UsageError where MIRAGE's policy is to read answers that a bundle has left where it was made."""
-    for run in runs:
-        if "mirage" in settings.policy.values() and run.info().get("imported", {}).get("kind") == "bundle":
-            raise UsageError(
-                f"run '{run.name}' is a bundle and has no answers, which the policy 'mirage' reads again; compare the "
-                "original run under it, or make the bundle from the original with --policy wrong or --policy drop and "
-                "compare it so"
-            )
-
-
 def _refuse_other_questions(runs: Sequence[Run]) -> None:
     first: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for run in runs:
         for task, identity in run.info()["identity"]["tasks"].items():
             other, known = first.setdefault(task, (run.name, identity))
-            for key in ("sha256", "scoring", "normalise"):
-                if known.get(key) != identity.get(key):
+            for key in ("data", "scoring", "normalise", "prompts", "form"):
+                # what was imported does not hold the words in which it was asked
+                if key in known and key in identity and known[key] != identity[key]:
                     raise MismatchError(
                         f"runs '{other}' and '{run.name}' asked task '{task}' differently ({key}); they cannot be "
                         "compared on it"
                     )
 
 
-def _present(
-    settings: ComparisonSettings, samples: Mapping[tuple[str, str], Sequence[Sample]]
-) -> tuple[ComparisonSettings, list[str]]:
+def _present(settings: ComparisonSettings, answers: Answers) -> tuple[ComparisonSettings, list[str]]:
     """The settings as far as arms have been asked (a run may be carried out arm by arm), and notes on what differs."""
-    arms = list(dict.fromkeys(arm for arm, _ in samples))
+    arms = list(dict.fromkeys(arm for arm, _ in answers))
     leaks = tuple(a for a in settings.baseline_arms if a in arms)
     tested = [a for a in arms if a not in leaks]
     if not tested:
@@ -282,7 +280,8 @@ def _present(
     baseline = settings.baseline
     if baseline not in tested:
         baseline = tested[0]
-        notes.append(f"the control '{settings.baseline}' has no samples yet: '{baseline}' stands in for it here")
+        if settings.baseline:
+            notes.append(f"the control '{settings.baseline}' has no samples yet: '{baseline}' stands in for it here")
     contrasts = tuple(pair for pair in settings.contrasts if set(pair) <= set(tested))
     designs = tuple(design for design in settings.factorials if set(design) <= set(tested))
     for design in settings.factorials:
@@ -295,54 +294,51 @@ def _present(
     return present, notes
 
 
-def stored_samples(run: Run) -> tuple[Samples, list[str]]:
-    """The samples of a run, in the order in which its experiment names tasks and arms, and notes on what is missing.
+def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
+    """The answers of a run, in the order in which its experiment names tasks and arms, and notes on what is missing.
 
-    An arm that is not through with a task is left out of it, and said so: half of its answers are not its score.
+    An arm that is not through with a task is left out of it, and that is noted: half of its answers are not its score.
     """
     info = run.info()
     tasks, arms = list(info["experiment"]["tasks"]), list(info["experiment"]["arms"])
-    found = run.samples()
-    for arm, task in found:
+    scored = scored_answers(run, reader=reader)
+    for arm, task in scored:
         if arm not in arms or task not in tasks:
             raise DamagedError(f"'{run.samples_file(arm, task)}' belongs to no arm and task of run '{run.name}'")
-    whole: Samples = {}
+    whole: Answers = {}
     notes = list(info.get("imported", {}).get("notes", []))
     for task in tasks:
-        counts = {arm: len(found[arm, task]) for arm in arms if (arm, task) in found}
+        counts = {arm: len(scored[arm, task]) for arm in arms if (arm, task) in scored}
         asked = int(info["tasks"][task]["examples"])
         for arm, count in counts.items():
             if count == asked:
-                whole[arm, task] = found[arm, task]
+                whole[arm, task] = scored[arm, task]
             else:
                 notes.append(f"'{arm}' has answered {count} of {asked} of '{task}', and is left out of it until then")
+    for task, found in {task: found for (_, task), found in whole.items()}.items() if reader else ():
+        if not fits(reader, [answer.sample for answer in found]):
+            notes.append(f"{task}: reader '{reader}' reads no such answers; the task's own reading stands")
     if not whole:
-        raise DataError(f"run '{run.name}' has no finished arm yet; run `ragmed eval` with its config, it goes on")
+        raise DataError(f"run '{run.name}' has no finished arm yet; rerun `ragmed eval` with its config to resume it")
     return whole, notes
 
 
 def stored_settings(run: Run) -> ComparisonSettings:
-    """The comparison's settings as the run's config gave them."""
-    plain = dict(run.info()["experiment"]["comparison"])
-    misfit = misfit_of_comparison(plain)
-    if misfit:
-        raise DamagedError(f"run file '{run.info_file}': {misfit}; mend it, or make the run anew")
-    known = {f.name for f in dataclasses.fields(ComparisonSettings)}
-    if set(plain) - known:
-        raise MismatchError(f"run '{run.name}' was made by another version, with {sorted(set(plain) - known)}")
-    plain["contrasts"] = tuple(tuple(pair) for pair in plain["contrasts"])
-    plain["baseline_arms"] = tuple(plain["baseline_arms"])
-    plain["factorials"] = tuple(tuple(arms) for arms in plain.get("factorials", ()))
-    prices = plain.get("prices", {})
-    strange = sorted(set(prices) - {f.name for f in dataclasses.fields(Prices)})
-    if strange:
-        raise MismatchError(f"run '{run.name}' was made by another version, with {strange} in its prices")
-    plain["prices"] = Prices(**prices)
-    for key in ("binary_metrics", "descriptive_metrics"):
-        plain[key] = frozenset(plain[key])
-    return ComparisonSettings(**plain)
+    """The comparison's settings as the run's config gave them; what is absent counts as its default."""
+    return parse(
+        ComparisonSettings,
+        run.info()["experiment"]["comparison"],
+        f"run file '{run.info_file}', experiment.comparison",
+        error=DamagedError,
+        remedy="fix it, or rerun the evaluation",
+    )
 
 
-def _metrics(runs: Sequence[Run]) -> dict[str, tuple[str, ...]]:
+def _metrics(runs: Sequence[Run], reader: str, answers: Answers) -> dict[str, tuple[MetricFacts, ...]]:
     """What each task measures, so that an arm none of whose answers could be scored keeps its row."""
-    return {task: tuple(facts["metrics"]) for run in runs for task, facts in run.info()["tasks"].items()}
+    read = {task for (_, task), found in answers.items() if reader and fits(reader, [a.sample for a in found])}
+    return {
+        task: declared_metrics(record, reader=reader if task in read else "")
+        for run in runs
+        for task, record in run.info()["tasks"].items()
+    }

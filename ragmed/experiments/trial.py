@@ -1,8 +1,8 @@
-"""An Experiment carried out: tasks bound, passages retrieved, models asked, samples kept, arms compared, page written.
+"""An Experiment carried out: tasks bound, models asked, samples kept, then scored, arms compared, page written.
 
     results = run_experiment(load_experiment(Path("configs/quickstart.yaml")), workspace=Workspace.find())
 
-Goes on where an earlier call stopped, and asks nothing that is answered already.
+Resumes where an earlier call stopped, and asks nothing that is answered already.
 """
 
 from __future__ import annotations
@@ -12,62 +12,68 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
 from tqdm import tqdm
 
 import ragmed
-from ragmed import evaluation, prompts, selection
+from ragmed import augmentation, prompts
 from ragmed.arms import CONTEXTS, Arm
-from ragmed.corpora import load_recipe
-from ragmed.evaluation import answer
+from ragmed.augmentation import Augmenter, ClosedBook, Prepared
+from ragmed.checked import dump
+from ragmed.comparison.results import Results
+from ragmed.errors import MismatchError
+from ragmed.evaluation import answer, unanswered
+from ragmed.experiments.binding import access_of, applies, bind_tasks
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.memory import peak_memory, start_measuring
+from ragmed.experiments.references import index_names, open_references, used_retrievers
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
 from ragmed.experiments.tuned import adapter_hashes, adapters_to_train, manifests, train_missing
-from ragmed.files import read_json, sha256_file
-from ragmed.finetuning.texts import strictest
-from ragmed.index.manifest import Manifest
-from ragmed.metrics import overlap
-from ragmed.models import MayNotScore, Model, load_model
+from ragmed.files import read_json
+from ragmed.metrics import metric_facts
+from ragmed.models import MayNotScore, Model, ModelSettings, load_model
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.protection import refuse_leaks
-from ragmed.records import Access, Passage
-from ragmed.retrieval.named import index_recipe, open_or_build
-from ragmed.runs import SCHEMA, Run
-from ragmed.selection import Shown, choose_passages
-from ragmed.tasks import BoundTask, answers, load_task
+from ragmed.records import Passage, strictest
+from ragmed.retrieval.named import index_recipe
+from ragmed.retrieval.spec import RetrieverSpec
+from ragmed.runs import SCHEMA, Identity, Run
+from ragmed.tasks import BoundTask, TaskSettings
 from ragmed.workspace import Workspace
 
-# A change of one of these can change an answer; a run does not go on under another version.
+# A change of one of these can change an answer; a run is not resumed under another version.
 ANSWERING = ("torch", "transformers", "tokenizers", "sentence-transformers")
 # How a server is reached changes no answer of it, nor does what is known of a model's past.
 TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted", "base", "tuned_by")
+# Which tasks an arm is asked changes none of its answers, nor does where a file of questions lies: its data are hashed.
+ARM_LABELS = ("name", "tasks")
+TASK_LABELS = ("file", "access")
 ANSWERING_BY_SCHEME = {"chat": ("langchain", "langchain-core"), "vllm": ("vllm",)}
 
 
-AskPiece = Callable[["Piece", Sequence[Shown], Model, Experiment, Run], None]
-ANSWERING_CODE = (prompts, answers, selection, evaluation, overlap)
-
-
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One arm on one task, as far as it is not answered yet: examples from `done` on."""
+class Assignment:
+    """One arm on one task, and the places of the examples that it is asked: those that are not answered yet, or, with
+    `again`, those that ended in `error`.
+    """
 
     arm: Arm
     bound: BoundTask
-    done: int
+    places: Sequence[int]
+    again: bool = False
 
 
 def run_experiment(
     experiment: Experiment, *, workspace: Workspace, output: Path | None = None, retry_errors: bool = False
-) -> dict[str, Any]:
+) -> Results:
     """The results (see `results.json`), after everything that was missing has been asked.
 
     `retry_errors`: samples that ended in `error`, as where a server was down, are asked again, and replaced.
@@ -81,40 +87,22 @@ def run_experiment(
     adapters_to_train(experiment, workspace)
     train_missing(experiment, workspace)
     adapters = manifests(experiment, workspace)
-    learnt = [one["access"] for one in adapters.values() if "access" in one]
-    refuse_leaks(strictest([access, *learnt]), asked, os.environ)
-    kept = strictest([access, *learnt, *(model.access for model in recorded.values())])
+    trained_on = [adapter["access"] for adapter in adapters.values() if "access" in adapter]
+    refuse_leaks(strictest([access, *trained_on]), asked, os.environ)
+    kept = strictest([access, *trained_on, *(model.access for model in recorded.values())])
     run = Run(output or workspace.runs / experiment.name, access=kept)
     with run.held():
         experiment = searched(experiment, workspace=workspace, run=run)
-        run.begin(describe(experiment, bound, run, recorded))
+        begun = run.begin(describe(experiment, bound, run, recorded), defaults=identity_defaults())
+        run = Run(run.folder, access=begun["access"])  # of what was asked before, too
         run.add_identity("adapters", adapter_hashes(experiment, workspace))  # before what is known of them
         run.add_references("adapters", adapters)
         if experiment.search:
             run.add_references("search", read_json(run.folder / SEARCHED, "search record"))
-        pieces = pending(experiment, bound, run)
-        if pieces:
-            schemes = {experiment.models[piece.arm.model].scheme for piece in pieces}
-            packages = [*ANSWERING, *(name for one in sorted(schemes) for name in ANSWERING_BY_SCHEME.get(one, ()))]
-            run.add_identity("versions", {name: _version(name) for name in packages})
-            ask(pieces, experiment, workspace=workspace, run=run)
-        again = failed(experiment, bound, run) if retry_errors else []
-        if again:
-            ask(again, experiment, workspace=workspace, run=run, each=retry_piece)
+        ask(pending(experiment, bound, run), experiment, workspace=workspace, run=run)
+        if retry_errors:
+            ask(failed(experiment, bound, run), experiment, workspace=workspace, run=run)
         return write_results(run, experiment.comparison)
-
-
-def bind_tasks(experiment: Experiment, workspace: Workspace) -> dict[str, BoundTask]:
-    return {n: load_task(n, s, workspace=workspace, seed=experiment.seed) for n, s in experiment.tasks.items()}
-
-
-def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> Access:
-    """The strictest access of the tasks and of the corpora behind the indexes: samples quote from both."""
-    tiers: list[Access] = [b.task.access for b in bound.values()]
-    for name in dict.fromkeys(a.index for a in experiment.arms.values() if a.needs_index):
-        for corpus in index_recipe(name, workspace).corpora:
-            tiers.append(load_recipe(workspace.recipe("corpora", corpus), data=workspace.data).access)
-    return strictest(tiers)
 
 
 def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, RecordedAnswers]:
@@ -123,55 +111,50 @@ def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, 
     return {n: cast(RecordedAnswers, load_model(m, workspace=workspace)) for n, m in named.items()}
 
 
-def applies(arm: Arm, bound: BoundTask) -> bool:
-    """Whether an arm can be run on a task: oracle passages need gold documents, a baseline on options needs options."""
-    if arm.tasks and bound.name not in arm.tasks:
-        return False
-    if arm.context == "oracle":
-        return bound.task.gold_documents
-    return arm.context != "options-only" or bound.task.kind == "choice"
-
-
-def pending(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Piece]:
+def pending(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Assignment]:
     """What is still to be asked, arms of one model together, so that each model is loaded once."""
-    pieces = []
+    assignments = []
     for model in experiment.models:
         for task in bound.values():
             for arm in (a for a in experiment.arms.values() if a.model == model and applies(a, task)):
                 done = run.done(arm.name, task.name, [e.id for e in task.examples], window=experiment.window)
                 if done < len(task.examples):
-                    pieces.append(Piece(arm, task, done))
-    return pieces
+                    assignments.append(Assignment(arm, task, range(done, len(task.examples))))
+    return assignments
 
 
 def describe(
     experiment: Experiment, bound: Mapping[str, BoundTask], run: Run, recorded: Mapping[str, RecordedAnswers]
 ) -> dict[str, Any]:
     """run.json: `identity` holds what can change an answer, the rest is for the reader."""
-    plain = experiment.resolved()
-    models = {n: {k: v for k, v in m.items() if k not in TRANSPORT} for n, m in plain["models"].items()}
+    settings = experiment.resolved()
+    models = {n: _without(m, TRANSPORT) for n, m in settings["models"].items()}
     for name, model in recorded.items():
         models[name] |= model.fingerprint()
     identity = {
-        "seed": experiment.seed,
-        "window": experiment.window,
-        "context_tokens": experiment.context_tokens,
+        "run": {
+            "seed": experiment.seed,
+            "window": experiment.window,
+            "context_tokens": experiment.context_tokens,
+            "augmentation": augmentation.VERSION,
+        },
         "models": models,
-        "arms": plain["arms"],
-        "tasks": {n: {**plain["tasks"][n], **b.fingerprint()} for n, b in bound.items()},
-        "code": {m.__name__: sha256_file(Path(str(m.__file__))) for m in ANSWERING_CODE},
+        "arms": {n: _without(arm, ARM_LABELS) for n, arm in settings["arms"].items()},
+        "retrievers": {n: settings["retrievers"][n] for n in used_retrievers(experiment)},
+        "tasks": {n: {**_without(settings["tasks"][n], TASK_LABELS), **_asked_of(b)} for n, b in bound.items()},
     }
     return {
         "schema": SCHEMA,
         "name": run.name,
-        "experiment": plain,
+        "experiment": settings,
         "identity": identity,
         "access": run.access,
         "tasks": {
             name: {
                 "source": b.task.source,
                 "license": b.task.license,
-                "metrics": list(b.task.metrics),
+                "reader": b.reader,
+                "metrics": [asdict(facts) for facts in metric_facts(b.task.metrics)],
                 "examples": len(b.examples),
                 "held_out": b.held_out,
             }
@@ -183,39 +166,103 @@ def describe(
     }
 
 
-def ask(
-    pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace, run: Run, each: AskPiece | None = None
-) -> None:
-    """Retrieval first, for all pieces; then each model once, over its pieces, window by window."""
-    shown = retrieve(pieces, experiment, workspace=workspace, run=run)
-    for name in dict.fromkeys(p.arm.model for p in pieces):
+def _asked_of(bound: BoundTask) -> dict[str, str]:
+    """The task's part of the identity beside its settings: its data, and its words as they are rendered."""
+    return {
+        "data": bound.data_hash(),
+        "prompts": prompts.task_hash(bound),
+        "form": f"{bound.form.name} {bound.form.version}",
+    }
+
+
+def identity_defaults() -> Identity:
+    """What a field of the identity counts as where a run does not hold it: what it was before it could be set."""
+    return {
+        "run": {"seed": 0, "window": 64, "context_tokens": 0, "augmentation": 1},
+        "models": _without(dump(ModelSettings("")), TRANSPORT),
+        "arms": _without(dump(Arm("", "")), ARM_LABELS),
+        "retrievers": dump(RetrieverSpec()),
+        "tasks": _without(dump(TaskSettings()), TASK_LABELS),
+    }
+
+
+def _without(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in keys}
+
+
+def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace: Workspace, run: Run) -> None:
+    """Augmenters that need no model first; then each model once, over its assignments, window by window."""
+    if not assignments:
+        return
+    schemes = {experiment.models[assignment.arm.model].scheme for assignment in assignments}
+    packages = [*ANSWERING, *(p for scheme in sorted(schemes) for p in ANSWERING_BY_SCHEME.get(scheme, ()))]
+    run.add_identity("versions", {name: _version(name) for name in packages})
+    augmenters = make_augmenters(assignments, experiment, workspace=workspace, run=run)
+    for name in dict.fromkeys(assignment.arm.model for assignment in assignments):
         model = load_model(experiment.models[name], workspace=workspace, seed=experiment.seed)
         run.add_identity("weights", {name: model.fingerprint()})
-        mine = [piece for piece in pieces if piece.arm.model == name]
-        if isinstance(model, MayNotScore) and any(piece.bound.needs_likelihoods for piece in mine):
+        mine = [assignment for assignment in assignments if assignment.arm.model == name]
+        if isinstance(model, MayNotScore) and any(assignment.bound.needs_likelihoods for assignment in mine):
             model.require_scoring()
-        for piece in mine:
-            (each or ask_piece)(piece, shown[piece.arm.name, piece.bound.name], model, experiment, run)
+        for assignment in mine:
+            augmenter = augmenters[assignment.arm.name, assignment.bound.name]
+            ask_assignment(assignment, augmenter, model, experiment, run)
         del model
         gc.collect()
 
 
-def ask_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Experiment, run: Run) -> None:
-    budget = budget_of(piece.arm, experiment, model)
-    examples, size = piece.bound.examples, experiment.window
-    label = f"{piece.arm.name} on {piece.bound.name}"
+def ask_assignment(
+    assignment: Assignment, augmenter: Augmenter, model: Model, experiment: Experiment, run: Run
+) -> None:
+    """Window by window; a kill while samples are asked again leaves everything as it was."""
+    arm, bound, places = assignment.arm, assignment.bound, assignment.places
+    budget = budget_of(arm, experiment, model)
+    samples = list(run.samples_of(arm.name, bound.name)) if assignment.again else []
+    if assignment.again or places[0]:
+        require_same_prompt(assignment, augmenter, model, experiment, run)
     start_measuring()
-    with tqdm(total=len(examples), initial=piece.done, desc=label, unit="q", disable=None) as bar:
-        for start in range(piece.done, len(examples), size):
-            window = slice(start, start + size)
-            samples = answer(piece.arm, piece.bound, examples[window], shown[window], model=model, budget=budget)
-            run.append(piece.arm.name, piece.bound.name, samples)
-            bar.update(len(samples))
-    _keep_peak(piece.arm, experiment, run)
+    answered, label = len(bound.examples) - len(places), f"{arm.name} on {bound.name}"
+    with tqdm(total=len(bound.examples), initial=answered, desc=label, unit="q", disable=None) as bar:
+        for start in range(0, len(places), experiment.window):
+            window = places[start : start + experiment.window]
+            examples = [bound.examples[place] for place in window]
+            augmentations = augmenter.augment(bound, examples, model=model)
+            answers = answer(arm, bound, examples, augmentations, model=model, budget=budget)
+            if assignment.again:
+                for place, sample in zip(window, answers, strict=True):
+                    samples[place] = sample
+            else:
+                run.append(arm.name, bound.name, answers)
+            bar.update(len(answers))
+    if assignment.again:
+        run.replace(arm.name, bound.name, samples)
+    _keep_peak(arm, experiment, run)
+
+
+def require_same_prompt(
+    assignment: Assignment, augmenter: Augmenter, model: Model, experiment: Experiment, run: Run
+) -> None:
+    """MismatchError where the first stored sample would be asked with another prompt now: whatever changed (words,
+    passages, budget, code), what is asked from here on would not be the same trial.
+    """
+    if isinstance(model, RecordedAnswers) or augmenter.needs_model:
+        return
+    arm, bound = assignment.arm, assignment.bound
+    stored = next(run.samples_of(arm.name, bound.name))
+    first = bound.examples[:1]
+    augmentations = augmenter.augment(bound, first, model=model)
+    budget = budget_of(arm, experiment, model)
+    now = unanswered(arm, bound, first, augmentations, model=model, budget=budget)[0]
+    if now.prompt != stored.prompt:
+        raise MismatchError(
+            f"run '{run.name}', arm '{arm.name}' on task '{bound.name}': example '{stored.example.id}' was asked with "
+            "another prompt than it would be now; samples of the two must not mix: give the new one its own --output, "
+            "or delete the run"
+        )
 
 
 def _keep_peak(arm: Arm, experiment: Experiment, run: Run) -> None:
-    """The most memory that any of the arm's pieces took; pieces of an earlier call count."""
+    """The most memory that any of the arm's tasks took; those of an earlier call count."""
     peak = peak_memory(experiment.models[arm.model].scheme)
     known = run.info().get("references", {}).get("memory", {}).get(arm.name)
     if peak and (not known or peak["of"] != known["of"] or peak["peak_bytes"] > known["peak_bytes"]):
@@ -227,62 +274,48 @@ def budget_of(arm: Arm, experiment: Experiment, model: Model) -> int:
     return min(limit for limit in (arm.context_tokens, experiment.context_tokens, model.context_tokens) if limit)
 
 
-def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Piece]:
+def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Assignment]:
     """The arms and tasks that are through, but for samples that ended in `error`."""
-    errors = {key for key, samples in run.samples().items() if any(s.status == "error" for s in samples)}
+    places: dict[tuple[str, str], list[int]] = {}
+    for key, samples in groupby(run.stream(), key=lambda entry: entry[:2]):
+        places[key] = [place for place, (_, _, sample) in enumerate(samples) if sample.finish == "error"]
     arms = [arm for model in experiment.models for arm in experiment.arms.values() if arm.model == model]
-    return [Piece(arm, task, 0) for arm in arms for task in bound.values() if (arm.name, task.name) in errors]
+    asked = [(arm, task, places.get((arm.name, task.name), [])) for arm in arms for task in bound.values()]
+    return [Assignment(arm, task, wrong, again=True) for arm, task, wrong in asked if wrong]
 
 
-def retry_piece(piece: Piece, shown: Sequence[Shown], model: Model, experiment: Experiment, run: Run) -> None:
-    """Asks the examples that ended in `error` again; a kill meanwhile leaves everything as it was."""
-    samples = list(run.samples()[piece.arm.name, piece.bound.name])
-    places = [place for place, sample in enumerate(samples) if sample.status == "error"]
-    budget = budget_of(piece.arm, experiment, model)
-    for start in range(0, len(places), experiment.window):
-        window = places[start : start + experiment.window]
-        examples = [piece.bound.examples[place] for place in window]
-        again = answer(piece.arm, piece.bound, examples, [shown[p] for p in window], model=model, budget=budget)
-        for place, sample in zip(window, again, strict=True):
-            samples[place] = sample
-    run.replace(piece.arm.name, piece.bound.name, samples)
-
-
-def retrieve(
-    pieces: Sequence[Piece], experiment: Experiment, *, workspace: Workspace, run: Run
-) -> dict[tuple[str, str], list[Shown]]:
-    """The passages of every pending arm and task; each index and its embedder is loaded once, and let go after."""
-    from ragmed.retrieval.dense import DenseRetriever
-
-    shown: dict[tuple[str, str], list[Shown]] = {}
-    for name in dict.fromkeys(p.arm.index for p in pieces):
-        index, embedder = open_or_build(name, workspace=workspace) if name else (None, None)
-        retriever = DenseRetriever(index, embedder) if index and embedder else None
-        if index:
-            run.add_identity("indexes", {name: {"identity": index.manifest.identity, "searched_on": index.device}})
-            run.add_references("indexes", {name: made_of(index.manifest)})
-        for piece in (p for p in pieces if p.arm.index == name):
-            shown[piece.arm.name, piece.bound.name] = choose_passages(
-                piece.arm, piece.bound, piece.bound.examples, retriever=retriever, gold=index, seed=experiment.seed
-            )
-    return shown
-
-
-def made_of(manifest: Manifest) -> dict[str, Any]:
-    """What the comparison needs to know of an index: its corpora, and what building it cost."""
-    return {
-        "corpora": [{"name": one["name"], "sha256": one["sha256"]} for one in manifest.corpora],
-        "passages": manifest.counts["passages"],
-        "seconds": manifest.seconds,
-        "device": manifest.device,
-        "taken_over": manifest.counts.get("taken_over", 0),
-    }
+def make_augmenters(
+    assignments: Sequence[Assignment], experiment: Experiment, *, workspace: Workspace, run: Run
+) -> dict[tuple[str, str], Augmenter]:
+    """The augmenter of every pending arm and task; references are opened once, and let go after, unless an augmenter
+    needs the model as well.
+    """
+    made: dict[tuple[str, str], Augmenter] = {}
+    for named in dict.fromkeys((a.arm.retriever, a.arm.index) for a in assignments):
+        alike = [a for a in assignments if (a.arm.retriever, a.arm.index) == named]
+        if not any(named):
+            made |= {(a.arm.name, a.bound.name): ClosedBook() for a in alike}
+            continue
+        references = open_references(alike[0].arm, experiment, workspace=workspace)
+        identities = {name: {"identity": index.identity} for name, index in references.indexes.items()}
+        run.add_identity("indexes", identities)
+        run.add_identity("references", {references.name: references.retriever.identity})
+        run.add_references("indexes", {references.name: references.record()})
+        for arm, bound in ((assignment.arm, assignment.bound) for assignment in alike):
+            augmenter: Augmenter
+            if arm.replay:
+                augmenter, samples = references.replayed(arm, bound.name, workspace=workspace)
+                run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
+            else:
+                augmenter = references.augmenter(arm, seed=experiment.seed)
+            made[arm.name, bound.name] = augmenter if augmenter.needs_model else Prepared(augmenter, bound)
+    return made
 
 
 def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
     """What would be asked: a line for each arm and task, and one prompt of each; loads no model and no index."""
     lines = []
-    for index in dict.fromkeys(arm.index for arm in experiment.arms.values() if arm.needs_index):
+    for index in index_names(experiment, workspace):
         index_recipe(index, workspace)
     lines += [f"{name}: an adapter that is trained first" for name in adapters_to_train(experiment, workspace)]
     if experiment.search:
@@ -294,7 +327,8 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
             if not applies(arm, bound):
                 lines.append(f"  {arm.name}: does not apply ({CONTEXTS[arm.context]})")
                 continue
-            lines.append(f"  {arm.name}: {experiment.models[arm.model].name}, {CONTEXTS[arm.context]}")
+            shown = f" ({_references(arm, experiment)}, k {arm.k})" if arm.needs_index else ""
+            lines.append(f"  {arm.name}: {experiment.models[arm.model].name}, {CONTEXTS[arm.context]}{shown}")
             dummy = (
                 [Passage("id", "document", "Title of passage", "", "Text of passage.", 0, 16)]
                 if arm.needs_index
@@ -307,6 +341,16 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
     return "\n".join(lines)
 
 
+def _references(arm: Arm, experiment: Experiment) -> str:
+    """Where an arm's passages come from, in words."""
+    if arm.replay:
+        return f"those of {arm.replay}"
+    spec = experiment.retrievers.get(arm.retriever)
+    if spec is None:
+        return f"dense, {arm.index}"
+    return f"{arm.retriever}: {spec.method} of {', '.join(spec.of or (spec.index,))}"
+
+
 def _version(package: str) -> str:
     try:
         return metadata.version(package)
@@ -317,7 +361,7 @@ def _version(package: str) -> str:
 def _commit() -> str:
     """The commit of the checkout that runs, or an empty string outside of one."""
     try:
-        found = subprocess.run(
+        git = subprocess.run(
             ["git", "-C", str(Path(ragmed.__file__).parent), "rev-parse", "HEAD"],
             capture_output=True,
             text=True,
@@ -325,4 +369,4 @@ def _commit() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return git.stdout.strip() if git.returncode == 0 else ""

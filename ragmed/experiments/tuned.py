@@ -11,8 +11,8 @@ from ragmed.errors import MismatchError, UnknownNameError
 from ragmed.experiments.config import Experiment, base_of
 from ragmed.files import read_json
 from ragmed.finetuning.recipe import load_adapter_recipe
-from ragmed.finetuning.texts import strictest
 from ragmed.models import ModelSettings, parse_model_name
+from ragmed.records import strictest
 from ragmed.workspace import Workspace
 
 KEPT = (
@@ -28,10 +28,9 @@ def train_missing(experiment: Experiment, workspace: Workspace) -> None:
 
     MismatchError where an adapter was made by another recipe than the one that lies beside it.
     """
-    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
-        adapter = parse_model_name(experiment.models[name].name).adapter
+    for _, adapter in _adapters(experiment):
         recipe = workspace.adapters / adapter / "recipe.yaml"
-        if not adapter or Path(adapter).name != adapter or not recipe.is_file():
+        if Path(adapter).name != adapter or not recipe.is_file():
             continue
         if not (recipe.parent / MANIFEST).is_file():
             from ragmed.finetuning.build import finetune
@@ -47,9 +46,8 @@ def train_missing(experiment: Experiment, workspace: Workspace) -> None:
 def adapters_to_train(experiment: Experiment, workspace: Workspace) -> list[str]:
     """The adapters that the arms use and that would be trained first; UnknownNameError for one that nobody can make."""
     missing = []
-    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
-        adapter = parse_model_name(experiment.models[name].name).adapter
-        if not adapter or (workspace.adapter(adapter) / CONFIG).is_file():
+    for name, adapter in _adapters(experiment):
+        if (workspace.adapter(adapter) / CONFIG).is_file():
             continue
         if not (workspace.adapters / adapter / "recipe.yaml").is_file():
             raise UnknownNameError("adapter", adapter, workspace.names("adapters"), f"models.{name}")
@@ -60,27 +58,33 @@ def adapters_to_train(experiment: Experiment, workspace: Workspace) -> list[str]
 def adapter_hashes(experiment: Experiment, workspace: Workspace) -> dict[str, str]:
     """Model -> the hash of its adapter's files: an adapter that was trained anew is another one."""
     found = {}
-    for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
-        adapter = parse_model_name(experiment.models[name].name).adapter
-        folder = workspace.adapter(adapter) if adapter else None
-        if folder and (folder / CONFIG).is_file():
+    for name, adapter in _adapters(experiment):
+        folder = workspace.adapter(adapter)
+        if (folder / CONFIG).is_file():
             found[name] = adapter_hash(folder, read_json(folder / CONFIG, "adapter configuration"))
     return found
 
 
 def manifests(experiment: Experiment, workspace: Workspace) -> dict[str, dict[str, Any]]:
-    """Model -> what is known of its tuning, for the models that were tuned: nothing but a name where nobody says."""
-    found = {}
+    """Model -> what is known of its tuning, for the models that were tuned: only a name where nothing is declared."""
+    known = {}
     for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
         manifest = _manifest(experiment.models[name], workspace)
         if manifest:
-            found[name] = {key: manifest[key] for key in KEPT if key in manifest}
+            known[name] = {key: manifest[key] for key in KEPT if key in manifest}
         elif base_of(name, experiment.models) or parse_model_name(experiment.models[name].name).adapter:
-            found[name] = {"name": experiment.models[name].name, "corpora": []}
+            known[name] = {"name": experiment.models[name].name, "corpora": []}
         base = _merged(experiment.models[name])
         if base:  # what was merged before an adapter was put on top still counts
-            found[name]["access"] = strictest([base["access"], found[name].get("access", "open")])
-    return found
+            known[name]["access"] = strictest([base["access"], known[name].get("access", "open")])
+    return known
+
+
+def _adapters(experiment: Experiment) -> list[tuple[str, str]]:
+    """The models that the arms use and that name an adapter, each once, with it."""
+    used = dict.fromkeys(arm.model for arm in experiment.arms.values())
+    named = [(name, parse_model_name(experiment.models[name].name).adapter) for name in used]
+    return [(name, adapter) for name, adapter in named if adapter]
 
 
 def _merged(settings: ModelSettings) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A recipe in, an adapter folder out: texts, check, training, search; written whole, and gone on with after a kill."""
+"""A recipe in, an adapter folder out: texts, check, training, search; written whole, and resumed after a kill."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ from ragmed.finetuning.parallel import Team, team
 from ragmed.finetuning.paraphrases import paraphrased
 from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
 from ragmed.finetuning.sequences import Rows, encode, pack, packs
-from ragmed.finetuning.texts import TextSet, TrainingText, strictest, training_texts
+from ragmed.finetuning.texts import TextSet, TrainingText
 from ragmed.finetuning.training import Place, Show, Trainer
+from ragmed.finetuning.training_texts import training_texts
 from ragmed.models import ModelSettings
 from ragmed.models.loading import check_folder, load_weights, resolve_device, weights_folder, weights_hash
-from ragmed.records import Access
+from ragmed.records import Access, strictest
 from ragmed.workspace import Workspace
 
 WORK, DONE = ".training", "done.json"
@@ -48,7 +49,7 @@ class Material:
     """What a training reads: texts that passed the check, and those of held-out documents apart."""
 
     texts: TextSet
-    learnt: tuple[TrainingText, ...]
+    trained: tuple[TrainingText, ...]
     held: tuple[TrainingText, ...]
     report: OverlapReport
 
@@ -58,7 +59,7 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class AdapterJob:
     """One call: the recipe, where its adapter goes, what it reads, and what it is made of (`origin`)."""
 
     recipe: AdapterRecipe
@@ -72,9 +73,9 @@ class Job:
 
     @property
     def access(self) -> Access:
-        """The strictest of what is learnt here and of what the adapter that is gone on from learnt."""
+        """The strictest of what is trained on here and of what the adapter that is continued was trained on."""
         before = earlier(self.recipe, self.workspace).values()
-        return strictest([self.material.texts.access, *(one["access"] for one in before if "access" in one)])
+        return strictest([self.material.texts.access, *(known["access"] for known in before if "access" in known)])
 
     @property
     def file_mode(self) -> int:
@@ -93,11 +94,12 @@ def finetune(
     restart: bool = False,
     bars: Bars | None = None,
 ) -> tuple[Mapping[str, Any], bool]:
-    """>>> manifest, fresh = finetune("handbook-2031", workspace=Workspace.find())  # doctest: +SKIP
+    """
+        manifest, fresh = finetune("handbook-2031", workspace=Workspace.find())
 
     The adapter of a recipe (a name in adapters/, or a file): its manifest, and whether it was trained just now rather
-    than found. Goes on from the last checkpoint. Raises MismatchError where the folder holds an adapter or a training
-    of another recipe (`restart` begins anew), DataError where a text to learn overlaps with what is evaluated,
+    than found. Resumes from the last checkpoint. Raises MismatchError where the folder holds an adapter or a training
+    of another recipe (`restart` starts again), DataError where a training text overlaps with what is evaluated,
     ModelError, UsageError.
     """
     recipe = load_adapter_recipe(workspace.recipe("adapters", name))
@@ -110,12 +112,12 @@ def finetune(
             processes.wait()
         again = f"ragmed finetune {name} --restart" + (f" --output {output}" if output else "")
         made_of = origin(recipe, material, workspace)
-        job = Job(recipe, folder, workspace, processes, material, made_of, again, bars)
+        job = AdapterJob(recipe, folder, workspace, processes, material, made_of, again, bars)
         make_folder(folder, job.folder_mode)
         if not restart and (found := _finished(job)):
             return found, False
         with exclusive(folder / ".lock", f"adapter '{recipe.name}'") if processes.first else nullcontext():
-            if restart and processes.first:  # the manifest too: what is killed from here on goes on as a new training
+            if restart and processes.first:  # the manifest too: what is killed from here on resumes as a new training
                 (folder / MANIFEST).unlink(missing_ok=True)
                 shutil.rmtree(folder / WORK, ignore_errors=True)
             processes.wait()
@@ -124,8 +126,8 @@ def finetune(
 
 def gather(recipe: AdapterRecipe, folder: Path, workspace: Workspace) -> Material:
     """The texts of the corpora in all their wordings, checked against what is evaluated, some documents held out."""
-    found = paraphrased(training_texts(recipe, workspace=workspace), recipe, workspace=workspace, folder=folder)
-    texts, report = kept_out(found, recipe, workspace=workspace)
+    texts = paraphrased(training_texts(recipe, workspace=workspace), recipe, workspace=workspace, folder=folder)
+    texts, report = kept_out(texts, recipe, workspace=workspace)
     documents = sorted({text.document for text in texts.texts}, key=lambda key: _draw(recipe.seed, key))
     count = round(recipe.training.held_out * len(documents))
     held = set(documents[:count])
@@ -145,7 +147,7 @@ def origin(recipe: AdapterRecipe, material: Material, workspace: Workspace) -> d
         "recipe": recipe.as_dict(),
         "corpora": [corpus["sha256"] for corpus in material.texts.corpora],
         "base": weights_hash(folder),
-        "texts": sha256_json([asdict(text) for text in (*material.learnt, *material.held)]),
+        "texts": sha256_json([asdict(text) for text in (*material.trained, *material.held)]),
     }
     if recipe.initial:
         initial = workspace.adapter(recipe.initial)
@@ -158,7 +160,7 @@ def _draw(seed: int, key: str) -> bytes:
     return hashlib.sha256(f"{seed}\x00{key}".encode()).digest()
 
 
-def _finished(job: Job) -> Mapping[str, Any]:
+def _finished(job: AdapterJob) -> Mapping[str, Any]:
     """The manifest of the adapter that is there, if it is made of the same."""
     manifest = read_manifest(job.folder)
     for key in job.origin if manifest else ():
@@ -171,10 +173,10 @@ def _finished(job: Job) -> Mapping[str, Any]:
     return manifest
 
 
-def _train(job: Job) -> Mapping[str, Any]:
+def _train(job: AdapterJob) -> Mapping[str, Any]:
     cells = job.recipe.cells()
     if job.recipe.select.task:
-        selection.development_task(job.recipe, job.workspace)  # said now rather than after the training
+        selection.development_task(job.recipe, job.workspace)  # refused now rather than after the training
     done = [_cell(job, cell) for cell in cells]
     chosen, search = 0, None
     if job.recipe.select.task:
@@ -186,7 +188,7 @@ def _train(job: Job) -> Mapping[str, Any]:
     return read_manifest(job.folder)
 
 
-def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
+def _cell(job: AdapterJob, cell: AdapterRecipe) -> Mapping[str, Any]:
     """One training: what it was, as a mapping that is also kept in done.json, beside the adapter's two files."""
     work = job.folder / WORK / cell.name
     make_folder(job.folder / WORK, job.folder_mode)
@@ -204,7 +206,7 @@ def _cell(job: Job, cell: AdapterRecipe) -> Mapping[str, Any]:
     _refuse_long_rows(model, cell)
     model.to(device)
     apart = packs(model)
-    rows = make_rows(job.material.learnt, tokenizer, cell, apart=apart)
+    rows = make_rows(job.material.trained, tokenizer, cell, apart=apart)
     held = make_rows(job.material.held, tokenizer, cell, apart=apart) if job.material.held else None
     initial = job.workspace.adapter(cell.initial) if cell.initial else None
     tuned = lora.with_new_adapter(model, cell, initial=initial, base=hashes["weights"])
@@ -234,7 +236,7 @@ def _refuse_long_rows(model: Any, recipe: AdapterRecipe) -> None:
     most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if most and recipe.training.sequence_tokens > most:
         raise UsageError(
-            f"training.sequence_tokens: '{recipe.base}' reads {most} tokens at most, the recipe says "
+            f"training.sequence_tokens: '{recipe.base}' reads {most} tokens at most, the recipe has "
             f"{recipe.training.sequence_tokens}"
         )
 
@@ -247,7 +249,7 @@ def make_rows(texts: Sequence[TrainingText], tokenizer: Any, recipe: AdapterReci
     return pack(pieces, length=length, pad=pad, split=split, share_rows=apart)
 
 
-def _search(job: Job, cells: Sequence[AdapterRecipe], done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _search(job: AdapterJob, cells: Sequence[AdapterRecipe], done: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Each cell asked the development examples; kept beside it, so that a kill costs one cell at most."""
     rows = []
     for cell, record in zip(cells, done, strict=True):
@@ -272,18 +274,18 @@ def _search(job: Job, cells: Sequence[AdapterRecipe], done: Sequence[Mapping[str
     }
 
 
-def _development(job: Job, adapter: Path | None, file: Path) -> dict[str, Any]:
+def _development(job: AdapterJob, adapter: Path | None, file: Path) -> dict[str, Any]:
     """The development score of an adapter (None: of the base), from its file where that is of the same question."""
     asked = sha256_json([asdict(job.recipe.select), sha256_file(adapter / WEIGHTS) if adapter else ""])
-    found = read_json(file, "development score") if file.is_file() else {}
-    if found.get("asked") != asked and job.team.first:
+    score = read_json(file, "development score") if file.is_file() else {}
+    if score.get("asked") != asked and job.team.first:
         score = selection.development_score(adapter, job.recipe, job.workspace)
         write_json(file, {"asked": asked, **score}, mode=job.file_mode)
     job.team.wait()
     return {key: value for key, value in read_json(file, "development score").items() if key != "asked"}
 
 
-def _publish(job: Job, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None) -> None:
+def _publish(job: AdapterJob, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None) -> None:
     """Files first, the manifest last; then the work folder goes. A kill before leaves everything to be done again."""
     (job.folder / MANIFEST).unlink(missing_ok=True)
     for name in (CONFIG, WEIGHTS):
@@ -294,9 +296,9 @@ def _publish(job: Job, cell: AdapterRecipe, record: Mapping[str, Any], search: M
 
 
 def describe(
-    job: Job, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None
+    job: AdapterJob, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """The manifest: what the adapter is made of, what it learnt, and what that cost."""
+    """The manifest: what the adapter is made of, what it was trained on, and what that cost."""
     progress = Progress(**record["progress"])
     return {
         "schema": SCHEMA,
@@ -304,16 +306,16 @@ def describe(
         "title": job.recipe.title,
         "access": job.access,
         "base": record["base"],
-        "corpora": [*(dict(corpus) for corpus in job.material.texts.corpora), *_learnt_before(job)],
+        "corpora": [*(dict(corpus) for corpus in job.material.texts.corpora), *_trained_before(job)],
         "origin": dict(job.origin),
         "trained_as": cell.as_dict(),
-        "texts": dict(job.material.texts.counts) | {"learnt": len(job.material.learnt)},
+        "texts": dict(job.material.texts.counts) | {"learnt": len(job.material.trained)},
         "held_out_documents": job.material.held_documents,
         "overlap": asdict(job.material.report),
         "rows": record["rows"],
         "trainable_parameters": record["trainable"],
         "tokens": progress.tokens,
-        "learnt_tokens": progress.learnt,
+        "learnt_tokens": progress.trained_tokens,
         "steps": progress.step,
         "steps_planned": record["steps_planned"],
         "stopped_early": progress.stopped_early,
@@ -333,25 +335,25 @@ def describe(
     }
 
 
-def _learnt_before(job: Job) -> list[dict[str, Any]]:
-    """The corpora of the adapter that was gone on from; without a hash where nobody says what it learnt."""
+def _trained_before(job: AdapterJob) -> list[dict[str, Any]]:
+    """The corpora of the adapter that was continued; without a hash where nothing says what it was trained on."""
     hashes = {corpus["sha256"] for corpus in job.material.texts.corpora}
-    learnt = []
+    corpora = []
     for name, known in earlier(job.recipe, job.workspace).items():
         before = known.get("corpora") or [{"name": name, "sha256": "", "access": "open"}]
-        learnt += [dict(corpus) for corpus in before if corpus["sha256"] not in hashes]
-    return learnt
+        corpora += [dict(corpus) for corpus in before if corpus["sha256"] not in hashes]
+    return corpora
 
 
 def earlier(recipe: AdapterRecipe, workspace: Workspace) -> dict[str, Mapping[str, Any]]:
-    """What went into the weights before: the manifests of the adapter that is gone on from, and of a merged base."""
-    found = {}
+    """What went into the weights before: the manifests of the adapter that is continued, and of a merged base."""
+    manifests = {}
     if recipe.initial:
-        found[recipe.initial] = read_manifest(workspace.adapter(recipe.initial))
+        manifests[recipe.initial] = read_manifest(workspace.adapter(recipe.initial))
     folder, _ = weights_folder(recipe.base, workspace)
     if merged := read_manifest(folder, file=MERGED):
-        found[recipe.base] = merged
-    return found
+        manifests[recipe.base] = merged
+    return manifests
 
 
 def make_folder(folder: Path, mode: int) -> None:

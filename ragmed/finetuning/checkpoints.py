@@ -1,4 +1,4 @@
-"""What a training must remember to go on as if it had never stopped: tensors in safetensors, the rest in JSON.
+"""What a training must store to resume as if it had never stopped: tensors in safetensors, the rest in JSON.
 
 FOLDER/state-000120.safetensors   the adapter and the two moments of AdamW, float32
 FOLDER/best-000080.safetensors    the adapter where the held-out loss was lowest, with early stopping
@@ -21,14 +21,14 @@ Tensors = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Progress:
-    """Where a training stands. `step`: updates done; `tokens`: read so far, without padding; `learnt`: those with a
-    loss. `losses`: one record a measurement. `window_*`: what was summed since the last one. `seconds`, `joules`: of
-    all sittings. `micro_batch`: what memory allowed, once it had to be halved.
+    """Where a training stands. `step`: updates done; `tokens`: read so far, without padding; `trained_tokens`:
+    those with a loss. `losses`: one record a measurement. `window_*`: what was summed since the last one. `seconds`,
+    `joules`: of all sittings. `micro_batch`: what memory allowed, once it had to be halved.
     """
 
     step: int = 0
     tokens: int = 0
-    learnt: int = 0
+    trained_tokens: int = 0
     losses: list[dict[str, Any]] = field(default_factory=list)
     window_loss: float = 0.0
     window_tokens: int = 0
@@ -56,7 +56,7 @@ def save(
             files["best"] = {"name": kept.name, "sha256": sha256_file(kept)}
     fsync_folder(folder)
     write_json(folder / STATE, {"identity": identity, "progress": asdict(progress), "files": files}, mode=_mode(folder))
-    named = {one["name"] for one in files.values()}
+    named = {entry["name"] for entry in files.values()}
     for path in folder.glob("*.safetensors"):
         if path.name not in named:
             path.unlink()
@@ -70,14 +70,14 @@ def load(folder: Path, *, identity: Mapping[str, Any], remedy: str) -> tuple[Pro
 
     stored = read_json(folder / STATE, "training state")
     refuse_other(folder, stored["identity"], identity, remedy=remedy)
-    known = {one.name for one in fields(Progress)}
+    known = {field.name for field in fields(Progress)}
     if set(stored["progress"]) != known:
-        raise MismatchError(f"'{folder}' holds a training of another version; to begin anew: {remedy}")
+        raise MismatchError(f"'{folder}' holds a training of another version; to start again: {remedy}")
     tensors: dict[str, Tensors] = {}
     for key, entry in stored["files"].items():
         path = folder / entry["name"]
         if not path.is_file() or sha256_file(path) != entry["sha256"]:
-            raise DamagedError(f"'{path}' is missing or damaged; to begin anew: {remedy}")
+            raise DamagedError(f"'{path}' is missing or damaged; to start again: {remedy}")
         tensors[key] = load_file(path)
     return Progress(**stored["progress"]), tensors["state"], tensors.get("best")
 
@@ -87,7 +87,7 @@ def refuse_other(folder: Path, stored: Mapping[str, Any], identity: Mapping[str,
     for key in identity:
         if stored.get(key) != identity[key]:
             raise MismatchError(
-                f"'{folder}' holds a training that was begun with another {key}; to begin anew: {remedy}"
+                f"'{folder}' holds a training that was begun with another {key}; to start again: {remedy}"
             )
 
 
@@ -104,7 +104,7 @@ def write_tensors(path: Path, tensors: Tensors, *, mode: int) -> None:
     beside = path.with_name(f".{path.name}.tmp")
     try:
         beside.touch(mode)  # before anything is in it
-        save_file({name: one.contiguous() for name, one in tensors.items()}, beside, metadata={"format": "pt"})
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside, metadata={"format": "pt"})
         beside.chmod(mode)
         fsync_file(beside)
         beside.replace(path)

@@ -1,4 +1,4 @@
-"""Adapters in words: what made one, what it learnt, what it cost; and what a training would do, before it is done."""
+"""Adapters in words: what made one, what it was trained on, what that cost; and what a training would do."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def describe_adapter(name: str, workspace: Workspace) -> str:
 
 def describe_manifest(manifest: Mapping[str, Any]) -> str:
     """The manifest as a user wants to read it."""
-    names = ", ".join(f"{one['name']} ({one['access']}, {one['sha256'][:12]})" for one in manifest["corpora"])
+    corpora = manifest["corpora"]
+    names = ", ".join(f"{corpus['name']} ({corpus['access']}, {corpus['sha256'][:12]})" for corpus in corpora)
     lora = manifest["trained_as"]["lora"]
     lines = [
         f"adapter {manifest['name']} for {manifest['base']['name']}: rank {lora['rank']}, "
         f"{manifest['trainable_parameters']:,} trainable parameters",
-        f"learnt from {names}",
+        f"trained on {names}",
         f"{manifest['tokens']:,} tokens in {manifest['steps']} steps, {manifest['seconds']:.0f} s on "
         f"{manifest['device']} ({manifest['dtype']}), peak memory {manifest['peak_memory_bytes'] / 1e9:.1f} GB, energy "
         + ("not measurable here" if manifest["energy_joules"] is None else f"{manifest['energy_joules']:.0f} J"),
@@ -44,7 +45,7 @@ def describe_manifest(manifest: Mapping[str, Any]) -> str:
     if manifest["search"]:
         lines += _search(manifest["search"])
     if manifest["held_out_documents"]:
-        lines.append(f"{len(manifest['held_out_documents'])} documents were held out and not learnt")
+        lines.append(f"{len(manifest['held_out_documents'])} documents were held out and not trained on")
     checked = manifest["overlap"]["tasks"]
     lines.append(
         f"kept out and checked: {', '.join(checked)}" if checked else "not checked against any task (keep_out is empty)"
@@ -57,8 +58,8 @@ def describe_manifest(manifest: Mapping[str, Any]) -> str:
 def _search(search: Mapping[str, Any]) -> list[str]:
     lines = [f"chosen on {search['untrained']['n']} development examples of {search['task']} (untrained "
              f"{search['untrained']['score']:.3f}):"]  # fmt: skip
-    for place, cell in enumerate(search["cells"]):
-        mark = " <- chosen" if place == search["chosen"] else ""
+    for number, cell in enumerate(search["cells"]):
+        mark = " <- chosen" if number == search["chosen"] else ""
         lines.append(
             f"  learning rate {cell['learning_rate']:g}, {cell['epochs']:g} epochs: {cell['score']:.3f} "
             f"({cell['tokens']:,} tokens, {cell['train_seconds']:.0f} s){mark}"
@@ -95,13 +96,13 @@ def preview(name: str, *, workspace: Workspace) -> str:
     ways = ", ".join(f"{counts[way]} {way}" for way in WAYS if counts[way])
     lines = [
         f"adapter {recipe.name} for {recipe.base}, from {', '.join(recipe.corpora)} ({material.texts.access})",
-        f"{len(material.learnt)} texts to learn, {len(material.held)} held out ({ways}; "
+        f"{len(material.trained)} texts to train on, {len(material.held)} held out ({ways}; "
         f"{counts['templates']} of them other wordings of the same)",
         f"kept out: {', '.join(material.report.tasks) or 'nothing was checked (keep_out is empty)'}",
     ]
     if recipe.paraphrases.model:
         lines.append(f"and what {recipe.paraphrases.model} will write, which is not asked now")
-    return "\n".join([*lines, *(_planned(cell, material.learnt, tokenizer) for cell in recipe.cells())])
+    return "\n".join([*lines, *(_planned(cell, material.trained, tokenizer) for cell in recipe.cells())])
 
 
 def _planned(cell: AdapterRecipe, texts: Any, tokenizer: Any) -> str:

@@ -17,10 +17,11 @@ from ragmed.models.loading import check_adapter_fits
 
 
 def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None = None, base: str = "") -> Any:
-    """>>> with_new_adapter(model, recipe).print_trainable_parameters()  # doctest: +SKIP
+    """
+        with_new_adapter(model, recipe).print_trainable_parameters()
 
     The peft model, in training mode. Its A matrices are drawn from the recipe's seed, its B matrices are 0, so that it
-    answers as its base does until the first step. `initial`: an adapter to go on from; then `base` is the hash of the
+    answers as its base does until the first step. `initial`: an adapter to continue; then `base` is the hash of the
     weights it must have been trained on. UsageError where the model has no layer of a target's name.
     """
     import torch
@@ -53,7 +54,7 @@ def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None 
 
 
 def _refuse_unknown_targets(model: Any, targets: Sequence[str]) -> None:
-    """peft would train those that it finds, and say nothing of the others."""
+    """peft would train those that it finds, and not report the others."""
     from torch.nn import Linear
 
     known = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, Linear)}
@@ -63,12 +64,12 @@ def _refuse_unknown_targets(model: Any, targets: Sequence[str]) -> None:
 
 
 def _refuse_other_shape(recipe: AdapterRecipe, config: Mapping[str, Any]) -> None:
-    """An adapter keeps the shape it has: a recipe that says another would be recorded, and not be true."""
+    """An adapter keeps the shape it has: a recipe with another would be recorded, and not be true."""
     for key, name in (("rank", "r"), ("alpha", "lora_alpha"), ("dropout", "lora_dropout")):
         if getattr(recipe.lora, key) != config.get(name):
             raise UsageError(
-                f"lora.{key}: the adapter '{recipe.initial}' that is gone on from has {config.get(name)}, the recipe "
-                f"says {getattr(recipe.lora, key)}"
+                f"lora.{key}: the adapter '{recipe.initial}' that is continued has {config.get(name)}, the recipe "
+                f"has {getattr(recipe.lora, key)}"
             )
 
 
@@ -80,7 +81,7 @@ def save_adapter(model: Any, folder: Path, recipe: AdapterRecipe, *, mode: int) 
     dtype = getattr(torch, recipe.saved)
     with foreign_warnings():
         tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-    plain = {name: one.detach().to("cpu", dtype) for name, one in tensors.items()}
+    plain = {name: tensor.detach().to("cpu", dtype) for name, tensor in tensors.items()}
     write_tensors(folder / WEIGHTS, plain, mode=mode)
     config = {name: _json(value) for name, value in model.peft_config["default"].to_dict().items()}
     # Where the weights lay on this machine says nothing on another.

@@ -1,4 +1,4 @@
-"""What a training costs, as far as the machine tells: seconds, peak memory, energy."""
+"""What a training costs, as far as the machine reports it: seconds, peak memory, energy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _RAPL = Path("/sys/class/powercap")
 
 
 class Meter:
-    """>>> meter = Meter("cpu"); meter.seconds() >= 0
+    """
+    >>> meter = Meter("cpu"); meter.seconds() >= 0
     True
 
     `peak_memory`: bytes; on a GPU those that torch allocated there, on a CPU the most the process ever held (the base
     model and everything that was loaded before included). `energy`: joules since the start, of the GPU (NVML) or of
-    the CPU packages (RAPL; what others did on them meanwhile included), None where the machine does not say.
+    the CPU packages (RAPL; what others did on them meanwhile included), None where the machine does not report it.
     """
 
     def __init__(self, device: str) -> None:

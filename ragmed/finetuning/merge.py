@@ -1,4 +1,4 @@
-"""An adapter melted into its base: a folder that any program loads as a model, and that says what made it."""
+"""An adapter merged into its base: a folder that any program loads as a model, and a manifest of what made it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def require_free(output: Path) -> None:
 
 
 def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
-    """>>> merge_adapter("path:m+adapter:a", Path("models/tuned"), workspace=workspace)  # doctest: +SKIP
-    PosixPath('models/tuned')
+    """
+        merge_adapter("path:m+adapter:a", Path("models/tuned"), workspace=workspace)  # PosixPath('models/tuned')
 
     Merged in float32 and written in float32, so that it answers as the model with its adapter does; written beside and
     renamed. The adapter's manifest goes with it. Raises UsageError, DataError, ModelError.

@@ -18,7 +18,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """>>> Team().first
+    """
+    >>> Team().first
     True
 
     `rank`: this process, of `size`; `local`: its number on this machine, which is its GPU's. Rank 0 writes.

@@ -6,7 +6,7 @@
     {"source": SHA256, "text": "passages:handbook:wards/flint", "words": "...", "finish": "stop", "error": ""}
 
 `source` is the hash of what the model was asked: what stands there is not asked again. An answer that failed, was cut
-or refused, is empty, or only repeats what was given, is recorded and counted, and never learnt.
+or refused, is empty, or only repeats what was given, is recorded and counted, and never trained on.
 """
 
 from __future__ import annotations
@@ -77,8 +77,9 @@ class _Record:
 
 
 def paraphrased(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace, folder: Path) -> TextSet:
-    """>>> paraphrased(textset, recipe, workspace=workspace, folder=Path("adapters/mine")).counts  # doctest: +SKIP
-    {'passages': 288, 'by_model': 144, 'texts': 288, 'paraphrases_failed': 0, 'paraphrases_repeated': 0}
+    """
+        paraphrased(textset, recipe, workspace=workspace, folder=Path("adapters/mine")).counts
+        # {'passages': 288, 'by_model': 144, 'texts': 288, 'paraphrases_failed': 0, 'paraphrases_repeated': 0}
 
     Unchanged where the recipe names no model. `per_text` wordings of every text in the corpus's words: of a passage
     its pieces of up to `max_tokens` tokens, of a pair (also as raft) its question, whose answer stays. ProtectionError
@@ -89,13 +90,13 @@ def paraphrased(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace
     if not settings.model:
         return textset
     refuse_leaks(textset.access, [ModelSettings(settings.model)], os.environ)
-    orders = [order for one in textset.texts if not one.wording for order in _orders(one, settings)]
+    orders = [order for item in textset.texts if not item.wording for order in _orders(item, settings)]
     private = textset.access != "open"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700 if private else 0o755)
     with exclusive(folder / f".{FILE}.lock", f"'{folder / FILE}'"):
         record = _read(folder / FILE)
         _require_same(record, settings)
-        missing = {one.source: one for one in orders if one.source not in record.answers}
+        missing = {item.source: item for item in orders if item.source not in record.answers}
         if missing:
             model = load_model(settings.model, workspace=workspace, seed=recipe.seed)
             _ask(list(missing.values()), model, record, settings, private=private)
@@ -120,16 +121,16 @@ def _prompt(styles: Sequence[str], turn: int, words: str) -> tuple[Message, ...]
 
 
 def _pieces(text: TrainingText, max_tokens: int) -> list[tuple[str, str]]:
-    """Heading and text of pieces that can be written anew within `max_tokens`: five words take some eight tokens."""
+    """Heading and text of pieces that can be rewritten within `max_tokens`: five words take some eight tokens."""
     limit = max(16, max_tokens * 5 // 8)
     cut = chunk(
         [Document(text.document, "", text.text)],
         chunking=Chunking(overlap_sentences=0),
-        count_tokens=lambda texts: [len(one.split()) for one in texts],
+        count_tokens=lambda texts: [len(passage.split()) for passage in texts],
         limit=limit,
     )
     title = text.text.strip().partition("\n")[0].lstrip("# ").strip()
-    return [(title if number else "", one.text) for number, one in enumerate(cut)]
+    return [(title if number else "", passage.text) for number, passage in enumerate(cut)]
 
 
 def _ask(orders: Sequence[_Order], model: Model, record: _Record, settings: Paraphrases, *, private: bool) -> None:
@@ -143,8 +144,8 @@ def _ask(orders: Sequence[_Order], model: Model, record: _Record, settings: Para
     with tqdm(total=len(orders), desc="paraphrases", disable=None) as bar:
         for first in range(0, len(orders), WINDOW):
             some = orders[first : first + WINDOW]
-            done = model.generate([one.messages for one in some], max_tokens=settings.max_tokens)
-            lines = [_line(one, completion) for one, completion in zip(some, done, strict=True)]
+            done = model.generate([order.messages for order in some], max_tokens=settings.max_tokens)
+            lines = [_line(order, completion) for order, completion in zip(some, done, strict=True)]
             _append(record.path, lines, private=private)
             record.answers.update({str(line["source"]): line for line in lines})
             bar.update(len(some))
@@ -163,11 +164,11 @@ def _line(order: _Order, completion: Completion) -> dict[str, Any]:
 def _with_wordings(textset: TextSet, orders: Sequence[_Order], record: _Record) -> TextSet:
     made: list[TrainingText] = []
     outcome: Counter[str] = Counter()
-    said: dict[str, set[str]] = {}
+    wordings: dict[str, set[str]] = {}
     errors: Counter[str] = Counter()
     for order in orders:
         answer = record.answers[order.source]
-        known = said.setdefault(order.text.id, set())
+        known = wordings.setdefault(order.text.id, set())
         words = " ".join(answer["words"].casefold().split())
         if answer["finish"] != "stop" or not words:
             outcome["failed"] += 1
@@ -193,7 +194,7 @@ def _worded(order: _Order, words: str) -> TrainingText:
     if text.way == "passages":
         titled = f"{order.title}\n\n{clean}" if order.title else clean
         return replace(text, id=name, text=titled, wording="model")
-    # the question ends the last user turn, behind whatever passages come before it
+    # the question ends the last user turn, after whatever passages come before it
     asked = text.messages[-2]
     before = asked.content.removesuffix(harmless(text.question))
     messages = (*text.messages[:-2], Message("user", before + clean), text.messages[-1])
@@ -213,12 +214,12 @@ def _read(path: Path) -> _Record:
         elif header and {"source", "words", "finish", "error"} <= line.keys():
             answers[line["source"]] = line
         else:
-            raise DamagedError(f"'{path}', line {number}: it is no answer of a model; take the file away to ask anew")
+            raise DamagedError(f"'{path}', line {number}: it is no answer of a model; take the file away to ask again")
     return _Record(path, header, answers)
 
 
 def _whole(path: Path) -> int:
-    """Cuts the file behind its last whole line, and says how many bytes are left."""
+    """Cuts the file after its last whole line, and returns how many bytes are left."""
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1
     if end < len(data):
@@ -229,11 +230,11 @@ def _whole(path: Path) -> int:
 def _require_same(record: _Record, settings: Paraphrases) -> None:
     for key, value in (("model", settings.model), ("max_tokens", settings.max_tokens)):
         if record.header and record.header[key] != value:
-            raise MismatchError(_another(record.path, f"{key} {record.header[key]}, the recipe says {value}"))
+            raise MismatchError(_another(record.path, f"{key} {record.header[key]}, the recipe has {value}"))
 
 
 def _another(path: Path, what: str) -> str:
-    return f"'{path}' was written with {what}; take the file away to have the texts written anew"
+    return f"'{path}' was written with {what}; take the file away to have the texts written again"
 
 
 def _append(path: Path, lines: Sequence[Mapping[str, Any]], *, private: bool) -> None:

@@ -23,8 +23,8 @@ def bars(name: str) -> Show:
             opened.append(tqdm(total=steps, initial=progress.step - 1, desc=name, unit="step", disable=None))
         bar = opened[0]
         held = progress.losses[-1]["held_out"] if progress.losses else None
-        said = {"loss": f"{loss:.3f}", "tok/s": f"{speed:.0f}"} | ({"held out": f"{held:.3f}"} if held else {})
-        bar.set_postfix(said, refresh=False)
+        shown = {"loss": f"{loss:.3f}", "tok/s": f"{speed:.0f}"} | ({"held out": f"{held:.3f}"} if held else {})
+        bar.set_postfix(shown, refresh=False)
         bar.update(progress.step - bar.n)
         if progress.step == steps or progress.stopped_early:
             bar.close()

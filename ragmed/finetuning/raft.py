@@ -1,7 +1,7 @@
 """Pairs and documents in, retrieval-aware training texts out: the question after its passage among distractors.
 
 Paper: Zhang et al. 2024, "RAFT: Adapting language model to domain specific RAG", arXiv 2403.10131, section 3. Prompts
-come from `ragmed.prompts`, so that what is learnt to be read has the very words in which arms show passages.
+come from `ragmed.prompts`, so that a model is trained to read the very words in which arms show passages.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from ragmed.chunking import Chunking, chunk
 from ragmed.errors import UsageError
+from ragmed.finetuning.pairs import Pair, wordings_of
 from ragmed.finetuning.recipe import AdapterRecipe
-from ragmed.finetuning.texts import Pair, TrainingText, text_id, wordings_of
+from ragmed.finetuning.texts import TrainingText, text_id
 from ragmed.prompts import build_messages, harmless
 from ragmed.records import Access, Document, Example, Hit, Message, Passage
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
+from ragmed.tasks.words import TEXT
 from ragmed.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _ASKED = BoundTask(
         source="",
         license="",
         metrics=(),
+        form=TEXT,
     ),
     TaskSettings(),
     examples=(),
@@ -47,8 +50,9 @@ _ASKED = BoundTask(
 def raft_texts(
     pairs: Sequence[Pair], documents: Sequence[Document], recipe: AdapterRecipe, *, workspace: Workspace
 ) -> Iterator[TrainingText]:
-    """>>> next(raft_texts(pairs, documents, recipe, workspace=workspace)).messages[-2].content  # doctest: +SKIP
-    '<passages>\\n<passage 1>\\n...\\n</passages>\\n\\nQuestion: What are the symptoms of gout?'
+    """
+        next(raft_texts(pairs, documents, recipe, workspace=workspace)).messages[-2].content
+        # '<passages>\\n<passage 1>\\n...\\n</passages>\\n\\nQuestion: What are the symptoms of gout?'
 
     Each pair, in each of its wordings: the first passage of the document that says something of the answer, in a share
     `raft.gold` of the cases, and passages of other documents, shuffled. One seeded generator draws in the pairs'
@@ -64,12 +68,12 @@ def raft_texts(
             f"adapter '{recipe.name}', raft.distractors: {wanted} passages of other documents are wanted, the corpora "
             f"have {len(passages)} documents; ask for fewer, or name another corpus"
         )
-    found = _searched(pairs, recipe, workspace=workspace) if recipe.raft.index and wanted else {}
+    searched = _searched(pairs, recipe, workspace=workspace) if recipe.raft.index and wanted else {}
     keys = list(passages)
     for pair in pairs:
         gold = _gold(pair, passages[pair.document])
         for turn, question in enumerate(wordings_of(pair, recipe)):
-            shown = found.get(pair.document) or _drawn(pair, passages, keys, wanted, generator=generator)
+            shown = searched.get(pair.document) or _drawn(pair, passages, keys, wanted, generator=generator)
             if generator.random() < recipe.raft.gold:
                 shown = [gold, *shown]
             order = [shown[place] for place in generator.permutation(len(shown))]
@@ -84,27 +88,27 @@ def raft_texts(
 
 
 def _prompt(question: str, passages: Sequence[Passage]) -> list[Message]:
-    messages = build_messages(_ASKED, Example("", question, ""), passages=passages)
+    messages = build_messages(_ASKED, Example("", question), passages=passages)
     return [message for message in messages if message.content]  # without passages the system has nothing to say
 
 
 def _passages(documents: Sequence[Document]) -> dict[str, list[Passage]]:
     """The passages of each document that has any, by its key."""
     cut: dict[str, list[Passage]] = {}
-    for one in chunk(
+    for passage in chunk(
         documents,
         chunking=Chunking(overlap_sentences=0),
         count_tokens=lambda texts: [len(text.split()) for text in texts],
         limit=PASSAGE_WORDS,
     ):
-        cut.setdefault(one.document_key, []).append(one)
+        cut.setdefault(str(passage.document_key), []).append(passage)
     return cut
 
 
 def _gold(pair: Pair, passages: Sequence[Passage]) -> Passage:
     """The first passage that shares a stretch of the answer; the document's first where none does, as with tables."""
     opening = " ".join(pair.answer.split()[:8])
-    return next((one for one in passages if opening in " ".join(one.text.split())), passages[0])
+    return next((passage for passage in passages if opening in " ".join(passage.text.split())), passages[0])
 
 
 def _drawn(
@@ -127,16 +131,17 @@ def _drawn(
 
 def _searched(pairs: Sequence[Pair], recipe: AdapterRecipe, *, workspace: Workspace) -> dict[str, list[Passage]]:
     """The passages of other documents that are nearest to each question, by the key of the pair's document."""
-    from ragmed.retrieval.dense import DenseRetriever
-    from ragmed.retrieval.named import open_or_build
+    from ragmed.retrieval.named import open_index
+    from ragmed.retrieval.spec import RetrieverSpec, make_retriever
 
     wanted = recipe.raft.distractors
-    index, embedder = open_or_build(recipe.raft.index, workspace=workspace)
-    retriever = DenseRetriever(index, embedder)
-    found: dict[str, list[Passage]] = {}
+    name = recipe.raft.index
+    index = open_index(name, workspace=workspace)
+    retriever = make_retriever(RetrieverSpec(index=name), workspace=workspace, indexes={name: index})
+    distractors: dict[str, list[Passage]] = {}
     for first in range(0, len(pairs), _BATCH):
         some = pairs[first : first + _BATCH]
-        for pair, hits in zip(some, retriever.retrieve([one.question for one in some], k=wanted + MORE), strict=True):
+        for pair, hits in zip(some, retriever.retrieve([pair.question for pair in some], k=wanted + MORE), strict=True):
             others = _others(pair, hits)
             if len(others) < wanted < len(index):  # a long document fills the first ranks
                 others = _others(pair, retriever.retrieve([pair.question], k=len(index))[0])
@@ -145,19 +150,19 @@ def _searched(pairs: Sequence[Pair], recipe: AdapterRecipe, *, workspace: Worksp
                     f"adapter '{recipe.name}', raft.index: '{recipe.raft.index}' has {len(others)} passages of other "
                     f"documents for the question of '{pair.document}', {wanted} are wanted; ask for fewer distractors"
                 )
-            found[pair.document] = others[:wanted]
-    return found
+            distractors[pair.document] = others[:wanted]
+    return distractors
 
 
 def _others(pair: Pair, hits: Sequence[Hit]) -> list[Passage]:
-    return [hit.passage for hit in hits if hit.passage.document_key != pair.document]
+    return [hit.passage for hit in hits if str(hit.passage.document_key) != pair.document]
 
 
 def index_access(recipe: AdapterRecipe, *, workspace: Workspace) -> list[Access]:
     """The tiers of the corpora whose passages the prompts show beside the recipe's own."""
-    from ragmed.retrieval.named import open_or_build
+    from ragmed.retrieval.named import open_index
 
     if "raft" not in recipe.learn or not recipe.raft.index:
         return []
-    index, _ = open_or_build(recipe.raft.index, workspace=workspace)
-    return [one["access"] for one in index.manifest.corpora]
+    index = open_index(recipe.raft.index, workspace=workspace)
+    return [corpus.access for corpus in index.manifest.corpora]

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ragmed.checked import checked_fields
-from ragmed.corpora.recipe import parse_yaml
-from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import read_text
+from ragmed.checked import Bounds, dump, parse
+from ragmed.corpora.recipe import read_yaml, recipe_name
+from ragmed.errors import UnknownNameError, UsageError
 from ragmed.models.names import parse_model_name
-from ragmed.models.settings import DTYPES, LOCAL
-from ragmed.tasks import NORMALISATIONS, SCORINGS, TASKS
+from ragmed.models.settings import LOCAL, Dtype
+from ragmed.tasks import TASKS, Normalise, Scoring
 
-WAYS = {
+Way = Literal["passages", "pairs", "raft"]
+WAYS: dict[Way, str] = {
     "passages": "causal language modelling on the corpora's text",
     "pairs": "questions and their answers, where the corpus has them",
     "raft": "questions with their passage among distractors, and the answer (RAFT, arXiv 2403.10131)",
 }
-SCHEDULES = ("cosine", "linear", "constant")
-ON_OVERLAP = ("refuse", "drop")
-SAVED = ("float32", "bfloat16", "float16")
+Count = Annotated[int, Bounds(ge=1)]
+CountOrNone = Annotated[int, Bounds(ge=0)]
+Rate = Annotated[float, Bounds(ge=1e-9, le=1)]
+Epochs = Annotated[float, Bounds(ge=1e-6)]
+Share = Annotated[float, Bounds(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Paraphrases:
-    """Other wordings of what is learnt (Ovadia et al., EMNLP 2024, section 6: facts are learnt from many wordings).
+    """Other wordings of the training texts (Ovadia et al., EMNLP 2024, section 6: models learn
+    facts from many wordings).
 
     `templates`: how many wordings a text gets from templates, the original not counted. `model`: a model that writes
     `per_text` more, each recorded in `paraphrases.jsonl` beside the adapter.
     """
 
-    templates: int = 0
+    templates: CountOrNone = 0
     model: str = ""
-    per_text: int = 1
-    max_tokens: int = 256
+    per_text: Count = 1
+    max_tokens: Count = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class Raft:
     passage that holds its answer. `index`: where the distractors are searched; empty: drawn from the corpora at random.
     """
 
-    distractors: int = 2
-    gold: float = 0.8
+    distractors: CountOrNone = 2
+    gold: Share = 0.8
     index: str = ""
 
 
@@ -66,20 +68,20 @@ class KeepOut:
 
     tasks: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
-    words: int = 8
-    share: float = 0.5
+    words: Annotated[int, Bounds(ge=2)] = 8
+    share: Annotated[float, Bounds(ge=0.01, le=1)] = 0.5
     embedder: str = ""
-    similarity: float = 0.95
-    on_overlap: str = "refuse"
+    similarity: Annotated[float, Bounds(ge=0.01, le=1)] = 0.95
+    on_overlap: Literal["refuse", "drop"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
     """`targets`: `all-linear`, or names of linear layers such as q_proj; `alpha` / `rank` scales the update."""
 
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
+    rank: Count = 8
+    alpha: Annotated[float, Bounds(ge=1e-9)] = 16.0
+    dropout: Annotated[float, Bounds(ge=0, le=0.99)] = 0.0
     targets: tuple[str, ...] = ("all-linear",)
 
 
@@ -92,21 +94,21 @@ class Training:
     costs at most.
     """
 
-    learning_rate: float = 1e-3
-    epochs: float = 1.0
-    max_tokens: int = 0
-    batch: int = 8
-    micro_batch: int = 4
-    sequence_tokens: int = 256
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    held_out: float = 0.05
-    evaluate_every: int = 10
-    patience: int = 0
-    checkpoint_every: int = 10
-    dtype: str = "auto"
+    learning_rate: Rate = 1e-3
+    epochs: Epochs = 1.0
+    max_tokens: CountOrNone = 0
+    batch: Count = 8
+    micro_batch: Count = 4
+    sequence_tokens: Annotated[int, Bounds(ge=8)] = 256
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Share = 0.05
+    weight_decay: Annotated[float, Bounds(ge=0)] = 0.0
+    clip: Annotated[float, Bounds(ge=0)] = 1.0
+    held_out: Annotated[float, Bounds(ge=0, le=0.5)] = 0.05
+    evaluate_every: Count = 10
+    patience: CountOrNone = 0
+    checkpoint_every: Count = 10
+    dtype: Dtype = "auto"
     device: str = "auto"
     gradient_checkpointing: bool = False
 
@@ -115,8 +117,8 @@ class Training:
 class Grid:
     """A declared search: every learning rate with every number of epochs; empty: none."""
 
-    learning_rate: tuple[float, ...] = ()
-    epochs: tuple[float, ...] = ()
+    learning_rate: tuple[Rate, ...] = ()
+    epochs: tuple[Epochs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +126,26 @@ class Select:
     """By which development examples the grid's cell is chosen: the split of `task` that is never scored."""
 
     task: str = ""
-    scoring: str = "generate"
-    normalise: str = "none"
+    scoring: Scoring = "generate"
+    normalise: Normalise = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterRecipe:
-    """>>> load_adapter_recipe(Path("adapters/handbook-2031/recipe.yaml")).corpora  # doctest: +SKIP
+    """
+    >>> load_adapter_recipe(Path("adapters/handbook-2031/recipe.yaml")).corpora
     ('handbook-2031',)
 
     `base`: a model that runs here (`packaged:`, `path:`, `hf:`), without an adapter. `learn`: the ways, see WAYS.
-    `initial`: an adapter to go on from, instead of from the base. `saved`: the type in which the adapter is written.
+    `initial`: an adapter to train further, instead of a new one. `saved`: the type in which the adapter is written.
     """
 
     name: str
     base: str
     corpora: tuple[str, ...]
     title: str = ""
-    seed: int = 0
-    learn: tuple[str, ...] = ("passages",)
+    seed: CountOrNone = 0
+    learn: tuple[Way, ...] = ("passages",)
     paraphrases: Paraphrases = field(default_factory=Paraphrases)
     raft: Raft = field(default_factory=Raft)
     keep_out: KeepOut = field(default_factory=KeepOut)
@@ -151,11 +154,11 @@ class AdapterRecipe:
     grid: Grid = field(default_factory=Grid)
     select: Select = field(default_factory=Select)
     initial: str = ""
-    saved: str = "bfloat16"
+    saved: Literal["float32", "bfloat16", "float16"] = "bfloat16"
 
     def as_dict(self) -> dict[str, Any]:
         """Every field but name and title, as JSON can hold it: equal recipes make equal adapters (on one machine)."""
-        values: dict[str, Any] = _plain(asdict(self))
+        values: dict[str, Any] = dump(self)
         del values["name"], values["title"]
         return values
 
@@ -177,124 +180,38 @@ class AdapterRecipe:
         ]
 
 
-_SECTIONS = {
-    "paraphrases": Paraphrases,
-    "raft": Raft,
-    "keep_out": KeepOut,
-    "lora": Lora,
-    "training": Training,
-    "grid": Grid,
-    "select": Select,
-}
-
-
 def load_adapter_recipe(path: Path) -> AdapterRecipe:
-    """>>> load_adapter_recipe(Path("adapters/handbook-2031/recipe.yaml")).lora.rank  # doctest: +SKIP
+    """
+    >>> load_adapter_recipe(Path("adapters/handbook-2031/recipe.yaml")).lora.rank
     8
 
     Named after its folder (or its file, where that is not recipe.yaml). Raises DataError where it cannot be read,
     UsageError or UnknownNameError where a key or a value is not one.
     """
-    where = f"adapter recipe '{path}'"
-    try:
-        raw = parse_yaml(read_text(path, "adapter recipe"))
-    except ValueError as error:
-        raise DataError(f"{where} is not YAML: {error}") from error
-    if not isinstance(raw, Mapping):
-        raise DataError(f"{where}: a mapping of keys was expected, found {type(raw).__name__}")
-    name = path.parent.name if path.stem == "recipe" else path.stem
-    return make_adapter_recipe(raw, name=name, where=where)
+    where, raw = read_yaml(path, "adapter recipe")
+    return make_adapter_recipe(raw, name=recipe_name(path), where=where)
 
 
 def make_adapter_recipe(raw: Mapping[str, Any], *, name: str, where: str) -> AdapterRecipe:
     """The checked recipe of a mapping with the keys of a recipe file."""
     if "name" in raw:
         raise UsageError(f"{where}: an adapter's name is its folder's; take 'name' out")
-    plain = {key: value for key, value in raw.items() if key not in _SECTIONS}
-    fields = checked_fields(AdapterRecipe, plain, where)
-    for key, record in _SECTIONS.items():
-        if key in raw:
-            fields[key] = record(**checked_fields(record, raw[key], f"{where}, {key}"))
-    for key in ("base", "corpora"):
-        if not fields.get(key):
-            raise UsageError(f"{where}: '{key}' is missing")
-    recipe = AdapterRecipe(name=name, **fields)
-    _check(recipe, where)
-    return recipe
-
-
-def _check(recipe: AdapterRecipe, where: str) -> None:
+    recipe = parse(AdapterRecipe, {**raw, "name": name}, where)
     base = parse_model_name(recipe.base)
     if base.scheme not in LOCAL:
         raise UsageError(f"{where}, base: '{recipe.base}' does not run here; name a {', '.join(LOCAL)} model")
     if base.adapter:
-        raise UsageError(f"{where}, base: it has an adapter; to go on from one, name it as `initial`")
-    _among(recipe.learn, WAYS, "way to learn", f"{where}, learn")
+        raise UsageError(f"{where}, base: it has an adapter; to train that one further, name it as `initial`")
+    for key in ("corpora", "learn"):
+        if not getattr(recipe, key):
+            raise UsageError(f"{where}, {key}: at least one is needed")
     if len(set(recipe.learn)) < len(recipe.learn):
         raise UsageError(f"{where}, learn: a way is named twice")
-    if not recipe.learn:
-        raise UsageError(f"{where}, learn: at least one of {', '.join(WAYS)} is needed")
-    _among(recipe.keep_out.tasks, TASKS, "task", f"{where}, keep_out")
-    _among((recipe.keep_out.on_overlap,), ON_OVERLAP, "word", f"{where}, keep_out, on_overlap")
-    _among((recipe.training.schedule,), SCHEDULES, "schedule", f"{where}, training")
-    _among((recipe.training.dtype,), DTYPES, "dtype", f"{where}, training")
-    _among((recipe.saved,), SAVED, "dtype", f"{where}, saved")
+    for task in (*recipe.keep_out.tasks, *filter(None, [recipe.select.task])):
+        if task not in TASKS:
+            raise UnknownNameError("task", task, TASKS, where)
     if recipe.training.patience and not recipe.training.held_out:
         raise UsageError(f"{where}, training.patience: there is nothing to wait for without training.held_out")
     if (recipe.grid != Grid()) != bool(recipe.select.task):
         raise UsageError(f"{where}: a grid needs `select` with a task whose development examples choose, and only then")
-    if recipe.select.task:
-        _among((recipe.select.task,), TASKS, "task", f"{where}, select")
-        _among((recipe.select.scoring,), SCORINGS, "scoring", f"{where}, select")
-        _among((recipe.select.normalise,), NORMALISATIONS, "normalisation", f"{where}, select")
-    for key, value, low, high in _ranges(recipe):
-        if not (math.isfinite(value) and low <= value <= high):
-            bound = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-            raise UsageError(f"{where}, {key}: it is {value:g}; it must be {bound}")
-
-
-def _ranges(recipe: AdapterRecipe) -> list[tuple[str, float, float, float]]:
-    training, lora, most = recipe.training, recipe.lora, math.inf
-    rates = [("grid.learning_rate", one, 1e-9, 1.0) for one in recipe.grid.learning_rate]
-    epochs = [("grid.epochs", one, 1e-6, most) for one in recipe.grid.epochs]
-    return [
-        *rates,
-        *epochs,
-        ("seed", recipe.seed, 0, 2**63 - 1),
-        ("lora.rank", lora.rank, 1, most),
-        ("lora.alpha", lora.alpha, 1e-9, most),
-        ("lora.dropout", lora.dropout, 0, 0.99),
-        ("training.learning_rate", training.learning_rate, 1e-9, 1.0),
-        ("training.epochs", training.epochs, 1e-6, most),
-        ("training.max_tokens", training.max_tokens, 0, most),
-        ("training.batch", training.batch, 1, most),
-        ("training.micro_batch", training.micro_batch, 1, most),
-        ("training.sequence_tokens", training.sequence_tokens, 8, most),
-        ("training.warmup", training.warmup, 0, 1),
-        ("training.weight_decay", training.weight_decay, 0, most),
-        ("training.clip", training.clip, 0, most),
-        ("training.held_out", training.held_out, 0, 0.5),
-        ("training.evaluate_every", training.evaluate_every, 1, most),
-        ("training.patience", training.patience, 0, most),
-        ("training.checkpoint_every", training.checkpoint_every, 1, most),
-        ("raft.distractors", recipe.raft.distractors, 0, most),
-        ("raft.gold", recipe.raft.gold, 0, 1),
-        ("paraphrases.templates", recipe.paraphrases.templates, 0, most),
-        ("paraphrases.per_text", recipe.paraphrases.per_text, 1, most),
-        ("paraphrases.max_tokens", recipe.paraphrases.max_tokens, 1, most),
-        ("keep_out.words", recipe.keep_out.words, 2, most),
-        ("keep_out.share", recipe.keep_out.share, 0.01, 1),
-        ("keep_out.similarity", recipe.keep_out.similarity, 0.01, 1),
-    ]
-
-
-def _among(given: tuple[str, ...], known: Mapping[str, Any] | tuple[str, ...], kind: str, where: str) -> None:
-    for name in given:
-        if name not in known:
-            raise UnknownNameError(kind, name, known, where)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+    return recipe

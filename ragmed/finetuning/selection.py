@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragmed import scores
 from ragmed.arms import Arm
+from ragmed.augmentation import Augmentation
 from ragmed.errors import UsageError
 from ragmed.evaluation import answer
 from ragmed.finetuning.recipe import AdapterRecipe
 from ragmed.models import ModelSettings, load_model
-from ragmed.selection import Shown
 from ragmed.tasks import BoundTask, TaskSettings, find_task
 from ragmed.workspace import Workspace
 
@@ -23,7 +24,7 @@ def development_task(recipe: AdapterRecipe, workspace: Workspace) -> BoundTask:
     examples = task.load(workspace).shots
     if not examples:
         raise UsageError(f"select: task '{select.task}' has no development examples; name one that has")
-    return BoundTask(task, TaskSettings(scoring=select.scoring, normalise=select.normalise), examples, ())  # type: ignore[arg-type]
+    return BoundTask(task, TaskSettings(scoring=select.scoring, normalise=select.normalise), examples, ())
 
 
 def development_score(adapter: Path | None, recipe: AdapterRecipe, workspace: Workspace) -> dict[str, Any]:
@@ -36,13 +37,13 @@ def development_score(adapter: Path | None, recipe: AdapterRecipe, workspace: Wo
     settings = ModelSettings(name, dtype=recipe.training.dtype, device=recipe.training.device)
     model = load_model(settings, workspace=workspace)
     arm = Arm("tuned", model="tuned")
-    blank = [Shown()] * len(bound.examples)
+    blank = [Augmentation()] * len(bound.examples)
     samples = answer(arm, bound, bound.examples, blank, model=model, budget=model.context_tokens)
-    values = [sample.scores.get(bound.task.metrics[0], 0.0) for sample in samples]
+    development = scores.development_score(samples, bound)
     return {
-        "score": sum(values) / len(values),
-        "n": len(values),
-        "answered": sum(sample.status == "answered" for sample in samples),
+        "score": development.score,
+        "n": len(samples),
+        "answered": development.answered,
         "input_tokens": sum(sample.input_tokens for sample in samples),
         "seconds": round(sum(sample.seconds for sample in samples), 3),
     }
@@ -50,4 +51,4 @@ def development_score(adapter: Path | None, recipe: AdapterRecipe, workspace: Wo
 
 def choose(cells: Sequence[Mapping[str, Any]]) -> int:
     """The place of the best score; of equals the one that read fewer tokens, then the one named first."""
-    return min(range(len(cells)), key=lambda place: (-cells[place]["score"], cells[place]["tokens"], place))
+    return min(range(len(cells)), key=lambda number: (-cells[number]["score"], cells[number]["tokens"], number))

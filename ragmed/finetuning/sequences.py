@@ -1,6 +1,6 @@
-"""Texts to learn -> rows of token ids of one length, packed full, with a mask of what is learnt.
+"""Training texts -> rows of token ids of one length, packed full, with a mask of the tokens that are trained on.
 
-A row holds several texts. Positions start anew with each of them, which is how transformers tells them apart: no text
+A row holds several texts. Positions start again with each of them, which is how transformers separates them: no text
 sees its neighbour (`packs` asks a model whether that holds for it).
 """
 
@@ -24,22 +24,22 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of one text, or of a piece of it, and which of them are learnt (predicted from those before)."""
+    """Token ids of one text, or of a piece of it, and which of them are trained on (predicted from those before)."""
 
     id: str
     ids: Ints
-    learnt: Bools
+    trained: Bools
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """`ids`, `positions`, `learnt`: (rows, length). `used`: how many tokens of each row are no padding. `texts`: the
+    """`ids`, `positions`, `trained`: (rows, length). `used`: how many tokens of each row are no padding. `texts`: the
     ids of the texts in each row. `split`: how many texts were longer than a row and lie in several.
     """
 
     ids: Ints
     positions: Ints
-    learnt: Bools
+    trained: Bools
     used: Ints
     texts: tuple[tuple[str, ...], ...]
     split: int
@@ -56,7 +56,7 @@ class Rows:
 def encode(texts: Sequence[TrainingText], tokenizer: Any, *, length: int) -> tuple[list[Encoded], int]:
     """The tokens of each text, in pieces of at most `length`, and how many texts had to be split.
 
-    The prompt of chat turns is tokenised as it is when the model is asked, its answer behind it. UsageError where a
+    The prompt of chat turns is tokenised as it is when the model is asked, its answer after it. UsageError where a
     prompt leaves no room for an answer in a row, or where the tokenizer has no token that ends a text.
     """
     chat = ChatTemplate(tokenizer)
@@ -76,8 +76,8 @@ def _encode_text(text: TrainingText, tokenizer: Any) -> Encoded:
     ids = _ids(tokenizer, text.text, special=True)
     if ids[-1] != tokenizer.eos_token_id:
         ids.append(tokenizer.eos_token_id)
-    learnt = np.ones(len(ids), dtype=np.bool_)
-    return Encoded(text.id, np.asarray(ids, dtype=np.int64), learnt)
+    trained = np.ones(len(ids), dtype=np.bool_)
+    return Encoded(text.id, np.asarray(ids, dtype=np.int64), trained)
 
 
 def _encode_chat(text: TrainingText, tokenizer: Any, chat: ChatTemplate, length: int) -> Encoded:
@@ -92,9 +92,9 @@ def _encode_chat(text: TrainingText, tokenizer: Any, chat: ChatTemplate, length:
     content = text.messages[-1].content
     closing = _ids(tokenizer, chat.closing(), special=False) or [tokenizer.eos_token_id]
     answer = _ids(tokenizer, f" {content}" if chat.adds_special_tokens else content, special=False) + closing
-    learnt = np.zeros(len(prompt) + len(answer), dtype=np.bool_)
-    learnt[len(prompt) :] = True
-    return Encoded(text.id, np.asarray(prompt + answer, dtype=np.int64), learnt)
+    trained = np.zeros(len(prompt) + len(answer), dtype=np.bool_)
+    trained[len(prompt) :] = True
+    return Encoded(text.id, np.asarray(prompt + answer, dtype=np.int64), trained)
 
 
 def _ids(tokenizer: Any, text: str, *, special: bool) -> list[int]:
@@ -102,24 +102,24 @@ def _ids(tokenizer: Any, text: str, *, special: bool) -> list[int]:
 
 
 def _pieces(whole: Encoded, length: int) -> list[Encoded]:
-    """Pieces of about one size: a short last one would be learnt without its context."""
+    """Pieces of about one size: a short last one would be trained on without its context."""
     count = -(-len(whole.ids) // length)
     borders = [round(place * len(whole.ids) / count) for place in range(count + 1)]
-    return [Encoded(whole.id, whole.ids[a:b], whole.learnt[a:b]) for a, b in pairwise(borders)]
+    return [Encoded(whole.id, whole.ids[a:b], whole.trained[a:b]) for a, b in pairwise(borders)]
 
 
 def _windows(whole: Encoded, length: int) -> list[Encoded]:
     """Pieces of a turn that is longer than a row: each but the first reads half a row of what goes before, and learns
     what is new in it.
     """
-    pieces = [Encoded(whole.id, whole.ids[:length], whole.learnt[:length])]
+    pieces = [Encoded(whole.id, whole.ids[:length], whole.trained[:length])]
     done = length
     while done < len(whole.ids):
         start = done - length // 2
         piece = slice(start, start + length)
-        learnt = whole.learnt[piece].copy()
-        learnt[: done - start] = False
-        pieces.append(Encoded(whole.id, whole.ids[piece], learnt))
+        trained = whole.trained[piece].copy()
+        trained[: done - start] = False
+        pieces.append(Encoded(whole.id, whole.ids[piece], trained))
         done = start + length
     return pieces
 
@@ -131,7 +131,7 @@ def pack(pieces: Sequence[Encoded], *, length: int, pad: int, split: int = 0, sh
     """
     rows: list[list[Encoded]] = []
     room: dict[int, list[int]] = {}
-    for piece in sorted(pieces, key=lambda one: -len(one.ids)):
+    for piece in sorted(pieces, key=lambda piece: -len(piece.ids)):
         need = len(piece.ids)
         left = next((space for space in range(need, length) if room.get(space)), 0) if share_rows else 0
         if left:
@@ -143,20 +143,20 @@ def pack(pieces: Sequence[Encoded], *, length: int, pad: int, split: int = 0, sh
         room.setdefault(left - need, []).append(row)
     ids = np.full((len(rows), length), pad, dtype=np.int64)
     positions = np.zeros((len(rows), length), dtype=np.int64)
-    learnt = np.zeros((len(rows), length), dtype=np.bool_)
+    trained = np.zeros((len(rows), length), dtype=np.bool_)
     for number, row_pieces in enumerate(rows):
         start = 0
         for piece in row_pieces:
             end = start + len(piece.ids)
             ids[number, start:end] = piece.ids
             positions[number, start:end] = np.arange(end - start)
-            learnt[number, start:end] = piece.learnt
-            learnt[number, start] = False  # nothing stands before it to predict it from
+            trained[number, start:end] = piece.trained
+            trained[number, start] = False  # nothing stands before it to predict it from
             start = end
         positions[number, start:] = np.arange(length - start)
     named = tuple(tuple(piece.id for piece in row) for row in rows)
     used = np.asarray([sum(len(piece.ids) for piece in row) for row in rows], dtype=np.int64)
-    return Rows(ids, positions, learnt, used, named, split)
+    return Rows(ids, positions, trained, used, named, split)
 
 
 def packs(model: Any) -> bool:

@@ -1,7 +1,8 @@
 """A model with a fresh adapter and rows of tokens in, a trained adapter out: the loop, and nothing else.
 
-One optimiser step is one update on `batch` rows, whatever the micro-batch: the loss is the mean over the learnt tokens
-of the step. Randomness is drawn from (seed, step) alone, so that a training that was stopped goes on the same.
+One optimiser step is one update on `batch` rows, whatever the micro-batch: the loss is the mean over the tokens
+of the step that are trained on. Randomness is drawn from (seed, step) alone, so that a training that was stopped ends
+as one that was not.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Show = Callable[[Progress, int, float, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where checkpoints lie, and what they must have been made by to be gone on from."""
+    """Where checkpoints lie, and what they must have been made by to be resumed."""
 
     folder: Path
     identity: dict[str, Any]
@@ -60,7 +61,8 @@ def learning_rate(step: int, steps: int, training: Training) -> float:
 
 
 class Trainer:
-    """>>> Trainer(model, rows, held, training=recipe.training, seed=0, team=Team()).run(place)  # doctest: +SKIP
+    """
+        Trainer(model, rows, held, training=recipe.training, seed=0, team=Team()).run(place)
 
     `model`: a peft model in which the adapter alone asks for gradients. `held`: rows that are only measured on, or
     None. ModelError names a loss that is no number; memory that runs out halves the micro-batch and is noted.
@@ -119,13 +121,13 @@ class Trainer:
         progress, rate = self.progress, learning_rate(self.progress.step, len(self.steps), self.training)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        learnt = int(self.rows.learnt[numbers].sum())
-        loss = self._backward(self.team.mine(numbers.tolist()), max(1, learnt))
+        trained = int(self.rows.trained[numbers].sum())
+        loss = self._backward(self.team.mine(numbers.tolist()), max(1, trained))
         import torch
 
-        for one in self.weights.values():  # a process without rows, or a layer that no token went through
-            one.grad = torch.zeros_like(one) if one.grad is None else one.grad
-        self.team.add([*(one.grad for one in self.weights.values()), loss])
+        for weight in self.weights.values():  # a process without rows, or a layer that no token went through
+            weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        self.team.add([*(weight.grad for weight in self.weights.values()), loss])
 
         norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self.training.clip or math.inf)
         value = float(loss)
@@ -135,12 +137,12 @@ class Trainer:
         self.optimiser.zero_grad()
         progress.step += 1
         progress.tokens += int(self.rows.used[numbers].sum())
-        progress.learnt += learnt
-        progress.window_loss += value * learnt
-        progress.window_tokens += learnt
+        progress.trained_tokens += trained
+        progress.window_loss += value * trained
+        progress.window_tokens += trained
         return value
 
-    def _backward(self, numbers: Sequence[int], learnt: int) -> Any:
+    def _backward(self, numbers: Sequence[int], trained: int) -> Any:
         """Gradients of the mean loss of the step over this process's rows; where memory runs out, in smaller bites."""
         import torch
 
@@ -149,7 +151,7 @@ class Trainer:
                 total = torch.zeros((), device=self.device)
                 size = self.progress.micro_batch
                 for start in range(0, len(numbers), size):
-                    loss = self._loss(self.rows, numbers[start : start + size], draw=start) / learnt
+                    loss = self._loss(self.rows, numbers[start : start + size], draw=start) / trained
                     loss.backward()
                     total += loss.detach()
                 return total
@@ -166,31 +168,31 @@ class Trainer:
             )
 
     def _loss(self, rows: Rows, numbers: Sequence[int], *, draw: int | None) -> Any:
-        """Summed cross-entropy of the learnt tokens. `draw` None: measured without dropout."""
+        """Summed cross-entropy of the tokens that are trained on. `draw` None: measured without dropout."""
         import torch
         import torch.nn.functional as functional
 
         chosen = np.asarray(numbers)
         ids = torch.from_numpy(rows.ids[chosen]).to(self.device)
         positions = torch.from_numpy(rows.positions[chosen]).to(self.device)
-        learnt = torch.from_numpy(rows.learnt[chosen][:, 1:]).to(self.device)
+        trained = torch.from_numpy(rows.trained[chosen][:, 1:]).to(self.device)
         gpus = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus, enabled=draw is not None):
             if draw is not None:
                 torch.manual_seed(_seed(self.seed, self.progress.step, draw, self.team.rank))
-            logits = self._predictions(ids, positions, learnt)
-        return functional.cross_entropy(logits.float(), ids[:, 1:][learnt], reduction="sum")
+            logits = self._predictions(ids, positions, trained)
+        return functional.cross_entropy(logits.float(), ids[:, 1:][trained], reduction="sum")
 
-    def _predictions(self, ids: Any, positions: Any, learnt: Any) -> Any:
-        """Logits (learnt tokens, vocabulary): of those tokens alone, where the head can be applied by itself."""
+    def _predictions(self, ids: Any, positions: Any, trained: Any) -> Any:
+        """Logits (tokens trained on, vocabulary): of those tokens alone, where the head can be applied by itself."""
         given = {"input_ids": ids, "position_ids": positions, "use_cache": False}
         if not self._body_and_head:
-            return self.model(**given).logits[:, :-1][learnt]
+            return self.model(**given).logits[:, :-1][trained]
         body, head = self._body_and_head
-        return head(body(**given).last_hidden_state[:, :-1][learnt])
+        return head(body(**given).last_hidden_state[:, :-1][trained])
 
     def held_out_loss(self) -> float | None:
-        """Mean over the learnt tokens of the held-out rows, in nats."""
+        """Mean over the tokens of the held-out rows that a training would train on, in nats."""
         if self.held is None:
             return None
         import torch
@@ -201,7 +203,7 @@ class Trainer:
             for start in range(0, len(self.held), size):
                 total += float(self._loss(self.held, range(start, min(start + size, len(self.held))), draw=None))
         self.model.train()
-        return total / max(1, int(self.held.learnt.sum()))
+        return total / max(1, int(self.held.trained.sum()))
 
     def _measure(self) -> None:
         progress = self.progress
@@ -225,7 +227,7 @@ class Trainer:
             return
         if progress.best is None or held < progress.best:
             progress.best, progress.best_step, progress.waited = held, progress.step, 0
-            self.best = {name: one.detach().clone() for name, one in self.weights.items()}
+            self.best = {name: weight.detach().clone() for name, weight in self.weights.items()}
             self._new_best = True
         else:
             progress.waited += 1
@@ -239,22 +241,22 @@ class Trainer:
         self.team.wait()
 
     def _state(self) -> dict[str, Any]:
-        tensors = {f"weight.{name}": one.detach() for name, one in self.weights.items()}
-        for name, one in self.weights.items():
+        tensors = {f"weight.{name}": weight.detach() for name, weight in self.weights.items()}
+        for name, weight in self.weights.items():
             for moment in ("exp_avg", "exp_avg_sq"):
-                tensors[f"{moment}.{name}"] = self.optimiser.state[one][moment]
+                tensors[f"{moment}.{name}"] = self.optimiser.state[weight][moment]
         return tensors
 
     def _resume(self, place: Place) -> None:
-        found = checkpoints.load(place.folder, identity=place.identity, remedy=place.remedy)
-        if not found:
+        checkpoint = checkpoints.load(place.folder, identity=place.identity, remedy=place.remedy)
+        if not checkpoint:
             return
         import torch
 
-        self.progress, state, self.best = found
+        self.progress, state, self.best = checkpoint
         self._put({name: state[f"weight.{name}"] for name in self.weights})
-        for name, one in self.weights.items():
-            self.optimiser.state[one] = {
+        for name, weight in self.weights.items():
+            self.optimiser.state[weight] = {
                 "step": torch.tensor(float(self.progress.step)),
                 **{key: state[f"{key}.{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")},
             }
@@ -263,8 +265,8 @@ class Trainer:
         import torch
 
         with torch.no_grad():
-            for name, one in self.weights.items():
-                one.copy_(tensors[name])
+            for name, weight in self.weights.items():
+                weight.copy_(tensors[name])
 
     def _refuse_nan(self, loss: float, rate: float, numbers: Ints) -> None:
         named = ", ".join(dict.fromkeys(text for number in numbers for text in self.rows.texts[number]))
@@ -278,8 +280,8 @@ class Trainer:
 def body_and_head(model: Any) -> tuple[Any, Any] | None:
     """The layers and the output matrix of a peft model, if they give what the whole gives; None where they do not.
 
-    The output matrix is a fifth of a small model's work and most of its memory, and of many rows a part is learnt. Some
-    architectures scale or cap what comes out of it: asking once is surer than knowing them all.
+    The output matrix is a fifth of a small model's work and most of its memory, and of many rows a part is trained on.
+    Some architectures scale or cap what comes out of it: asking once is surer than knowing them all.
     """
     import torch
 
@@ -293,9 +295,9 @@ def body_and_head(model: Any) -> tuple[Any, Any] | None:
     model.eval()
     with torch.inference_mode():
         expected = model(**given).logits
-        found = head(body(**given).last_hidden_state)
+        logits = head(body(**given).last_hidden_state)
     model.train(training)
-    return (body, head) if torch.allclose(found, expected, rtol=1e-5, atol=1e-5) else None
+    return (body, head) if torch.allclose(logits, expected, rtol=1e-5, atol=1e-5) else None
 
 
 def _seed(*parts: int) -> int:

@@ -183,7 +183,8 @@ PAGES = (
 
 
 def question_wordings(question: str, *, kind: str, focus: str, count: int) -> list[str]:
-    """>>> question_wordings("What causes gout?", kind="causes", focus="gout", count=2)
+    """
+    >>> question_wordings("What causes gout?", kind="causes", focus="gout", count=2)
     ['Why does somebody get gout?', 'What leads to gout?']
 
     `count` (at most MOST) other wordings. `focus`: what the question is about, as it stands in the question.
@@ -195,7 +196,8 @@ def question_wordings(question: str, *, kind: str, focus: str, count: int) -> li
 
 
 def passage_questions(title: str, heading: str, count: int) -> list[str]:
-    """>>> passage_questions("Bed tiers", "Moves", 1)
+    """
+    >>> passage_questions("Bed tiers", "Moves", 1)
     ['What does the page "Bed tiers > Moves" say?']
     """
     about = " > ".join(part for part in (title, heading) if part)

@@ -8,35 +8,60 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 
 from ragmed import __version__
-from ragmed.chunking import Chunking, chunk, embedded_text
+from ragmed.checked import dump, parse
+from ragmed.chunking import INPUT_VERSION, Chunking, chunk, embedded_text, splitter_version
 from ragmed.embedding import BadTextsError, Embedder, load_embedder
 from ragmed.errors import DamagedError, DataError
-from ragmed.files import exclusive, fsync_folder, read_json, sha256_file, sha256_json, write_json
+from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, write_json
 from ragmed.index.check import self_check
-from ragmed.index.manifest import SCHEMA, Manifest, check_files, describe_files, read_manifest, write_manifest
+from ragmed.index.manifest import (
+    SCHEMA,
+    Approximation,
+    CorpusFacts,
+    Counts,
+    Cut,
+    Manifest,
+    Segment,
+    check_files,
+    describe_files,
+    read_manifest,
+    write_manifest,
+)
 from ragmed.index.passages import PassageFile, write_passages
-from ragmed.index.recipe import IndexRecipe
+from ragmed.index.recipe import IndexRecipe, stated
 from ragmed.index.reuse import Reuse
 from ragmed.index.sources import Sources
+from ragmed.index.store import SAME_VECTORS
 from ragmed.index.vectors import Layout, Vectors, appearing, empty_index, write_faiss, write_vectors
-from ragmed.records import Passage
+from ragmed.records import Document, Passage
 from ragmed.workspace import Workspace
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage (`chunk`, `embed`, `index`), how many are done, and of how many (0: not yet known)."""
 
-PRODUCTS = ("passages.arrow", "vectors.faiss", "trained.faiss", "rejected*.jsonl", "vectors/*.npy", "shards/*.faiss")
+SEGMENT = "segments/0000"
+"""A build makes one segment; documents that are added later come in others."""
+PRODUCTS = (
+    "rejected*.jsonl",
+    "segments/*/documents.jsonl",
+    "segments/*/passages.arrow",
+    "segments/*/*.faiss",
+    "segments/*/vectors/*.npy",
+    "segments/*/shards/*.faiss",
+)
 DISTRIBUTIONS = ("faiss-cpu", "faiss-gpu", "numpy", "pyarrow", "sentence-transformers", "torch", "transformers")
 
 
@@ -49,11 +74,12 @@ def build_index(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Manifest:
-    """>>> recipe = load_index_recipe(workspace.recipe("indexes", "handbook"))  # doctest: +SKIP
-    >>> build_index(recipe, workspace=workspace, output=workspace.indexes / "handbook").counts  # doctest: +SKIP
-    {'documents': 20, 'passages': 63, 'vectors': 63}
+    """Builds it:
 
-    Returns at once where the folder already holds this very index, whole; else builds it, or goes on where a killed
+        recipe = load_index_recipe(workspace.recipe("indexes", "handbook"))
+        build_index(recipe, workspace=workspace, output=workspace.indexes / "handbook").counts.passages
+
+    Returns at once where the folder already holds this very index, whole; else builds it, or resumes where a killed
     build stopped. `embedder` None: the recipe's, on `device`. An older index stays until the new one is complete.
 
     Raises UsageError (recipe), DataError (corpus, a passage that cannot be embedded, a full disk, a failed
@@ -62,7 +88,13 @@ def build_index(
     try:
         with exclusive(output / ".lock", f"index '{recipe.name}'"):
             sources = Sources(recipe.corpora, workspace=workspace, rejected=output / ".building")
-            model = embedder or load_embedder(recipe.embedder, precision=recipe.precision, device=device)
+            model = embedder or load_embedder(
+                recipe.embedder,
+                precision=recipe.precision,
+                device=device,
+                metric=recipe.metric,
+                normalise=recipe.normalise,
+            )
             return _Build(recipe, sources, output, model, progress or _silent, workspace=workspace).run()
     except OSError as error:
         where = error.filename or output
@@ -71,6 +103,16 @@ def build_index(
 
 def _silent(stage: str, done: int, total: int) -> None:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a build knows once its passages are written. `files`: their names in the segment, and hashes."""
+
+    identity: str
+    corpora: tuple[CorpusFacts, ...]
+    passages: int
+    files: Mapping[str, str]
 
 
 class _Build:
@@ -87,8 +129,11 @@ class _Build:
         self.recipe, self.sources, self.output, self.workspace = recipe, sources, output, workspace
         self.embedder, self.progress = embedder, progress
         self.folder = output / ".building"
+        self.segment = self.folder / SEGMENT
+        self.fingerprint = embedder.fingerprint()
         self.started = time.monotonic()
-        empty_index(recipe.factory, embedder.dimension)  # a factory string FAISS does not know fails here, not later
+        # a factory string that FAISS does not know fails here, not later
+        empty_index(recipe.factory, embedder.dimension, metric=embedder.metric)
         asked = recipe.chunking
         self.chunking = Chunking(asked.splitter, asked.max_tokens, asked.overlap_sentences)
 
@@ -102,28 +147,34 @@ class _Build:
             identity = self._identity(facts)
             if finished and finished.identity == identity:
                 shutil.rmtree(self.folder, ignore_errors=True)
-                return self._described_anew(finished, facts)
-            if state and state["identity"] != identity:
+                return self._with_facts_of_now(finished, facts)
+            if state and state.identity != identity:
                 state = None
         if not state:
             state = self._write_passages()
-        layout = Layout(self.folder, state["passages"], self.embedder.dimension, self.recipe.shard_size)
+        layout = Layout(
+            self.segment,
+            state.passages,
+            self.embedder.dimension,
+            self.recipe.shard_size,
+            metric=self.embedder.metric,
+        )
         if not (self.folder / "manifest.json").exists():
             try:
-                taken = self._write_vectors(layout, state["corpora"])
+                taken = self._write_vectors(layout, state.corpora)
                 write_faiss(layout, self.recipe.factory, lambda done: self.progress("index", done, layout.count))
                 manifest = self._manifest(state, layout, taken)
-            except DamagedError as error:  # going on from these files would fail for ever
+            except DamagedError as error:  # resuming from these files would fail for ever
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise DamagedError(
-                    f"index '{self.recipe.name}': {error}; the unfinished build was removed, build it again"
+                    f"index '{self.recipe.name}': {error}; the unfinished build was removed; build it again"
                 ) from error
             write_manifest(self.folder, manifest, mode=self._mode)
         return self._publish()
 
-    def _described_anew(self, finished: Manifest, facts: list[dict[str, Any]]) -> Manifest:
+    def _with_facts_of_now(self, finished: Manifest, facts: tuple[CorpusFacts, ...]) -> Manifest:
         """The index stays; what its manifest says of the corpora (files' times, a licence) is brought up to date."""
-        if list(finished.corpora) == facts:
+        if finished.corpora == facts:
             return finished
         manifest = replace(finished, corpora=facts)
         write_manifest(self.output, manifest, mode=self._mode)
@@ -142,49 +193,73 @@ class _Build:
             return None
         return manifest
 
-    def _state(self) -> dict[str, Any] | None:
+    def _state(self) -> _State | None:
         """What a killed build left, from the moment its passages were written; None where those were damaged since.
 
         Once the manifest is written, the passages may have been moved to their place already.
         """
-        passages = self.folder / "passages.arrow"
         try:
-            state = read_json(self.folder / "state.json", "build state")
+            path = self.folder / "state.json"
+            state = parse(_State, read_json(path, "build state"), f"build state '{path}'", error=DataError)
             if (self.folder / "manifest.json").exists():
                 return state
-            return state if sha256_file(passages) == state.get("sha256") else None
+            whole = all(sha256_file(self.segment / name) == digest for name, digest in state.files.items())
         except (DataError, FileNotFoundError):
             return None
+        return state if whole else None
 
-    def _identity(self, facts: list[dict[str, Any]]) -> str:
-        corpora = [{"name": one["name"], "sha256": one["sha256"]} for one in facts]
-        # another version of ragmed may cut passages elsewhere
+    def _identity(self, facts: Sequence[CorpusFacts]) -> str:
         return sha256_json(
             {
                 "schema": SCHEMA,
-                "ragmed": __version__,
-                "recipe": self.recipe.as_dict(),
-                "corpora": corpora,
-                "embedder": self.embedder.fingerprint(),
+                "recipe": self.recipe.identity(),
+                "cut": stated(self._cut()),
+                "corpora": [{"name": corpus.name, "sha256": corpus.sha256} for corpus in facts],
+                "embedder": stated(self.fingerprint),
             }
         )
 
-    def _write_passages(self) -> dict[str, Any]:
+    def _segment_identity(self, state: _State) -> str:
+        """Of the content alone: neither the name of the embedder nor of a corpus's recipe is in it."""
+        return sha256_json(
+            {
+                "schema": SCHEMA,
+                "cut": stated(self._cut()),
+                "embedder": {key: value for key, value in stated(self.fingerprint).items() if key in SAME_VECTORS},
+                "factory": self.recipe.factory,
+                "search": self.recipe.search,
+                "documents": state.files["documents.jsonl"],
+            }
+        )
+
+    def _write_passages(self) -> _State:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o755 if self.sources.open else 0o700, parents=True)
-        with appearing(self.folder / "passages.arrow") as beside:
-            count = write_passages(beside, self._chunked())
+        with (
+            appearing(self.segment / "documents.jsonl") as listed,
+            appearing(self.segment / "passages.arrow") as beside,
+            listed.open("w", encoding="utf-8", newline="\n") as lines,
+        ):
+            count = write_passages(beside, self._chunked(lines))
         if not count:
             raise DataError(f"index '{self.recipe.name}': its corpora gave no passage; see '{self.folder}'")
         facts = self.sources.facts()
-        digest = sha256_file(self.folder / "passages.arrow")
-        state = {"identity": self._identity(facts), "corpora": facts, "passages": count, "sha256": digest}
-        write_json(self.folder / "state.json", state)
+        files = {name: sha256_file(self.segment / name) for name in ("documents.jsonl", "passages.arrow")}
+        state = _State(self._identity(facts), facts, count, files)
+        write_json(self.folder / "state.json", dump(state))
         return state
 
-    def _chunked(self) -> Iterator[Passage]:
+    def _documents(self, lines: IO[str]) -> Iterator[Document]:
+        """The documents, each with a line that says which it was."""
+        for document in self.sources.documents():
+            digest = sha256_json(stated(document))
+            line = {"corpus": document.corpus, "id": document.id, "sha256": digest}
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+            yield document
+
+    def _chunked(self, lines: IO[str]) -> Iterator[Passage]:
         passages = chunk(
-            self.sources.documents(),
+            self._documents(lines),
             chunking=self.chunking,
             count_tokens=self.embedder.count_tokens,
             limit=self.embedder.max_tokens,
@@ -194,25 +269,19 @@ class _Build:
                 self.progress("chunk", number, 0)
             yield passage
 
-    def _write_vectors(self, layout: Layout, facts: list[dict[str, Any]]) -> int:
+    def _write_vectors(self, layout: Layout, facts: Sequence[CorpusFacts]) -> int:
         """Embeds what no index of one of the corpora holds already, and returns how many vectors were taken over."""
-        passages = PassageFile(self.folder / "passages.arrow", mapped=False)
-        reuse = Reuse.find(
-            self.workspace.indexes,
-            facts,
-            chunking=self._cut(),
-            embedder=self.embedder.fingerprint(),
-            counts=passages.counts(),
-        )
-        try:
-            write_vectors(
-                layout,
-                lambda start, stop: self._vectors(start, passages.span(start, stop), reuse),
-                lambda done: self.progress("embed", done, layout.count),
+        with closing(PassageFile(self.segment / "passages.arrow", mapped=False)) as passages:
+            counts = passages.counts()
+            found = Reuse.find(
+                self.workspace.indexes, facts, chunking=self._cut(), embedder=self.fingerprint, counts=counts
             )
-        finally:
-            reuse.close()
-            passages.close()
+            with closing(found) as reuse:
+                write_vectors(
+                    layout,
+                    lambda start, stop: self._vectors(start, passages.span(start, stop), reuse),
+                    lambda done: self.progress("embed", done, layout.count),
+                )
         return sum(self._taken().values())
 
     def _taken(self) -> dict[str, int]:
@@ -235,8 +304,15 @@ class _Build:
             vectors[rest] = self._embed([passages[place] for place in rest])
         return vectors
 
-    def _cut(self) -> dict[str, Any]:
-        return dict(self.recipe.as_dict()["chunking"]) | {"embedder_reads": self.embedder.max_tokens}
+    def _cut(self) -> Cut:
+        return Cut(
+            splitter=self.chunking.splitter,
+            splitter_version=splitter_version(self.chunking.splitter),
+            max_tokens=self.chunking.max_tokens,
+            overlap_sentences=self.chunking.overlap_sentences,
+            embedder_reads=self.embedder.max_tokens,
+            input_version=INPUT_VERSION,
+        )
 
     def _embed(self, passages: list[Passage]) -> Vectors:
         try:
@@ -246,39 +322,31 @@ class _Build:
             more = f" and {len(error.indices) - 5} more" if len(error.indices) > 5 else ""
             raise DataError(f"index '{self.recipe.name}': {error.reason}: passages {named}{more}") from error
 
-    def _checked(self, layout: Layout) -> dict[str, Any]:
-        passages = PassageFile(self.folder / "passages.arrow", mapped=False)
-        try:
+    def _checked(self, layout: Layout) -> tuple[float, Approximation | None]:
+        with closing(PassageFile(self.segment / "passages.arrow", mapped=False)) as passages:
             return self_check(
                 layout,
                 factory=self.recipe.factory,
                 parameters=self.recipe.search,
                 embed=lambda rows: self._embed(passages.rows(rows)),
-                precision=self.embedder.fingerprint()["precision"],
+                fingerprint=self.fingerprint,
             )
-        finally:
-            passages.close()
 
-    def _manifest(self, state: dict[str, Any], layout: Layout, taken: int) -> Manifest:
-        approximation = self._checked(layout)
-        facts = state["corpora"]
+    def _manifest(self, state: _State, layout: Layout, taken: int) -> Manifest:
+        longest, approximation = self._checked(layout)
+        documents = sum(corpus.documents for corpus in state.corpora)
         files = [path.relative_to(self.folder).as_posix() for path in _products(self.folder)]
         return Manifest(
             name=self.recipe.name,
-            identity=state["identity"],
-            recipe=self.recipe.as_dict(),
-            corpora=facts,
+            identity=state.identity,
+            recipe=self.recipe,
+            corpora=state.corpora,
             chunking=self._cut(),
-            embedder=self.embedder.fingerprint(),
-            factory=self.recipe.factory,
-            dimension=layout.dimension,
-            approximation=approximation,
-            counts={
-                "documents": sum(one["documents"] for one in facts),
-                "passages": layout.count,
-                "vectors": layout.count,
-                **({"taken_over": taken} if taken else {}),
-            },
+            embedder=self.fingerprint,
+            counts=Counts(documents, layout.count, layout.count, taken),
+            segments=(
+                Segment(SEGMENT, self._segment_identity(state), documents, layout.count, longest, approximation),
+            ),
             files=describe_files(self.folder, files),
             versions=_versions(),
             device=str(getattr(self.embedder, "device", "cpu")),
@@ -294,17 +362,19 @@ class _Build:
         (self.output / "manifest.json").unlink(missing_ok=True)
         fsync_folder(self.output)
         for name in manifest.files:
-            made, place = self.folder / name, self.output / name
+            made, target = self.folder / name, self.output / name
             if made.exists():
-                place.parent.mkdir(exist_ok=True, mode=0o755 if self.sources.open else 0o700)
+                make_folder(target.parent, mode=0o755 if self.sources.open else 0o700)
                 made.chmod(self._mode)
-                made.replace(place)
+                made.replace(target)
         for path in _products(self.output):  # of an index that was here before and had more files
             if path.relative_to(self.output).as_posix() not in manifest.files:
                 path.unlink()
-        for folder in (self.output, self.output / "vectors", self.output / "shards"):
-            if folder.is_dir():
-                fsync_folder(folder)
+        shutil.rmtree(self.output / "bm25", ignore_errors=True)  # of the passages that were here before
+        for folder in {self.output, *((self.output / name).parent for name in manifest.files)}:
+            fsync_folder(folder)
+        for folder in (self.output / "segments", self.output / SEGMENT):
+            fsync_folder(folder)
         check_files(self.output, manifest, hashes=False)
         write_manifest(self.output, manifest, mode=self._mode)
         shutil.rmtree(self.folder)
@@ -316,10 +386,10 @@ def _products(folder: Path) -> list[Path]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"ragmed": __version__, "python": platform.python_version()}
+    versions = {"ragmed": __version__, "python": platform.python_version()}
     for name in DISTRIBUTIONS:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

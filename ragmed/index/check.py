@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
+from ragmed.embedding import Fingerprint
 from ragmed.errors import DamagedError, DataError
 from ragmed.index.devices import parse_devices
+from ragmed.index.manifest import Approximation
 from ragmed.index.search import Searcher
 from ragmed.index.vectors import Layout, Vectors
 
@@ -23,30 +25,32 @@ HALF_ROUNDING = 1e-3
 
 
 def self_check(
-    layout: Layout, *, factory: str, parameters: str, embed: Callable[[list[int]], Vectors], precision: str
-) -> dict[str, Any]:
-    """>>> self_check(layout, factory="Flat", parameters="", embed=embed, precision="float32")  # doctest: +SKIP
-    {}
+    layout: Layout, *, factory: str, parameters: str, embed: Callable[[list[int]], Vectors], fingerprint: Fingerprint
+) -> tuple[float, Approximation | None]:
+    """Out: the length of the longest vector, and what an approximate index loses:
 
-    Every stored vector must be of length 1, and 16 passages, embedded again (`embed`: rows in, vectors out), must give
-    what is stored. Up to 1,000 passages drawn by seed are searched by their own vectors. In an exact index each must
-    be the best (or one of equally near copies), in an approximate one among the best ten; else DamagedError (DataError
-    for an approximate index, where the factory or its search parameters may be what is wrong). For an approximate
-    index, returns `recall_at_10`: the part of the exact top ten that it finds, over the same sample.
+        longest, lost = self_check(layout, factory="Flat", parameters="", embed=embed, fingerprint=fingerprint)
+
+    Every stored vector must be of length 1 where the embedder normalises, and of finite numbers everywhere; 16
+    passages, embedded again (`embed`: rows in, vectors out), must give what is stored. Up to 1,000 passages drawn by
+    seed are searched by their own vectors. In an exact index each must be the best, or what is better must score more
+    (copies, and longer vectors under the inner product), in an approximate one among the best ten; else DamagedError
+    (DataError for an approximate index, where the factory or its search parameters may be what is wrong). Of an
+    approximate index the recall is measured: the part of the exact top ten that it finds, over the same sample.
     """
     exact = factory == "Flat"
     size = min(SAMPLE, layout.count)
     rows = np.sort(np.random.default_rng(SEED).choice(layout.count, size, replace=False)).astype(np.int64)
+    layout = replace(layout, longest=_longest(layout, normalised=fingerprint.normalise))
     searcher = Searcher(layout, factory=factory, devices=parse_devices("cpu"), parameters=parameters, resident=False)
-    _require_length(layout)
     again = np.random.default_rng(SEED).choice(rows, min(EMBEDDED, size), replace=False)
-    _require_same(searcher.vectors(again), embed(again.tolist()), again.tolist(), SAME[precision])
+    _require_same(searcher.vectors(again), embed(again.tolist()), again.tolist(), SAME[fingerprint.precision])
     vectors = searcher.vectors(rows)
-    scores, found = searcher.search(vectors, k=1 if exact else 10)
+    scores, nearest = searcher.search(vectors, k=1 if exact else 10)
     lost = []
     for i, row in enumerate(rows):
         own = float(searcher.exact(vectors[i], rows[i : i + 1])[0])
-        if row not in found[i] and float(scores[i, 0]) < own:  # what scores as much is a copy, or nearly
+        if row not in nearest[i] and float(scores[i, 0]) < own:  # what scores as much is a copy, or nearly
             lost.append(int(row))
     if lost:
         raise (DamagedError if exact else DataError)(
@@ -54,26 +58,31 @@ def self_check(
             f"(rows {', '.join(map(str, lost[:5]))}); the index '{factory}' is too coarse or its files are wrong"
         )
     if exact:
-        return {}
+        return layout.longest, None
     _, truth = Searcher(layout, factory="Flat", devices=parse_devices("cpu"), streaming=True).search(vectors, k=10)
-    hits = sum(len(np.intersect1d(a, b)) for a, b in zip(found, truth, strict=True))
-    return {"recall_at_10": round(hits / truth.size, 4), "sample": size, "search": parameters}
+    hits = sum(len(np.intersect1d(a, b)) for a, b in zip(nearest, truth, strict=True))
+    return layout.longest, Approximation(round(hits / truth.size, 4), size, parameters)
 
 
-def _require_length(layout: Layout) -> None:
+def _longest(layout: Layout, *, normalised: bool) -> float:
+    longest = 0.0
     for shard in range(layout.shards):
         for first, block in layout.blocks(shard):
-            good = np.abs(np.linalg.norm(block, axis=1) - 1) <= HALF_ROUNDING  # False for NaN, too
+            lengths = np.linalg.norm(block, axis=1)
+            good = np.abs(lengths - 1) <= HALF_ROUNDING if normalised else np.isfinite(lengths)  # False for NaN, too
             if not good.all():
                 row = first + int(np.flatnonzero(~good)[0])
-                raise DamagedError(
-                    f"self-check failed: the vector of row {row} in '{layout.vectors(shard)}' is not of length 1"
-                )
+                wrong = "is not of length 1" if normalised else "is not of finite numbers"
+                raise DamagedError(f"self-check failed: the vector of row {row} in '{layout.vectors(shard)}' {wrong}")
+            longest = max(longest, float(lengths.max()))
+    return longest
 
 
 def _require_same(stored: Vectors, embedded: Vectors, rows: list[int], least: float) -> None:
-    cosines = (stored * embedded).sum(axis=1)
-    wrong = [row for row, cosine in zip(rows, cosines, strict=True) if not cosine >= least]
+    lengths, again = np.linalg.norm(stored, axis=1), np.linalg.norm(embedded, axis=1)
+    cosines = (stored * embedded).sum(axis=1) / np.maximum(lengths * again, np.finfo(np.float32).tiny)
+    same = (cosines >= least) & (np.abs(lengths / again - 1) <= 1 - least)
+    wrong = [row for row, equal in zip(rows, same, strict=True) if not equal]
     if wrong:
         raise DamagedError(
             f"self-check failed: {len(wrong)} of {len(rows)} passages, embedded again, are not what is stored "

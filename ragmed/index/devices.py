@@ -18,14 +18,15 @@ GPU_DISTRIBUTIONS = ("faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """`gpus`: the numbers of the GPUs to use, empty for the CPU. `text`: what to tell the user."""
+    """`gpus`: the numbers of the GPUs to use, empty for the CPU. `text`: what to show the user."""
 
     gpus: tuple[int, ...]
     text: str
 
 
 def import_faiss() -> Any:
-    """>>> import_faiss().METRIC_INNER_PRODUCT
+    """
+    >>> import_faiss().METRIC_INNER_PRODUCT
     0
 
     The module `faiss`. MissingDependencyError where it is not installed, or where two distributions have written it
@@ -55,7 +56,8 @@ def _is_installed(distribution: str) -> bool:
 
 
 def parse_devices(text: str) -> Devices:
-    """>>> parse_devices("cpu").gpus
+    """
+    >>> parse_devices("cpu").gpus
     ()
 
     `auto` (the first GPU where faiss sees one, else the CPU), `cpu`, `cuda` (the first GPU), `cuda:0,1`, `all` (every
@@ -91,7 +93,7 @@ def _gpu_count() -> int:
 
 
 def to_devices(index: Any, devices: Devices) -> Any:
-    """>>> to_devices(cpu_index, parse_devices("cuda:0,1"))  # doctest: +SKIP
+    """Moves it: `to_devices(cpu_index, parse_devices("cuda:0,1"))`.
 
     The same index on the named GPUs (split between them where there are several), or as it is for the CPU.
     """

@@ -4,48 +4,132 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ragmed.checked import dump, parse
+from ragmed.embedding import Fingerprint
 from ragmed.errors import DamagedError, DataError
 from ragmed.files import sha256_file, sha256_json, write_atomic
+from ragmed.index.recipe import IndexRecipe
+from ragmed.records import Access
 
-SCHEMA = 2
+SCHEMA = 3
+"""Raised whenever a manifest, or an index of an equal recipe, comes to mean something else."""
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusFacts:
+    """What a corpus was when it was read. `stamp`: its files' paths, sizes and times; `sha256`: over its documents."""
+
+    name: str
+    sha256: str
+    documents: int
+    records: int
+    characters: int
+    rejected: int = 0
+    ignored: int = 0
+    title: str = ""
+    license: str = ""
+    access: Access = "open"
+    ids: str = ""
+    citation: str = ""
+    source: str = ""
+    stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How documents became what the embedder read; equal cuts of equal documents are equal texts."""
+
+    splitter: str
+    splitter_version: str
+    max_tokens: int
+    overlap_sentences: int
+    embedder_reads: int
+    input_version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Approximation:
+    """What an index that is not exact loses: the part of the exact top ten that it finds, over `sample` passages."""
+
+    recall_at_10: float
+    sample: int
+    search: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Passages and vectors that never change once they are there; `folder` holds nothing else.
+
+        documents.jsonl   a line a document: its corpus, its id, the sha256 of all its fields
+        passages.arrow    row number = vector number
+        vectors/          float16, a shard a file; vectors.faiss or shards/: the same for FAISS
+
+    `identity`: one hash of what decides its content. `longest`: the length of its longest vector.
+    """
+
+    folder: str
+    identity: str
+    documents: int
+    passages: int
+    longest: float = 1.0
+    approximation: Approximation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`taken_over`: vectors that came from the corpora's own indexes."""
+
+    documents: int
+    passages: int
+    vectors: int
+    taken_over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """`identity`: one hash of what decides the content (recipe, embedder, corpora); equal identity, equal index.
 
-    `files`: path relative to the folder -> `{sha256, bytes}`. `approximation`: empty for an exact index, else what it
-    loses against exact search.
+    `segments` are searched as one, their rows counted through. `tombstones`: a segment's folder -> the keys
+    (`CORPUS:ID`) of the documents that are deleted in it. `files`: path relative to the folder -> size and hash.
+    A field that is absent from the file is at its default.
     """
 
     name: str
     identity: str
-    recipe: Mapping[str, Any]
-    corpora: Sequence[Mapping[str, Any]]
-    chunking: Mapping[str, Any]
-    embedder: Mapping[str, str]
-    factory: str
-    dimension: int
-    counts: Mapping[str, int]
-    files: Mapping[str, Mapping[str, Any]]
+    recipe: IndexRecipe
+    corpora: tuple[CorpusFacts, ...]
+    chunking: Cut
+    embedder: Fingerprint
+    counts: Counts
+    segments: tuple[Segment, ...]
+    files: Mapping[str, FileFacts]
     versions: Mapping[str, str]
     device: str
     created: str
     seconds: float
-    approximation: Mapping[str, Any] = field(default_factory=dict)
+    tombstones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schema: int = SCHEMA
-    metric: str = "inner_product"
     storage: str = "float16"
+
+    @property
+    def dimension(self) -> int:
+        return self.embedder.dimension
 
 
 def render(manifest: Manifest) -> str:
     """The manifest's text: pretty JSON whose `checksum` is over everything else in it."""
-    values = asdict(manifest)
+    values = dump(manifest)
     return _text(values | {"checksum": sha256_json(values)})
 
 
@@ -58,7 +142,7 @@ def write_manifest(folder: Path, manifest: Manifest, *, mode: int = 0o644) -> No
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """>>> read_manifest(Path("indexes/handbook")).counts["passages"]  # doctest: +SKIP
+    """Reads it: `read_manifest(workspace.indexes / "handbook").counts.passages`.
 
     DataError where there is none; DamagedError where its bytes are not those that were written, down to the last
     blank: the parsed values must hash to the checksum, and write themselves again as the very same text.
@@ -73,41 +157,47 @@ def read_manifest(folder: Path) -> Manifest:
         checksum = values.pop("checksum")
         if not same or checksum != sha256_json(values):
             raise ValueError("its checksum differs")
-        schema = values["schema"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamagedError(f"'{path}' is damaged; {remedy(folder.name)}") from error
-    if schema != SCHEMA or set(values) != {one.name for one in fields(Manifest)}:
+    schema = values.get("schema", SCHEMA)
+    if schema != SCHEMA:
         raise DataError(f"'{path}' was written by another version of ragmed (schema {schema}); {remedy(folder.name)}")
-    return Manifest(**values)
+    where = f"index manifest '{path}' of another version of ragmed"
+    return parse(Manifest, values, where, error=DataError, remedy=remedy(folder.name))
 
 
 def remedy(name: str) -> str:
     return f"run: ragmed build-index {name}"
 
 
-def describe_files(folder: Path, relative: Sequence[str]) -> dict[str, dict[str, Any]]:
+def describe_files(folder: Path, relative: Sequence[str]) -> dict[str, FileFacts]:
     """Size and hash of files, by path relative to the folder, sorted."""
-    return {
-        name: {"sha256": sha256_file(folder / name), "bytes": (folder / name).stat().st_size}
-        for name in sorted(relative)
-    }
+    return {name: FileFacts(sha256_file(folder / name), (folder / name).stat().st_size) for name in sorted(relative)}
 
 
 def check_files(folder: Path, manifest: Manifest, *, hashes: bool) -> None:
-    """DamagedError for the first file that is missing or is not the one that was written; sizes first, being quick."""
+    """DamagedError for the first file that is missing or is not the one that was written; sizes first, being quick.
+
+    DataError where the manifest names a file outside of the folder, or a segment whose files it does not list.
+    """
+    folders = {segment.folder for segment in manifest.segments}
+    strange = [name for name in sorted(folders) if f"{name}/passages.arrow" not in manifest.files]
+    strange += sorted(manifest.tombstones.keys() - folders)
+    if strange:
+        raise DataError(f"'{folder / MANIFEST}' names a segment without files: '{strange[0]}'; {remedy(manifest.name)}")
     for name, expected in manifest.files.items():
         path = _inside(folder, name)
         if not path.is_file():
             raise DamagedError(f"'{path}' is missing; {remedy(manifest.name)}")
         size = path.stat().st_size
-        if size != expected["bytes"]:
+        if size != expected.bytes:
             raise DamagedError(
-                f"'{path}' has {size} bytes where {expected['bytes']} were written; {remedy(manifest.name)}"
+                f"'{path}' has {size} bytes where {expected.bytes} were written; {remedy(manifest.name)}"
             )
     if not hashes:
         return
     for name, expected in manifest.files.items():
-        if sha256_file(folder / name) != expected["sha256"]:
+        if sha256_file(folder / name) != expected.sha256:
             raise DamagedError(f"'{folder / name}' is damaged: its sha256 differs; {remedy(manifest.name)}")
 
 

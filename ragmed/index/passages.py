@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DamagedError
-from ragmed.records import Passage
+from ragmed.records import DocumentKey, Passage
 
 BATCH = 2048
 _TEXTS = ("id", "document", "title", "heading", "text", "source", "corpus", "citation")
@@ -52,7 +52,7 @@ def _batch(passages: Sequence[Passage], schema: Any) -> Any:
 
 
 class PassageFile:
-    """>>> PassageFile(Path("passages.arrow"))[0].title  # doctest: +SKIP
+    """Read by row: `PassageFile(Path("passages.arrow"), mapped=True)[0].title`.
 
     Read-only; `mapped` False reads through a buffer instead, so that pages read once do not count as memory held.
     """
@@ -81,23 +81,25 @@ class PassageFile:
 
     def rows(self, rows: Sequence[int]) -> list[Passage]:
         """The passages with these numbers, in this order; IndexError for a number that is not there."""
-        for row in rows:
+        by_batch: dict[int, list[int]] = {}
+        for row in dict.fromkeys(rows):
             if not 0 <= row < self._length:
                 raise IndexError(f"passage {row} of {self._length}")
-        found = []
-        for row in rows:
-            batch = self._reader.get_batch(row // BATCH)
-            found.extend(_passages(batch.slice(row % BATCH, 1)))
-        return found
+            by_batch.setdefault(row // BATCH, []).append(row)
+        passages: dict[int, Passage] = {}
+        for number, several in by_batch.items():
+            batch = self._reader.get_batch(number).take([row % BATCH for row in several])
+            passages.update(zip(several, _passages(batch), strict=True))
+        return [passages[row] for row in rows]
 
     def span(self, start: int, stop: int) -> list[Passage]:
         """Passages start <= row < stop, in order."""
-        found: list[Passage] = []
+        passages: list[Passage] = []
         for number in range(start // BATCH, -(-stop // BATCH)):
             first = number * BATCH
             low, high = max(start, first) - first, min(stop, first + BATCH) - first
-            found.extend(_passages(self._reader.get_batch(number).slice(low, high - low)))
-        return found
+            passages.extend(_passages(self._reader.get_batch(number).slice(low, high - low)))
+        return passages
 
     def __iter__(self) -> Iterator[Passage]:
         for number in range(self._batches):
@@ -107,27 +109,36 @@ class PassageFile:
         """Corpus -> how many passages it has here; the passages of a corpus follow one another."""
         import pyarrow.compute as compute
 
-        found: dict[str, int] = {}
+        totals: dict[str, int] = {}
         for number in range(self._batches):
             for entry in compute.value_counts(self._reader.get_batch(number).column("corpus")).to_pylist():
-                found[entry["values"]] = found.get(entry["values"], 0) + entry["counts"]
-        return found
+                totals[entry["values"]] = totals.get(entry["values"], 0) + entry["counts"]
+        return totals
 
-    def of_documents(self, keys: Sequence[str]) -> dict[str, list[Passage]]:
-        """Every asked document's passages, by its key (`CORPUS:ID`), in order; an empty list for one that has none."""
+    def of_documents(self, keys: Iterable[DocumentKey]) -> dict[DocumentKey, list[Passage]]:
+        """Every asked document's passages, by its key, in order; an empty list for one that has none."""
+        passages: dict[DocumentKey, list[Passage]] = {key: [] for key in keys}
+        for _, passage in self._of(passages.keys()):
+            passages[passage.document_key].append(passage)
+        return passages
+
+    def rows_of(self, keys: Iterable[DocumentKey]) -> list[int]:
+        """The rows of all passages of these documents, ascending."""
+        return [row for row, _ in self._of(set(keys))]
+
+    def _of(self, keys: Set[DocumentKey]) -> Iterator[tuple[int, Passage]]:
         import pyarrow
         import pyarrow.compute as compute
 
-        found: dict[str, list[Passage]] = {key: [] for key in keys}
-        wanted = pyarrow.array(sorted({key.partition(":")[2] for key in found}), type=pyarrow.large_string())
-        for number in range(self._batches):
+        wanted = pyarrow.array(sorted({key.id for key in keys}), type=pyarrow.large_string())
+        for number in range(self._batches if keys else 0):
             batch = self._reader.get_batch(number)
             mask = compute.is_in(batch.column("document"), value_set=wanted)
             if mask.true_count:
-                for passage in _passages(batch.filter(mask)):
-                    if passage.document_key in found:
-                        found[passage.document_key].append(passage)
-        return found
+                rows = compute.indices_nonzero(mask).to_pylist()
+                for row, passage in zip(rows, _passages(batch.filter(mask)), strict=True):
+                    if passage.document_key in keys:
+                        yield number * BATCH + row, passage
 
 
 def _passages(batch: Any) -> list[Passage]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ragmed import __version__
+from ragmed.embedding import Fingerprint
 from ragmed.errors import DamagedError, DataError
-from ragmed.index.manifest import MANIFEST, Manifest, check_files, read_manifest
+from ragmed.index.manifest import MANIFEST, CorpusFacts, Cut, Manifest, check_files, read_manifest
 from ragmed.index.passages import PassageFile
 from ragmed.index.vectors import Layout, Vectors
 from ragmed.records import Passage
@@ -31,10 +30,13 @@ class _Source:
 
 
 class Reuse:
-    """>>> reuse = Reuse.find(workspace.indexes, facts, chunking=chunking, embedder=model.fingerprint(), counts=counts)
-    ... # doctest: +SKIP
-    >>> known, vectors = reuse.vectors(row, passages)  # doctest: +SKIP
+    """
+        reuse = Reuse.find(workspace.indexes, facts, chunking=cut, embedder=model.fingerprint(), counts=counts)
+        positions, vectors = reuse.vectors(row, passages)
+        reuse.close()
 
+    The vectors that other indexes of the workspace hold already. `vectors` gives positions in the list of passages and
+    a float32 array of shape (positions, dimension), or None where none is known.
     """
 
     def __init__(self, sources: Mapping[str, _Source]) -> None:
@@ -44,10 +46,10 @@ class Reuse:
     def find(
         cls,
         indexes: Path,
-        facts: Sequence[Mapping[str, Any]],
+        facts: Sequence[CorpusFacts],
         *,
-        chunking: Mapping[str, Any],
-        embedder: Mapping[str, str],
+        chunking: Cut,
+        embedder: Fingerprint,
         counts: Mapping[str, int],
     ) -> Reuse:
         """Looks through the finished indexes for one over each corpus alone, cut and embedded in the same way, whole.
@@ -61,42 +63,41 @@ class Reuse:
             for file in sorted(indexes.glob(f"*/{MANIFEST}")):
                 manifest = _usable(file.parent, corpus, chunking=chunking, embedder=embedder)
                 if manifest:
-                    sources[str(corpus["name"])] = _open(file.parent, manifest, start)
+                    sources[corpus.name] = _open(file.parent, manifest, start)
                     break
-            start += counts.get(str(corpus["name"]), 0)
+            start += counts.get(corpus.name, 0)
         return cls(sources)
 
     def vectors(self, row: int, passages: Sequence[Passage]) -> tuple[list[int], Vectors | None]:
         """Which of the passages from `row` on are known (their places in the list), and their vectors."""
-        places: list[int] = []
-        found: list[Vectors] = []
+        positions: list[int] = []
+        parts: list[Vectors] = []
         for corpus in dict.fromkeys(passage.corpus for passage in passages):
             source = self._sources.get(corpus)
             if source is None:
                 continue
-            mine = [place for place, passage in enumerate(passages) if passage.corpus == corpus]
+            mine = [position for position, passage in enumerate(passages) if passage.corpus == corpus]
             first, last = row + mine[0] - source.start, row + mine[-1] + 1 - source.start
             if first < 0 or last > len(source.passages):
                 continue
-            same = [a == passages[place] for a, place in zip(source.passages.span(first, last), mine, strict=True)]
+            known = source.passages.span(first, last)
+            same = [passage == passages[position] for passage, position in zip(known, mine, strict=True)]
             rows = _rows(source.layout, first, last)[np.array(same)]
-            places += [place for place, equal in zip(mine, same, strict=True) if equal]
-            found.append(rows)
-        return places, np.concatenate(found) if places else None
+            positions += [position for position, equal in zip(mine, same, strict=True) if equal]
+            parts.append(rows)
+        return positions, np.concatenate(parts) if positions else None
 
     def close(self) -> None:
         for source in self._sources.values():
             source.passages.close()
 
 
-def _usable(
-    folder: Path, corpus: Mapping[str, Any], *, chunking: Mapping[str, Any], embedder: Mapping[str, str]
-) -> Manifest | None:
+def _usable(folder: Path, corpus: CorpusFacts, *, chunking: Cut, embedder: Fingerprint) -> Manifest | None:
     try:
         manifest = read_manifest(folder)
-        alone = [(one["name"], one["sha256"]) for one in manifest.corpora] == [(corpus["name"], corpus["sha256"])]
-        same = dict(manifest.chunking) == dict(chunking) and dict(manifest.embedder) == dict(embedder)
-        if not alone or not same or manifest.versions.get("ragmed") != __version__:
+        alone = [(facts.name, facts.sha256) for facts in manifest.corpora] == [(corpus.name, corpus.sha256)]
+        whole = len(manifest.segments) == 1 and not manifest.tombstones
+        if not alone or not whole or (manifest.chunking, manifest.embedder) != (chunking, embedder):
             return None
         check_files(folder, manifest, hashes=True)
     except DataError:  # damaged, or of another version: it is of no use here, and says so when it is opened
@@ -105,8 +106,9 @@ def _usable(
 
 
 def _open(folder: Path, manifest: Manifest, start: int) -> _Source:
-    layout = Layout(folder, manifest.counts["vectors"], manifest.dimension, manifest.recipe["shard_size"])
-    passages = PassageFile(folder / "passages.arrow", mapped=False)
+    segment = folder / manifest.segments[0].folder
+    layout = Layout(segment, manifest.counts.vectors, manifest.dimension, manifest.recipe.shard_size)
+    passages = PassageFile(segment / "passages.arrow", mapped=False)
     if len(passages) != layout.count:
         raise DamagedError(f"'{folder}' holds {len(passages)} passages and {layout.count} vectors")
     return _Source(passages, layout, start)

@@ -1,8 +1,9 @@
 """Query vectors in, the best rows and their scores out: candidates by FAISS or by streaming, scores always exact.
 
-A score is the inner product of the query with the stored float16 vector, summed in float64 and rounded to float32,
-whichever way the row was found; equal scores are ordered by row. So results do not depend on the batch, the number of
-threads, the device, or whether the vectors fitted into memory.
+A score is the inner product of the query with the stored float16 vector, or their negative squared distance (`l2`),
+summed in float64 and rounded to float32, whichever way the row was found: higher is nearer. Equal scores are ordered by
+row. So results do not depend on the batch, the number of threads, the device, or whether the vectors fitted into
+memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from ragmed.embedding import Metric
 from ragmed.errors import DamagedError, UsageError
 from ragmed.index.devices import Devices, import_faiss, to_devices
 from ragmed.index.vectors import Layout, Vectors, reason
@@ -25,15 +27,18 @@ SPARE = 16
 """Candidates beyond k that FAISS is asked for: float32 rounding and ties at the k-th place reorder only neighbours."""
 GPU_MOST = 2048  # FAISS on a GPU gives no more neighbours than this
 ROUNDING = 1e-5
-"""More than float32 sums of unit vectors can be off (measured below 1e-6 at 1,024 dimensions)."""
+"""More than float32 sums of unit vectors can be off (measured below 1e-6 at 1,024 dimensions); of longer vectors, this
+times what `_rounding` says."""
 
 
 class Searcher:
-    """>>> Searcher(layout, factory="Flat", devices=parse_devices("cpu")).search(queries, k=10)  # doctest: +SKIP
+    """Opened, then asked:
+
+        Searcher(layout, factory="Flat", devices=parse_devices("cpu")).search(queries, k=10)
 
     `streaming`: exact search over the stored vectors in blocks, nothing held. `resident` False: FAISS shards are read
-    one after the other and given back, for one pass over a large index. Every file is opened here and now: a build
-    that puts others in their place does not reach a searcher that is at work.
+    one after the other and given back, for one pass over a large index. `dead`: rows that are never found. Every file
+    is opened here and now: a build that puts others in their place does not reach a searcher that is at work.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Searcher:
         parameters: str = "",
         streaming: bool = False,
         resident: bool = True,
+        dead: Rows | None = None,
     ) -> None:
         self._layout = layout
         self._exact = factory == "Flat"
@@ -53,19 +59,25 @@ class Searcher:
         self._streaming = streaming
         self._resident = resident
         self._loaded: list[Any] = []
+        self._alive = np.ones(layout.count, dtype=bool)
+        self._alive[dead if dead is not None else []] = False
+        self._living = int(self._alive.sum())
         _allow_files(3 * layout.shards)
         self._stored = [layout.open(shard) for shard in range(layout.shards)]
         self._faiss = [] if streaming else [_opened(layout.faiss(shard)) for shard in range(layout.shards)]
         weakref.finalize(self, _close, self._faiss)
 
     def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
-        """float32 [n, d] -> scores float32 and rows int64, both [n, min(k, count)], best first."""
+        """float32 [n, d] -> scores float32 and rows int64, both [n, min(k, living rows)], best first."""
         queries = self._checked(vectors, k)
-        k = min(k, self._layout.count)
+        k = min(k, self._living)
         scores = np.zeros((len(queries), k), dtype=np.float32)
         rows = np.zeros((len(queries), k), dtype=np.int64)
+        if not k:
+            return scores, rows
         open_ = np.arange(len(queries))
-        if not self._streaming and len(queries) and not (self._devices.gpus and k + SPARE > GPU_MOST):
+        most = k + SPARE + self._layout.count - self._living
+        if not self._streaming and len(queries) and not (self._devices.gpus and most > GPU_MOST):
             found, floors = self._candidates(queries, k)
             done = [self._settle(queries[i], found[i], float(floors[i]), scores[i], rows[i]) for i in open_]
             open_ = open_[~np.asarray(done, dtype=bool)]
@@ -89,11 +101,13 @@ class Searcher:
         floors = np.full(len(queries), -np.inf)
         for shard, index in self._indexes():
             start, stop = self._layout.span(shard)
-            wanted = min(k + SPARE, stop - start)
+            alive = self._alive[start:stop]
+            wanted = min(k + SPARE + int((~alive).sum()), stop - start)
             found_scores, found = index.search(queries, wanted)
-            pieces.append(np.where(found >= 0, found.astype(np.int64) + start, -1))
+            pieces.append(np.where((found >= 0) & alive[found], found.astype(np.int64) + start, -1))
             if wanted < stop - start:
-                floors = np.maximum(floors, found_scores[:, -1].astype(np.float64))
+                last = found_scores[:, -1].astype(np.float64)
+                floors = np.maximum(floors, -last if self._layout.metric == "l2" else last)
         joined = np.concatenate(pieces, axis=1)
         return [row[row >= 0] for row in joined], floors
 
@@ -105,7 +119,12 @@ class Searcher:
         exact = self.exact(query, candidates)
         best = _best(exact, candidates, k)
         scores[:], rows[:] = exact[best], candidates[best]
-        return not self._exact or len(candidates) == self._layout.count or float(scores[-1]) > floor + ROUNDING
+        return not self._exact or len(candidates) == self._living or float(scores[-1]) > floor + self._rounding(query)
+
+    def _rounding(self, query: Vectors) -> float:
+        length = float(np.linalg.norm(query))
+        longest = self._layout.longest
+        return ROUNDING * ((length + longest) ** 2 if self._layout.metric == "l2" else length * longest)
 
     def exact(self, query: Vectors, rows: Rows) -> Vectors:
         """Scores of some rows for one query, float32 [len(rows)]; each one the same whatever stands beside it."""
@@ -114,8 +133,7 @@ class Searcher:
         for shard in np.unique(shards):
             mask = shards == shard
             gathered[mask] = self._stored[int(shard)][rows[mask] - int(shard) * self._layout.shard_size]
-        scores: Vectors = (gathered * query.astype(np.float64)).sum(axis=1).astype(np.float32)
-        return scores
+        return exact_scores(query, gathered, metric=self._layout.metric)
 
     def vectors(self, rows: Rows) -> Vectors:
         """The stored vectors of some rows, float32 [n, d]."""
@@ -127,13 +145,16 @@ class Searcher:
         best_rows = [np.zeros(0, dtype=np.int64) for _ in queries]
         for shard in range(self._layout.shards):
             for first, block in self._layout.blocks(shard, self._stored[shard]):
-                for i, line in _rough_scores(queries, block):
-                    at = np.flatnonzero(line >= _threshold(line, best_scores[i], k) - ROUNDING)
+                living = np.flatnonzero(self._alive[first : first + len(block)])
+                if len(living) < len(block):
+                    block = block[living]
+                for i, line in _rough_scores(queries, block, self._layout.metric):
+                    at = np.flatnonzero(line >= _threshold(line, best_scores[i], k) - self._rounding(queries[i]))
                     if not len(at):
                         continue
-                    fresh = (block[at].astype(np.float64) * queries[i].astype(np.float64)).sum(axis=1)
-                    scores = np.concatenate([best_scores[i], fresh.astype(np.float32)])
-                    rows = np.concatenate([best_rows[i], at.astype(np.int64) + first])
+                    fresh = exact_scores(queries[i], block[at], metric=self._layout.metric)
+                    scores = np.concatenate([best_scores[i], fresh])
+                    rows = np.concatenate([best_rows[i], living[at].astype(np.int64) + first])
                     order = _best(scores, rows, k)
                     best_scores[i], best_rows[i] = scores[order], rows[order]
         return np.stack(best_scores), np.stack(best_rows)
@@ -185,10 +206,28 @@ def _allow_files(wanted: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _rough_scores(queries: Vectors, block: Vectors) -> Iterator[tuple[int, Vectors]]:
+def exact_scores(query: Vectors, vectors: npt.NDArray[np.floating[Any]], *, metric: Metric) -> Vectors:
+    """
+    >>> exact_scores(np.float32([3, 0]), np.float32([[1, 1], [3, 0]]), metric="l2").tolist()
+    [-5.0, 0.0]
+
+    One query [d] and vectors [n, d] -> float32 [n], summed in float64; higher is nearer.
+    """
+    asked, stored = query.astype(np.float64), vectors.astype(np.float64)
+    wide = 0.0 - ((stored - asked) ** 2).sum(axis=1) if metric == "l2" else (stored * asked).sum(axis=1)
+    scores: Vectors = wide.astype(np.float32)
+    return scores
+
+
+def _rough_scores(queries: Vectors, block: Vectors, metric: Metric) -> Iterator[tuple[int, Vectors]]:
     """The number of each query and its float32 scores over a block; 1,024 queries at a time, 32 MB for 8,192 rows."""
+    squares = (block**2).sum(axis=1) if metric == "l2" else None
     for first in range(0, len(queries), 1024):
-        yield from enumerate(queries[first : first + 1024] @ block.T, first)
+        some = queries[first : first + 1024]
+        products = some @ block.T
+        if squares is not None:
+            products = 2 * products - squares - (some**2).sum(axis=1, keepdims=True)
+        yield from enumerate(products, first)
 
 
 def _threshold(line: Vectors, best: Vectors, k: int) -> float:

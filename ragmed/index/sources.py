@@ -10,13 +10,17 @@ from typing import Any
 from ragmed.corpora import Corpus, Recipe, load_recipe
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.files import sha256_json
+from ragmed.index.manifest import CorpusFacts
 from ragmed.records import Document
 from ragmed.workspace import Workspace
 
 
 class Sources:
-    """>>> sources = Sources(["handbook"], workspace=Workspace.find(), rejected=None)  # doctest: +SKIP
-    >>> documents = list(sources.documents()); sources.facts()[0]["documents"]  # doctest: +SKIP
+    """Read once, described after:
+
+        sources = Sources(["handbook"], workspace=Workspace.find(), rejected=None)
+        documents = list(sources.documents())
+        sources.facts()[0].documents == len(documents)
 
     A document knows its corpus: ids are unique only within one. `rejected`: the folder for the lists of refused
     records, or None for none.
@@ -30,7 +34,7 @@ class Sources:
         for name in called:
             if called.count(name) > 1:
                 raise UsageError(
-                    f"two corpora of one index are called '{name}', and their documents could not be told apart; "
+                    f"two corpora of one index are called '{name}', so that their documents have the same keys; "
                     "rename the folder of one"
                 )
         self._corpora = [
@@ -52,28 +56,32 @@ class Sources:
             self._stamps[number] = stamp(recipe)  # before the reading: what changes meanwhile must look changed
             yield from corpus.documents()
 
-    def facts(self) -> list[dict[str, Any]]:
+    def facts(self) -> tuple[CorpusFacts, ...]:
         """One record a corpus, once `documents()` has been read to its end."""
-        return [
-            {
-                "name": recipe.name,
-                "title": recipe.title,
-                "license": recipe.license,
-                "access": recipe.access,
-                "ids": recipe.ids,
-                "citation": recipe.citation,
-                "source": recipe.source,
-                "stamp": files,
-                **corpus.summary(),
-            }
+        return tuple(
+            _described(recipe, corpus.summary(), files)
             for recipe, corpus, files in zip(self._recipes, self._corpora, self._stamps, strict=True)
-        ]
+        )
 
-    def scan(self) -> list[dict[str, Any]]:
+    def scan(self) -> tuple[CorpusFacts, ...]:
         """The same facts from a reading for their sake alone: minutes less than embedding would take."""
         for _ in self.documents():
             pass
         return self.facts()
+
+
+def _described(recipe: Recipe, summary: Mapping[str, Any], files: str) -> CorpusFacts:
+    return CorpusFacts(
+        name=recipe.name,
+        title=recipe.title,
+        license=recipe.license,
+        access=recipe.access,
+        ids=recipe.ids,
+        citation=recipe.citation,
+        source=recipe.source,
+        stamp=files,
+        **summary,
+    )
 
 
 def stamp(recipe: Recipe) -> str:
@@ -90,9 +98,9 @@ def stamp(recipe: Recipe) -> str:
             here = Path(folder)
             # names may be no Unicode: repr() writes any
             files.extend([repr(str((here / name).relative_to(root))), *_facts(here / name)] for name in sorted(found))
-    said: list[Any] = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date]
-    said += [recipe.citation, recipe.cite, recipe.ids, dict(recipe.options)]
-    return sha256_json({"recipe": said, "files": files})
+    facts: list[Any] = [recipe.reader, recipe.source, recipe.license, recipe.access, recipe.date]
+    facts += [recipe.citation, recipe.cite, recipe.ids, dict(recipe.options)]
+    return sha256_json({"recipe": facts, "files": files})
 
 
 def _facts(path: Path) -> list[int]:
@@ -103,25 +111,25 @@ def _facts(path: Path) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns]
 
 
-def changed_corpora(names: Sequence[str], built: Sequence[Mapping[str, Any]], *, workspace: Workspace) -> list[str]:
+def changed_corpora(names: Sequence[str], built: Sequence[CorpusFacts], *, workspace: Workspace) -> list[str]:
     """Which of an index's corpora no longer hold what it was built from (`built`: its manifest's `corpora`).
 
     Where the stamp differs the corpus is read, since only its content counts. A corpus that is not here, as beside an
     index that was copied from elsewhere, has not changed. DataError where a corpus is here and cannot be read.
     """
     changed = []
-    for name, one in zip(names, built, strict=True):
+    for name, known in zip(names, built, strict=True):
         try:
             path = workspace.recipe("corpora", name)
         except UnknownNameError:
             continue
         recipe = load_recipe(path, data=workspace.data)
-        if not all(_reachable(root) for root in recipe.paths) or stamp(recipe) == one.get("stamp"):
+        if not all(_reachable(root) for root in recipe.paths) or stamp(recipe) == known.stamp:
             continue
         corpus = Corpus(recipe)
         for _ in corpus.documents():
             pass
-        if corpus.summary()["sha256"] != one["sha256"] or recipe.ids != one["ids"]:
+        if corpus.summary()["sha256"] != known.sha256 or recipe.ids != known.ids:
             changed.append(name)
     return changed
 

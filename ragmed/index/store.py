@@ -1,27 +1,49 @@
-"""An index folder in, passages and search out; refused where any byte differs from what was written."""
+"""An index folder in, passages and search out, over all its segments as if they were one; refused where any byte
+differs from what was written."""
 
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
-from ragmed.embedding import Embedder
+import numpy as np
+
+from ragmed.embedding import Embedder, Fingerprint
 from ragmed.errors import BusyError, DamagedError, MismatchError
-from ragmed.index.devices import parse_devices
-from ragmed.index.manifest import Manifest, check_files, read_manifest, remedy
+from ragmed.files import sha256_json
+from ragmed.index.devices import Devices, parse_devices
+from ragmed.index.manifest import Manifest, Segment, check_files, read_manifest, remedy
 from ragmed.index.passages import PassageFile
 from ragmed.index.search import Rows, Searcher
 from ragmed.index.vectors import Layout, Vectors
-from ragmed.records import Passage
+from ragmed.records import DocumentKey, Passage
+
+SAME_VECTORS = ("weights", "precision", "dimension", "metric", "normalise")
+"""What must be equal of two embedders: where the same weights were found changes no vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A segment at work; `deleted`: the documents, `dead`: their rows (from 0 in each segment)."""
+
+    passages: PassageFile
+    searcher: Searcher
+    deleted: frozenset[DocumentKey]
+    dead: frozenset[int]
 
 
 class Index:
-    """>>> index = Index.open(workspace.indexes / "handbook")  # doctest: +SKIP
-    >>> scores, rows = index.search(embedder.embed_queries(["asthma attack"]), k=5)  # doctest: +SKIP
-    >>> index.passage(int(rows[0, 0])).title  # doctest: +SKIP
-    'Asthma'
+    """Opened, searched, read:
 
+        index = Index.open(workspace.indexes / "handbook")
+        scores, rows = index.search(embedder.embed_queries(["asthma attack"]), k=5)
+        index.passage(int(rows[0, 0])).title  # 'Asthma'
+
+    A row counts through all segments, deleted passages included, so that it never changes; those are not given out.
     `manifest` says what made it; `device` where it is searched, `streaming` whether from disk, for the user to read.
     """
 
@@ -31,17 +53,30 @@ class Index:
         self.streaming = streaming
         where = parse_devices("cpu" if streaming else devices)
         self.device = where.text
-        self._passages = PassageFile(folder / "passages.arrow", mapped=True)
-        layout = Layout(folder, manifest.counts["vectors"], manifest.dimension, manifest.recipe["shard_size"])
-        if len(self._passages) != layout.count:
-            raise DamagedError(
-                f"'{folder}' holds {len(self._passages)} passages and {layout.count} vectors; {remedy(manifest.name)}"
-            )
-        self._searcher = Searcher(
-            layout, factory=manifest.factory, devices=where, parameters=manifest.recipe["search"], streaming=streaming
-        )
+        self._segments = [self._open(segment, where) for segment in manifest.segments]
+        self._starts = [0, *accumulate(segment.passages for segment in manifest.segments)]
         if read_manifest(folder).files != manifest.files:  # a build moved its files in while these were opened
-            raise BusyError(f"index '{manifest.name}' was built anew while it was being opened; open it again")
+            raise BusyError(f"index '{manifest.name}' was rebuilt while it was being opened; open it again")
+
+    def _open(self, segment: Segment, devices: Devices) -> _Opened:
+        folder, recipe = self.folder / segment.folder, self.manifest.recipe
+        passages = PassageFile(folder / "passages.arrow", mapped=True)
+        if len(passages) != segment.passages:
+            raise DamagedError(
+                f"'{folder}' holds {len(passages)} passages and {segment.passages} vectors; "
+                + remedy(self.manifest.name)
+            )
+        deleted = frozenset(DocumentKey.parse(key) for key in self.manifest.tombstones.get(segment.folder, ()))
+        dead = passages.rows_of(deleted)
+        searcher = Searcher(
+            layout_of(self.folder, self.manifest, segment),
+            factory=recipe.factory,
+            devices=devices,
+            parameters=recipe.search,
+            streaming=self.streaming,
+            dead=np.array(dead, dtype=np.int64),
+        )
+        return _Opened(passages, searcher, deleted, frozenset(dead))
 
     @classmethod
     def open(
@@ -53,33 +88,71 @@ class Index:
         float32 vectors need more than `memory_budget` bytes (by default half of the free memory) is searched from
         disk, with the same results. `devices`: auto, cpu, cuda, cuda:0,1, all.
 
-        An open index goes on with its own files where another build replaces them. Raises DataError where there is
-        no index, DamagedError (naming the file), MissingDependencyError, BusyError (built anew at this moment).
+        An open index keeps its own files where another build replaces them. Raises DataError where there is
+        no index, DamagedError (naming the file), MissingDependencyError, BusyError (rebuilt at this moment).
         """
         manifest = read_manifest(folder)
         check_files(folder, manifest, hashes=verify)
         budget = available_memory() // 2 if memory_budget is None else memory_budget
-        needed = manifest.counts["vectors"] * manifest.dimension * 4
-        return cls(folder, manifest, devices=devices, streaming=manifest.factory == "Flat" and needed > budget)
+        needed = sum(segment.passages for segment in manifest.segments) * manifest.dimension * 4
+        return cls(folder, manifest, devices=devices, streaming=manifest.recipe.factory == "Flat" and needed > budget)
+
+    @property
+    def identity(self) -> str:
+        """One hash of what decides a search by vectors: the segments, and what is deleted in them."""
+        segments = [segment.identity for segment in self.manifest.segments]
+        return sha256_json([segments, {name: sorted(keys) for name, keys in self.manifest.tombstones.items() if keys}])
+
+    @property
+    def contents(self) -> str:
+        """One hash of the passages alone, however they are embedded."""
+        files, tombstones = self.manifest.files, self.manifest.tombstones
+        names = [segment.folder for segment in self.manifest.segments]
+        hashes = [files[f"{name}/passages.arrow"].sha256 for name in names]
+        dead = [sorted(tombstones.get(name, ())) for name in names]
+        return sha256_json([list(pair) for pair in zip(hashes, dead, strict=True)])
+
+    def live_rows(self) -> Rows:
+        """The rows of the passages that iterating gives, in that order."""
+        rows = np.arange(self._starts[-1], dtype=np.int64)
+        parts = zip(self._starts, self._segments, strict=False)
+        dead = [start + row for start, segment in parts for row in segment.dead]
+        return np.delete(rows, dead)
 
     def __len__(self) -> int:
-        return len(self._passages)
+        """How many passages there are, without those that are deleted."""
+        return self._starts[-1] - sum(len(segment.dead) for segment in self._segments)
 
     def passage(self, row: int) -> Passage:
-        """IndexError where there is no such row."""
-        return self._passages[row]
+        """IndexError where there is no such row, or its document is deleted."""
+        return self.passages([row])[0]
 
     def passages(self, rows: Sequence[int]) -> list[Passage]:
         """Passages by row, in the order asked."""
-        return self._passages.rows(rows)
+        by_segment: dict[int, list[int]] = {}
+        for row in dict.fromkeys(rows):
+            if not 0 <= row < self._starts[-1]:
+                raise IndexError(f"passage {row} of {self._starts[-1]}")
+            number = bisect_right(self._starts, row) - 1
+            if row - self._starts[number] in self._segments[number].dead:
+                raise IndexError(f"passage {row} is deleted")
+            by_segment.setdefault(number, []).append(row)
+        passages: dict[int, Passage] = {}
+        for number, several in by_segment.items():
+            own = [row - self._starts[number] for row in several]
+            passages.update(zip(several, self._segments[number].passages.rows(own), strict=True))
+        return [passages[row] for row in rows]
 
     def __iter__(self) -> Iterator[Passage]:
         """Every passage, in row order, streamed."""
-        return iter(self._passages)
+        for segment in self._segments:
+            for row, passage in enumerate(segment.passages):
+                if row not in segment.dead:
+                    yield passage
 
     def naming(self, ids: str) -> frozenset[str]:
         """The corpora that name their documents by such ids (`ids` in their recipes); all of them where `ids` is ''."""
-        return frozenset(str(one["name"]) for one in self.manifest.corpora if not ids or one["ids"] == ids)
+        return frozenset(corpus.name for corpus in self.manifest.corpora if not ids or corpus.ids == ids)
 
     def passages_of(self, names: Sequence[str], *, ids: str = "") -> dict[str, list[Passage]]:
         """The passages of documents, in order; an empty list for a document that is not here.
@@ -89,8 +162,11 @@ class Index:
         PMID names, both count. MismatchError where an id of no declared kind stands for documents of two corpora.
         """
         keys = {name: self._keys(name, ids) for name in names}
-        by_key = self._passages.of_documents([key for several in keys.values() for key in several])
-        found = {}
+        by_key: dict[DocumentKey, list[Passage]] = {key: [] for several in keys.values() for key in several}
+        for segment in self._segments:
+            for key, passages in segment.passages.of_documents(by_key.keys() - segment.deleted).items():
+                by_key[key] += passages
+        by_name = {}
         for name, several in keys.items():
             here = [key for key in several if by_key[key]]
             if len(here) > 1 and not ids:
@@ -98,29 +174,32 @@ class Index:
                     f"'{name}' is a document of more than one corpus of index '{self.manifest.name}': write "
                     + " or ".join(f"'{key}'" for key in here)
                 )
-            found[name] = [passage for key in here for passage in by_key[key]]
-        return found
+            by_name[name] = [passage for key in here for passage in by_key[key]]
+        return by_name
 
-    def _keys(self, name: str, ids: str) -> list[str]:
-        corpora = self.naming(ids)
-        keys = [f"{corpus}:{name}" for corpus in sorted(corpora)]
-        return [*keys, name] if name.partition(":")[0] in corpora else keys
+    def _keys(self, name: str, ids: str) -> list[DocumentKey]:
+        corpora, written_out = self.naming(ids), DocumentKey.parse(name)
+        keys = [DocumentKey(corpus, name) for corpus in sorted(corpora)]
+        return [*keys, written_out] if written_out.corpus in corpora else keys
 
     def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
-        """float32 [n, d], rows of length 1 -> scores (inner products, float32) and rows (int64), best first.
+        """float32 [n, d] -> scores (float32) and rows (int64), best first.
 
-        Both are [n, min(k, len(self))]. Equal scores are ordered by row; the same query gets the same answer whatever
-        stands beside it. UsageError for k < 1, another dimension, NaN.
+        Both are [n, min(k, len(self))]. A score is the inner product, or the negative squared distance, as the
+        embedder's metric is. Equal scores are ordered by row; the same query gets the same answer whatever stands
+        beside it, and, where the factory is Flat, however the passages are spread over segments: of an approximate
+        index each segment finds what it finds. UsageError for k < 1, another dimension, NaN.
         """
-        return self._searcher.search(vectors, k=k)
+        results = [segment.searcher.search(vectors, k=k) for segment in self._segments]
+        scores = np.concatenate([part for part, _ in results], axis=1)
+        rows = np.concatenate([part + start for (_, part), start in zip(results, self._starts, strict=False)], axis=1)
+        best = np.lexsort((rows, -scores))[:, :k]
+        return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
 
     def require_embedder(self, embedder: Embedder) -> None:
         """MismatchError where the passages were embedded by another model, or the same one otherwise."""
-        mine, theirs = dict(self.manifest.embedder), embedder.fingerprint()
-        # the same weights may lie in a package, a folder and on a hub: where they were found changes no vector
-        different = sorted(
-            key for key in (mine.keys() | theirs.keys()) - {"embedder", "revision"} if mine.get(key) != theirs.get(key)
-        )
+        mine, theirs = self.manifest.embedder, embedder.fingerprint()
+        different = [key for key in SAME_VECTORS if getattr(mine, key) != getattr(theirs, key)]
         if different:
             raise MismatchError(
                 f"index '{self.manifest.name}' was built with {_described(mine)}, and cannot be searched with "
@@ -128,9 +207,21 @@ class Index:
             )
 
 
-def _described(fingerprint: dict[str, str]) -> str:
-    shown = [f"'{fingerprint.get('embedder', 'an embedder')}'", fingerprint.get("precision", "")]
-    return " ".join([*shown, f"(weights {fingerprint.get('weights', '?')[:12]}, {fingerprint.get('dimension')})"])
+def layout_of(folder: Path, manifest: Manifest, segment: Segment) -> Layout:
+    """Where the vectors of one segment of an index lie."""
+    return Layout(
+        folder / segment.folder,
+        segment.passages,
+        manifest.dimension,
+        manifest.recipe.shard_size,
+        metric=manifest.embedder.metric,
+        longest=segment.longest,
+    )
+
+
+def _described(mark: Fingerprint) -> str:
+    how = "normalised" if mark.normalise else "not normalised"
+    return f"'{mark.embedder}' {mark.precision} (weights {mark.weights[:12]}, {mark.dimension}, {mark.metric}, {how})"
 
 
 def available_memory() -> int:

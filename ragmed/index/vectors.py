@@ -1,7 +1,7 @@
 """Vectors on disk: windows that survive a kill, joined into float16 shards, and the FAISS files made from those.
 
 A file under its final name is whole: each is written beside, flushed to disk and renamed. What exists is not redone;
-a window ends with the sha256 of its vectors, and one that does not fit it is made again.
+a window ends with the sha256 of its vectors, and one that does not match it is embedded again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ragmed.embedding import Metric
 from ragmed.errors import DamagedError, DataError, UsageError
 from ragmed.files import fsync_file, fsync_folder
 from ragmed.index.devices import import_faiss
@@ -26,18 +27,24 @@ Embed = Callable[[int, int], Vectors]
 
 WINDOW = 1024  # passages embedded between two flushes to disk; what a kill costs, and most of what a build holds
 BLOCK = 8192
+MOST = float(np.finfo(np.float16).max)
 TRAIN_SAMPLE = 65_536
 TRAIN_SEED = 20_240_229
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the vectors of `count` passages lie: `shard_size` a file, the last one shorter."""
+    """Where the vectors of `count` passages lie: `shard_size` a file, the last one shorter.
+
+    `metric`: how they are compared. `longest`: the length of the longest one, which bounds rounding errors.
+    """
 
     folder: Path
     count: int
     dimension: int
     shard_size: int
+    metric: Metric = "inner_product"
+    longest: float = 1.0
 
     @property
     def shards(self) -> int:
@@ -99,7 +106,10 @@ def write_vectors(layout: Layout, embed: Embed, progress: Callable[[int], None])
             windows = [(first, min(stop, first + WINDOW)) for first in range(start, stop, WINDOW)]
             for first, last in windows:
                 if _read_window(layout, first, last) is None:
-                    data = embed(first, last).astype("<f2").tobytes()
+                    vectors = embed(first, last)
+                    if np.abs(vectors).max(initial=0.0) > MOST:
+                        raise DataError(f"the embedder gave numbers beyond {MOST:.0f}, the most that float16 holds")
+                    data = vectors.astype("<f2").tobytes()
                     with appearing(_window(layout, first)) as beside, beside.open("wb") as stream:
                         stream.write(data + hashlib.sha256(data).digest())
                 progress(last)
@@ -136,15 +146,18 @@ def _join(layout: Layout, shard: int, windows: list[tuple[int, int]]) -> None:
             stream.write(data)
 
 
-def empty_index(factory: str, dimension: int) -> Any:
-    """>>> empty_index("Flat", 8).ntotal
+def empty_index(factory: str, dimension: int, *, metric: Metric = "inner_product") -> Any:
+    """
+    >>> empty_index("Flat", 8).ntotal
     0
 
     UsageError where FAISS does not know the factory string.
     """
     faiss = import_faiss()
     try:
-        return faiss.index_factory(dimension, factory, faiss.METRIC_INNER_PRODUCT)
+        return faiss.index_factory(
+            dimension, factory, faiss.METRIC_L2 if metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        )
     except RuntimeError as error:
         raise UsageError(
             f"FAISS cannot make an index '{factory}' of dimension {dimension}: {reason(error)}; "
@@ -160,12 +173,15 @@ def reason(error: RuntimeError) -> str:
 def write_faiss(layout: Layout, factory: str, progress: Callable[[int], None]) -> None:
     """The FAISS file of every shard, from the stored vectors; a factory that needs training is trained first."""
     faiss = import_faiss()
-    trained = empty_index(factory, layout.dimension).is_trained
+    trained = empty_index(factory, layout.dimension, metric=layout.metric).is_trained
     if not trained and not layout.trained.exists():
         _train(layout, factory)
     for shard in range(layout.shards):
         if not layout.faiss(shard).exists():
-            index = empty_index(factory, layout.dimension) if trained else faiss.read_index(str(layout.trained))
+            if trained:
+                index = empty_index(factory, layout.dimension, metric=layout.metric)
+            else:
+                index = faiss.read_index(str(layout.trained))
             with _threads(faiss, factory):
                 for _, block in layout.blocks(shard):
                     index.add(block)
@@ -196,7 +212,7 @@ def _train(layout: Layout, factory: str) -> None:
             for start, stop in [layout.span(shard)]
         ]
     )
-    index = empty_index(factory, layout.dimension)
+    index = empty_index(factory, layout.dimension, metric=layout.metric)
     try:
         index.train(sample)
     except RuntimeError as error:

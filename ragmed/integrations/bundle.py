@@ -3,12 +3,14 @@
 The bundle is a run folder (or a zip of one) that `ragmed compare` takes, and whose contrasts are those of the original.
 What goes in is listed here, field by field; what is not listed stays out:
 
-    plain      names of arms, tasks and metrics (arms and tasks can be renamed), status, scores, number of examples,
-               the settings of the comparison, kind of context, k, order of passages, kind of scoring, access tier
-    hashed     ids of examples, groups, passages, documents; hashes of questions and corpora
-    left out   all text (prompts, answers, what was extracted, gold answers, options, passages, notes, citations),
-               paths, models, log-likelihoods, similarities, tokens, seconds, dates, machines: numbers too can tell
-               which text they were measured on
+    plain      names of arms, tasks and metrics (arms and tasks can be renamed), facts of the metrics, status, how an
+               answer ended, scores, number of examples, the settings of the comparison, kind of context, k, order of
+               passages, kind of scoring, access tier
+    hashed     ids of examples, groups, passages, documents; hashes of questions and corpora; the entries of gold lists
+               where a metric counts those that an answer misses
+    left out   all text (prompts, answers, what was read, gold answers, options, passages, notes, citations), paths,
+               models, log-likelihoods, similarities, tokens, seconds, dates, machines: numbers too can tell which text
+               they were measured on
 
 A hash is HMAC-SHA256 under a secret key, cut to 128 bits, so that nobody can find an id by hashing the ids they know.
 Samples stand in the order of their hashes, which says nothing of the order of the data. Runs exported with one key can
@@ -20,38 +22,40 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-import math
 import os
 import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ragmed
 from ragmed.arms import CONTEXTS, PASSAGE_ORDERS
-from ragmed.comparison.gold import ranked_documents
+from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.comparison.sources import Corpora, arm_sources
 from ragmed.errors import DamagedError, DataError, UnknownNameError, UsageError
-from ragmed.experiments.results import stored_samples, stored_settings
+from ragmed.experiments.results import stored_answers, stored_settings
 from ragmed.files import fsync_folder, make_folder, read_text, write_atomic, write_json
-from ragmed.records import Sample
+from ragmed.metrics import MetricFacts
+from ragmed.records import Answer, Example, Sample, Score, ShownPassage
 from ragmed.runs import SCHEMA, Run
+from ragmed.scores import RECORDED, declared_metrics
+from ragmed.stored import ScoresHeader
 
 KEY_FILE = "bundle.key"
 NOTE = (
     "this run is a bundle: scores and hashed ids. Its texts, answers, tokens and times stayed where it was made, and "
-    "nothing is said here that needs them"
+    "nothing that needs them is reported here"
 )
 _SETTINGS = ("margin", "alpha", "resamples", "seed", "correction", "proportions")
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Where it lies, and what it says in plain words."""
+    """Where it is, and what stands in it in plain words."""
 
     path: Path
     arms: tuple[str, ...]
@@ -78,41 +82,42 @@ def export_bundle(
     run: Run, output: Path, *, key: Path | None = None, rename: Sequence[str] = (), policy: str | None = None
 ) -> Bundle:
     """
-    >>> export_bundle(find_run(runs, "notes"), Path("notes-bundle.zip"), rename=["our-icu=task-1"])  # doctest: +SKIP
-    Bundle(path=PosixPath('notes-bundle.zip'), arms=('general', 'general+rag'), tasks=('task-1',), ...)
+        bundle = export_bundle(find_run(runs, "notes"), Path("notes-bundle.zip"), rename=["our-icu=task-1"])
+        bundle.tasks  # ("task-1",)
 
     A folder, or a zip of one where `output` ends in `.zip`; for its owner alone unless the run is open. `key`: the key
     of another run whose ids shall be joined with these; the run's own, made at the first export, where there is none.
     `rename`: `OLD=NEW` for each arm or task that is to have another name; what is resampled draws by these names, so
     that its intervals and p then move within the error of the simulation. `policy`: that of the comparison, where it is
     not to be the run's. Arms that are not through with a task are left out of it, which `notes` say. UsageError where
-    `output` exists, or where the policy is `mirage`, which reads the answers again.
+    `output` exists.
     """
     if output.exists() or output.is_symlink():
         raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
     settings = stored_settings(run)
     settings = settings if policy is None else replace(settings, policy=every_failure(policy))
-    if "mirage" in settings.policy.values():
-        raise UsageError(
-            f"run '{run.name}' is compared under the policy 'mirage', which reads its answers again, and a bundle has "
-            "none; give it another with --policy wrong or --policy drop"
-        )
-    samples, notes = stored_samples(run)
+    answers, notes = stored_answers(run)
     info = run.info()
     notes = [note for note in notes if note not in info.get("imported", {}).get("notes", [])]
     names = _names(info, rename)
     secret = _Secret(_key(run, key))
     stem = (output.stem if output.suffix == ".zip" else output.name).lstrip(".") or "bundle"
-    metrics = tuple(dict.fromkeys(m for given in samples.values() for sample in given for m in sample.scores))
-    written = _info(info, stem, names=names, secret=secret, metrics=metrics) | {"access": run.access}
-    written["experiment"]["comparison"] = _comparison(settings, names, metrics)
+    measured = {task: declared_metrics(info["tasks"][task]) for _, task in answers}
+    metrics = tuple(dict.fromkeys(facts.name for of_task in measured.values() for facts in of_task))
+    written = _info(info, stem, names=names, secret=secret, metrics=measured) | {"access": run.access}
+    written["experiment"]["comparison"] = _comparison(settings, names)
     beside = output.with_name(f".{output.name}.{os.getpid()}.made")
     made = Run(beside / stem, access=run.access)
     try:
         make_folder(made.folder, mode=run.folder_mode)
-        for (arm, task), given in samples.items():
-            mine = [_bare(sample, names[arm], names[task], secret) for sample in given]
-            made.append(names[arm], names[task], sorted(mine, key=lambda sample: sample.example))
+        for (arm, task), given in answers.items():
+            counts = any(facts.kind == "ratio" for facts in measured[task])
+            mine = [_bare(answer, names[arm], names[task], secret, counts=counts) for answer in given]
+            mine.sort(key=lambda answer: answer.example.id)
+            made.append(names[arm], names[task], [answer.sample for answer in mine])
+            versions = {facts.name: facts.version for facts in measured[task]}
+            header = ScoresHeader(made.samples_hash(names[arm], names[task]), RECORDED, 1, versions)
+            made.write_scores(names[arm], names[task], header, [answer.score for answer in mine])
         write_json(made.info_file, written, mode=run.file_mode)
         if output.suffix == ".zip":
             write_atomic(output, _zipped(made), mode=run.file_mode)
@@ -121,12 +126,12 @@ def export_bundle(
             fsync_folder(output.absolute().parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    arms, tasks = (tuple(dict.fromkeys(names[key[place]] for key in samples)) for place in (0, 1))
-    return Bundle(output, arms, tasks, metrics, sum(map(len, samples.values())), tuple(notes))
+    arms, tasks = (tuple(dict.fromkeys(names[key[place]] for key in answers)) for place in (0, 1))
+    return Bundle(output, arms, tasks, metrics, sum(map(len, answers.values())), tuple(notes))
 
 
-def said(bundle: Bundle) -> str:
-    """What stands in it in plain words, and what comes next, as text."""
+def summary(bundle: Bundle) -> str:
+    """What stands in it in plain words, and what to do next, as text."""
     lines = [f"{bundle.path}: {bundle.samples:,} samples. Read these names before you share it:"]
     for kind, names in (("arms", bundle.arms), ("tasks", bundle.tasks), ("metrics", bundle.metrics)):
         lines.append(f"  {kind}: {', '.join(names)}")
@@ -174,13 +179,15 @@ def _key(run: Run, shared: Path | None) -> bytes:
 
 
 def _info(
-    info: Mapping[str, Any], stem: str, *, names: Mapping[str, str], secret: _Secret, metrics: Sequence[str]
+    info: Mapping[str, Any],
+    stem: str,
+    *,
+    names: Mapping[str, str],
+    secret: _Secret,
+    metrics: Mapping[str, Sequence[MetricFacts]],
 ) -> dict[str, Any]:
-    experiment = info["experiment"]
+    """`metrics`: those of each task that some arm is through with, which are the bundle's tasks."""
     arms, references = _arms(info, names, secret)
-    asked = {t: experiment["tasks"][t] for t in experiment["tasks"]}
-    facts = {t: info["tasks"].get(t, {}) for t in asked}
-    measured = {t: [m for m in metrics if m in facts[t].get("metrics", metrics)] for t in asked}
     return {
         "schema": SCHEMA,
         "name": stem,
@@ -188,18 +195,19 @@ def _info(
             "name": stem,
             "models": {arm["model"]: {} for arm in arms.values()},
             "arms": arms,
-            "tasks": {names[t]: {} for t in asked},
+            "tasks": {names[task]: {} for task in metrics},
         },
-        "identity": {"tasks": {names[t]: _asked(info["identity"]["tasks"].get(t, {}), secret) for t in asked}},
+        "identity": {
+            "tasks": {names[task]: _asked(info["identity"]["tasks"].get(task, {}), secret) for task in metrics}
+        },
         "tasks": {
-            names[t]: {
-                "source": "",
-                "license": "",
-                "metrics": measured[t],
-                "examples": _whole(facts[t].get("examples")),
-                "held_out": _whole(facts[t].get("held_out")),
+            names[task]: {
+                "reader": RECORDED,
+                "metrics": [asdict(facts) for facts in metrics[task]],
+                "examples": _whole(info["tasks"][task]["examples"]),
+                "held_out": _whole(info["tasks"][task].get("held_out")),
             }
-            for t in asked
+            for task in metrics
         },
         "references": references,
         "imported": {"kind": "bundle", "files": [], "notes": [NOTE], "key": secret.hashed("key", "")},
@@ -210,35 +218,40 @@ def _info(
 def _arms(
     info: Mapping[str, Any], names: Mapping[str, str], secret: _Secret
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Arms with models and indexes by number, and the hashed corpora that these learnt from or show."""
+    """Arms with models and indexes by number, and the hashed corpora that these were trained on or show."""
     sources = arm_sources(info)
     given = info["experiment"]["arms"]
     models = list(dict.fromkeys(str(arm.get("model", "")) for arm in given.values()))
-    indexes = list(dict.fromkeys(str(arm["index"]) for arm in given.values() if arm.get("index")))
+    indexes = list(dict.fromkeys(_shown_from(arm) for arm in given.values() if _shown_from(arm)))
     arms: dict[str, dict[str, Any]] = {}
     adapters: dict[str, Any] = {}
-    shown: dict[str, Any] = {}
+    indexes_shown: dict[str, Any] = {}
     for name, arm in given.items():
         model = f"model-{models.index(str(arm.get('model', ''))) + 1}"
-        index = f"index-{indexes.index(str(arm['index'])) + 1}" if arm.get("index") else ""
+        index = f"index-{indexes.index(_shown_from(arm)) + 1}" if _shown_from(arm) else ""
         arms[names[name]] = {"model": model, "index": index, "k": _whole(arm.get("k"))}
         for key, known in (("context", CONTEXTS), ("passage_order", PASSAGE_ORDERS)):
             if isinstance(arm.get(key), str) and arm[key] in known:
                 arms[names[name]][key] = arm[key]
-        learnt, seen = sources[name].learnt, sources[name].shown
-        if learnt is not None:
-            adapters[model] = {"corpora": secret.corpora(learnt)}
-        if seen is not None and index:
-            shown[index] = {"corpora": secret.corpora(seen)}
-    return arms, {"adapters": adapters, "indexes": shown}
+        trained_on, shown = sources[name].trained_on, sources[name].shown
+        if trained_on is not None:
+            adapters[model] = {"corpora": secret.corpora(trained_on)}
+        if shown is not None and index:
+            indexes_shown[index] = {"corpora": secret.corpora(shown)}
+    return arms, {"adapters": adapters, "indexes": indexes_shown}
+
+
+def _shown_from(arm: Mapping[str, Any]) -> str:
+    """The retriever of an arm, or the index that it searches itself."""
+    return str(arm.get("retriever") or arm.get("index") or "")
 
 
 def _asked(identity: Mapping[str, Any], secret: _Secret) -> dict[str, str]:
     """What says whether two runs asked a task in the same way: equal where the originals were, under one key."""
-    return {key: secret.hashed(key, identity.get(key)) for key in ("sha256", "scoring", "normalise")}
+    return {key: secret.hashed(key, identity.get(key)) for key in ("data", "scoring", "normalise")}
 
 
-def _comparison(settings: ComparisonSettings, names: Mapping[str, str], metrics: Sequence[str]) -> dict[str, Any]:
+def _comparison(settings: ComparisonSettings, names: Mapping[str, str]) -> dict[str, Any]:
     if settings.baseline not in names:
         raise DamagedError(f"the control '{settings.baseline}' is no arm of the run; name one of its arms in run.json")
     return {
@@ -248,8 +261,6 @@ def _comparison(settings: ComparisonSettings, names: Mapping[str, str], metrics:
         "contrasts": _renamed(settings.contrasts, names),
         "factorials": _renamed(settings.factorials, names),
         "baseline_arms": [names[arm] for arm in settings.baseline_arms if arm in names],
-        "binary_metrics": sorted(set(metrics) & settings.binary_metrics),
-        "descriptive_metrics": sorted(set(metrics) & settings.descriptive_metrics),
     }
 
 
@@ -261,37 +272,33 @@ def _whole(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def _bare(sample: Sample, arm: str, task: str, secret: _Secret) -> Sample:
+def _bare(answer: Answer, arm: str, task: str, secret: _Secret, *, counts: bool) -> Answer:
     """Only what is listed: everything else keeps the empty default of its field."""
-    for metric, value in sample.scores.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise DamagedError(f"a sample of '{arm}' on '{task}' has a {metric} that is no finite number; mend the run")
+    sample, example = answer.sample, answer.example
+    gold = example.gold if counts and isinstance(example.gold, tuple) else ()
+    bare = Example(
+        secret.hashed("example", example.id),
+        "",
+        gold=tuple(secret.hashed("gold", entry) for entry in gold) if gold else "",
+        documents=tuple(sorted(secret.hashed("document", document) for document in example.documents)),
+        group=secret.hashed("group", example.group) if example.group else "",
+    )
     shown = tuple(_bare_passage(sample, place, secret) for place in range(len(sample.passages)))
-    return Sample(
-        example=secret.hashed("example", sample.example),
-        arm=arm,
-        task=task,
-        status=sample.status,
-        extracted=None,
-        gold="",
-        scores=dict(sample.scores),
-        group=secret.hashed("group", sample.group) if sample.group else "",
-        passages=shown,
-        documents=tuple(sorted(secret.hashed("document", document) for document in sample.documents)),
+    return Answer(
+        Sample(arm, task, bare, passages=shown, finish=sample.finish),
+        Score(bare.id, answer.score.status, metrics=answer.score.metrics),
     )
 
 
-def _bare_passage(sample: Sample, place: int, secret: _Secret) -> dict[str, Any]:
+def _bare_passage(sample: Sample, place: int, secret: _Secret) -> ShownPassage:
     passage = sample.passages[place]
-    named = {key: str(passage[key]) for key in ("id", "document") if passage.get(key)} or {"id": "unnamed"}
-    gold = passage.get("gold") if isinstance(passage.get("gold"), bool) else None
-    [document], _ = ranked_documents(replace(sample, passages=({**named, "gold": gold},)))
-    return {
-        "id": secret.hashed("passage", named.get("id", "")),
-        "document": secret.hashed("document", document),
-        "rank": _whole(passage.get("rank")) or place + 1,
-        "gold": gold,
-    }
+    [document], _ = ranked_documents(replace(sample, passages=(passage,)))
+    return ShownPassage(
+        secret.hashed("passage", passage.id),
+        secret.hashed("document", document),
+        passage.rank or place + 1,
+        gold=passage.gold,
+    )
 
 
 def _zipped(made: Run) -> bytes:

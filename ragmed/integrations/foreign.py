@@ -1,4 +1,4 @@
-"""Samples that another program made in, a run folder out that `compare` and `report` take as one of ours."""
+"""Samples that another program made in, a run folder out that `compare`, `score` and `report` take as one of ours."""
 
 from __future__ import annotations
 
@@ -6,34 +6,43 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ragmed
+from ragmed.checked import dump
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.errors import DataError, UsageError
-from ragmed.experiments.config import plain
-from ragmed.files import fsync_folder, make_folder, sha256_json, write_json, writing
-from ragmed.integrations.described import Known
-from ragmed.records import Access, Sample
+from ragmed.errors import DataError, UnknownNameError, UsageError
+from ragmed.files import fsync_folder, make_folder, write_json, writing
+from ragmed.metrics import METRICS, MetricFacts
+from ragmed.records import Access, Example, Gold, Sample, Score, Value
 from ragmed.runs import SCHEMA, Run
+from ragmed.scores import RECORDED, score_samples, scored_answers
+from ragmed.stored import ScoresHeader
+from ragmed.tasks import examples_hash
+from ragmed.tasks.reading import find_reader
 
 WINDOW = 4096  # samples appended at a time
+TRIED = ("letter", "text")
 
 
 @dataclass(frozen=True, slots=True)
 class ForeignTask:
-    """A task as another program asked it. `examples`: what was asked, in order, each as (id, question, gold) and
-    whatever else makes it the same example elsewhere; two runs can be compared on it where these are equal."""
+    """A task as another program asked it.
 
-    examples: Sequence[Sequence[Any]]
-    metrics: tuple[str, ...]
+    `examples`: what was asked, in order; two runs can be compared on it where these are equal. `reader`: what reads its
+    answers; `recorded` where only the other program can, whose scores are then kept as they came. `metrics`: the
+    primary one first.
+    """
+
+    examples: Sequence[Example]
+    reader: str
+    metrics: tuple[MetricFacts, ...]
     source: str
     license: str = ""
     scoring: str = "generate"
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_run(
@@ -45,23 +54,23 @@ def write_run(
     comparison: ComparisonSettings,
     origin: Mapping[str, Any],
     access: Access = "private",
-    known: Known | None = None,
+    scores: Mapping[tuple[str, str], Sequence[Score]] | None = None,
 ) -> Run:
     """
-    >>> write_run(Path("runs/mirage"), samples=samples, arms=arms, tasks=tasks, comparison=settings,
-    ...           origin={"kind": "mirage", "files": [], "notes": []})  # doctest: +SKIP
+        write_run(Path("runs/mirage"), samples=samples, arms=arms, tasks=tasks, comparison=settings,
+                  origin={"kind": "mirage", "files": [], "notes": []})
 
     The folder appears whole or not at all. `samples`: (arm, task) -> one sample for each example of the task, in its
-    order. `arms`: name -> its settings (`model`, `context`, `index`, `k`), as far as they are known. `origin`: where
-    the samples came from: `kind`, `files` (name and sha256), `notes`, which the comparison repeats. `known`: what the
-    logs say of the run they were exported from; it stands above `arms` and `tasks`. UsageError where `output` is there
-    already, or where a name is too long to name a file; DataError where there is no sample.
+    order. `scores`: the same of every task whose reader is `recorded`; those of others are made when they are asked
+    for. `arms`: name -> its settings (`model`, `context`, `index`, `k`), as far as they are known. `origin`: where the
+    samples came from: `kind`, `files` (name and sha256), `notes`, which the comparison repeats. UsageError where
+    `output` is there already, or where a name is too long to name a file; DataError where there is no sample.
     """
     if not any(samples.values()):
         raise DataError("there is nothing to import: no answer was found")
     with writing(output):
-        there = output.exists()
-    if there:
+        exists = output.exists()
+    if exists:
         raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
     beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     run = Run(beside, access=access)
@@ -72,8 +81,12 @@ def write_run(
         for (arm, task), given in samples.items():
             for start in range(0, len(given), WINDOW):
                 run.append(arm, task, given[start : start + WINDOW])
+            if given and tasks[task].reader == RECORDED:
+                versions = {facts.name: facts.version for facts in tasks[task].metrics}
+                reader = find_reader(RECORDED)
+                header = ScoresHeader(run.samples_hash(arm, task), reader.name, reader.version, versions)
+                run.write_scores(arm, task, header, (scores or {})[arm, task])
         info = _info(output.name, arms, tasks, comparison, origin) | {"access": access}
-        info = _with_known(info, known) if known else info
         write_json(run.info_file, info, mode=run.file_mode)
         with writing(output):
             beside.rename(output)
@@ -84,38 +97,36 @@ def write_run(
 
 
 def _info(
-    name: str,
+    run: str,
     arms: Mapping[str, Mapping[str, Any]],
     tasks: Mapping[str, ForeignTask],
     comparison: ComparisonSettings,
     origin: Mapping[str, Any],
 ) -> dict[str, Any]:
-    settings = {task: {"scoring": one.scoring, "normalise": "none", **one.settings} for task, one in tasks.items()}
-    asked = {
-        task: {**settings[task], "sha256": sha256_json([list(example) for example in one.examples])}
-        for task, one in tasks.items()
-    }
+    settings = {name: {"scoring": task.scoring, "normalise": "none"} for name, task in tasks.items()}
+    asked = {name: {**settings[name], "data": examples_hash(task.examples)} for name, task in tasks.items()}
     models: dict[str, dict[str, str]] = {str(arm.get("model", arm_name)): {} for arm_name, arm in arms.items()}
     return {
         "schema": SCHEMA,
-        "name": name,
+        "name": run,
         "experiment": {
-            "name": name,
+            "name": run,
             "models": models,
             "arms": {arm: dict(known) for arm, known in arms.items()},
             "tasks": settings,
-            "comparison": plain(comparison),
+            "comparison": dump(comparison),
         },
         "identity": {"tasks": asked},
         "tasks": {
-            task: {
-                "source": one.source,
-                "license": one.license,
-                "metrics": list(one.metrics),
-                "examples": len(one.examples),
+            name: {
+                "source": task.source,
+                "license": task.license,
+                "reader": task.reader,
+                "metrics": [asdict(facts) for facts in task.metrics],
+                "examples": len(task.examples),
                 "held_out": 0,
             }
-            for task, one in tasks.items()
+            for name, task in tasks.items()
         },
         "imported": dict(origin),
         "software": {"ragmed": ragmed.__version__, "python": platform.python_version()},
@@ -123,65 +134,94 @@ def _info(
     }
 
 
-def _with_known(info: dict[str, Any], known: Known) -> dict[str, Any]:
-    """Settings, sources and order as in the run that the logs were exported from, as far as that is known."""
-    experiment, asked, facts = info["experiment"], info["identity"]["tasks"], info["tasks"]
-    tasks = [*(t for t in known.tasks if t in facts), *(t for t in facts if t not in known.tasks)]
-    arms = {arm: {**experiment["arms"].get(arm, {}), **one} for arm, one in known.arms.items()}
-    whole_arms = {**arms, **{arm: one for arm, one in experiment["arms"].items() if arm not in arms}}
-    used = [str(arm.get("model", "")) for arm in whole_arms.values()]
-    metrics = {t: [*known.facts.get(t, {}).get("metrics", []), *facts[t]["metrics"]] for t in tasks}
-    return {
-        **info,
-        "experiment": {
-            **experiment,
-            "models": {model: dict(known.models.get(model, {})) for model in dict.fromkeys(used)},
-            "arms": whole_arms,
-            "tasks": {task: {**experiment["tasks"][task], **known.tasks.get(task, {})} for task in tasks},
-        },
-        "identity": {"tasks": {task: {**asked[task], **known.tasks.get(task, {})} for task in tasks}},
-        "tasks": {
-            task: {**facts[task], **known.facts.get(task, {}), "metrics": list(dict.fromkeys(metrics[task]))}
-            for task in tasks
-        },
-        "references": {kind: dict(found) for kind, found in known.references.items()},
-        "imported": {**info["imported"], "notes": [*known.notes, *info["imported"].get("notes", [])]},
-    }
+def reader_of(samples: Sequence[Sample], scores: Sequence[Score], metrics: Sequence[str]) -> str:
+    """The reader of ours that gives these very statuses and numbers, so that `ragmed score` can make them again.
+
+    `recorded` where none does, or where a metric is not known here: the answers are then the other program's to read.
+    """
+    if not all(name in METRICS for name in metrics):
+        return RECORDED
+    recorded = [(score.status, score.metrics) for score in scores]
+    for reader in TRIED:
+        if [(made.status, made.metrics) for made in score_samples(samples, reader, metrics)] == recorded:
+            return reader
+    return RECORDED
 
 
-def zero_or_one(samples: Mapping[tuple[str, str], Sequence[Sample]], described: Collection[str]) -> frozenset[str]:
-    """The metrics of arms that no run of ours describes, where all values of all arms are 0 or 1."""
-    foreign: set[str] = set()
-    seen: dict[str, set[float]] = {}
-    for (arm, _), given in samples.items():
-        for sample in given:
-            foreign |= set() if arm in described else sample.scores.keys()
-            for metric, value in sample.scores.items():
-                seen.setdefault(metric, set()).add(value)
-    return frozenset(metric for metric, values in seen.items() if metric in foreign and values <= {0.0, 1.0})
+def foreign_metric(
+    name: str, answers: Iterable[tuple[Example, Score]], *, higher_is_better: bool = True
+) -> MetricFacts:
+    """
+    >>> question = Example("q1", "?", gold="B")
+    >>> foreign_metric("acc", [(question, Score("q1", "answered", "B", {"acc": 1.0}))])
+    MetricFacts(name='acc', kind='binary', version=1, higher_is_better=True, matches_gold=True)
+
+    What the numbers of another program's metric show of it: whether all are 0 or 1, and whether they are 1 just where
+    the value is the gold answer, whatever its case.
+    """
+    pairs = [
+        (float(score.metrics[name]), _is_gold(score.value, example.gold))  # type: ignore[arg-type]
+        for example, score in answers
+        if name in score.metrics
+    ]
+    binary = all(number in (0.0, 1.0) for number, _ in pairs)
+    return MetricFacts(
+        name,
+        "binary" if binary else "graded",
+        higher_is_better=higher_is_better,
+        matches_gold=bool(pairs) and all(number == float(right) for number, right in pairs),
+    )
 
 
-def unknown_costs(samples: Mapping[tuple[str, str], Sequence[Sample]], described: Collection[str]) -> list[str]:
-    """A note on the arms whose logs say no tokens, or no times: what stands there as 0 is not known."""
-    told: dict[str, list[bool]] = {}
-    for (arm, _), given in samples.items():
-        one = told.setdefault(arm, [False, False])
-        one[0] |= any(sample.input_tokens or sample.output_tokens for sample in given)
-        one[1] |= any(sample.seconds or sample.request_seconds for sample in given)
+def _is_gold(value: Value, gold: Gold) -> bool:
+    right = gold if isinstance(gold, tuple) else (gold,)
+    return str(value).strip().casefold() in [str(answer).strip().casefold() for answer in right]
+
+
+def lettered(texts: Sequence[str]) -> dict[str, str]:
+    """
+    >>> lettered(["yes", "no"])
+    {'A': 'yes', 'B': 'no'}
+
+    Options under letters, in their order; from the 27th on under their numbers.
+    """
+    return {chr(ord("A") + place) if place < 26 else str(place + 1): text for place, text in enumerate(texts)}
+
+
+def control(arms: Sequence[str], baseline: str | None) -> tuple[str, list[str]]:
+    """
+    >>> control(["gpt2", "llama"], "llama")
+    ('llama', [])
+
+    The arm that the others are compared with: `baseline`, or the first one, with a note. UnknownNameError where
+    `baseline` is no arm.
+    """
+    if baseline is None:
+        note = f"The control is '{arms[0]}', the first arm in the order of the files; name another with --baseline."
+        return arms[0], [note] if len(arms) > 1 else []
+    if baseline not in arms:
+        raise UnknownNameError("arm", baseline, arms, "the arms of these logs")
+    return baseline, []
+
+
+def unknown_costs(samples: Mapping[tuple[str, str], Sequence[Sample]]) -> list[str]:
+    """A note on the arms whose logs give no tokens, or no times: what stands there as 0 is not known."""
+    given = [(arm, sample) for (arm, _), of_task in samples.items() for sample in of_task]
+    with_tokens = {arm for arm, sample in given if sample.input_tokens or sample.output_tokens}
+    with_seconds = {arm for arm, sample in given if sample.seconds or sample.request_seconds}
     notes = []
-    for place, what in enumerate(("tokens", "seconds")):
-        silent = [arm for arm, one in told.items() if not one[place] and arm not in described]
+    for what, known in (("tokens", with_tokens), ("seconds", with_seconds)):
+        silent = [arm for arm in dict.fromkeys(arm for arm, _ in samples) if arm not in known]
         if silent:
-            notes.append(f"The logs say nothing of {what} ({', '.join(silent)}): 0 stands for what is not known.")
+            notes.append(f"The logs give no {what} ({', '.join(silent)}): 0 stands for what is not known.")
     return notes
 
 
 def summary(run: Run) -> str:
-    """What was taken over, by arm and task, and what to do next, as text."""
-    info = run.info()
+    """What was imported, by arm and task, and what to do next, as text."""
     lines = [f"run {run.name}: {run.folder} ({run.access})"]
-    for (arm, task), given in run.samples().items():
-        answered = sum(sample.status == "answered" for sample in given)
-        lines.append(f"  {arm} on {task}: {len(given):,} samples, {answered:,} answered")
-    lines += [f"note: {note}" for note in info["imported"].get("notes", [])]
+    for (arm, task), answers in scored_answers(run).items():
+        answered = sum(answer.score.status == "answered" for answer in answers)
+        lines.append(f"  {arm} on {task}: {len(answers):,} samples, {answered:,} answered")
+    lines += [f"note: {note}" for note in run.info()["imported"].get("notes", [])]
     return "\n".join([*lines, f"next: ragmed compare {run.folder}", f"      ragmed report {run.folder}"])

@@ -1,10 +1,7 @@
 """A run in, files as lm-evaluation-harness writes them out, for its own tools and for those that read its logs.
 
-    FOLDER/ARM/results_DATE.json          means by task and metric; what is not answered counts as 0
-    FOLDER/ARM/samples_TASK_DATE.jsonl    a line for each example, read and written one at a time
-
-What lm_eval has no field for (status, passages, tokens, notes) stands under `ragmed` in each line, where
-`import_lm_eval` finds it again.
+FOLDER/ARM/results_DATE.json          means by task and metric; what is not answered counts as 0
+FOLDER/ARM/samples_TASK_DATE.jsonl    a line for each example
 """
 
 from __future__ import annotations
@@ -13,93 +10,81 @@ import hashlib
 import json
 import math
 import re
-import string
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import ragmed
 from ragmed.errors import DataError
-from ragmed.experiments.results import stored_settings
 from ragmed.files import make_folder, whole_text, write_json
-from ragmed.integrations.carried import KEY, carried, file_name, gold_place, prompt_text, started, whole_file
-from ragmed.integrations.described import PART, described
-from ragmed.integrations.lm_eval_samples import INVALID
-from ragmed.records import Sample
+from ragmed.integrations.exports import file_name, measured, started, value_text, whole_file
+from ragmed.integrations.lm_eval_samples import INVALID, prompt_text
+from ragmed.metrics import MetricFacts
+from ragmed.records import Answer, Example
 from ragmed.runs import Run
+from ragmed.scores import declared_metrics, scored_answers
+from ragmed.tasks.words import gold_text
 
 FILTER = "none"
 
 
 def export_lm_eval(run: Run, folder: Path) -> list[Path]:
     """
-    >>> export_lm_eval(find_run(runs, "quickstart"), Path("harness"))  # doctest: +SKIP
-    [PosixPath('harness/general/samples_medqa_2031-05-04T10-00-00.000000.jsonl'), ...]
+        export_lm_eval(find_run(runs, "quickstart"), Path("harness"))
+        # [Path("harness/general/samples_medqa_2031-05-04T10-00-00.000000.jsonl"), ...]
 
     Returns the files written. They hold prompts and answers: where the run is not open, they are for their owner
-    alone. Tasks are named as lm_eval's file names allow (`\\w`, `+`, `-`, `.`); the run's own names are kept beside.
-    DataError where the run has no samples.
+    alone. Tasks are named as lm_eval's file names allow (`\\w`, `+`, `-`, `.`); `alias` has the run's own name. Metrics
+    that are ratios over all answers are left out. DataError where the run has no samples.
     """
-    info = run.info()
+    info, answers = run.info(), scored_answers(run)
+    if not answers:
+        raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
     date = started(info).strftime("%Y-%m-%dT%H-%M-%S.%f")
-    measured = _measured(run)
-    made: list[Path] = []
+    paths: list[Path] = []
     arms: dict[str, str] = {}
     tasks: dict[str, str] = {}
-    for arm, of_arm in groupby(run.stream(), key=lambda one: one[0]):
+    for arm in dict.fromkeys(arm for arm, _ in answers):
         home = folder / _plain(arm, arms)
         make_folder(home, mode=run.folder_mode)
-        sums: list[_Sums] = []
-        for task, of_task in groupby(of_arm, key=lambda one: one[1]):
-            metrics = measured[arm, task] or list(info["tasks"][task]["metrics"])
-            one = _Sums(task, _plain(task, tasks), metrics)
-            letters = info["experiment"]["tasks"][task].get("scoring") == "letters"
-            path = home / f"samples_{one.name}_{date}.jsonl"
+        exported = []
+        for task in (task for other, task in answers if other == arm):
+            given = answers[arm, task]
+            metrics = [
+                facts for facts in measured(given, declared_metrics(info["tasks"][task])) if facts.kind != "ratio"
+            ]
+            scoring = str(info["experiment"]["tasks"][task].get("scoring", "generate"))
+            lines = [_line(answer, metrics, scoring=scoring) for answer in given]
+            likely = any(answer.sample.option_logprobs for answer in given)
+            exported.append(_Exported(task, _plain(task, tasks), metrics, lines, likely))
+            path = home / f"samples_{exported[-1].name}_{date}.jsonl"
             with whole_file(path, mode=run.file_mode) as stream:
-                for _, _, sample in of_task:
-                    line = _line(sample, metrics, letters=letters)
+                for line in lines:
                     text = json.dumps(line, ensure_ascii=False, allow_nan=False)
                     stream.write(whole_text(text).encode("utf-8") + b"\n")
-                    one.add(line, likely=bool(sample.option_logprobs))
-            sums.append(one)
-            made.append(path)
+            paths.append(path)
         path = home / f"results_{date}.json"
-        write_json(path, _results(run, arm, sums, started=started(info)), mode=run.file_mode)
-        made.append(path)
-    if not made:
-        raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
-    return made
+        model = str(info["experiment"]["arms"].get(arm, {}).get("model", arm))
+        write_json(path, _results(arm, model, exported, started=started(info)), mode=run.file_mode)
+        paths.append(path)
+    return paths
 
 
-@dataclass(slots=True)
-class _Sums:
-    """What one task comes to while its samples pass by. `name`: as it stands in file names."""
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """One task of an arm. `name`: as it stands in file names. `likely`: whether log-likelihoods were compared."""
 
     task: str
     name: str
-    metrics: list[str]
-    count: int = 0
-    likely: bool = False
-    values: dict[str, list[float]] = field(default_factory=dict)
-    hashes: list[str] = field(default_factory=list)
+    metrics: Sequence[MetricFacts]
+    lines: Sequence[Mapping[str, Any]]
+    likely: bool
 
-    def add(self, line: Mapping[str, Any], *, likely: bool) -> None:
-        self.count += 1
-        self.likely = self.likely or likely
-        self.hashes.append(line["doc_hash"] + line["prompt_hash"] + line["target_hash"])
-        for metric in line["metrics"]:
-            self.values.setdefault(metric, []).append(line[metric])
-
-
-def _measured(run: Run) -> dict[tuple[str, str], list[str]]:
-    """The metrics that an arm has on a task, by its answered samples: the others count as 0 in those alone."""
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for arm, task, sample in run.stream():
-        found.setdefault((arm, task), {}).update(dict.fromkeys(sample.scores))
-    return {key: list(metrics) for key, metrics in found.items()}
+    def printed(self) -> dict[str, float]:
+        values = {facts.name: [line[facts.name] for line in self.lines if facts.name in line] for facts in self.metrics}
+        return {f"{name},{FILTER}": math.fsum(given) / len(given) for name, given in values.items() if given}
 
 
 def _plain(name: str, taken: dict[str, str]) -> str:
@@ -109,81 +94,96 @@ def _plain(name: str, taken: dict[str, str]) -> str:
     return taken[name]
 
 
-def _line(sample: Sample, metrics: list[str], *, letters: bool) -> dict[str, Any]:
-    prompt = prompt_text(sample.messages)
-    place = gold_place(sample) if sample.option_logprobs else None
-    target = sample.gold if place is None else str(place)
-    doc = {"id": sample.example, "options": list(sample.options), "gold": sample.gold}  # the same for every arm
-    scores = dict(sample.scores) if sample.status == "answered" else dict.fromkeys(metrics, 0.0)
+def _line(answer: Answer, metrics: Sequence[MetricFacts], *, scoring: str) -> dict[str, Any]:
+    example, score = answer.example, answer.score
+    prompt = prompt_text(answer.sample.messages)
+    target = _target(example, scoring)
+    doc = {
+        "id": example.id,
+        "question": example.question,
+        "context": [asdict(document) for document in example.context],
+        "options": dict(example.options),
+        "gold": gold_text(example),
+    }
+    names = [facts.name for facts in metrics]
+    numbers = {name: score.metrics[name] for name in names if name in score.metrics}
+    numbers = numbers if score.status == "answered" else dict.fromkeys(names, 0.0)
     return {
-        "doc_id": int(sample.example) if _is_number(sample.example) else sample.example,
+        "doc_id": int(example.id) if _is_number(example.id) else example.id,
         "doc": doc,
         "target": target,
-        **_answer(sample, prompt, letters=letters),
+        **_asked(answer, prompt),
         "filter": FILTER,
-        "metrics": list(scores),
+        "metrics": list(numbers),
         "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
         "prompt_hash": _hash(prompt),
         "target_hash": _hash(target),
-        **scores,
-        KEY: carried(sample),
+        **numbers,
     }
 
 
-def _answer(sample: Sample, prompt: str, *, letters: bool) -> dict[str, Any]:
+def _target(example: Example, scoring: str) -> str:
+    """The right continuation where options' texts were scored, the same for every arm, answered or not."""
+    gold = gold_text(example)
+    return example.options.get(gold, gold) if scoring == "option-text" else gold
+
+
+def _asked(answer: Answer, prompt: str) -> dict[str, Any]:
+    sample, score = answer.sample, answer.score
+    requests: list[dict[str, Any]]
+    raw: list[Any]
+    filtered: list[Any]
     if sample.option_logprobs:
-        texts = string.ascii_uppercase if letters else sample.options
-        pairs = list(zip(texts, sample.option_logprobs, strict=False))
-        asked: list[dict[str, Any]] = [{"arg_0": prompt, "arg_1": f" {text}"} for text, _ in pairs]
-        filtered = [[str(logprob), "False"] for _, logprob in pairs]
-        raw: list[Any] = [[one] for one in filtered]
+        requests = [{"arg_0": prompt, "arg_1": f" {continuation}"} for continuation in sample.continuations]
+        filtered = [[str(logprob), "False"] for logprob in sample.option_logprobs]
+        raw = [[pair] for pair in filtered]
     else:
-        asked = [{"arg_0": prompt, "arg_1": {}}]
+        requests = [{"arg_0": prompt, "arg_1": {}}]
         raw = [[sample.completion or ""]]
-        answered = sample.extracted if sample.extracted is not None else sample.completion
-        filtered = [answered if sample.status == "answered" and answered is not None else INVALID]  # type: ignore[list-item]
-    arguments = {f"gen_args_{place}": one for place, one in enumerate(asked)}
+        value = value_text(score.value)
+        value = sample.completion if value is None else value
+        filtered = [value if score.status == "answered" and value is not None else INVALID]
+    arguments = {f"gen_args_{place}": request for place, request in enumerate(requests)}
     return {"arguments": arguments, "resps": raw, "filtered_resps": filtered}
 
 
-def _results(run: Run, arm: str, sums: list[_Sums], *, started: datetime) -> dict[str, Any]:
-    settings = stored_settings(run)
-    model = str(run.info()["experiment"]["arms"].get(arm, {}).get("model", arm))
-    upward = {m: m not in settings.descriptive_metrics for one in sums for m in one.metrics}
+def _results(arm: str, model: str, exported: Sequence[_Exported], *, started: datetime) -> dict[str, Any]:
+    upward = {
+        task.name: {facts.name: facts.higher_is_better is not False for facts in task.metrics} for task in exported
+    }
+    hashes = {
+        task.name: "".join(line["doc_hash"] + line["prompt_hash"] + line["target_hash"] for line in task.lines)
+        for task in exported
+    }
     return {
         "results": {
-            one.name: {
-                "name": one.name,
-                "alias": one.task,
-                "sample_len": one.count,
-                **{f"{m},{FILTER}": math.fsum(values) / len(values) for m, values in one.values.items()},
-            }
-            for one in sums
+            task.name: {"name": task.name, "alias": task.task, "sample_len": len(task.lines), **task.printed()}
+            for task in exported
         },
         "group_subtasks": {},
         "configs": {
-            one.name: {
-                "task": one.name,
-                "output_type": "multiple_choice" if one.likely else "generate_until",
+            task.name: {
+                "task": task.name,
+                "output_type": "multiple_choice" if task.likely else "generate_until",
                 "metric_list": [
-                    {"metric": m, "aggregation": "mean", "higher_is_better": upward[m]} for m in one.metrics
+                    {"metric": name, "aggregation": "mean", "higher_is_better": more}
+                    for name, more in upward[task.name].items()
                 ],
                 "repeats": 1,
             }
-            for one in sums
+            for task in exported
         },
-        "versions": {one.name: 0 for one in sums},
+        "versions": {task.name: 0 for task in exported},
         "n-shot": {},
-        "higher_is_better": {one.name: {m: upward[m] for m in one.metrics} for one in sums},
-        "n-samples": {one.name: {"original": one.count, "effective": one.count} for one in sums},
+        "higher_is_better": upward,
+        "n-samples": {task.name: {"original": len(task.lines), "effective": len(task.lines)} for task in exported},
         "config": {"model": "ragmed", "model_args": {"model": model}},
         "date": started.timestamp(),
         "lm_eval_version": f"none (ragmed {ragmed.__version__})",
-        "task_hashes": {one.name: _hash("".join(one.hashes)) for one in sums},
+        "task_hashes": {name: _hash(text) for name, text in hashes.items()},
         "model_source": "ragmed",
         "model_name": arm,
         "model_name_sanitized": re.sub(r"[\"<>:/|\\?*\[\]]+", "__", arm),
-        KEY: {"tasks": {one.name: one.task for one in sums}, "run": run.name, PART: described(run)},
     }
 
 

@@ -4,8 +4,12 @@
     PATH/MODEL/samples_TASK_DATE.jsonl    a line for each document and filter, written with --log_samples
 
 Read from what lm_eval 0.4.13 writes (lm_eval/loggers/evaluation_tracker.py, lm_eval/evaluator.py; also with tokens,
-hashes or metric lists missing, as older versions leave them out). A score is taken over only where the printed value
+hashes or metric lists missing, as older versions leave them out). A number is taken over only where the printed value
 is the mean of the samples' values, and that is checked.
+
+The reader is `recorded`: numbers and what its filters read stay lm_eval's own, under its names, since one task has
+several readings there (`acc` and `acc_norm` of the same log-likelihoods, one filter after another). Texts and
+log-likelihoods are kept, so that `ragmed compare RUN --reader letter` (or `likelihood`) reads them in our way.
 """
 
 from __future__ import annotations
@@ -13,51 +17,58 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, MismatchError
 from ragmed.files import BadLine, read_json, read_jsonl, sha256_file
-from ragmed.integrations.carried import KEY, is_finite
-from ragmed.integrations.described import Described, read_described, taken_on
-from ragmed.integrations.foreign import ForeignTask, unknown_costs, write_run, zero_or_one
-from ragmed.integrations.lm_eval_samples import Asked, Line, read_line
-from ragmed.records import Access, Sample
+from ragmed.integrations.foreign import ForeignTask, control, foreign_metric, unknown_costs, write_run
+from ragmed.integrations.lm_eval_samples import Line, read_line
+from ragmed.integrations.reading import is_finite
+from ragmed.metrics import MetricFacts
+from ragmed.records import Access, Example, Score
 from ragmed.runs import Run
+from ragmed.scores import RECORDED
 
 TOLERANCE = 1e-12
+PLACEHOLDER = "bypass"  # what lm_eval prints where it was run to score nothing
 # What lm_eval/api/metrics.py registers with the aggregation `mean`, for tasks that name none.
 MEANS = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "likelihood"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """One results file. `tasks`: those that were asked themselves, not the groups made of them. `own`: the run it was
-    exported from."""
+    """One results file. `tasks`: those that were asked themselves, not the groups made of them."""
 
     file: Path
     model: str
     arm: str
     data: Mapping[str, Any]
     tasks: tuple[str, ...]
-    own: Described | None
 
     def of(self, part: str, task: str) -> Any:
-        found = self.data.get(part)
-        return found.get(task) if isinstance(found, dict) else None
+        by_task = self.data.get(part)
+        return by_task.get(task) if isinstance(by_task, dict) else None
+
+    def mapping_of(self, part: str, task: str) -> Mapping[str, Any]:
+        value = self.of(part, task)
+        return value if isinstance(value, dict) else {}
 
 
 @dataclass(slots=True)
 class _Taken:
-    """What has been read so far. `asked`: task -> document -> what tells it from another of the same number."""
+    """What has been read so far.
 
-    samples: dict[tuple[str, str], list[Sample]] = field(default_factory=dict)
-    asked: dict[str, dict[str, Asked]] = field(default_factory=dict)
+    `lines`: (arm, task) -> document -> its line. `measured`: (arm, task) -> its metrics. `metrics`: task -> metric ->
+    whether higher is better. `differ`: (arm, first arm) -> tasks of which the prompts differ.
+    """
+
+    lines: dict[tuple[str, str], Mapping[str, Line]] = field(default_factory=dict)
+    measured: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
-    scoring: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, dict[str, bool]] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     differ: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -66,42 +77,63 @@ class _Taken:
 
 def import_lm_eval(path: Path, *, output: Path, access: Access = "private", baseline: str | None = None) -> Run:
     """
-    >>> import_lm_eval(Path("logs"), output=Path("runs/harness"))  # doctest: +SKIP
-    Run(folder=PosixPath('runs/harness'), access='private')
+        run = import_lm_eval(Path("logs"), output=Path("runs/harness"))
 
     `path`: a results file, or a folder with any number of them. Arms are the models' names, with the folder behind
     them where one model was asked the same task twice; tasks keep their names, and are `TASK/FILTER` where a task has
-    several filters; examples are named by `doc_id`. Metrics keep their names and values. One that is no mean over
+    several filters; examples are named by `doc_id`. Metrics keep their names and numbers. One that is no mean over
     samples (BLEU, F1, perplexities, standard errors) is left out, with a note. An answer that no filter could read is
-    `unparsed` where all its scores are 0. `baseline`: the control; else that of the run which the logs were exported
-    from, with the rest of its settings, or the first arm, which a note says. Raises DataError where a file is missing,
-    cut or of another shape, MismatchError where the mean of the samples is not what was printed (to 1e-12), or where
-    models were asked different documents.
+    `unparsed` where all its scores are 0. `baseline`: the control; else the first arm, which a note says.
+
+    Raises DataError where a file is missing, cut or of another shape, MismatchError where the mean of the samples is
+    not what was printed (to 1e-12), or where models were asked different documents, UnknownNameError where `baseline`
+    is no arm.
     """
     taken, logs = _Taken(), _logs(path)
     for log in logs:
         taken.files.append(log.file)
         for task in log.tasks:
             _take_task(log, task, taken)
-    if not taken.samples:
+    if not taken.lines:
         raise DataError(f"nothing in '{path}' has scores by sample: {' '.join(taken.notes)}")
-    asked = {arm for arm, _ in taken.samples}
+    asked = {arm for arm, _ in taken.lines}
     arms = {log.arm: {"model": log.model} for log in logs if log.arm in asked}
-    origins = {log.arm: (log.own, log.model) for log in logs if log.arm in asked and log.own}
-    known = taken_on(origins, list(arms), guess=_comparison(taken, next(iter(arms)), origins), baseline=baseline)
+    baseline, notes = control(list(arms), baseline)
+    examples = {task: _examples(task, taken) for task in taken.metrics}
+    samples = {
+        (arm, task): [lines[id_].sample(arm, task, example) for id_, example in examples[task].items()]
+        for (arm, task), lines in taken.lines.items()
+    }
+    scores = {
+        (arm, task): [
+            lines[id_].score(taken.measured[arm, task], upward=all(taken.metrics[task].values()))
+            for id_ in examples[task]
+        ]
+        for (arm, task), lines in taken.lines.items()
+    }
     return write_run(
         output,
-        samples=taken.samples,
+        samples=samples,
+        scores=scores,
         arms=arms,
-        tasks={task: _foreign_task(task, taken) for task in dict.fromkeys(task for _, task in taken.samples)},
-        comparison=known.comparison,
-        known=known,
+        tasks={
+            task: ForeignTask(
+                list(examples[task].values()),
+                RECORDED,
+                _facts(task, upward, examples[task], scores),
+                taken.sources[task],
+                scoring=next((o.scoring for o in _lines_of(task, taken) if o.continuations), "generate"),
+            )
+            for task, upward in taken.metrics.items()
+        },
+        comparison=ComparisonSettings(baseline),
         origin={
             "kind": "lm-eval",
             "files": [{"name": file.name, "sha256": sha256_file(file)} for file in taken.files],
             "notes": [
+                *notes,
                 *taken.notes,
-                *unknown_costs(taken.samples, origins),
+                *unknown_costs(samples),
                 *(
                     f"Prompts of '{arm}' are not those of '{first}': {', '.join(tasks)}."
                     for (arm, first), tasks in taken.differ.items()
@@ -112,6 +144,33 @@ def import_lm_eval(path: Path, *, output: Path, access: Access = "private", base
     )
 
 
+def _lines_of(task: str, taken: _Taken) -> Iterator[Line]:
+    for (_, of), lines in taken.lines.items():
+        if of == task:
+            yield from lines.values()
+
+
+def _examples(task: str, taken: _Taken) -> dict[str, Example]:
+    """The documents of a task by their ids, in the first arm's order, each as the arm shows it that scored its options:
+    an arm that failed on it may not."""
+    shown: dict[str, Line] = {}
+    for line in _lines_of(task, taken):
+        known = shown.setdefault(line.example.id, line)
+        if line.continuations and not known.continuations:
+            shown[line.example.id] = line
+    return {id_: line.example for id_, line in shown.items()}
+
+
+def _facts(
+    task: str,
+    upward: Mapping[str, bool],
+    examples: Mapping[str, Example],
+    scores: Mapping[tuple[str, str], Sequence[Score]],
+) -> tuple[MetricFacts, ...]:
+    answers = [(examples[score.example], score) for (_, of), given in scores.items() if of == task for score in given]
+    return tuple(foreign_metric(metric, answers, higher_is_better=more) for metric, more in upward.items())
+
+
 def _logs(path: Path) -> list[_Log]:
     if not path.exists():
         raise DataError(f"'{path}' does not exist; name the folder that lm_eval was given as --output_path")
@@ -119,31 +178,29 @@ def _logs(path: Path) -> list[_Log]:
     if not files:
         raise DataError(f"no results_*.json in '{path}'; name the folder that lm_eval was given as --output_path")
     read = [(file, read_json(file, "results file")) for file in files]
-    found = [(file, data, _tasks(file, data), _model(data)) for file, data in read]
-    twice = Counter((model, task) for _, _, tasks, model in found for task in tasks)
+    twice = Counter((_model(data), task) for file, data in read for task in _tasks(file, data))
     clashing = {model for (model, _), count in twice.items() if count > 1}
     logs = []
-    for file, data, tasks, model in found:
+    for file, data in read:
+        model = _model(data)
         parts = file.parent.relative_to(path).parts if path.is_dir() else ()
-        own = data.get("model_name_sanitized")
-        folder = "/".join(parts[:-1] if len(parts) > 1 and parts[-1] == own else parts) or "."
-        described = read_described(data.get(KEY), f"'{file}'")
-        described = described if described and model in described.arms else None
-        logs.append(_Log(file, model, f"{model} ({folder})" if model in clashing else model, data, tasks, described))
-    for one, count in Counter((log.arm, task) for log in logs for task in log.tasks).items():
+        own_folder = len(parts) > 1 and parts[-1] == data.get("model_name_sanitized")
+        folder = "/".join(parts[:-1] if own_folder else parts) or "."
+        logs.append(_Log(file, model, f"{model} ({folder})" if model in clashing else model, data, _tasks(file, data)))
+    for (arm, task), count in Counter((log.arm, task) for log in logs for task in log.tasks).items():
         if count > 1:
-            same = [str(log.file) for log in logs if log.arm == one[0] and one[1] in log.tasks]
+            same = [str(log.file) for log in logs if log.arm == arm and task in log.tasks]
             raise MismatchError(
-                f"'{one[0]}' was asked task '{one[1]}' more than once: {', '.join(same)}; name the file that counts, "
-                "or put them into folders of their own"
+                f"'{arm}' was asked task '{task}' more than once: {', '.join(same)}; name the file that counts, or put "
+                "them into folders of their own"
             )
     return logs
 
 
 def _tasks(file: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
     results = data.get("results")
-    if not isinstance(results, dict) or not all(isinstance(one, dict) for one in results.values()):
-        raise DataError(f"'{file}' is no results file of lm_eval: it has no mapping 'results'")
+    if not isinstance(results, dict) or not all(isinstance(values, dict) for values in results.values()):
+        raise DataError(f"'{file}' is no results file of lm_eval: it has no mapping 'results'; name the right folder")
     if "" in results:
         raise DataError(f"'{file}' has results of a task without a name; give it one, there and in its samples' file")
     subtasks, groups = data.get("group_subtasks"), data.get("groups")
@@ -180,57 +237,52 @@ def _samples_file(log: _Log, task: str) -> Path:
 def _take_task(log: _Log, task: str, taken: _Taken) -> None:
     file = _samples_file(log, task)
     taken.files.append(file)
-    config = log.of("configs", task)
-    config = config if isinstance(config, dict) else {}
-    lines: dict[str, dict[str, Line]] = {}
+    by_filter: dict[str, dict[str, Line]] = {}
     for item in read_jsonl(file, "samples file"):
         if isinstance(item, BadLine):
-            raise DataError(f"'{file}', line {item.number}: {item.reason}; the file is cut or damaged")
+            raise DataError(f"'{file}', line {item.number}: {item.reason}; the file is cut or damaged: copy it again")
         number, record = item
-        line = read_line(record, arm=log.arm, where=f"'{file}', line {number}", config=config)
-        of_filter = lines.setdefault(line.filter, {})
-        if line.sample.example in of_filter:
-            raise DataError(f"'{file}', line {number}: document {line.sample.example} is there twice")
-        of_filter[line.sample.example] = line
-    _refuse_cut(log, task, file, {name: len(found) for name, found in lines.items()})
-    known = log.of(KEY, "tasks")
-    own = known.get(task) if isinstance(known, dict) else None
-    for filter_, found in lines.items():
-        several = f"{task}/{filter_}" if len(lines) > 1 else task
-        _take_filter(log, task, list(found.values()), taken, name=str(own) if own else several)
+        line = read_line(record, where=f"'{file}', line {number}", config=log.mapping_of("configs", task))
+        lines = by_filter.setdefault(line.filter, {})
+        id_ = line.example.id
+        if id_ in lines:
+            raise DataError(f"'{file}', line {number}: document {id_} is there twice; run lm_eval again")
+        lines[id_] = line
+    _refuse_cut(log, task, file, {filter_: len(lines) for filter_, lines in by_filter.items()})
+    for filter_, lines in by_filter.items():
+        name = f"{task}/{filter_}" if len(by_filter) > 1 else task
+        _take_filter(log, task, lines, taken, name=name)
 
 
 def _refuse_cut(log: _Log, task: str, file: Path, counts: Mapping[str, int]) -> None:
-    size, sizes = log.data["results"][task].get("sample_len"), log.of("n-samples", task)
-    expected = size if isinstance(size, int) else sizes.get("effective") if isinstance(sizes, dict) else None
+    size = log.data["results"][task].get("sample_len")
+    expected = size if isinstance(size, int) else log.mapping_of("n-samples", task).get("effective")
     for filter_, count in counts.items():
         if isinstance(expected, int) and count != expected:
             raise DataError(
-                f"'{file}' holds {count} samples of filter '{filter_}', but {expected} were asked: the file is cut"
+                f"'{file}' holds {count} samples of filter '{filter_}', but {expected} were asked: the file is cut; "
+                "copy it again"
             )
 
 
-def _take_filter(log: _Log, task: str, lines: Sequence[Line], taken: _Taken, *, name: str) -> None:
-    directions = log.of("higher_is_better", task)
-    directions = directions if isinstance(directions, dict) else {}
+def _take_filter(log: _Log, task: str, lines: Mapping[str, Line], taken: _Taken, *, name: str) -> None:
+    filter_ = next(iter(lines.values())).filter
     metrics = [
         metric
-        for metric, printed in _printed(log, task, lines[0].filter).items()
-        if _is_mean(log, task, metric, printed, lines, taken)
+        for metric, printed in _printed(log, task, filter_).items()
+        if _is_mean(log, task, metric, printed, list(lines.values()), taken)
     ]
     if not metrics:
         taken.notes[f"{name}: left out, since nothing that was printed is a mean over its samples."] = None
         return
-    upward = all(directions.get(metric) is not False for metric in metrics)
-    samples = {line.sample.example: line.scored(name, metrics, upward=upward) for line in lines}
-    mine = {line.sample.example: replace(line.asked, gold=samples[line.sample.example].gold) for line in lines}
-    asked = taken.asked.setdefault(name, mine)
-    _refuse_others(log, name, mine, taken)
-    taken.samples[log.arm, name] = [samples[id_] for id_ in asked]
+    directions = log.mapping_of("higher_is_better", task)
+    upward = {metric: directions.get(metric) is not False for metric in metrics}
+    _refuse_others(log, name, lines, taken)
+    taken.lines[log.arm, name] = lines
+    taken.measured[log.arm, name] = metrics
     version = log.of("versions", task)
     taken.sources.setdefault(name, f"lm-evaluation-harness {log.data.get('lm_eval_version', '')}, {task} {version}")
-    taken.scoring.setdefault(name, lines[0].scoring)
-    taken.metrics.setdefault(name, {}).update({metric: directions.get(metric) is not False for metric in metrics})
+    taken.metrics.setdefault(name, {}).update(upward)
 
 
 def _printed(log: _Log, task: str, filter_: str) -> dict[str, Any]:
@@ -246,11 +298,14 @@ def _printed(log: _Log, task: str, filter_: str) -> dict[str, Any]:
 
 def _is_mean(log: _Log, task: str, metric: str, printed: Any, lines: Sequence[Line], taken: _Taken) -> bool:
     """Whether the printed value is the mean of the samples' values; MismatchError where it ought to be and is not."""
-    values = [line.values.get(metric) for line in lines if metric in line.values or KEY not in line.extra]
-    declared = _aggregation(log, task, metric)
     where = f"task '{task}', metric '{metric}', filter '{lines[0].filter}'"
+    if metric == PLACEHOLDER:
+        taken.notes[f"{where}: left out, it stands for no score (--predict_only)."] = None
+        return False
+    values = [line.numbers.get(metric) for line in lines]
+    declared = _aggregation(log, task, metric)
     numbers = [value for value in values if value is not None]
-    if declared not in ("", "mean") or len(numbers) < len(values) or not numbers or not _is_number(printed):
+    if declared not in ("", "mean") or len(numbers) < len(values) or not _is_number(printed):
         how = f" (aggregation '{declared}')" if declared not in ("", "mean") else ""
         taken.notes[f"{where}: left out, it is no mean over samples{how}."] = None
         return False
@@ -267,12 +322,11 @@ def _is_mean(log: _Log, task: str, metric: str, printed: Any, lines: Sequence[Li
 
 
 def _aggregation(log: _Log, task: str, metric: str) -> str:
-    """What the task's file declares, `mean` for what has it by default, '' where nobody says."""
-    config = log.of("configs", task)
-    listed = config.get("metric_list") if isinstance(config, dict) else None
-    for one in listed if isinstance(listed, list) else []:
-        if isinstance(one, dict) and one.get("metric") == metric and one.get("aggregation"):
-            return "mean" if one["aggregation"] == "mean" else str(one["aggregation"])
+    """What the task's file declares, `mean` for what has it by default, '' where nothing is declared."""
+    listed = log.mapping_of("configs", task).get("metric_list")
+    for entry in listed if isinstance(listed, list) else []:
+        if isinstance(entry, dict) and entry.get("metric") == metric and entry.get("aggregation"):
+            return "mean" if entry["aggregation"] == "mean" else str(entry["aggregation"])
     return "mean" if metric in MEANS else ""
 
 
@@ -280,39 +334,21 @@ def _is_number(value: Any) -> bool:
     return is_finite(value) and not isinstance(value, bool)
 
 
-def _refuse_others(log: _Log, name: str, mine: Mapping[str, Asked], taken: _Taken) -> None:
+def _refuse_others(log: _Log, name: str, lines: Mapping[str, Line], taken: _Taken) -> None:
     """Arms are compared on the same documents; that their prompts differ is what a comparison may be about."""
-    first = next((arm for arm, task in taken.samples if task == name), log.arm)
-    theirs = taken.asked[name]
-    if mine.keys() != theirs.keys():
+    first = next((arm for arm, task in taken.lines if task == name), log.arm)
+    known = taken.lines.get((first, name), lines)
+    if lines.keys() != known.keys():
         raise MismatchError(
-            f"task '{name}': '{log.arm}' was asked {len(mine)} documents and '{first}' {len(theirs)}, not the same "
+            f"task '{name}': '{log.arm}' was asked {len(lines)} documents and '{first}' {len(known)}, not the same "
             "ones; run both with the same --limit and --samples, or import them apart"
         )
-    for id_, asked in mine.items():
-        if (asked.document, asked.gold) != (theirs[id_].document, theirs[id_].gold):
+    for id_, line in lines.items():
+        if (line.document, line.target) != (known[id_].document, known[id_].target):
             raise MismatchError(
                 f"task '{name}': document {id_} of '{log.arm}' is not the one that '{first}' was asked; run both on "
                 "one version of the task"
             )
-    differ = sum(asked.prompt != theirs[id_].prompt for id_, asked in mine.items())
+    differ = sum(line.prompt != known[id_].prompt for id_, line in lines.items())
     if differ:
-        taken.differ.setdefault((log.arm, first), []).append(f"{name} ({differ} of {len(mine)})")
-
-
-def _foreign_task(task: str, taken: _Taken) -> ForeignTask:
-    return ForeignTask(
-        [[id_, asked.question, asked.gold, asked.document] for id_, asked in taken.asked[task].items()],
-        tuple(taken.metrics[task]),
-        taken.sources[task],
-        scoring=taken.scoring[task],
-    )
-
-
-def _comparison(taken: _Taken, baseline: str, origins: Collection[str]) -> ComparisonSettings:
-    down = {metric for metrics in taken.metrics.values() for metric, upward in metrics.items() if not upward}
-    return ComparisonSettings(
-        baseline=baseline,
-        binary_metrics=zero_or_one(taken.samples, origins),
-        descriptive_metrics=frozenset(down),
-    )
+        taken.differ.setdefault((log.arm, first), []).append(f"{name} ({differ} of {len(lines)})")

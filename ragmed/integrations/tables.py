@@ -5,7 +5,7 @@ empty field without quotes (`""` is the empty text). A spreadsheet runs text tha
 text that begins with an apostrophe, gets one apostrophe more in front. `read_text` takes it off again, so that nothing
 is lost. Lists are JSON. Parquet has real types and the texts as they are.
 
-In both, half a surrogate pair, which UTF-8 has no bytes for, becomes U+FFFD; in CSV, NUL becomes U+2400.
+In both, a lone surrogate, which UTF-8 has no bytes for, becomes U+FFFD; in CSV, NUL becomes U+2400.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import ragmed
+from ragmed.checked import dump
+from ragmed.comparison.results import Results
 from ragmed.errors import DamagedError
 from ragmed.experiments.results import Rules, compare_runs
 from ragmed.files import make_folder, whole_text
-from ragmed.integrations.carried import whole_file
-from ragmed.records import Sample
+from ragmed.integrations.exports import value_text, whole_file
+from ragmed.records import Answer
 from ragmed.runs import Run
+from ragmed.scores import Answers, scored_answers
+from ragmed.tasks.words import gold_text
 
-BATCH = 1000  # samples in memory at a time
-TEXTS = ("prompt", "completion", "thinking", "options")
+BATCH = 1000  # rows that Parquet writes at a time
+TEXTS = ("question", "context", "prompt", "completion", "thinking", "options", "continuations")
 Kind = Literal["text", "label", "real", "whole", "truth", "texts", "reals", "wholes", "truths"]
 Format = Literal["csv", "parquet"]
 Row = dict[str, Any]
@@ -36,11 +40,14 @@ Row = dict[str, Any]
 _FORMULA = re.compile(r"['=+\-@\t\r\n＝＋－＠]")
 _INTERVAL = re.compile(r"(.+_)?ci(_.+)?$|prediction$")
 _SAMPLE: dict[str, Kind] = {
-    "arm": "label", "task": "label", "example": "text", "group": "text", "status": "label", "extracted": "text",
-    "gold": "text", "documents": "texts", "passages": "texts", "passage_scores": "reals", "passage_gold": "truths",
-    "dropped": "texts", "input_tokens": "whole", "output_tokens": "whole", "thinking_tokens": "whole",
-    "seconds": "real", "request_seconds": "real", "note": "text", "prompt": "text", "completion": "text",
-    "thinking": "text", "options": "texts", "option_logprobs": "reals", "option_tokens": "wholes",
+    "arm": "label", "task": "label", "example": "text", "group": "text", "date": "text", "status": "label",
+    "finish": "label", "value": "text", "gold": "text", "documents": "texts", "passages": "texts",
+    "passage_scores": "reals", "passage_gold": "truths", "dropped": "texts", "input_tokens": "whole",
+    "output_tokens": "whole", "thinking_tokens": "whole", "seconds": "real", "retrieval_seconds": "real",
+    "request_seconds": "real", "error": "text", "note": "text", "question": "text", "context": "text",
+    "prompt": "text",
+    "completion": "text", "thinking": "text", "options": "texts", "continuations": "texts", "option_logprobs": "reals",
+    "option_tokens": "wholes",
 }  # fmt: skip
 
 
@@ -55,48 +62,62 @@ class Table:
 
 def export_tables(run: Run, folder: Path, *, form: Format, text: bool = True, policy: str | None = None) -> list[Path]:
     """
-    >>> export_tables(find_run(runs, "quickstart"), Path("out"), form="csv")  # doctest: +SKIP
-    [PosixPath('out/samples.csv'), PosixPath('out/scores.csv'), PosixPath('out/contrasts.csv'), ...]
+        export_tables(find_run(runs, "quickstart"), Path("out"), form="csv")
+        # [Path("out/samples.csv"), Path("out/scores.csv"), Path("out/contrasts.csv"), ...]
 
-    Writes every sample that is stored, a row each, without holding them all in memory; then the results as
-    `ragmed compare` gives them, with the run's own settings but for a `policy` that is given. `text=False` leaves out
-    prompts, completions, thinking and the options' texts; ids, what was extracted, gold answers and notes stay
-    (restricted data is for `bundle.py`).
+    Writes every sample that is stored, a row each; then the results as `ragmed compare` gives them, with the run's own
+    settings but for a `policy` that is given. `text=False` leaves out questions, prompts, completions, thinking and the
+    options' texts; ids, what was read, gold answers and notes stay (restricted data is for `bundle.py`).
     Each file appears whole or not at all, with the run's permissions. DamagedError names a sample with a value of
     another type, or with one that is not finite.
     """
     make_folder(folder, mode=run.folder_mode)
     about = {"run": run.name, "ragmed": ragmed.__version__}
-    made = [_write(folder / f"samples.{form}", samples_table(run, text=text, about=about), mode=run.file_mode)]
+    samples = samples_table(scored_answers(run), text=text, about=about)
+    made = [_write(folder / f"samples.{form}", samples, mode=run.file_mode)]
     for name, table in results_tables(compare_runs([run], Rules(policy=policy)), about=about).items():
         made.append(_write(folder / f"{name}.{form}", table, mode=run.file_mode))
     return made
 
 
-def samples_table(run: Run, *, text: bool, about: Mapping[str, str]) -> Table:
-    """A row a sample, read as they are asked for; a column `score_METRIC` for each metric of any sample."""
-    metrics = dict.fromkeys(metric for _, _, sample in run.stream() for metric in sample.scores)
+def samples_table(answers: Answers, *, text: bool, about: Mapping[str, str]) -> Table:
+    """A row a sample; a column `score_METRIC` for each metric of any sample: a number, or the counts of a ratio."""
+    metrics: dict[str, Kind] = {}
+    for answer in (answer for given in answers.values() for answer in given):
+        for metric, value in answer.score.metrics.items():
+            metrics[metric] = "reals" if isinstance(value, tuple) else metrics.get(metric, "real")
     columns: dict[str, Kind] = {}
     for name, kind in _SAMPLE.items():
         if text or name not in TEXTS:
             columns[name] = kind
         if name == "gold":
-            columns |= {f"score_{metric}": "real" for metric in metrics}
-    return Table(columns, (_sample_row(arm, task, s) for arm, task, s in run.stream()), about)
+            columns |= {f"score_{metric}": kind for metric, kind in metrics.items()}
+    rows = (_sample_row(arm, task, answer) for (arm, task), given in answers.items() for answer in given)
+    return Table(columns, rows, about)
 
 
-def _sample_row(arm: str, task: str, sample: Sample) -> Row:
+def _sample_row(arm: str, task: str, answer: Answer) -> Row:
+    sample, example, score = answer.sample, answer.example, answer.score
     row = {name: getattr(sample, name) for name in _SAMPLE if hasattr(sample, name)}
-    passages = [dict(passage) for passage in sample.passages]
     row |= {
         "arm": arm,
         "task": task,
-        "passages": [str(passage.get("id", "")) for passage in passages],
-        "passage_scores": [passage.get("score") for passage in passages],
-        "passage_gold": [passage.get("gold") for passage in passages],
+        "example": example.id,
+        "group": example.group,
+        "date": example.date,
+        "status": score.status,
+        "value": value_text(score.value),
+        "gold": gold_text(example),
+        "documents": example.documents,
+        "passages": [passage.id for passage in sample.passages],
+        "passage_scores": [passage.score for passage in sample.passages],
+        "passage_gold": [passage.gold for passage in sample.passages],
+        "question": example.question,
+        "context": "\n\n".join(document.text for document in example.context),
         "prompt": "\n\n".join(f"[{m.role}]\n{m.content}" for m in sample.messages),
+        "options": list(example.options.values()),
     }
-    return row | {f"score_{metric}": value for metric, value in sample.scores.items()}
+    return row | {f"score_{metric}": value for metric, value in score.metrics.items()}
 
 
 def read_text(cell: str) -> str:
@@ -109,31 +130,31 @@ def read_text(cell: str) -> str:
     return cell[1:] if cell.startswith("'") else cell
 
 
-def results_tables(results: Mapping[str, Any], *, about: Mapping[str, str]) -> dict[str, Table]:
+def results_tables(results: Results, *, about: Mapping[str, str]) -> dict[str, Table]:
     """A table for each list of records in results.json and for each list within them (`factorials_effects`), and
     `settings` and `notes`."""
     tables: dict[str, Table] = {}
     plain: Row = {}
-    for key, value in results.items():
+    for key, value in dump(results).items():
         if not _records(value):
             plain[key] = value
             continue
         inner: dict[str, list[Row]] = {}
         for row in value:
-            for name in [name for name, one in row.items() if _records(one) and one]:
-                inner.setdefault(f"{key}_{name}", []).extend({**_apart(row), **one} for one in row[name])
-        rows = [{name: one for name, one in row.items() if f"{key}_{name}" not in inner} for row in value]
-        for name, found in ({key: rows} | inner).items():
-            if found:
-                tables[_file_name(name)] = _inferred([_flat(row) for row in found], about)
+            for name in [name for name, cell in row.items() if _records(cell) and cell]:
+                inner.setdefault(f"{key}_{name}", []).extend({**_apart(row), **record} for record in row[name])
+        outer = [{name: cell for name, cell in row.items() if f"{key}_{name}" not in inner} for row in value]
+        for name, rows in ({key: outer} | inner).items():
+            if rows:
+                tables[_file_name(name)] = _inferred([_flat(row) for row in rows], about)
     notes = [{"note": str(note)} for note in plain.pop("notes", [])]
-    said = [{"name": name, "value": _plain(value)} for name, value in _flat(plain).items()]
-    tables["settings"] = Table({"name": "text", "value": "text"}, said, about)
+    settings = [{"name": name, "value": _plain(value)} for name, value in _flat(plain).items()]
+    tables["settings"] = Table({"name": "text", "value": "text"}, settings, about)
     return tables | ({"notes": Table({"note": "text"}, notes, about)} if notes else {})
 
 
 def _records(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
+    return isinstance(value, list) and all(isinstance(record, Mapping) for record in value)
 
 
 def _file_name(key: str) -> str:
@@ -219,19 +240,19 @@ def _checked(table: Table, file: str) -> Iterator[Row]:
             value, check = row.get(name), _CHECKS[kind]
             many = kind.endswith("s")
             inner = value if many and isinstance(value, list | tuple) else (value,)
-            if value is not None and not all(one is None or check(one) for one in inner):
+            if value is not None and not all(item is None or check(item) for item in inner):
                 raise DamagedError(
                     f"{file}, row {number} ({row.get('arm', '')}, {row.get('task', '')}, {row.get('example', '')}): "
-                    f"{name} is {_short(value)}, which is no {_SAID[kind]}; mend the sample or ask it again"
+                    f"{name} is {_short(value)}, which is no {_WORDS[kind]}; correct the sample or ask it again"
                 )
             if kind in ("text", "label", "texts") and value is not None:
-                whole = [one if one is None else whole_text(one) for one in inner]
+                whole = [item if item is None else whole_text(item) for item in inner]
                 value = whole if many else whole[0]
             checked[name] = list(value) if many and value is not None else value
         yield checked
 
 
-_SAID: dict[Kind, str] = {
+_WORDS: dict[Kind, str] = {
     "text": "text", "label": "text", "texts": "list of texts", "truth": "truth value", "truths": "list of truth values",
     "real": "finite number", "reals": "list of finite numbers",
     "whole": "whole number", "wholes": "list of whole numbers",

@@ -13,17 +13,16 @@ A gold document has the name that its example has for it (a PMID), any other is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from ragmed.comparison.gold import ranked_documents
+from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.errors import DataError
 from ragmed.files import make_folder, write_atomic
-from ragmed.records import Sample
+from ragmed.records import Example, Sample, ShownPassage
 from ragmed.runs import Run
 
-_KEPT = ("id", "document", "rank", "gold")
 NOT_RETRIEVED = ("oracle", "distractor")
 
 
@@ -37,8 +36,8 @@ class TrecFiles:
 
 def export_trec(run: Run, folder: Path) -> TrecFiles:
     """
-    >>> export_trec(find_run(runs, "trial"), Path("out")).paths  # doctest: +SKIP
-    (PosixPath('out/runs/general+rag/medqa.txt'), PosixPath('out/qrels/medqa.txt'))
+        export_trec(find_run(runs, "trial"), Path("out")).paths
+        # (Path("out/runs/general+rag/medqa.txt"), Path("out/qrels/medqa.txt"))
 
     Arms that retrieve, task by task; oracle and distractor arms retrieve nothing, and are left out. Relevant are the
     gold documents of an example; where a run keeps no such list, those that an arm was shown and that are known to be
@@ -58,8 +57,8 @@ def export_trec(run: Run, folder: Path) -> TrecFiles:
         for arm, given in shown.items():
             lines = [line for sample in given for line in run_lines(sample, tag=arm)]
             paths.append(_write(run, folder / "runs", run.samples_file(arm, task), lines, parts=2))
-        judged, said = qrels(shown)
-        notes += [f"{task}: {one}" for one in said]
+        judged, remarks = qrels(shown)
+        notes += [f"{task}: {remark}" for remark in remarks]
         if judged:
             lines = [f"{encoded(q)} 0 {encoded(d)} 1" for q, documents in judged.items() for d in documents]
             paths.append(_write(run, folder / "qrels", run.samples_file(arm, task), lines, parts=1))
@@ -70,9 +69,9 @@ def export_trec(run: Run, folder: Path) -> TrecFiles:
 
 def _slim(sample: Sample) -> Sample:
     """Without what is not needed here, which is nearly all of it."""
-    passages = tuple({key: passage[key] for key in _KEPT if key in passage} for passage in sample.passages)
-    bare = Sample(sample.example, sample.arm, sample.task, sample.status, None, "", {})
-    return replace(bare, passages=passages, documents=sample.documents)
+    example = Example(sample.example.id, "", documents=sample.example.documents)
+    passages = tuple(ShownPassage(p.id, p.document, p.rank, gold=p.gold) for p in sample.passages)
+    return Sample(sample.arm, sample.task, example, passages=passages)
 
 
 def _write(run: Run, folder: Path, samples_file: Path, lines: Sequence[str], *, parts: int) -> Path:
@@ -84,36 +83,40 @@ def _write(run: Run, folder: Path, samples_file: Path, lines: Sequence[str], *, 
 
 def run_lines(sample: Sample, *, tag: str) -> Iterator[str]:
     """
-    >>> list(run_lines(sample, tag="general+rag"))  # doctest: +SKIP
-    ['q1 Q0 books:4 1 2 general+rag', 'q1 Q0 books:9 2 1 general+rag']
+    list(run_lines(sample, tag="general+rag"))
+    # ["q1 Q0 books:4 1 2 general+rag", "q1 Q0 books:9 2 1 general+rag"]
     """
     documents, _ = ranked_documents(sample)
     for rank, document in enumerate(documents, 1):
         score = len(documents) + 1 - rank
-        yield f"{encoded(sample.example)} Q0 {encoded(document)} {rank} {score} {encoded(tag)}"
+        yield f"{encoded(sample.example.id)} Q0 {encoded(document)} {rank} {score} {encoded(tag)}"
 
 
 def qrels(arms: Mapping[str, Sequence[Sample]]) -> tuple[dict[str, list[str]], tuple[str, ...]]:
-    """Query -> its relevant documents, for the queries that have any, and what is to be said of them."""
-    found: dict[str, dict[str, None]] = {}
+    """Query -> its relevant documents, for the queries that have any, and remarks on them."""
+    relevant: dict[str, dict[str, None]] = {}
     for given in arms.values():
         for sample in given:
-            found.setdefault(sample.example, {}).update(dict.fromkeys(sample.documents))
-    listed = any(found.values())
+            relevant.setdefault(sample.example.id, {}).update(dict.fromkeys(sample.example.documents))
+    listed = any(relevant.values())
     if not listed:
         for given in arms.values():
             for sample in given:
                 gold = ranked_documents(sample)[1]
-                found[sample.example].update(dict.fromkeys(document for document, is_gold in gold.items() if is_gold))
-    known = {query: list(documents) for query, documents in found.items() if documents}
+                relevant[sample.example.id].update(
+                    dict.fromkeys(document for document, is_gold in gold.items() if is_gold)
+                )
+    known = {query: list(documents) for query, documents in relevant.items() if documents}
     if not known:
         return {}, ("no gold documents are known, so that there are no qrels",)
-    said = (
-        [f"{len(found) - len(known)} of {len(found)} queries have no gold document"] if len(known) < len(found) else []
+    remarks = (
+        [f"{len(relevant) - len(known)} of {len(relevant)} queries have no gold document"]
+        if len(known) < len(relevant)
+        else []
     )
     if not listed:
-        said.append("the qrels hold only gold documents that an arm was shown: recall is of what was found")
-    return known, tuple(said)
+        remarks.append("the qrels hold only gold documents that an arm was shown: recall is of what was found")
+    return known, tuple(remarks)
 
 
 def encoded(name: str) -> str:

@@ -1,4 +1,93 @@
-"""Metrics: pure functions of an answer and a reference, fractions from 0 to 1."""
+"""Metrics: a batch of examples and the values read from their answers in, a number or counts for each out.
 
-BINARY = frozenset({"accuracy", "abstained"})
-"""Metrics that are 0 or 1 for each example: their intervals and tests are those of proportions."""
+A metric is one object in one file and one line in METRICS. Its `kind` decides the statistics:
+
+    binary    0 or 1 for each answer: intervals and tests of proportions
+    graded    a number for each answer: means, bootstrap, sign flips
+    ratio     counts for each answer; the value is made of their sums over all answers (micro-F1, macro-F1), and
+              intervals and tests resample the counts
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ragmed.errors import UnknownNameError
+from ragmed.records import Example, Measure, Value
+
+MetricKind = Literal["binary", "graded", "ratio"]
+Batch = Sequence[tuple[Example, Value]]
+
+METRICS: dict[str, str] = {
+    "accuracy": "ragmed.metrics.accuracy:ACCURACY",
+    "abstained": "ragmed.metrics.abstention:ABSTAINED",
+    "rouge_l": "ragmed.metrics.overlap:ROUGE_L",
+    "rouge_1": "ragmed.metrics.overlap:ROUGE_1",
+    "rouge_2": "ragmed.metrics.overlap:ROUGE_2",
+    "code_f1": "ragmed.metrics.codes:CODE_F1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricFacts:
+    """What statistics need to know of a metric; kept in a run, so that it can be compared without the metric's code.
+
+    `higher_is_better` None: the number describes, and says nothing of better or worse (the length of an answer).
+    `matches_gold`: 1 where the value is the gold answer, else 0, so that constant answers have a score by it, and an
+    option's probability is a confidence in it.
+    """
+
+    name: str
+    kind: MetricKind = "graded"
+    version: int = 1
+    higher_is_better: bool | None = True
+    matches_gold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """
+    >>> from ragmed.metrics import find_metric
+    >>> find_metric("accuracy").score([(Example("q1", "?", gold="B"), "B")])
+    [1.0]
+
+    `score`: one number (or, for a `ratio`, one tuple of counts) for each pair of example and value, in order. `total`:
+    of a `ratio`, sums of counts [..., m] -> values [...]; `weights`: counts [n, m] -> what each of n examples weighs in
+    it, where that is not the sum of its counts (a macro average). `version` is raised with every change that can change
+    a number.
+    """
+
+    facts: MetricFacts
+    score: Callable[[Batch], Sequence[Measure]]
+    total: Callable[[Any], Any] | None = None
+    weights: Callable[[Any], Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.facts.name
+
+
+def find_metric(name: str) -> Metric:
+    """
+    >>> find_metric("rouge_l").facts.kind
+    'graded'
+
+    Raises UnknownNameError with near names.
+    """
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, METRICS)
+    module, attribute = METRICS[name].split(":")
+    metric: Metric = getattr(importlib.import_module(module), attribute)
+    return metric
+
+
+def metric_facts(names: Sequence[str]) -> tuple[MetricFacts, ...]:
+    """The facts of several metrics, in order; the first of a task's metrics is its primary one."""
+    return tuple(find_metric(name).facts for name in names)
+
+
+def facts_by_name(facts: Sequence[MetricFacts]) -> Mapping[str, MetricFacts]:
+    return {metric.name: metric for metric in facts}

@@ -11,6 +11,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ragmed.metrics import Batch, Metric, MetricFacts
+from ragmed.metrics.gold import accepted
+
 ROUGES = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 """Metric -> its name in rouge-score: single words, pairs of neighbours, the longest common subsequence of the text."""
 
@@ -23,7 +26,8 @@ def _scorer(name: str) -> Any:
 
 
 def rouge(answer: str, reference: str) -> dict[str, float]:
-    """>>> rouge("the cat sat", "the cat sat")
+    """
+    >>> rouge("the cat sat", "the cat sat")
     {'rouge_1': 1.0, 'rouge_2': 1.0, 'rouge_l': 1.0}
 
     ROUGE-1, ROUGE-2 and ROUGE-L F1. Two texts without a common word, or a text without words, score 0; a single word
@@ -33,7 +37,8 @@ def rouge(answer: str, reference: str) -> dict[str, float]:
 
 
 def rouge_l(answer: str, reference: str) -> float:
-    """>>> rouge_l("the cat sat", "the cat sat")
+    """
+    >>> rouge_l("the cat sat", "the cat sat")
     1.0
 
     ROUGE-L F1 (Lin 2004, section 3), over the text as one sequence of words, line ends and all.
@@ -43,3 +48,16 @@ def rouge_l(answer: str, reference: str) -> float:
 
 def _f1(name: str, answer: str, reference: str) -> float:
     return float(_scorer(name).score(reference, answer)[name].fmeasure)
+
+
+def _metric(name: str) -> Metric:
+    def score(batch: Batch) -> list[float]:
+        return [
+            max((_f1(ROUGES[name], str(value), reference) for reference in accepted(example.gold)), default=0.0)
+            for example, value in batch
+        ]
+
+    return Metric(MetricFacts(name, "graded"), score)
+
+
+ROUGE_1, ROUGE_2, ROUGE_L = (_metric(name) for name in ROUGES)

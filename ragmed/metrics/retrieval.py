@@ -21,7 +21,8 @@ from ragmed.errors import UsageError
 
 
 def ndcg(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:
-    """>>> round(ndcg(["a", "b", "c"], {"b": 1}, k=10), 4)
+    """
+    >>> round(ndcg(["a", "b", "c"], {"b": 1}, k=10), 4)
     0.6309
 
     Normalised discounted cumulative gain of the first k. UsageError for k < 1 or an id that is ranked twice.
@@ -32,18 +33,20 @@ def ndcg(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float
 
 
 def recall(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:
-    """>>> recall(["a", "b", "c"], {"b": 1, "z": 1}, k=10)
+    """
+    >>> recall(["a", "b", "c"], {"b": 1, "z": 1}, k=10)
     0.5
 
     The part of the relevant documents that is among the first k. UsageError as for `ndcg`.
     """
     wanted = _relevant(relevant)
-    found = wanted.intersection(_top(ranked, k))
-    return len(found) / len(wanted) if wanted else 0.0
+    hits = wanted.intersection(_top(ranked, k))
+    return len(hits) / len(wanted) if wanted else 0.0
 
 
 def hit(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:
-    """>>> hit(["a", "b", "c"], {"c": 1}, k=2)
+    """
+    >>> hit(["a", "b", "c"], {"c": 1}, k=2)
     0.0
 
     1.0 where a relevant document is among the first k (success@k), else 0.0. UsageError as for `ndcg`.
@@ -52,7 +55,8 @@ def hit(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:
 
 
 def reciprocal_rank(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:
-    """>>> reciprocal_rank(["a", "b", "c"], {"b": 1, "c": 1}, k=10)
+    """
+    >>> reciprocal_rank(["a", "b", "c"], {"b": 1, "c": 1}, k=10)
     0.5
 
     One over the rank of the first relevant document, 0.0 where none is among the first k. UsageError as for `ndcg`.

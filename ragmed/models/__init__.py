@@ -78,7 +78,8 @@ class MayNotScore(Protocol):
 
 
 def load_model(settings: ModelSettings | str, *, workspace: Workspace, seed: int = 0) -> Model:
-    """>>> load_model("scripted:echo", workspace=Workspace.find()).name
+    """
+    >>> load_model("scripted:echo", workspace=Workspace.find()).name
     'scripted:echo'
 
     A name alone stands for its settings' defaults. `seed`: sent where answers are sampled. Raises UnknownNameError,

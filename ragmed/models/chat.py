@@ -18,17 +18,18 @@ _PLAIN = "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between
 _DATE = datetime(2024, 7, 26)
 _SETTINGS: dict[str, Any] = {"date_string": f"{_DATE:%d %b %Y}", "enable_thinking": False}
 _CLOSED = ", thinking closed"
-_ANSWER = "what the assistant said"
+_ANSWER = "what the assistant answered"
 
 
 class ChatTemplate:
-    """>>> ChatTemplate(tokenizer).render([Message("user", "Hi")])  # doctest: +SKIP
-    '<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n'
+    """
+        ChatTemplate(tokenizer).render([Message("user", "Hi")])
+        # '<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n'
 
     The tokenizer's own template; where it has none, plain labelled turns. A template that refuses system turns gets
     the system text at the head of the first user turn. `kind` says which of these happened. With a template the text
     carries the special tokens itself; plain text gets those that the tokenizer adds (`adds_special_tokens`).
-    A reasoning model's template is told not to let it think, unless `thinking` is 'on'; where it opens the thinking
+    A reasoning model's template is set not to let it think, unless `thinking` is 'on'; where it opens the thinking
     all the same, that is closed again, so that the answer is what comes next.
     """
 
@@ -39,7 +40,7 @@ class ChatTemplate:
         self.kind = "plain" if self.adds_special_tokens else "template"
         if self.kind == "template" and not self._takes_system():
             self.kind = "template, system text in the first user turn"
-            self._apply([Message("user", "Hi")])  # a template that cannot do this is broken: better said at once
+            self._apply([Message("user", "Hi")])  # a template that cannot do this is broken: better reported at once
         if self.kind != "plain" and thinking == "off" and left_open(self._apply([Message("user", "Hi")])):
             self.kind += _CLOSED
 
@@ -74,14 +75,8 @@ class ChatTemplate:
         """
         if self.kind == "plain":
             return ""
-        turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": _ANSWER}]
-        try:
-            text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=False, strftime_now=_DATE.strftime, **self._settings
-            )
-        except Exception as error:  # a template is a program of the publisher's: it can fail in any way
-            raise ModelError(f"the model's chat template refuses an assistant's turn ({error})") from error
-        return str(text).rpartition(_ANSWER)[2].rstrip()
+        turns = [Message("user", "Hi"), Message("assistant", _ANSWER)]
+        return self._apply(turns, opening=False).rpartition(_ANSWER)[2].rstrip()
 
     def _takes_system(self) -> bool:
         try:
@@ -89,11 +84,11 @@ class ChatTemplate:
         except ModelError:
             return False
 
-    def _apply(self, messages: Sequence[Message]) -> str:
+    def _apply(self, messages: Sequence[Message], *, opening: bool = True) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True, strftime_now=_DATE.strftime, **self._settings
+                turns, tokenize=False, add_generation_prompt=opening, strftime_now=_DATE.strftime, **self._settings
             )
         except Exception as error:  # a template is a program of the publisher's: it can fail in any way
             reason = str(error).strip() or "no reason given"

@@ -27,7 +27,8 @@ class TokenCounter(Protocol):
 
 
 class Estimate:
-    """>>> Estimate().count([[Message("user", "a fever")]])
+    """
+    >>> Estimate().count([[Message("user", "a fever")]])
     [13]
     """
 
@@ -64,7 +65,8 @@ class Tokenizer:
 
 
 def load_counter(name: str, *, workspace: Workspace) -> TokenCounter:
-    """>>> load_counter("", workspace=Workspace.find()).kind[:9]
+    """
+    >>> load_counter("", workspace=Workspace.find()).kind[:9]
     'estimated'
 
     `name`: a `path:`, `packaged:` or `hf:` name of a model whose tokenizer counts, or an empty string.

@@ -1,6 +1,6 @@
 """Why a text ended, in the words of servers and providers. In: a word. Out: stop, length or refused, or None.
 
-A word that is not known here tells nothing for certain, and makes an error of the answer.
+A word that is not known here shows nothing for certain, and makes an error of the answer.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ _ENDS: dict[str, Finish] = {
 
 
 def finish_of(word: str) -> Finish | None:
-    """>>> finish_of("MAX_TOKENS"), finish_of("FinishReason.STOP"), finish_of("abort")
+    """
+    >>> finish_of("MAX_TOKENS"), finish_of("FinishReason.STOP"), finish_of("abort")
     ('length', 'stop', None)
     """
     return _ENDS.get(word.rpartition(".")[2].lower())
 
 
 def may_be_thinking(finish: Finish | None, *, told_apart: bool, budget: int) -> bool:
-    """>>> may_be_thinking("length", told_apart=False, budget=512)
+    """
+    >>> may_be_thinking("length", told_apart=False, budget=512)
     True
 
     Whether a text may be nothing but thinking that was cut. Some templates open the thinking in the prompt; where a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList
@@ -25,8 +25,28 @@ class Written:
     ids: tuple[int, ...] = ()
 
 
+class Writer(Protocol):
+    """Writes on where token ids end: `Generator` through transformers, `vllm.VllmWriter` through vLLM."""
+
+    eos: frozenset[int]
+
+    def decode(self, ids: list[int]) -> str: ...
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_tokens: int,
+        stop: Sequence[str] = (),
+        ends: frozenset[int] = frozenset(),
+    ) -> list[Written]: ...
+
+    def finished(self, row: Sequence[int], stop: Sequence[str]) -> Written: ...
+
+
 class Generator:
-    """>>> Generator(model, decode).generate([[1, 2, 3]], max_tokens=8)  # doctest: +SKIP
+    """
+        Generator(model, decode).generate([[1, 2, 3]], max_tokens=8)
 
     `model`: a causal language model of transformers in eval mode; `decode`: ids -> text without special tokens.
     Prompts of like length are read together, padded on the left; sums are then taken in another order, which moves

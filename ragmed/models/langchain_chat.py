@@ -1,7 +1,7 @@
 """Any provider's chat model through its LangChain package. In: messages. Out: completions, thinking apart.
 
 LangChain's `init_chat_model` makes the model; what it reads from the environment (the provider's key) never passes
-through here. Nothing is traced, whatever the environment says, and a proxy that the environment alone puts between us
+through here. Nothing is traced, whatever the environment sets, and a proxy that the environment alone puts between us
 and the provider is refused: the questions go to the provider that the name says, or nowhere.
 """
 
@@ -28,7 +28,7 @@ from ragmed.workspace import Workspace
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-CONTEXT_TOKENS = 32_768  # providers do not say; a config's context_tokens does
+CONTEXT_TOKENS = 32_768  # providers do not report it; set context_tokens in the config
 # Our word -> the names that providers' classes have for it.
 _NAMES: dict[str, tuple[str, ...]] = {
     "max_tokens": ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict", "max_new_tokens"),
@@ -45,7 +45,8 @@ Build = Callable[[Mapping[str, Any]], "BaseChatModel"]
 
 
 class LangChainChat:
-    """>>> load(ModelSettings("chat:anthropic:NAME"), workspace=Workspace.find(), seed=0)  # doctest: +SKIP
+    """
+        load(ModelSettings("chat:anthropic:NAME"), workspace=Workspace.find(), seed=0)
 
     `build`: options of the provider's class -> its chat model; it is called once for each answer length. Requests that
     failed for a moment (too many, a server's error, a broken connection) are asked again up to `retries` times, with
@@ -140,7 +141,7 @@ class LangChainChat:
 
     def _chat(self, max_tokens: int) -> BaseChatModel:
         if max_tokens not in self._chats:
-            name = next(one for one in _NAMES["max_tokens"] if one in self._known)
+            name = next(candidate for candidate in _NAMES["max_tokens"] if candidate in self._known)
             # Providers that take a budget of thinking count it among the tokens of the answer.
             options = {**self._options, name: max_tokens + self.thinking_tokens}
             self._chats[max_tokens] = self._build(options)
@@ -165,7 +166,7 @@ class LangChainChat:
         options: dict[str, Any] = {}
         untold = []
         for word, value in wanted.items():
-            name = next((one for one in _NAMES[word] if one in self._known), "")
+            name = next((candidate for candidate in _NAMES[word] if candidate in self._known), "")
             if name:
                 options[name] = value
             elif word == "timeout" and "client_kwargs" in self._known:
@@ -228,19 +229,20 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LangCha
 def _unmade(name: str, error: BaseException) -> str:
     # A validation error repeats its input, which may be a key.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = next((line for line in lines if "env" in line.lower() or "key" in line.lower()), lines[0] if lines else "")
-    told = re.sub(r"\[type=.*", "", told).strip()
-    return without_keys(f"'{name}' could not be made: {type(error).__name__}: {told[:300]}")
+    reason = next((line for line in lines if "env" in line.lower() or "key" in line.lower()), lines[0] if lines else "")
+    reason = re.sub(r"\[type=.*", "", reason).strip()
+    return without_keys(f"'{name}' could not be made: {type(error).__name__}: {reason[:300]}")
 
 
 def _missing(provider: str, error: ImportError) -> RagmedError:
-    found = re.search(r"pip install (?:-U )?([A-Za-z0-9_.-]+)", str(error))
-    package = found.group(1).strip(".") if found else f"langchain-{provider.replace('_', '-')}"
+    match = re.search(r"pip install (?:-U )?([A-Za-z0-9_.-]+)", str(error))
+    package = match.group(1).strip(".") if match else f"langchain-{provider.replace('_', '-')}"
     return MissingDependencyError(f"the provider '{provider}' needs the package {package}: pip install {package}")
 
 
 def without_keys(text: str) -> str:
-    """>>> without_keys("no access")
+    """
+    >>> without_keys("no access")
     'no access'
 
     The text without what the environment holds in variables named as keys, tokens, secrets or passwords.

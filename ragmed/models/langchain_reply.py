@@ -21,8 +21,10 @@ _UNDONE = ("failed", "cancelled", "in_progress", "queued")  # a `status` of othe
 def completion_of(
     reply: AIMessage, prompt_tokens: int, *, count: Callable[[str], int], thinking_tokens: int = 0
 ) -> Completion:
-    """>>> completion_of(AIMessage("B"), 9, count=len)  # doctest: +SKIP
-    Completion(text='B', finish='stop', input_tokens=9, output_tokens=1, …)
+    """
+    >>> from langchain_core.messages import AIMessage
+    >>> completion_of(AIMessage("B", response_metadata={"finish_reason": "stop"}), 9, count=len).finish
+    'stop'
 
     Tokens are those that the provider billed; where it says nothing, `prompt_tokens` and `count` of what it wrote.
     `thinking_tokens`: what the model may think. A reply that ended for a reason nobody knows is an `error`; one whose

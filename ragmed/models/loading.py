@@ -49,8 +49,8 @@ def weights_folder(model: str, workspace: Workspace) -> tuple[Path, str]:
 
 
 def hub_folder(repository: str, revision: str) -> Path:
-    """>>> hub_folder("org/name", "main").name  # doctest: +SKIP
-    '0123456789abcdef0123456789abcdef01234567'
+    """
+        hub_folder("org/name", "main").name  # '0123456789abcdef0123456789abcdef01234567'
 
     The snapshot in the hub's local cache, named by its commit, fetched first where it is missing and the hub may be
     asked. ModelError says what to do about a gated, private or misspelt repository, a missing revision, no network.
@@ -74,7 +74,8 @@ def hub_folder(repository: str, revision: str) -> Path:
 def load_folder(
     settings: ModelSettings, folder: Path, *, snapshot_of: str = "", adapter: Path | None = None
 ) -> LocalModel:
-    """>>> load_folder(ModelSettings("path:models/m"), Path("models/m"))  # doctest: +SKIP
+    """
+        load_folder(ModelSettings("path:models/m"), Path("models/m"))
 
     `settings.device`: auto, cpu, cuda, cuda:1 …, or map, which spreads the layers over all GPUs; auto takes cuda where
     there is one. `dtype`: auto is float32 on a CPU, bfloat16 elsewhere. `quantization`: 8bit or 4bit (NF4), by
@@ -113,7 +114,8 @@ def load_folder(
 
 
 def load_weights(settings: ModelSettings, folder: Path, *, snapshot_of: str = "") -> tuple[Any, Any, dict[str, str]]:
-    """>>> model, tokenizer, hashes = load_weights(ModelSettings("path:m"), Path("m"))  # doctest: +SKIP
+    """
+        model, tokenizer, hashes = load_weights(ModelSettings("path:m"), Path("m"))
 
     The transformers model as its files say, its tokenizer, and the hashes of both; no adapter is applied. Raises as
     `load_folder` does.
@@ -135,7 +137,7 @@ def load_weights(settings: ModelSettings, folder: Path, *, snapshot_of: str = ""
 
 
 def _placement(settings: ModelSettings, device: str, dtype: Any) -> dict[str, Any]:
-    """What transformers is told where the weights do not simply go to one device, as they are."""
+    """What transformers is passed where the weights do not simply go to one device, as they are."""
     options: dict[str, Any] = {}
     if settings.device == "map":
         _require("accelerate", "device: map")
@@ -175,7 +177,7 @@ def _read(folder: Path, dtype: Any, name: str, placement: dict[str, Any]) -> tup
         raise ModelError(f"'{name}' is an adapter, not a model; name the model, then +adapter: and a folder with it")
     wrong = set(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
     if wrong:  # transformers would put random numbers there
-        raise ModelError(f"the weights of '{name}' lack {_some(wrong)}, or have them in another shape; fetch them anew")
+        raise ModelError(f"the weights of '{name}' lack {_some(wrong)}, or have them in another shape; fetch them again")
     if "disk" in set(getattr(model, "hf_device_map", {}).values()):
         raise ModelError(f"'{name}' does not fit into the memory of the GPUs and of the machine; quantize it")
     return model, tokenizer
@@ -234,7 +236,7 @@ def _dtype(dtype: str, device: str) -> Any:
 
 
 def check_folder(folder: Path, repository: str) -> None:
-    """`repository`: its name, where the folder is a snapshot in a cache whose path would tell a reader nothing."""
+    """`repository`: its name, where the folder is a snapshot in a cache whose path would mean nothing to a reader."""
     what = f"'{repository}'" if repository else f"model folder '{folder}'"
     if not folder.is_dir():
         raise DataError(f"{what} does not exist")
@@ -275,9 +277,10 @@ def file_hashes(folder: Path, tokenizer: Any) -> dict[str, str]:
 
 
 def weights_hash(folder: Path) -> str:
-    """>>> weights_hash(Path("models/m"))  # doctest: +SKIP
+    """
+        weights_hash(Path("models/m"))
 
-    One hash over the names and sha256 of a folder's safetensors. Read anew each time (about 1 s a gigabyte): a hash
+    One hash over the names and sha256 of a folder's safetensors. Read again each time (about 1 s a gigabyte): a hash
     kept beside the weights could outlive a change of them. In the hub's cache a file is a link to a blob that the hub
     named after its sha256, and the name is taken.
     """

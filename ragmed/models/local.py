@@ -11,32 +11,13 @@ from typing import Any, Protocol
 from ragmed.errors import ModelError, UsageError
 from ragmed.files import sha256_json
 from ragmed.models.chat import ChatTemplate
-from ragmed.models.generation import Generator, Written
+from ragmed.models.generation import Generator, Writer
 from ragmed.models.reasoning import Reasoner
 from ragmed.models.scoring import Scorer, TokenItem, TokenScores
 from ragmed.models.thinking import left_open
 from ragmed.records import Completion, Message, OptionScores
 
 _NO_LIMIT = 10**9
-
-
-class Writer(Protocol):
-    """Writes on where token ids end: `generation.Generator` through transformers, `vllm.VllmWriter` through vLLM."""
-
-    eos: frozenset[int]
-
-    def decode(self, ids: list[int]) -> str: ...
-
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        *,
-        max_tokens: int,
-        stop: Sequence[str] = (),
-        ends: frozenset[int] = frozenset(),
-    ) -> list[Written]: ...
-
-    def finished(self, row: Sequence[int], stop: Sequence[str]) -> Written: ...
 
 
 class TokenScorer(Protocol):
@@ -122,11 +103,11 @@ class TokenModel:
     ) -> list[Completion]:
         if self._reasoner is None:
             written = self._generator.generate(ids, max_tokens=max_tokens, stop=stop)
-            return [Completion(one.text, one.finish, 0, one.tokens) for one in written]
+            return [Completion(answer.text, answer.finish, 0, answer.tokens) for answer in written]
         opened = [bool(left_open(text)) for text in texts]
         return [
-            Completion(one.text, one.finish, 0, one.tokens, "", one.thinking, one.thinking_tokens)
-            for one in self._reasoner.generate(ids, opened=opened, max_tokens=max_tokens, stop=stop)
+            Completion(answer.text, answer.finish, 0, answer.tokens, "", answer.thinking, answer.thinking_tokens)
+            for answer in self._reasoner.generate(ids, opened=opened, max_tokens=max_tokens, stop=stop)
         ]
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
@@ -188,7 +169,7 @@ class TokenModel:
             return []
         special = self.chat.adds_special_tokens and not plain
         encoded = self.tokenizer(list(texts), add_special_tokens=special, truncation=False, verbose=False)
-        # A text's end mark before the answer would ask the model what follows after everything was said.
+        # A text's end mark before the answer would ask the model what follows after a finished text.
         end = -self._appended if special and self._appended else None
         return [list(map(int, ids[:end])) for ids in encoded["input_ids"]]
 
@@ -203,9 +184,9 @@ class TokenModel:
 
 
 class LocalModel(TokenModel):
-    """>>> model = load_folder(ModelSettings("path:m"), Path("m"))  # doctest: +SKIP
-    >>> model.score([[Message("user", "A or B?")]], [["A", "B"]])[0].logprobs  # doctest: +SKIP
-    (-0.7, -1.1)
+    """
+        model = load_folder(ModelSettings("path:m"), Path("m"))
+        model.score([[Message("user", "A or B?")]], [["A", "B"]])[0].logprobs  # (-0.7, -1.1)
 
     `model` and `tokenizer` are those of transformers. `context_tokens` 0: all that the model can read.
     """
@@ -244,7 +225,7 @@ def context_of(name: str, config: Any, tokenizer: Any, asked: int) -> int:
     limits = [getattr(config, key, None) for key in ("max_position_embeddings", "n_positions", "max_seq_len")]
     known = [int(limit) for limit in (*limits, tokenizer.model_max_length) if limit and 0 < limit < _NO_LIMIT]
     if not known:
-        raise ModelError("neither the model's config nor its tokenizer says how long a text the model can read")
+        raise ModelError("neither the model's config nor its tokenizer states how long a text the model can read")
     if asked > min(known):
         raise UsageError(f"context_tokens {asked}: '{name}' reads {min(known)} at most; give that, or leave it out")
     return asked or min(known)
@@ -252,12 +233,12 @@ def context_of(name: str, config: Any, tokenizer: Any, asked: int) -> int:
 
 def end_tokens(named: int | list[int] | None, tokenizer: Any) -> frozenset[int]:
     """The tokens that end a text: those that the model's files name, and the tokenizer's."""
-    found = [named, tokenizer.eos_token_id]
-    return frozenset(t for value in found for t in (value if isinstance(value, list) else [value]) if t is not None)
+    tokens = [named, tokenizer.eos_token_id]
+    return frozenset(t for value in tokens for t in (value if isinstance(value, list) else [value]) if t is not None)
 
 
 def _appended(tokenizer: Any) -> int:
-    """How many special tokens the tokenizer puts behind a text."""
+    """How many special tokens the tokenizer puts after a text."""
     whole, plain = (list(tokenizer("a", add_special_tokens=added)["input_ids"]) for added in (True, False))
     starts = (i for i in range(len(whole)) if whole[i : i + len(plain)] == plain)
     start = next(starts, None)

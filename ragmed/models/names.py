@@ -32,7 +32,8 @@ class ModelName:
 
 
 def parse_model_name(text: str) -> ModelName:
-    """>>> parse_model_name("hf:org/small@main+adapter:runs/tuned").adapter
+    """
+    >>> parse_model_name("hf:org/small@main+adapter:runs/tuned").adapter
     'runs/tuned'
 
     Raises UnknownNameError for a scheme nobody knows, UsageError for a part that is empty or does not fit.
@@ -42,9 +43,9 @@ def parse_model_name(text: str) -> ModelName:
     if scheme not in MODEL_SCHEMES:
         raise UnknownNameError("model scheme", scheme, MODEL_SCHEMES, f"model name '{text}'")
     if not colon or not target.strip():
-        raise UsageError(f"model name '{text}' says no model; write it as {MODEL_SCHEMES[scheme]}")
+        raise UsageError(f"model name '{text}' names no model; write it as {MODEL_SCHEMES[scheme]}")
     if mark and not adapter.strip():
-        raise UsageError(f"model name '{text}' says no adapter; write {ADAPTER_MARK}DIR, or leave it out")
+        raise UsageError(f"model name '{text}' names no adapter; write {ADAPTER_MARK}DIR, or leave it out")
     if mark and scheme not in ADAPTABLE:
         raise UsageError(f"model name '{text}': {scheme}: models take no adapter here; leave out {ADAPTER_MARK}")
     revision = ""

@@ -19,14 +19,15 @@ _NAMES = re.compile(
 
 
 def provider_addresses(environment: Mapping[str, str], provider: str) -> str:
-    """>>> provider_addresses({"OPENAI_BASE_URL": "https://user:secret@proxy.example/v1?key=1"}, "openai")
+    """
+    >>> provider_addresses({"OPENAI_BASE_URL": "https://user:secret@proxy.example/v1?key=1"}, "openai")
     'OPENAI_BASE_URL=proxy.example'
 
     `provider`: its name, as in `chat:PROVIDER:MODEL`. Host and port alone: the rest of an address may be a secret.
     """
     names = re.compile(_NAMES.pattern.replace("{provider}", re.escape(provider.upper())))
-    found = {name: value for name, value in environment.items() if value.strip() and names.fullmatch(name.upper())}
-    return ", ".join(f"{name}={_host(value.strip())}" for name, value in sorted(found.items()))
+    addresses = {name: value for name, value in environment.items() if value.strip() and names.fullmatch(name.upper())}
+    return ", ".join(f"{name}={_host(value.strip())}" for name, value in sorted(addresses.items()))
 
 
 def _host(address: str) -> str:

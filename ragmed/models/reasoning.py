@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ragmed.errors import UsageError
-from ragmed.models.generation import Written
+from ragmed.models.generation import Writer, Written
 from ragmed.models.thinking import TAGS
-
-if TYPE_CHECKING:
-    from ragmed.models.local import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,8 @@ class Reasoned:
 
 
 class Reasoner:
-    """>>> Reasoner(generator, tokenizer, budget=512).generate([ids], opened=[True], max_tokens=64)  # doctest: +SKIP
+    """
+        Reasoner(generator, tokenizer, budget=512).generate([ids], opened=[True], max_tokens=64)
 
     `tokenizer`: that of transformers, whose template says which pair of tags the model uses. UsageError for a budget
     that does not even hold the closing tag.
@@ -109,10 +107,10 @@ class Reasoner:
 
 def _untagged(text: str) -> tuple[str, str]:
     """The thinking without its tags, and what follows the closing one."""
-    found = [(at, close) for close in TAGS.values() if (at := text.find(close)) >= 0]
+    closings = [(at, close) for close in TAGS.values() if (at := text.find(close)) >= 0]
     tail = ""
-    if found:
-        at, close = min(found)
+    if closings:
+        at, close = min(closings)
         text, tail = text[:at], text[at + len(close) :]
     text = text.strip()
     opening = next((tag for tag in TAGS if text.lower().startswith(tag.lower())), "")

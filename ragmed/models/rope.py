@@ -10,8 +10,8 @@ from typing import Any
 
 
 def length_dependent(config: Any) -> set[str]:
-    """>>> length_dependent(model.config)  # doctest: +SKIP
-    {'longrope'}
+    """
+        length_dependent(model.config)  # {'longrope'}
 
     Those of the config's rotary embeddings (one, or one for each type of layer) that look at a text's length.
     """
@@ -33,9 +33,9 @@ def unchanged_up_to(config: Any) -> int | None:
 
 def _entries(config: Any) -> list[dict[str, Any]]:
     text = config.get_text_config()
-    found = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
-    nested = [entry for entry in found.values() if isinstance(entry, dict)]
-    return nested or [found]
+    parameters = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    nested = [entry for entry in parameters.values() if isinstance(entry, dict)]
+    return nested or [parameters]
 
 
 def _kind(entry: dict[str, Any]) -> str:

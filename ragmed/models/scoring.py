@@ -4,7 +4,7 @@ In: token ids of prompts, and of the continuations of each. Out: for each contin
 whether greedy decoding would have written it. Strings and chat templates are the business of `local.py`.
 
 One row holds what a prompt does not share with the others, followed by all its continuations; a mask lets each
-continuation see the prompt and itself. What all prompts share (system turn, worked examples) is read before, once a
+continuation see the prompt and itself. What all prompts share (system turn, few-shot examples) is read before, once a
 call, and lies as keys and values before every row. The head of the model, a fifth of a small model's work, is applied
 at the positions that predict a continuation's token and nowhere else.
 """
@@ -81,8 +81,9 @@ def _before(prefix: Tensor | None, states: Tensor) -> Tensor:
 
 
 class Scorer:
-    """>>> Scorer(model).score([TokenItem((1, 2, 3), ((4,), (5, 6)))])  # doctest: +SKIP
-    [TokenScores(logprobs=(-2.1, -7.9), greedy=(True, False))]
+    """
+        Scorer(model).score([TokenItem((1, 2, 3), ((4,), (5, 6)))])
+        # [TokenScores(logprobs=(-2.1, -7.9), greedy=(True, False))]
 
     `model`: a causal language model of transformers, in eval mode. `token_budget`: tokens of a batch, padding
     included. Equal to scoring each pair alone up to the rounding of sums taken in another order: about 1e-5 nat in
@@ -251,7 +252,8 @@ class Scorer:
 
 
 def common_prefix(prompts: Sequence[tuple[int, ...]]) -> int:
-    """>>> common_prefix([(1, 2, 3), (1, 2, 4, 5)])
+    """
+    >>> common_prefix([(1, 2, 3), (1, 2, 4, 5)])
     2
 
     Tokens that all prompts begin with, leaving each at least one of its own: its last token predicts the answer.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragmed.errors import DataError
-from ragmed.files import BadLine, read_jsonl, read_text, sha256_json
+from ragmed.files import read_text, records, sha256_json
 from ragmed.models.names import parse_model_name
 from ragmed.models.settings import ModelSettings
 from ragmed.models.thinking import split_thinking
@@ -35,7 +35,8 @@ class Entry:
 
 
 class ScriptedModel:
-    """>>> ScriptedModel("scripted:echo").generate([[Message("user", "a fever")]], max_tokens=9)[0].text
+    """
+    >>> ScriptedModel("scripted:echo").generate([[Message("user", "a fever")]], max_tokens=9)[0].text
     'a fever'
 
     `echo` repeats the last user message; `first-option` answers with the first option's letter (`A. ` at the start of
@@ -102,8 +103,8 @@ class ScriptedModel:
         if self.rule == "echo":
             return question
         if self.rule == "first-option":
-            found = _OPTION.search(question)
-            return found.group(1) if found else "A"
+            match = _OPTION.search(question)
+            return match.group(1) if match else "A"
         return next((e.answer for e in self.entries if re.search(e.pattern, question)), self.default)
 
 
@@ -118,7 +119,8 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> Scripte
 
 
 def load_scripted(name: str, target: str) -> ScriptedModel:
-    """>>> load_scripted("scripted:answers.yaml", "answers.yaml")  # doctest: +SKIP
+    """
+        load_scripted("scripted:answers.yaml", "answers.yaml")
 
     The file is a list (YAML) or lines (JSONL) of `{contains: TEXT, answer: TEXT}` or `{regex: PATTERN, answer: TEXT}`,
     tried in order, and at most one `{default: TEXT}`; without a default, a question nobody scripted is answered with
@@ -129,8 +131,7 @@ def load_scripted(name: str, target: str) -> ScriptedModel:
     path = Path(target).expanduser()
     entries: list[Entry] = []
     default = ""
-    for number, value in _read(path):
-        where = f"scripted answers '{path}', entry {number}"
+    for where, value in _read(path):
         if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
             raise DataError(f"{where}: expected contains or regex with answer, or default; all of them text")
         if set(value) == {"default"}:
@@ -152,14 +153,9 @@ def _pattern(text: str, where: str) -> str:
     return text
 
 
-def _read(path: Path) -> list[tuple[int, Any]]:
+def _read(path: Path) -> list[tuple[str, Any]]:
     if path.suffix == ".jsonl":
-        lines: list[tuple[int, Any]] = []
-        for line in read_jsonl(path, "scripted answers"):
-            if isinstance(line, BadLine):
-                raise DataError(f"scripted answers '{path}', line {line.number}: {line.reason}")
-            lines.append(line)
-        return lines
+        return list(records(path, "scripted answers"))
     import yaml
 
     try:
@@ -168,4 +164,4 @@ def _read(path: Path) -> list[tuple[int, Any]]:
         raise DataError(f"scripted answers '{path}' is not YAML: {error}") from error
     if not isinstance(value, list):
         raise DataError(f"scripted answers '{path}': a list of entries was expected")
-    return list(enumerate(value, start=1))
+    return [(f"scripted answers '{path}', entry {number}", entry) for number, entry in enumerate(value, start=1)]

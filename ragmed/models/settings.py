@@ -5,16 +5,18 @@ Settings that mean nothing for a kind of model are refused, so that no run seems
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass, fields
+from typing import Annotated, Literal
 
-from ragmed.errors import UnknownNameError, UsageError
+from ragmed.checked import Bounds, dump, parse
+from ragmed.errors import UsageError
 from ragmed.models.names import parse_model_name
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-QUANTIZATIONS = ("none", "8bit", "4bit")
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+DTYPES: tuple[Dtype, ...] = ("auto", "float32", "bfloat16", "float16")
+Quantization = Literal["none", "8bit", "4bit"]
 LOCAL = ("packaged", "path", "hf")
 REMOTE = ("endpoint", "chat")
 SAMPLING = (*REMOTE, "vllm")
@@ -24,7 +26,8 @@ _SHORTEST_KEY = 20
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """>>> ModelSettings("endpoint:http://127.0.0.1:8000/v1#medllama", concurrency=16).temperature
+    """
+    >>> ModelSettings("endpoint:http://127.0.0.1:8000/v1#medllama", concurrency=16).temperature
     0.0
 
     `name`: one string, see `ragmed.models.names`. For models that run here: `dtype`, `device` (auto, cpu, cuda,
@@ -33,25 +36,25 @@ class ModelSettings:
     `retries`, `key` (the environment variable that holds the key), `trusted` (restricted data may be sent there: you
     say that it lies within your walls), `tokenizer` (a `path:` or `hf:` name that counts tokens as the server does).
     `temperature`, `top_p` and the experiment's seed are sent with every request; models that run here decode greedily.
-    `context_tokens` 0: what the model or its server says. `thinking_tokens`: how many tokens a reasoning model may
+    `context_tokens` 0: what the model or its server reports. `thinking_tokens`: how many tokens a reasoning model may
     think, before and beside the answer's own; 0 asks it not to.
 
-    Said of any model: `base`, the model of this experiment that it was fine-tuned from, and `tuned_by`, the adapter in
+    For any model: `base`, the model of this experiment that it was fine-tuned from, and `tuned_by`, the adapter in
     adapters/ whose manifest says on what, where its name does not tell (a merged folder elsewhere, a server). Both are
     for the comparison and change no answer.
     """
 
     name: str
-    dtype: str = "auto"
+    dtype: Dtype = "auto"
     device: str = "auto"
-    quantization: str = "none"
-    context_tokens: int = 0
-    thinking_tokens: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    concurrency: int = 8
-    timeout: float = 120.0
-    retries: int = 5
+    quantization: Quantization = "none"
+    context_tokens: Annotated[int, Bounds(ge=0)] = 0
+    thinking_tokens: Annotated[int, Bounds(ge=0)] = 0
+    temperature: Annotated[float, Bounds(ge=0)] = 0.0
+    top_p: Annotated[float, Bounds(gt=0, le=1)] = 1.0
+    concurrency: Annotated[int, Bounds(ge=1)] = 8
+    timeout: Annotated[float, Bounds(gt=0, lt=86_400)] = 120.0
+    retries: Annotated[int, Bounds(ge=0)] = 5
     key: str = ""
     trusted: bool = False
     tokenizer: str = ""
@@ -88,26 +91,12 @@ def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
 
         parse_endpoint(settings.name)
     _check_key(settings.key, where)
-    if settings.dtype not in DTYPES:
-        raise UnknownNameError("dtype", settings.dtype, DTYPES, where)
-    if settings.quantization not in QUANTIZATIONS:
-        raise UnknownNameError("quantization", settings.quantization, QUANTIZATIONS, where)
+    parse(ModelSettings, dump(settings), where)  # which Python code may have made with any value
     scheme = settings.scheme
     defaults = {f.name: f.default for f in fields(ModelSettings)}
     for name, schemes in FOR.items():
         if scheme not in schemes and getattr(settings, name) != defaults[name]:
-            raise UsageError(f"{where}, {name}: it means nothing for '{scheme}:' models; take it out")
-    for name in ("temperature", "top_p", "timeout"):
-        if not math.isfinite(getattr(settings, name)):
-            raise UsageError(f"{where}, {name}: it must be a finite number")
-    least = {"context_tokens": 0, "thinking_tokens": 0, "temperature": 0, "concurrency": 1, "retries": 0}
-    for name, bound in least.items():
-        if getattr(settings, name) < bound:
-            raise UsageError(f"{where}, {name}: it must be at least {bound}")
-    if not 0 < settings.top_p <= 1:
-        raise UsageError(f"{where}, top_p: it lies above 0 and is at most 1")
-    if not 0 < settings.timeout < 86_400:
-        raise UsageError(f"{where}, timeout: seconds, more than 0 and less than a day")
+            raise UsageError(f"{where}.{name}: it means nothing for '{scheme}:' models; take it out")
     return settings
 
 
@@ -122,6 +111,6 @@ def _check_key(key: str, where: str) -> None:
     like_a_key = len(key) >= _SHORTEST_KEY and digits and (small or "_" not in key)
     if not _VARIABLE.fullmatch(key) or (like_a_key and not os.environ.get(key)):
         raise UsageError(
-            f"{where}, key: it names the environment variable that holds the key, such as WARD_LLM_KEY; "
+            f"{where}.key: it names the environment variable that holds the key, such as WARD_LLM_KEY; "
             "what stands there is no such name, or no variable that is set (if it is a key, take it out of the file)"
         )

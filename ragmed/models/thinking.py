@@ -21,7 +21,8 @@ _LEFT_OPEN = re.compile("(" + "|".join(map(re.escape, TAGS)) + r")\s*\Z", re.IGN
 
 
 def split_thinking(text: str) -> tuple[str, str]:
-    r""">>> split_thinking("<think>A fever, so\nB.</think>\n\nThe answer is B.")
+    r"""
+    >>> split_thinking("<think>A fever, so\nB.</think>\n\nThe answer is B.")
     ('A fever, so\nB.', 'The answer is B.')
     >>> split_thinking("A fever.</think>B"), split_thinking("<think>A fever, and"), split_thinking(" B ")
     (('A fever.', 'B'), ('A fever, and', ''), ('', ' B '))
@@ -55,17 +56,19 @@ def split_thinking(text: str) -> tuple[str, str]:
 
 
 def left_open(prompt: str) -> str:
-    """>>> left_open("<|assistant|><think>\\n")
+    """
+    >>> left_open("<|assistant|><think>\\n")
     '<think>'
 
     The opening tag with which a prompt ends, as it is written there; empty where the answer is next.
     """
-    found = _LEFT_OPEN.search(prompt)
-    return found.group(1) if found else ""
+    match = _LEFT_OPEN.search(prompt)
+    return match.group(1) if match else ""
 
 
 def closing_tag(opening: str) -> str:
-    """>>> closing_tag("<think>")
+    """
+    >>> closing_tag("<think>")
     '</think>'
     """
     return next(closing for tag, closing in TAGS.items() if tag.lower() == opening.lower())

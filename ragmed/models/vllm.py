@@ -70,7 +70,7 @@ class VllmWriter:
         return Written(text[: min(cuts, default=None)], "length" if end is None and not cuts else "stop", len(ids), ids)
 
     def score(self, items: Sequence[TokenItem]) -> list[TokenScores]:
-        """log P of every continuation, each read behind its own prompt; vLLM keeps what prompts share by itself."""
+        """log P of every continuation, each read after its own prompt; vLLM keeps what prompts share by itself."""
         from ragmed.models.scoring import TokenScores
 
         texts = [[*item.prompt, *tail] for item in items for tail in item.continuations]
@@ -90,11 +90,11 @@ class VllmWriter:
     def _written(self, output: Any, stop: Sequence[str], ends: frozenset[int]) -> Written:
         from ragmed.models.generation import Written
 
-        (said,) = output.outputs
-        ids = tuple(map(int, said.token_ids))
-        if said.finish_reason not in ("stop", "length"):
-            raise ModelError(f"vLLM ended a request for the reason '{said.finish_reason}'")
-        finish: Literal["stop", "length"] = "length" if said.finish_reason == "length" else "stop"
+        (choice,) = output.outputs
+        ids = tuple(map(int, choice.token_ids))
+        if choice.finish_reason not in ("stop", "length"):
+            raise ModelError(f"vLLM ended a request for the reason '{choice.finish_reason}'")
+        finish: Literal["stop", "length"] = "length" if choice.finish_reason == "length" else "stop"
         text = self.decode(list(ids[:-1] if ids and ids[-1] in ends else ids))
         cuts = [text.index(mark) for mark in stop if mark in text]
         return Written(text[: min(cuts, default=None)], finish, len(ids), ids)
@@ -158,11 +158,11 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
     options: dict[str, Any] = {}
     request = None
     if name.adapter:
-        place = workspace.adapter(name.adapter)
-        lora = check_adapter(place, settings.name.partition("+adapter:")[0], hashes["weights"])
-        hashes["adapter"] = adapter_hash(place, lora)
+        adapter = workspace.adapter(name.adapter)
+        lora = check_adapter(adapter, settings.name.partition("+adapter:")[0], hashes["weights"])
+        hashes["adapter"] = adapter_hash(adapter, lora)
         options = {"enable_lora": True, "max_lora_rank": _rank(lora)}
-        request = LoRARequest("adapter", 1, str(place))
+        request = LoRARequest("adapter", 1, str(adapter))
     llm = LLM(
         model=str(folder),
         dtype=settings.dtype,
@@ -185,7 +185,7 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
         tokenizer,
         writer=writer,
         scorer=writer,
-        context_tokens=limit - 1,  # to score a text, vLLM wants to write a token behind it
+        context_tokens=limit - 1,  # to score a text, vLLM wants to write a token after it
         hashes=hashes,
         thinking_tokens=settings.thinking_tokens,
     )

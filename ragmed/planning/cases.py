@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragmed.comparison.prices import Prices
+from ragmed.comparison.costs.prices import Prices
 from ragmed.errors import UsageError
 from ragmed.planning import graded, power
 from ragmed.planning.grouped import (
@@ -108,10 +108,13 @@ def task_row(
     key = "discordance" if binary else "sd"
     cases = [
         {"contrasts": [list(pair) for pair in alike], "source": source, key: at, "pilot_n": pilot_n}
-        | (
-            _by_group(Design(real, at, icc, binary), effect, question)
-            if real
-            else _numbers(at, effective, effect, binary=binary, question=question)
+        | _numbers(
+            at,
+            effective,
+            effect,
+            binary=binary,
+            question=question,
+            design=Design(real, at, icc, binary) if real else None,
         )
         for alike, source, at, pilot_n in _planned(pairs, facts, key, given)
     ]
@@ -151,19 +154,17 @@ def _planned(
     return [*found, (rest, "assumed", default, None)] if rest else found
 
 
-def _numbers(at: float, n: int, effect: float, *, binary: bool, question: Question) -> Row:
-    """`detectable`, `needed` and `margin` with the declared correction at its first step, `.._alone` without it."""
+def _numbers(at: float, n: int, effect: float, *, binary: bool, question: Question, design: Design | None) -> Row:
+    """`detectable`, `needed` and `margin` with the declared correction at its first step, `.._alone` without it; with
+    a `design` by simulation of what the comparison does with groups.
+    """
     row: Row = {}
     for name, alpha in (("", question.alpha / question.family), ("_alone", question.alpha)):
-        row |= {f"{key}{name}": value for key, value in _solved(at, n, effect, alpha, binary, question).items()}
-    return row
-
-
-def _by_group(design: Design, effect: float, question: Question) -> Row:
-    """The same by simulation of what the comparison does with groups."""
-    row: Row = {}
-    for name, alpha in (("", question.alpha / question.family), ("_alone", question.alpha)):
-        row |= {f"{key}{name}": value for key, value in _simulated(design, effect, alpha, question).items()}
+        if design:
+            found = _simulated(design, effect, alpha, question)
+        else:
+            found = _solved(at, n, effect, alpha, binary, question)
+        row |= {f"{key}{name}": value for key, value in found.items()}
     return row
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ragmed.arms import Arm
-from ragmed.comparison.prices import Prices
+from ragmed.comparison.costs.prices import Prices
+from ragmed.experiments.binding import applies
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.trial import applies
+from ragmed.experiments.references import index_names
 from ragmed.models import ModelSettings
 from ragmed.planning.cases import Assumptions
 from ragmed.planning.memory import index_memory, model_memory
@@ -47,12 +48,13 @@ def cost_rows(
         notes.append(note)
         passages = Passages(0.0, "none")
         if arm.needs_index:
-            key = (arm.index, settings.name.partition("+adapter:")[0])
+            index = index_names(experiment, workspace, [arm])[0]
+            key = (index, settings.name.partition("+adapter:")[0])
             if key not in lengths:
-                lengths[key] = mean_passage(arm.index, counter, workspace)
+                lengths[key] = mean_passage(index, counter, workspace)
             passages = lengths[key]
             if passages.source in SOURCES:
-                notes.append(f"index {arm.index}: {SOURCES[passages.source]}")
+                notes.append(f"index {index}: {SOURCES[passages.source]}")
         budget = budget_of(arm, experiment, workspace)
         for task in bound.values():
             if not applies(arm, task):
@@ -70,7 +72,7 @@ def cost_rows(
         {**model_memory(experiment.models[model], longest=size, writes=writes, workspace=workspace), "writes": writes}
         for (model, writes), size in longest.items()
     ]
-    names = dict.fromkeys(arm.index for arm in experiment.arms.values() if arm.needs_index)
+    names = index_names(experiment, workspace)
     return (
         costs,
         [*_largest(memory), *(index_memory(n, workspace) for n in names)],
@@ -84,14 +86,8 @@ def widest(experiment: Experiment) -> Mapping[str, Arm]:
     if search is None:
         return experiment.arms
     tried = experiment.arms[search.arm]
-    declared = (tried.index, tried.k, tried.context_tokens)
     k, budget = max(search.k, default=tried.k), max(search.context_tokens, default=tried.context_tokens)
-    return {
-        name: dataclasses.replace(arm, k=k, context_tokens=budget)
-        if arm.needs_index and (arm.index, arm.k, arm.context_tokens) == declared
-        else arm
-        for name, arm in experiment.arms.items()
-    }
+    return experiment.showing(search.arm, k=k, context_tokens=budget).arms
 
 
 def _row(

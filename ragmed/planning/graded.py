@@ -7,9 +7,10 @@ agree with t from a few dozen examples on unless the differences are far from be
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 
-from ragmed.comparison.bootstrap import LEVEL
+from ragmed.comparison.statistics.bootstrap import LEVEL
 from ragmed.errors import UsageError
 from ragmed.planning.power import MOST, fewest
 
@@ -54,28 +55,26 @@ def smallest_difference_t(n: int, *, sd: float, alpha: float, power: float) -> f
 
     The least true difference that is called `better` with this power; None for a single example.
     """
-    from scipy.optimize import brentq
-
     if n < 2:
         return None
-    high = 2 * sd / math.sqrt(n)
-    while better_power_t(n, sd=sd, difference=high, alpha=alpha) < power:
-        high *= 2
-    found = brentq(lambda x: better_power_t(n, sd=sd, difference=x, alpha=alpha) - power, 0.0, high, xtol=1e-9)
-    return float(found)
+    return _least(lambda x: better_power_t(n, sd=sd, difference=x, alpha=alpha), power, start=2 * sd / math.sqrt(n))
 
 
 def smallest_margin_t(n: int, *, sd: float, alpha: float, power: float) -> float | None:
     """The least margin within which two equal arms are shown to be equivalent; None where there is none."""
-    from scipy.optimize import brentq
-
     if n < 2 or power >= 1 - min(alpha, 1 - LEVEL):
         return None
-    high = 2 * sd / math.sqrt(n)
-    while equivalence_power_t(n, sd=sd, margin=high, alpha=alpha) < power:
+    return _least(lambda x: equivalence_power_t(n, sd=sd, margin=x, alpha=alpha), power, start=2 * sd / math.sqrt(n))
+
+
+def _least(chance: Callable[[float], float], power: float, *, start: float) -> float:
+    """Where a chance that grows reaches the power."""
+    from scipy.optimize import brentq
+
+    high = start
+    while chance(high) < power:
         high *= 2
-    found = brentq(lambda x: equivalence_power_t(n, sd=sd, margin=x, alpha=alpha) - power, 0.0, high, xtol=1e-9)
-    return float(found)
+    return float(brentq(lambda x: chance(x) - power, 0.0, high, xtol=1e-9))
 
 
 def examples_needed_t(sd: float, difference: float, alpha: float, power: float) -> int | None:

@@ -26,10 +26,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ragmed.comparison.bootstrap import LEVEL
-from ragmed.comparison.intervals import MIN_INFORMATIVE, generator
-from ragmed.comparison.resampling import Floats
-from ragmed.comparison.significance import EXACT_GROUPS
+from ragmed.comparison.statistics.bootstrap import LEVEL
+from ragmed.comparison.statistics.intervals import MIN_INFORMATIVE, generator
+from ragmed.comparison.statistics.resampling import Floats
+from ragmed.comparison.statistics.significance import EXACT_GROUPS
 
 EXPERIMENTS = 2000
 FEWER = 500

@@ -108,6 +108,6 @@ def index_memory(name: str, workspace: Workspace) -> Row:
     row: Row = {"index": name, "built": built(name, workspace), "disk_bytes": None, "vectors_bytes": None}
     if row["built"]:
         manifest = read_manifest(index_folder(name, workspace))
-        row["disk_bytes"] = sum(int(file["bytes"]) for file in manifest.files.values())
-        row["vectors_bytes"] = manifest.counts["vectors"] * manifest.dimension * 4
+        row["disk_bytes"] = sum(file.bytes for file in manifest.files.values())
+        row["vectors_bytes"] = manifest.counts.vectors * manifest.dimension * 4
     return row

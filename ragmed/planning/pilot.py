@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from ragmed.comparison.bootstrap import LEVEL
-from ragmed.comparison.columns import TaskTable, build_tables
-from ragmed.comparison.intervals import group_sums, wilson
+from ragmed.comparison.columns import TaskTable, build_tables, total_of
 from ragmed.comparison.paired import is_binary, shared
-from ragmed.comparison.resampling import Floats
-from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.statistics.bootstrap import LEVEL
+from ragmed.comparison.statistics.intervals import group_sums, wilson
+from ragmed.comparison.statistics.resampling import Floats
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.results import stored_samples
-from ragmed.records import Sample
+from ragmed.experiments.results import stored_answers
+from ragmed.metrics import MetricFacts
+from ragmed.records import Answer, Sample
 from ragmed.runs import Run
 
 SEVERAL = 10
@@ -78,13 +78,13 @@ def read_pilot(run: Run, experiment: Experiment, pairs: Sequence[tuple[str, str]
     What can be learnt for the arms and tasks of `experiment` that the run has too, asked in the same way; `notes` say
     what was set aside. Answers are scored by the policy of `experiment`.
     """
-    samples, unfinished = stored_samples(run)
+    answers, unfinished = stored_answers(run)
     info = run.info()
-    kept, notes = _same(samples, info["experiment"], experiment)
-    metrics = {task: tuple(facts["metrics"]) for task, facts in info["tasks"].items()}
+    kept, notes = _same(answers, info["experiment"], experiment)
+    metrics = {task: tuple(MetricFacts(**one) for one in record["metrics"]) for task, record in info["tasks"].items()}
     tables = build_tables(kept, experiment.comparison.policy, metrics) if kept else []
     found = {
-        (table.name, metric, *pair): _facts(table, pair, metric, experiment.comparison)
+        (table.name, metric, *pair): _facts(table, pair, metric)
         for table in tables
         for metric in table.metrics
         for pair in pairs
@@ -93,16 +93,16 @@ def read_pilot(run: Run, experiment: Experiment, pairs: Sequence[tuple[str, str]
     return Pilot(
         run.name,
         {key: facts for key, facts in found.items() if facts.n},
-        {key: _spent(given) for key, given in kept.items()},
-        _speeds(samples, info["experiment"]),
+        {key: _spent([answer.sample for answer in given]) for key, given in kept.items()},
+        _speeds(answers, info["experiment"]),
         (*unfinished, *notes),
     )
 
 
 def _same(
-    samples: Mapping[tuple[str, str], Sequence[Sample]], was: Mapping[str, Any], experiment: Experiment
-) -> tuple[dict[tuple[str, str], Sequence[Sample]], list[str]]:
-    """The samples of arms and tasks that are planned as they were; k and budget may have been chosen since."""
+    answers: Mapping[tuple[str, str], Sequence[Answer]], was: Mapping[str, Any], experiment: Experiment
+) -> tuple[dict[tuple[str, str], Sequence[Answer]], list[str]]:
+    """The answers of arms and tasks that are planned as they were; k and budget may have been chosen since."""
     now = experiment.resolved()
     arms = [name for name in now["arms"] if name in was["arms"]]
     tasks = [name for name in now["tasks"] if name in was["tasks"]]
@@ -121,7 +121,7 @@ def _same(
         if changed:
             arms.remove(name)
             notes.append(f"the pilot's arm {name} is another one ({', '.join(changed)}): set aside")
-    return {(a, t): given for (a, t), given in samples.items() if a in arms and t in tasks}, notes
+    return {(a, t): given for (a, t), given in answers.items() if a in arms and t in tasks}, notes
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
@@ -133,21 +133,32 @@ def _model(experiment: Mapping[str, Any], arm: Mapping[str, Any]) -> str:
     return str(experiment.get("models", {}).get(arm.get("model"), {}).get("name", ""))
 
 
-def _facts(table: TaskTable, pair: tuple[str, str], metric: str, settings: ComparisonSettings) -> PairFacts:
+def _facts(table: TaskTable, pair: tuple[str, str], metric: str) -> PairFacts:
     kept, scores = shared(table, pair, metric)
     if not kept:
         return PairFacts(0)
     old, new = (scores[arm] for arm in pair)
-    difference = new - old
     n = len(kept)
+    if table.metrics[metric].kind == "ratio":
+        old, new = _pseudo_values(metric, old), _pseudo_values(metric, new)
+    difference = new - old
     icc = _icc(difference, [table.groups[id_] for id_ in kept])
-    if is_binary(metric, np.concatenate([old, new]), settings):
+    if is_binary(table.metrics[metric], np.concatenate([old, new])):
         fixed, broke = int((difference > 0).sum()), int((difference < 0).sum())
         return PairFacts(n, fixed, broke, (fixed + broke) / n, wilson(fixed + broke, n), icc=icc)
     if n < 2:
         return PairFacts(n)
     sd = float(difference.std(ddof=1))
     return PairFacts(n, sd=sd, sd_ci=_sd_interval(sd, n), icc=icc)
+
+
+def _pseudo_values(metric: str, counts: Floats) -> Floats:
+    """[n]: what each example adds to a ratio of summed counts [n, m] (Tukey; Efron and Tibshirani 1993, section 11.5).
+
+    Their mean is near the ratio, their spread over the square root of n is its jackknife standard error.
+    """
+    total, sums, n = total_of(metric), counts.sum(axis=0), len(counts)
+    return np.asarray(n * total(sums) - (n - 1) * total(sums - counts), np.float64)
 
 
 def _sd_interval(sd: float, n: int) -> tuple[float, float]:
@@ -183,10 +194,11 @@ def _spent(samples: Sequence[Sample]) -> Spent:
     )
 
 
-def _speeds(samples: Mapping[tuple[str, str], Sequence[Sample]], was: Mapping[str, Any]) -> dict[str, float]:
+def _speeds(answers: Mapping[tuple[str, str], Sequence[Answer]], was: Mapping[str, Any]) -> dict[str, float]:
     tokens: dict[str, float] = {}
     seconds: dict[str, float] = {}
-    for (arm, _), given in samples.items():
+    for (arm, _), answered in answers.items():
+        given = [answer.sample for answer in answered]
         model = _model(was, was["arms"][arm])
         tokens[model] = tokens.get(model, 0.0) + sum(s.input_tokens + s.output_tokens for s in given)
         seconds[model] = seconds.get(model, 0.0) + sum(s.seconds for s in given)

@@ -9,12 +9,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ragmed.comparison.costs.prices import Prices
 from ragmed.comparison.factorial import tuned_against_retrieved
-from ragmed.comparison.prices import Prices
 from ragmed.comparison.settings import ComparisonSettings
+from ragmed.experiments.binding import applies, bind_tasks
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.trial import applies, bind_tasks
 from ragmed.experiments.tuned import adapters_to_train
+from ragmed.metrics import metric_facts
 from ragmed.planning.cases import Assumptions, Question, task_row
 from ragmed.planning.costs import cost_rows
 from ragmed.planning.pilot import read_pilot
@@ -48,9 +49,7 @@ def plan_examples(n: int, given: Assumptions) -> Row:
     """
     settings = ComparisonSettings(baseline="old")
     question = _question(settings, 1, given)
-    row = task_row(
-        "one task", "accuracy", [""] * n, [("old", "new")], binary=True, question=question, given=given, pilot=None
-    )
+    row = task_row("one task", "", [""] * n, [("old", "new")], binary=True, question=question, given=given, pilot=None)
     return _plan("", question, [row], settings)
 
 
@@ -61,29 +60,28 @@ def plan_experiment(
     >>> plan_experiment(experiment, workspace=workspace, given=Assumptions())["family"]  # doctest: +SKIP
     6
 
-    A row for each task and metric under `tasks` (see `cases`), for each arm and task under `costs`, for each model and
-    index under `memory`, for each adapter that would be trained first under `training`. Differences are fractions.
-    Loads no weights, asks no model, fetches nothing. Raises what `ragmed eval --dry-run` raises, and UsageError.
+    A row for each task, by its primary metric, under `tasks` (see `cases`), for each arm and task under `costs`, for
+    each model and index under `memory`, for each adapter that would be trained first under `training`. Secondary
+    metrics come to no verdict, so there is nothing to plan of them. Differences are fractions. Loads no weights, asks
+    no model, fetches nothing. Raises what `ragmed eval --dry-run` raises, and UsageError.
     """
     settings = experiment.comparison
     bound = bind_tasks(experiment, workspace)
     pairs = contrasts_of(experiment)
     read = read_pilot(pilot, experiment, pairs) if pilot else None
     asked = [
-        (task, metric, kept)
+        (task, metric_facts(task.task.metrics)[0], kept)
         for task in bound.values()
-        for metric in task.task.metrics
         if (kept := [p for p in pairs if all(applies(experiment.arms[arm], task) for arm in p)])
     ]
-    question = _question(settings, sum(len(kept) for _, _, kept in asked), given)
-    binary = settings.binary_metrics
+    question = _question(settings, sum(len(kept) for *_, kept in asked), given)
     rows = [
         task_row(
             task.name,
-            metric,
+            metric.name,
             [example.group for example in task.examples],
             kept,
-            binary=metric in binary,
+            binary=metric.kind == "binary",
             question=question,
             given=given,
             pilot=read,
@@ -101,6 +99,8 @@ def plan_experiment(
             "2x2 effects are a family of their own and are not planned here; their interaction, a difference of two "
             "differences, needs more examples than one contrast"
         )
+    ratios = [(task.name, metric.name) for task, metric, _ in asked if metric.kind == "ratio"]
+    plan["notes"] += [_ratio_note(*names) for names in ratios]
     plan["notes"] += [*notes, *_searched(experiment, bound), *(read.notes if read else ())]
     return plan
 
@@ -144,6 +144,13 @@ def _notes(tasks: Sequence[Row]) -> list[str]:
             "graded scores: by Student's t of the paired differences; the comparison's sign flips come near it"
         )
     return notes
+
+
+def _ratio_note(task: str, metric: str) -> str:
+    return (
+        f"{task}: {metric} is made of counts over all examples; it is planned as the mean of what each example adds to "
+        "it (jackknife pseudo-values), which a pilot tells best"
+    )
 
 
 def _totals(costs: Sequence[Row], prices: Prices) -> Row | None:

@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ragmed.comparison.bootstrap import Z
+from ragmed.comparison.statistics.bootstrap import Z
 from ragmed.errors import UsageError
 
 MOST = 10_000_000

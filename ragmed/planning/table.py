@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WIDTH = 100
-_NAME = 40  # a longer name gets a line of its own, so that nothing is cut
+from ragmed.text_table import table, wrapped
 
 Row = Mapping[str, Any]
 SOURCE = {
@@ -24,8 +22,8 @@ MARKS = {"pilot": "", "pilot-speed": "~", "speed": "~", "unknown": ""}
 
 def render_plan(plan: Row) -> str:
     """
-    >>> print(render_plan(plan_examples(70, Assumptions(discordance=0.3))))  # doctest: +SKIP
-    one task: accuracy, 70 examples (right or wrong, exact McNemar test)
+        print(render_plan(plan_examples(70, Assumptions(discordance=0.3))))
+        # one task: 70 examples (right or wrong, exact McNemar test)
 
     Every number is one of the plan's; differences in percentage points.
     """
@@ -36,8 +34,8 @@ def render_plan(plan: Row) -> str:
     if plan["notes"]:
         lines.append("")
     for note in plan["notes"]:
-        lines += _wrapped(note, "")
-    return "\n".join(_ascii(line.rstrip()) for line in lines) + "\n"
+        lines += wrapped(note)
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _head(plan: Row) -> list[str]:
@@ -56,8 +54,8 @@ def _head(plan: Row) -> list[str]:
         + "margin: within which two equal arms are shown to be equivalent"
     )
     if not plan["tasks"]:
-        return _wrapped(f"{named}no two arms are compared, so nothing can be shown", "")
-    return [*_wrapped(f"{named}power {100 * plan['power']:g} %, {alone}", ""), *_wrapped(said, "")]
+        return wrapped(f"{named}no two arms are compared, so nothing can be shown")
+    return [*wrapped(f"{named}power {100 * plan['power']:g} %, {alone}"), *wrapped(said)]
 
 
 def _task(row: Row, plan: Row) -> list[str]:
@@ -65,10 +63,11 @@ def _task(row: Row, plan: Row) -> list[str]:
     kind = "right or wrong, exact McNemar test" if row["kind"] == "right-or-wrong" else "graded, paired t test"
     if row["grouped"]:
         kind = f"{row['kind'].replace('-', ' ')}, sign flips by group"
-    lines = _wrapped(f"{row['task']}: {row['metric']}, {row['n']:,} examples ({kind})", "")
+    metric = f"{row['metric']}, " if row["metric"] else ""
+    lines = wrapped(f"{row['task']}: {metric}{row['n']:,} examples ({kind})")
     if row["grouped"]:
         said = {"given": "as given", "pilot": "by the pilot", "assumed": "assumed"}[row["icc_source"]]
-        lines += _wrapped(
+        lines += wrapped(
             f"in {row['groups']:,} groups, the largest of {row['largest_group']} (correlation within a group "
             f"{row['icc']:.2f}, {said}): simulated as the comparison tests them, to within 2 points of power",
             "  ",
@@ -81,9 +80,9 @@ def _task(row: Row, plan: Row) -> list[str]:
     for place, (case, name) in enumerate(zip(row["cases"], named, strict=True)):
         name = "" if place and named[place - 1] == name else name
         cells.append([name, SOURCE[case["source"]].format(n=case["pilot_n"]), *_numbers(case, family=family)])
-    lines += align(cells, right=range(2, len(cells[0])))
+    lines += table(cells, right=range(2, len(cells[0])))
     for sentence in [*words(row, plan), *warnings(row, plan)]:
-        lines += _wrapped(sentence, "  ")
+        lines += wrapped(sentence, "  ")
     return lines
 
 
@@ -105,8 +104,8 @@ def _numbers(case: Row, *, family: bool) -> list[str]:
 
 def words(row: Row, plan: Row) -> list[str]:
     """
-    >>> words(plan["tasks"][0], plan)  # doctest: +SKIP
-    ['70 examples can show differences of 18.7 points or more; 5 points need 975; with 70 the chance ...']
+        words(plan["tasks"][0], plan)
+        # ['70 examples can show differences of 18.7 points or more; 5 points need 975; with 70 the chance ...']
 
     What the numbers of a task say: with several cases, from the most to the least favourable one.
     """
@@ -194,15 +193,15 @@ def _costs(plan: Row) -> list[str]:
         for row in plan["costs"]:
             if row["task"] == task:
                 cells.append([row["arm"], f"{row['n']:,}", *_cost(row, priced=priced)])
-        lines += ["", *align(cells, right=range(1, len(cells[0])))]
+        lines += ["", *table(cells, right=range(1, len(cells[0])))]
     total = plan["totals"]
     bound = "at most " if any(row["output_source"] == "bound" for row in plan["costs"]) else ""
     said = f"total: {total['input_tokens']:,} input and {bound}{total['output_tokens']:,} output tokens"
     said += f", {duration(total['seconds'])}" if total["seconds"] is not None else ", time unknown"
     if priced:
         said += f", {_money(total['price'])} {unit}" if total["price"] is not None else f", {unit} unknown"
-    lines += ["", *_wrapped(said, "")]
-    return lines + [line for sentence in _legend(plan["costs"]) for line in _wrapped(sentence, "")]
+    lines += ["", *wrapped(said)]
+    return lines + [line for sentence in _legend(plan["costs"]) for line in wrapped(sentence)]
 
 
 def _cost(row: Row, *, priced: bool) -> list[str]:
@@ -241,12 +240,12 @@ def _memory(plan: Row) -> list[str]:
         for row in models:
             sizes = [size(row[key]) for key in ("weights_bytes", "cache_bytes", "total_bytes")]
             cells.append([row["model"], row["dtype"] or "-", *sizes])
-        lines += ["", *align(cells, right=range(2, 5))]
+        lines += ["", *table(cells, right=range(2, 5))]
     if indexes:
         cells = [["index", "on disk", "vectors in memory"]]
         cells += [[row["index"], size(row["disk_bytes"]), size(row["vectors_bytes"])] for row in indexes]
-        lines += ["", *align(cells, right=range(1, 3))]
-        lines += [line for row in indexes if not row["built"] for line in _wrapped(_unbuilt(row), "  ")]
+        lines += ["", *table(cells, right=range(1, 3))]
+        lines += [line for row in indexes if not row["built"] for line in wrapped(_unbuilt(row), "  ")]
     return lines
 
 
@@ -259,7 +258,7 @@ def _training(plan: Row) -> list[str]:
     for row in plan["training"]:
         cells = f" in {row['cells']} trainings of its grid" if row["cells"] > 1 else ""
         read = f"{row['tokens']:,} tokens{cells}" if row["tokens"] is not None else f"tokens unknown: {row['unknown']}"
-        lines += _wrapped(f"adapter {row['adapter']} is trained first: {read}", "")
+        lines += wrapped(f"adapter {row['adapter']} is trained first: {read}")
     return lines
 
 
@@ -299,21 +298,6 @@ def size(count: int | None) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def align(cells: Sequence[Sequence[str]], *, right: range) -> list[str]:
-    """Columns under their heads, the first of them names: a long one stands above its numbers."""
-    names = [len(line[0]) for line in cells if len(line[0]) <= _NAME]
-    widths = [max(names, default=0)] + [max(len(line[i]) for line in cells) for i in range(1, len(cells[0]))]
-    lines = []
-    for line in cells:
-        name = line[0]
-        if len(name) > _NAME:
-            lines += textwrap.wrap(name, WIDTH - 2, initial_indent="  ", subsequent_indent="    ")
-            name = ""
-        rest = [t.rjust(widths[i]) if i in right else t.ljust(widths[i]) for i, t in enumerate(line) if i]
-        lines.append("  " + "  ".join([name.ljust(widths[0]), *rest]))
-    return lines
-
-
 def _range(low: float, high: float) -> str:
     return points(low) if points(low) == points(high) else f"{points(low)} to {points(high)}"
 
@@ -328,11 +312,3 @@ def _count(value: int | None) -> str:
 
 def _money(value: float) -> str:
     return f"{value:,.2f}" if value >= 0.01 or value == 0 else f"{value:.2g}"
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("ascii")

@@ -129,14 +129,11 @@ def mean_passage(name: str, counter: TokenCounter, workspace: Workspace) -> Pass
     if not built(name, workspace):
         chunk = recipe.chunking.max_tokens
         return Passages(float(chunk or UNBUILT), "recipe" if chunk else "assumed")
-    from ragmed.index.passages import PassageFile
+    from ragmed.index.store import Index
 
-    file = PassageFile(index_folder(name, workspace) / "passages.arrow", mapped=True)
-    try:
-        step = max(1, len(file) // SAMPLED)
-        found = file.rows(range(0, len(file), step)[:SAMPLED])
-    finally:
-        file.close()
+    index = Index.open(index_folder(name, workspace), verify=False)
+    step = max(1, len(index) // SAMPLED)
+    found = index.passages(index.live_rows()[::step][:SAMPLED].tolist())
     if not found:
         return Passages(float(UNBUILT), "assumed")
     sizes = [_size(one, counter) for one in found]

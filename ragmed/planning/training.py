@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
-from ragmed.finetuning.texts import training_texts
+from ragmed.finetuning.training_texts import training_texts
 from ragmed.models import ModelSettings
 from ragmed.planning.tokens import find_counter
 from ragmed.workspace import Workspace

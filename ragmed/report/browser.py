@@ -11,23 +11,23 @@ no text can end a script or a line.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ragmed.comparison.columns import total_of
+from ragmed.comparison.diagnosis.rows import Ledger
+from ragmed.comparison.results import Results
 from ragmed.files import write_atomic
-from ragmed.records import STATUSES, Sample
-from ragmed.report.wording import Row
+from ragmed.records import STATUSES, Answer, Value
+from ragmed.report.wording import CAUSES
+from ragmed.tasks.words import gold_text
 
-Samples = Mapping[tuple[str, str], Sequence[Sample]]
+Answers = Mapping[tuple[str, str], Sequence[Answer]]
 PIECE = 400_000  # characters of JSON, about
 BEGINNING = 160  # characters of a question in the list
 OUTCOMES = {"unparsed": "u", "refused": "r", "truncated": "t", "error": "e"}
-_AFTER_PASSAGES = "\n</passages>\n\n"
-_LABEL = re.compile(r"\A[A-Z][\w -]{0,30}: ")
-HIDDEN = "(not shown)"
 SENT, RECORDED = "Prompt, as it was sent", "Prompt, as far as it is recorded"
 
 
@@ -69,41 +69,42 @@ class _Pieces:
 
 
 def write_browser(
-    results: Row, samples: Samples, folder: Path, *, stamp: str, mode: int = 0o644, imported: bool = False
+    results: Results, answers: Answers, folder: Path, *, stamp: str, mode: int = 0o644, imported: bool = False
 ) -> Browser:
     """
-    >>> write_browser(results, samples, Path("report"), stamp="3f2a").examples  # doctest: +SKIP
-    120
+    The script files of the sample browser:
+
+        write_browser(results, answers, Path("report"), stamp="3f2a").examples   # 120
 
     Streams the pieces, so that memory holds one of them at a time beside the samples. `stamp` names the results: the
     page refuses pieces of another writing. `imported`: the answers were made elsewhere, so that nobody here knows
     whether their prompts are whole.
     """
     (folder / "samples").mkdir(parents=True, exist_ok=True, mode=0o755 if mode & 0o044 else 0o700)
-    arms = list(dict.fromkeys(arm for arm, _ in samples))
-    tasks = list(dict.fromkeys(task for _, task in samples))
+    arms = list(dict.fromkeys(arm for arm, _ in answers))
+    tasks = list(dict.fromkeys(task for _, task in answers))
     metrics = [_metric(results, task) for task in tasks]
     rows: list[tuple[str, int, str, str]] = []
     questions: list[str] = []
     pieces = _Pieces(folder, stamp=stamp, mode=mode)
     for number, task in enumerate(tasks):
-        for id_, given in _examples(samples, task, arms):
-            question = question_of(given)
+        for id_, given in _examples(answers, task, arms):
+            question = next(iter(given.values())).example.text
             rows.append((id_, number, _beginning(question), _outcomes(given, arms, metrics[number])))
             questions.append("\n".join((id_, question, *_expected(given))).lower())
             pieces.add(_json(_example(id_, task, question, given, arms)))
     pieces.flush()
-    places = {(tasks[row[1]], row[0]): place for place, row in enumerate(rows)}
+    row_of = {(tasks[task], id_): row for row, (id_, task, *_) in enumerate(rows)}
     index = {
         "stamp": stamp, "arms": arms, "tasks": tasks, "metrics": metrics, "rows": rows, "starts": pieces.starts,
         "files": pieces.files, "prompt": RECORDED if imported else SENT,
-        "ledger": [_ledger(row, places) for row in results.get("ledger") or []],
-        "sets": {key: _set(said, task, ids, places) for key, said, task, ids in named_sets(results)},
+        "ledger": [_ledger(row, row_of) for row in results.ledger],
+        "sets": {key: _set(label, task, ids, row_of) for key, label, task, ids in named_sets(results)},
     }  # fmt: skip
     _call(folder / "samples/questions.js", "ragmedQuestions", f'"{stamp}",{_json(questions)}', mode)
     _call(folder / "samples/index.js", "ragmedIndex", _json(index), mode)
     files = ("samples/index.js", "samples/questions.js", *pieces.files)
-    return Browser(files, len(rows), sum(len(given) for given in samples.values()), pieces.characters)
+    return Browser(files, len(rows), sum(len(given) for given in answers.values()), pieces.characters)
 
 
 def _call(path: Path, function: str, arguments: str, mode: int) -> int:
@@ -115,33 +116,15 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _metric(results: Row, task: str) -> str:
-    """The first metric of a task: what its outcomes are told by."""
-    return next((str(row["metric"]) for row in results["scores"] if row["task"] == task), "")
+def _metric(results: Results, task: str) -> str:
+    """The primary metric of a task: what its outcomes are told by."""
+    return next((str(row.metric) for row in results.scores if row.task == task and row.primary), "")
 
 
-def _examples(samples: Samples, task: str, arms: Sequence[str]) -> Iterator[tuple[str, dict[str, Sample]]]:
-    by_arm = {arm: {s.example: s for s in samples[arm, task]} for arm in arms if (arm, task) in samples}
+def _examples(answers: Answers, task: str, arms: Sequence[str]) -> Iterator[tuple[str, dict[str, Answer]]]:
+    by_arm = {arm: {a.example.id: a for a in answers[arm, task]} for arm in arms if (arm, task) in answers}
     for id_ in dict.fromkeys(id_ for given in by_arm.values() for id_ in given):
         yield id_, {arm: given[id_] for arm, given in by_arm.items() if id_ in given}
-
-
-def question_of(given: Mapping[str, Sample]) -> str:
-    """What was asked, without passages and options: from an arm that was shown it, best one without passages."""
-    asked = ""
-    for sample in sorted(given.values(), key=lambda one: bool(one.passages)):
-        users = [message.content for message in sample.messages if message.role == "user"]
-        if users:
-            asked = users[-1].rpartition(_AFTER_PASSAGES)[2] if sample.passages else users[-1]
-            asked = _without_options(_LABEL.sub("", asked, count=1), sample.options)
-            if not asked.startswith(HIDDEN):
-                return asked
-    return asked
-
-
-def _without_options(question: str, options: Sequence[str]) -> str:
-    lines = "".join(f"\n{chr(65 + place)}. {text}" for place, text in enumerate(options))
-    return question.removesuffix(lines) if lines else question
 
 
 def _beginning(question: str) -> str:
@@ -149,80 +132,89 @@ def _beginning(question: str) -> str:
     return line if len(line) <= BEGINNING else line[: BEGINNING - 1].rstrip() + "…"
 
 
-def _outcomes(given: Mapping[str, Sample], arms: Sequence[str], metric: str) -> str:
+def _outcomes(given: Mapping[str, Answer], arms: Sequence[str], metric: str) -> str:
     """A letter an arm: 1 right, 0 wrong, g a score between, n no score, u r t e not answered, - not asked."""
     return "".join(_outcome(given[arm], metric) if arm in given else "-" for arm in arms)
 
 
-def _outcome(sample: Sample, metric: str) -> str:
-    if sample.status != STATUSES[0]:
-        return OUTCOMES[sample.status]
-    score = sample.scores.get(metric)
+def _outcome(answer: Answer, metric: str) -> str:
+    if answer.score.status != STATUSES[0]:
+        return OUTCOMES[answer.score.status]
+    score = _of_one(answer, metric)
     return "n" if score is None else "1" if score == 1 else "0" if score == 0 else "g"
 
 
-def _expected(given: Mapping[str, Sample]) -> tuple[str, ...]:
+def _of_one(answer: Answer, metric: str) -> float | None:
+    """The score of an answer; of a ratio that of its own counts, None where these are all 0 and say nothing."""
+    score = answer.score.metrics.get(metric)
+    if not isinstance(score, tuple):
+        return score
+    return float(total_of(metric)(score)) if any(score) else None
+
+
+def _expected(given: Mapping[str, Answer]) -> tuple[str, ...]:
     """The options, or the answer that is expected where there are none."""
-    return next((one.options for one in given.values() if one.options), (next(iter(given.values())).gold,))
+    example = next(iter(given.values())).example
+    return tuple(example.options.values()) or (gold_text(example),)
 
 
-def _example(id_: str, task: str, question: str, given: Mapping[str, Sample], arms: Sequence[str]) -> dict[str, Any]:
-    first = next(iter(given.values()))
-    known: dict[str, Any] = {"id": id_, "task": task, "question": question, "gold": first.gold, "group": first.group}
-    known["documents"] = list(getattr(first, "documents", ()))
-    known["options"] = list(next((one.options for one in given.values() if one.options), ()))
-    return known | {"answers": [_answer(sample, arms.index(arm)) for arm, sample in given.items()]}
+def _example(id_: str, task: str, question: str, given: Mapping[str, Answer], arms: Sequence[str]) -> dict[str, Any]:
+    example = next(iter(given.values())).example
+    known: dict[str, Any] = {"id": id_, "task": task, "question": question, "gold": gold_text(example)}
+    known |= {"group": example.group, "documents": list(example.documents), "options": list(example.options.values())}
+    return known | {"answers": [_answer(answer, arms.index(arm)) for arm, answer in given.items()]}
 
 
-def _answer(sample: Sample, arm: int) -> dict[str, Any]:
-    """Everything of a sample but what its example says already; what is empty is left out."""
-    answer: dict[str, Any] = {"arm": arm, "status": sample.status, "scores": dict(sample.scores)}
+def _answer(given: Answer, arm: int) -> dict[str, Any]:
+    """Everything of an answer but what its example holds already; what is empty is left out."""
+    sample, score = given.sample, given.score
+    answer: dict[str, Any] = {"arm": arm, "status": score.status}
+    answer["scores"] = {name: value for name in score.metrics if (value := _of_one(given, name)) is not None}
+    answer["counts"] = {name: list(value) for name, value in score.metrics.items() if isinstance(value, tuple)}
     answer["messages"] = [[message.role, message.content] for message in sample.messages]
-    answer |= {"passages": [dict(passage) for passage in sample.passages], "dropped": list(sample.dropped)}
-    answer |= {"options": list(sample.options), "logprobs": list(sample.option_logprobs)}
-    answer |= {name: getattr(sample, name) for name in ("extracted", "completion", "note", "thinking")}
+    answer |= {"passages": [asdict(passage) for passage in sample.passages], "dropped": list(sample.dropped)}
+    answer |= {"options": list(sample.example.options.values()), "logprobs": list(sample.option_logprobs)}
+    answer |= {"extracted": _plain(score.value), "completion": sample.completion, "thinking": sample.thinking}
+    answer["note"] = "; ".join(filter(None, (sample.error, sample.note)))
     if sample.input_tokens or sample.output_tokens:  # no model reads nothing: 0 and 0 were never counted
         answer |= {"input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens}
     answer["seconds"] = sample.seconds or None
     return {key: value for key, value in answer.items() if value not in (None, [], {})}
 
 
-def _ledger(row: Row, places: Mapping[tuple[str, str], int]) -> dict[str, Any]:
-    found = {key: [places[row["task"], id_] for id_ in row[key] if (row["task"], id_) in places] for key in _CHANGES}
-    return {key: row[key] for key in ("task", "metric", "baseline", "arm")} | found
+def _plain(value: Value) -> str | None:
+    """A value that was read, as one line for people."""
+    if value is None or isinstance(value, str):
+        return value
+    return "; ".join(value) if isinstance(value, tuple) else json.dumps(value, ensure_ascii=False)
 
 
-_CHANGES = ("fixed", "broke")
+def _ledger(row: Ledger, row_of: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    changed = {
+        name: [row_of[row.task, id_] for id_ in ids if (row.task, id_) in row_of]
+        for name, ids in (("fixed", row.fixed), ("broke", row.broke))
+    }
+    return {"task": row.task, "metric": row.metric, "baseline": row.baseline, "arm": row.arm} | changed
 
 
-def _set(said: str, task: str, ids: Sequence[str], places: Mapping[tuple[str, str], int]) -> dict[str, Any]:
-    return {"said": said, "rows": [places[task, id_] for id_ in ids if (task, id_) in places]}
+def _set(label: str, task: str, ids: Sequence[str], row_of: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    return {"label": label, "rows": [row_of[task, id_] for id_ in ids if (task, id_) in row_of]}
 
 
-PARTS = {
-    "form": "the answer's form failed",
-    "missed": "retrieval missed the document",
-    "misled": "a gold passage was there, and right closed book",
-    "ignored": "a gold passage was there, and wrong closed book too",
-    "unknown": "gold documents are not known",
-}
-"""Parts of the wrong answers of an arm that retrieves -> what each says."""
-
-
-def named_sets(results: Row) -> Iterator[tuple[str, str, str, Sequence[str]]]:
+def named_sets(results: Results) -> Iterator[tuple[str, str, str, Sequence[str]]]:
     """Lists of examples that the page links to: their key, what they are, their task, their ids."""
-    for place, row in enumerate(results.get("decomposition") or []):
-        here = f"{row['arm']} on {row['task']}"
-        for part in row["parts"]:
-            said = PARTS.get(part["part"], part["part"])
-            yield f"part.{place}.{part['part']}", f"{here}: {said}", row["task"], part["examples"]
-            yield f"broke.{place}.{part['part']}", f"{here}: {said}; broke", row["task"], part.get("broke") or []
-        for name, said in (
-            ("distracted", "wrong with distractors, right closed book"),
-            ("beyond", "wrong with oracle"),
+    for number, row in enumerate(results.decomposition):
+        here = f"{row.arm} on {row.task}"
+        for part in row.parts:
+            cause = CAUSES[part.part]
+            yield f"part.{number}.{part.part}", f"{here}: {cause}", row.task, part.examples
+            yield f"broke.{number}.{part.part}", f"{here}: {cause}; broke", row.task, part.broke
+        for name, label, listed in (
+            ("distracted", "wrong with distractors, right closed book", row.distracted),
+            ("beyond", "wrong with oracle", row.beyond),
         ):
-            if row.get(name):
-                yield f"{name}.{place}", f"{here}: {said}", row["task"], row[name]["examples"]
-    for place, row in enumerate(results.get("compliance") or []):
-        said = f"{row['arm']}: knew the answer by log-likelihood, wrote none that could be read"
-        yield f"compliance.{place}", said, row["generate_task"], row.get("examples") or []
+            if listed:
+                yield f"{name}.{number}", f"{here}: {label}", row.task, listed.examples
+    for number, asked in enumerate(results.compliance):
+        label = f"{asked.arm}: knew the answer by log-likelihood, wrote none that could be read"
+        yield f"compliance.{number}", label, asked.generate_task, asked.examples

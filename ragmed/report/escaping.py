@@ -16,8 +16,8 @@ def escape(text: object) -> str:
     >>> escape("a|b <script>")
     'a&#124;b &#60;script&#62;'
 
-    One line of text that Markdown and HTML show as it is. Characters that nobody sees (control, direction, half a
-    surrogate pair) are shown by their number.
+    One line of text that Markdown and HTML show as it is. Characters that nobody sees (control, direction, lone
+    surrogates) are shown by their number.
     """
     line = " ".join(str(text).split())
     if _NUMBERS.fullmatch(line):

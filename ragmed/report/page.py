@@ -16,17 +16,19 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
+from ragmed.checked import dump
+from ragmed.comparison.results import Results
 from ragmed.errors import UsageError
 from ragmed.files import make_folder, write_atomic, writing
-from ragmed.records import STATUSES, Sample
-from ragmed.report import cite, effects, plots, sections, training, verdict, wording
-from ragmed.report.browser import PARTS, Browser, write_browser
-from ragmed.report.figures import caption, write_figures
-from ragmed.report.forest import MARKS
+from ragmed.records import STATUSES, Answer
+from ragmed.report import cite, effects, sections, training, verdict, wording
+from ragmed.report.browser import Browser, write_browser
+from ragmed.report.figures.write import caption, write_figures
+from ragmed.report.grouping import in_groups
 
 __all__ = ["render_page", "write_page"]
 
-Samples = Mapping[tuple[str, str], Sequence[Sample]]
+Answers = Mapping[tuple[str, str], Sequence[Answer]]
 STATIC = ("page.css", "page.js", "browser-data.js", "browser-detail.js", "browser-list.js")
 LIST = "files.json"
 MADE_BY = "ragmed report"
@@ -37,11 +39,11 @@ _OURS = re.compile(
 
 
 def write_page(
-    results: Mapping[str, Any], *, run_info: Mapping[str, Any], samples: Samples, folder: Path, mode: int = 0o644
+    results: Results, *, run_info: Mapping[str, Any], answers: Answers, folder: Path, mode: int = 0o644
 ) -> Path:
     """
-    >>> write_page(results, run_info=info, samples=samples, folder=Path("runs/trial/report"))  # doctest: +SKIP
-    PosixPath('runs/trial/report/index.html')
+        write_page(results, run_info=info, answers=answers, folder=Path("runs/trial/report"))
+        # PosixPath('runs/trial/report/index.html')
 
     Writes figures, samples, styles and scripts, and the page last, each whole or not at all; files that an earlier
     page left in the folder and this one has no use for are removed, nothing else is. `run_info`: what made the run,
@@ -49,15 +51,16 @@ def write_page(
     UsageError where the folder holds what no earlier page left there, or is a link.
     """
     earlier = _taken_over(folder)
-    for one in (folder, folder / "figures"):
-        make_folder(one, mode=0o755 if mode & 0o044 else 0o700)
+    for part in (folder, folder / "figures"):
+        make_folder(part, mode=0o755 if mode & 0o044 else 0o700)
     _write_list(folder, earlier, mode=mode)  # first, so that a folder that is broken off is known as ours
     adapters = training.adapters_of(run_info)
     drawn = write_figures(results, folder / "figures", adapters=adapters, mode=mode)
     figures = [f"figures/{path.name}" for path in drawn]
-    stamp = hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()[:16]  # ASCII, whatever the text
+    whole = json.dumps(dump(results), sort_keys=True)  # ASCII, whatever the text
+    stamp = hashlib.sha256(whole.encode()).hexdigest()[:16]
     imported = bool(run_info.get("imported"))
-    browser = write_browser(results, samples, folder, stamp=stamp, mode=mode, imported=imported) if samples else None
+    browser = write_browser(results, answers, folder, stamp=stamp, mode=mode, imported=imported) if answers else None
     source = package_files("ragmed.report") / "static"
     for name in STATIC:
         write_atomic(folder / name, (source / name).read_bytes(), mode=mode)
@@ -77,9 +80,9 @@ def _write_list(folder: Path, files: set[str], *, mode: int) -> None:
 
 def _taken_over(folder: Path) -> set[str]:
     """The files of an earlier page that the folder may be rid of; UsageError where it is somebody else's."""
-    for one in (folder, folder / "figures", folder / "samples"):
-        if one.is_symlink():
-            raise UsageError(f"'{one}' is a link to somewhere else, where no report is written; give another --output")
+    for part in (folder, folder / "figures", folder / "samples"):
+        if part.is_symlink():
+            raise UsageError(f"'{part}' is a link to somewhere else, where no report is written; give another --output")
     with writing(folder):
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     foreign = [name for name in there if not name.startswith(".")]
@@ -106,7 +109,7 @@ def _earlier(folder: Path) -> set[str] | None:
 
 
 def render_page(
-    results: Mapping[str, Any],
+    results: Results,
     *,
     run_info: Mapping[str, Any],
     figures: Sequence[str] = (),
@@ -126,17 +129,14 @@ def render_page(
         headline=verdict.headline(results),
         arms=sections.arms(run_info),
         few=sections.FEW,
-        forest=plots.forest(results),
         groups=sections.score_groups(results),
-        score_scale=plots.score_scale(results),
         ledger_places=sections.ledger_places(results),
         adapters=training.trained(run_info),
         searched=training.searched(run_info),
         figures=_figures(figures),
         browser=browser,
         record=sections.record(run_info),
-        citations=cite.entries(str(results["run"]), run_info),
-        parts=PARTS,
+        citations=cite.entries(results.run, run_info),
         statuses=STATUSES,
     )
     return text
@@ -144,11 +144,11 @@ def render_page(
 
 def _figures(addresses: Sequence[str]) -> list[dict[str, Any]]:
     """A row for each figure: its title, what it shows in words, and its files by format."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    by_stem: dict[str, list[tuple[str, str]]] = {}
     for address in addresses:
-        found.setdefault(Path(address).stem, []).append((Path(address).suffix[1:].upper(), address))
+        by_stem.setdefault(Path(address).stem, []).append((Path(address).suffix[1:].upper(), address))
     rows = []
-    for name, files in found.items():
+    for name, files in by_stem.items():
         title, alt = caption(name)
         rows.append({"stem": name.partition("-")[0], "title": title, "alt": alt, "files": files})
     return rows
@@ -168,17 +168,11 @@ def _template() -> Any:
     )
     environment.filters |= _FILTERS
     environment.globals |= {
-        "said": verdict.sentence,
+        "sentence": verdict.sentence,
         "effects": effects,
         "wording": wording,
-        "chance": plots.chance,
-        "in_groups": sections.in_groups,
+        "in_groups": in_groups,
         "key_of": sections.key_of,
-        "reliability": plots.reliability,
-        "path": plots.path,
-        "stacked": plots.stacked,
-        "marks": MARKS,
-        "square": plots.square,
     }
     return environment.get_template("page.html")
 
@@ -188,7 +182,7 @@ def visible(value: Any) -> Any:
     >>> visible("a\\u202eb")
     'a(U+202E)b'
 
-    What nobody sees (control, direction, half a surrogate pair) is shown by its number; ends of lines stay.
+    What nobody sees (control, direction, lone surrogates) is shown by its number; ends of lines stay.
     """
     if value is None:
         return wording.MISSING

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ragmed.comparison.diagnosis.rows import Ledger
+from ragmed.comparison.results import Results
+from ragmed.comparison.rows import Contrast
 from ragmed.report import training, wording
+from ragmed.report.grouping import in_groups
 
 Row = Mapping[str, Any]
 Key = tuple[str, str, str, str]
@@ -59,9 +63,9 @@ _NEEDS = {
 }
 
 
-def present(results: Row, run_info: Row, *, browser: bool) -> tuple[list[Section], list[tuple[Section, str]]]:
+def present(results: Results, run_info: Row, *, browser: bool) -> tuple[list[Section], list[tuple[Section, str]]]:
     """The sections that have something to show, and those that have not, each with what it would need."""
-    lacking = {id_: needs for id_, (key, needs) in _NEEDS.items() if not results.get(key)}
+    lacking = {id_: needs for id_, (key, needs) in _NEEDS.items() if not getattr(results, key)}
     if not training.anything(run_info):
         lacking["training"] = "a trained adapter, or a search for its settings or for k"
     if not browser:
@@ -70,29 +74,23 @@ def present(results: Row, run_info: Row, *, browser: bool) -> tuple[list[Section
     return shown, [(section, lacking[section.id]) for section in ALL if section.id in lacking]
 
 
-def ledger_places(results: Row) -> dict[Key, int]:
+def ledger_places(results: Results) -> dict[Key, int]:
     """(task, metric, baseline, arm) -> the row of the ledger that lists what the contrast fixed and broke."""
-    return {key_of(row): place for place, row in enumerate(results.get("ledger") or [])}
+    return {key_of(row): number for number, row in enumerate(results.ledger)}
 
 
-def key_of(row: Row) -> Key:
-    return row["task"], row["metric"], row["baseline"], row["arm"]
+def key_of(row: Contrast | Ledger) -> Key:
+    return row.task, row.metric, row.baseline, row.arm
 
 
-def score_groups(results: Row) -> list[dict[str, Any]]:
+def score_groups(results: Results) -> list[dict[str, Any]]:
     """The rows of each task and metric: scores of arms, then what needs no arm."""
-    rows = [*results["scores"], *results["baselines"]]
-    groups = []
-    for task, metric in dict.fromkeys((row["task"], row["metric"]) for row in rows):
-        here = {"task": task, "metric": metric}
-        groups.append(
-            here
-            | {
-                name: [row for row in results[name] if (row["task"], row["metric"]) == (task, metric)]
-                for name in ("scores", "baselines")
-            }
-        )
-    return groups
+    scores = dict(in_groups(results.scores, "task", "metric"))
+    baselines = dict(in_groups(results.baselines, "task", "metric"))
+    return [
+        {"task": key[0], "metric": key[1], "scores": scores.get(key, []), "baselines": baselines.get(key, [])}
+        for key in dict.fromkeys([*scores, *baselines])
+    ]
 
 
 def arms(run_info: Row) -> list[dict[str, str]]:
@@ -100,7 +98,7 @@ def arms(run_info: Row) -> list[dict[str, str]]:
     >>> arms({"experiment": {"arms": {"rag": {"model": "m", "context": "retrieved", "index": "wards", "k": 3}}}})
     [{'name': 'rag', 'model': 'm', 'shown': '3 passages that a search of wards finds'}]
 
-    What a reader must know of each arm: its model and what stands before its questions. Empty where nobody said.
+    What a reader must know of each arm: its model and what stands before its questions. Empty without a record.
     """
     experiment = _mapping(run_info.get("experiment"))
     models = _mapping(experiment.get("models"))
@@ -110,17 +108,23 @@ def arms(run_info: Row) -> list[dict[str, str]]:
             "model": str(
                 _mapping(models.get(str(arm.get("model")))).get("name") or arm.get("model") or wording.MISSING
             ),
-            "shown": _shown(arm),
+            "shown": _shown(arm, _mapping(experiment.get("retrievers"))),
         }
         for name, arm in _mapping(experiment.get("arms")).items()
         if isinstance(arm, Mapping)
     ]
 
 
-def _shown(arm: Row) -> str:
-    count, index = arm.get("k"), arm.get("index")
+def _shown(arm: Row, retrievers: Row) -> str:
+    count, index, name = arm.get("k"), arm.get("index"), str(arm.get("retriever") or "")
     passages = "1 passage" if count == 1 else f"{count} passages" if count else "passages"
     where = f" of {index}" if index else ""
+    if name:
+        spec = _mapping(retrievers.get(name))
+        parts = ", ".join(map(str, spec.get("of") or [spec.get("index") or wording.MISSING]))
+        where = f" ({name}: {spec.get('method') or wording.MISSING} of {parts})"
+    if arm.get("replay"):
+        return f"the passages that {arm['replay']} was shown"
     context = str(arm.get("context") or "")
     return {
         "none": "the question alone (closed book)",
@@ -135,24 +139,11 @@ def _mapping(value: Any) -> Row:
     return value if isinstance(value, Mapping) else {}
 
 
-def in_groups(rows: Sequence[Row], *keys: str) -> list[tuple[tuple[Any, ...], list[Row]]]:
-    """
-    >>> in_groups([{"task": "a", "n": 1}, {"task": "b", "n": 2}, {"task": "a", "n": 3}], "task")[0]
-    (('a',), [{'task': 'a', 'n': 1}, {'task': 'a', 'n': 3}])
-
-    Rows that agree in `keys`, in the order in which they first come.
-    """
-    found: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[key] for key in keys), []).append(row)
-    return list(found.items())
-
-
 _LOSSES = re.compile(r"references\.adapters\..*\.losses\.\d+\.")  # hundreds of them, and the figure shows them
 
 
 def record(run_info: Row) -> list[tuple[str, str]]:
-    """All that is recorded of what made the run, by dotted names, without what it says twice."""
+    """All that is recorded of what made the run, by dotted names, each fact once."""
     named = {name: text for name, text in _flat(run_info) if not _LOSSES.match(name)}
     return [
         (name, text)
@@ -166,7 +157,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping | list | tuple) for inner in value):
-        for place, inner in enumerate(value):
-            yield from _flat(inner, f"{name}.{place}")
+        for number, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{number}")
     elif name:
         yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

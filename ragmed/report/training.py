@@ -12,8 +12,8 @@ Row = Mapping[str, Any]
 
 def adapters_of(run_info: Row) -> dict[str, Row]:
     """Model of the experiment -> the record of its adapter; empty for runs without."""
-    found = _mapping(_mapping(run_info.get("references")).get("adapters"))
-    return {str(k): v for k, v in found.items() if isinstance(v, Mapping)}
+    records = _mapping(_mapping(run_info.get("references")).get("adapters"))
+    return {str(k): v for k, v in records.items() if isinstance(v, Mapping)}
 
 
 def anything(run_info: Row) -> bool:
@@ -21,20 +21,20 @@ def anything(run_info: Row) -> bool:
 
 
 def trained(run_info: Row) -> list[dict[str, Any]]:
-    """A row for each adapter: its name, what it learnt from, in how many tokens, how long, and what was tried."""
+    """A row for each adapter: its name, what it was trained on, in how many tokens, how long, and what was tried."""
     return [
-        {"name": str(record.get("name") or model), "model": model, "said": _said(record)}
+        {"name": str(record.get("name") or model), "model": model, "facts": _facts(record)}
         | {"search": search(record.get("search"))}
         for model, record in adapters_of(run_info).items()
     ]
 
 
-def _said(record: Row) -> list[str]:
+def _facts(record: Row) -> list[str]:
     corpora = [
         f"{c.get('name', 'unnamed')} ({str(c.get('sha256') or 'no hash')[:8]})" for c in record.get("corpora") or []
     ]
     parts = [
-        f"learnt from {', '.join(corpora) or 'corpora that nobody declared'}",
+        f"trained on {', '.join(corpora) or 'corpora that nobody declared'}",
         f"{effects.whole(record.get('tokens'))} tokens in {effects.whole(record.get('steps'))} steps",
         f"{effects.duration(record.get('seconds'))} on {record.get('device') or 'an unknown device'}",
     ]
@@ -61,7 +61,7 @@ def search(record: Any) -> dict[str, Any] | None:
         header = list(dict.fromkeys(key for trial in tried for key in trial))
         lines = [[_flat(trial.get(key, "")) for key in header] for trial in tried]
         tables.append({"name": name, "header": [str(key).replace("_", " ") for key in header], "lines": lines})
-    return {"said": "; ".join(rest), "tables": tables}
+    return {"summary": "; ".join(rest), "tables": tables}
 
 
 def _search_of(run_info: Row) -> Row:
@@ -73,7 +73,7 @@ def _mapping(value: Any) -> Row:
 
 
 def _are_trials(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(one, Mapping) for one in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(trial, Mapping) for trial in value)
 
 
 def _flat(value: Any) -> str:

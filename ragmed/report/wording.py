@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-Row = Mapping[str, Any]
+from ragmed.comparison.rows import AnyDifference, Baseline, Contrast, Factorial, Overall
+from ragmed.comparison.statistics.bootstrap import Interval
+
 MISSING = "-"
+CAUSES = {
+    "form": "no readable answer",
+    "missed": "no gold document shown",
+    "misled": "gold document shown, right without passages",
+    "ignored": "gold document shown, still wrong",
+    "unknown": "gold documents unknown",
+}
+"""Why an answer with passages was wrong."""
+POLICIES = {"wrong": "counted as wrong", "drop": "left out"}
+"""What becomes of answers that cannot be read."""
 
 
 def fraction(value: float | None) -> str:
@@ -17,7 +28,7 @@ def fraction(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
-def span(ci: list[float] | None) -> str:
+def span(ci: Interval | None) -> str:
     return "" if ci is None else f"[{ci[0]:.3f}, {ci[1]:.3f}]"
 
 
@@ -31,44 +42,55 @@ def points(value: float | None) -> str:
     return MISSING if value is None else f"{100 * value + 0.0:+.1f}".replace("-0.0", "+0.0")
 
 
-def points_span(ci: list[float] | None) -> str:
+def points_span(ci: Interval | None) -> str:
     return "" if ci is None else f"[{points(ci[0])}, {points(ci[1])}]"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """
-    >>> p_value(0.00002), p_value(0.0456), p_value(1.0)
-    ('<0.001', '0.046', '1.000')
+    >>> p_value(0.00002), p_value(0.0456), p_value(1.0), p_value(None)
+    ('<0.001', '0.046', '1.000', '-')
+
+    None: not adjusted, because no verdict comes from it.
     """
+    if p is None:
+        return MISSING
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def p_in_words(row: AnyDifference) -> str:
+    """`adjusted p 0.020`, or `p 0.010, not adjusted`"""
+    if row.p_adjusted is None:
+        return f"p {p_value(row.p)}, not adjusted"
+    return f"adjusted p {p_value(row.p_adjusted)}"
 
 
 def count(value: int | None) -> str:
     return MISSING if value is None else str(value)
 
 
-def verdict(row: Row) -> str:
-    """One of: better, worse, equivalent within N points, cannot tell; higher and lower where neither is better."""
-    found = str(row["verdict"])
-    if found in ("better", "worse") and not row.get("higher_is_better", True):
-        return {"better": "higher", "worse": "lower"}[found]
-    if found == "equivalent":
-        return f"equivalent within {margin(row['margin'])}"
-    return found.replace("-", " ")
+def verdict(row: AnyDifference) -> str:
+    """One of: better, worse, equivalent within N points, cannot tell; higher and lower where neither is better.
 
-
-def corpora_mark(row: Row) -> str:
+    `secondary` of a row by a metric that is not its task's primary one: no verdict.
     """
-    >>> corpora_mark({"corpora": "different"}), corpora_mark({"corpora": "unknown"}), corpora_mark({"corpora": "same"})
-    ('different corpora', 'corpora not known to be the same', '')
+    if row.verdict in ("better", "worse") and row.higher_is_better is None:
+        return {"better": "higher", "worse": "lower"}[row.verdict]
+    if row.verdict == "equivalent":
+        return f"equivalent within {margin(row.margin)}"
+    return row.verdict.replace("-", " ")
+
+
+def corpora_mark(row: Contrast | Factorial | Overall) -> str:
+    """`different corpora`, `corpora not known to be the same`, or nothing.
 
     What must stand beside a difference of tuning and retrieving that is not known to be of the same references.
     """
-    found = row.get("corpora", "")
-    return {"different": "different corpora", "unknown": "corpora not known to be the same"}.get(found, "")
+    words = {"different": "different corpora", "unknown": "corpora not known to be the same"}
+    return words.get(row.corpora, "")
 
 
-def marked(row: Row) -> str:
+def marked(row: Contrast | Overall) -> str:
     """The verdict of a contrast, with its mark where it is not known to be of the same references."""
     return "; ".join(filter(None, (verdict(row), corpora_mark(row))))
 
@@ -93,40 +115,26 @@ def policy(rules: Mapping[str, str]) -> str:
     return "; ".join(f"{status}: {rule}" for status, rule in rules.items())
 
 
-def task_names(results: Row) -> list[str]:
-    rows = [*results["scores"], *results["contrasts"], *results["baselines"]]
-    return list(dict.fromkeys(row["task"] for row in rows))
-
-
-def of_task(rows: list[Row], task: str) -> list[Row]:
-    return [row for row in rows if row["task"] == task]
-
-
-def baseline(row: Row) -> str:
+def baseline(row: Baseline) -> str:
     """
-    >>> baseline({"name": "majority", "metric": "accuracy", "value": 0.3})
+    >>> baseline(Baseline("medqa", "accuracy", "majority", 0.3, 60))
     'majority 0.300'
     """
-    text = f"{row['name']} {fraction(row['value'])}"
-    if row.get("ci"):
-        text += f" {span(row['ci'])} n {row['n']}"
-    if row.get("status") and not_answered(row["status"]) != MISSING:
-        text += f" ({not_answered(row['status'])})"
+    text = f"{row.name} {fraction(row.value)}"
+    if row.ci:
+        text += f" {span(row.ci)} n {row.n}"
+    if row.status and not_answered(row.status) != MISSING:
+        text += f" ({not_answered(row.status)})"
     return text
 
 
-SIGNS = {"better": "▲", "worse": "▼", "equivalent": "◆", "cannot-tell": "○"}
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "◆", "cannot-tell": "○", "secondary": "□"}
 """One sign for each verdict, in the page's tables and plots and in the figures."""
 
 
-def sign(row: Row) -> str:
-    """
-    >>> sign({"verdict": "worse"})
-    '▼'
-
-    The verdict in one character, for those who tell no colours apart.
-    """
-    return SIGNS.get(str(row["verdict"]), "")
+def sign(row: AnyDifference) -> str:
+    """`▼` for worse: the verdict in one character, for those who tell no colours apart."""
+    return SIGNS[row.verdict]
 
 
 def reading(word: str) -> str:

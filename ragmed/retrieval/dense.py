@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ragmed.chunking import embedded_text
 from ragmed.embedding import Embedder
+from ragmed.index.search import exact_scores
 from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
 
+if TYPE_CHECKING:
+    from ragmed.retrieval.spec import Resources, RetrieverSpec
+
 
 class DenseRetriever:
-    """>>> DenseRetriever(index, embedder).retrieve(["What treats asthma?"], k=5)  # doctest: +SKIP
+    """Built by `make_retriever(RetrieverSpec(index="handbook"), workspace=workspace)`.
 
     Raises MismatchError where the index was built with another embedder.
     """
+
+    VERSION = 1
+    READS = ("index",)
 
     def __init__(self, index: Index, embedder: Embedder) -> None:
         index.require_embedder(embedder)
         self._index = index
         self._embedder = embedder
+        # exact search finds the same on every device; what an approximate index finds there may differ
+        self._place = {} if index.manifest.recipe.factory == "Flat" else {"device": index.device}
+
+    @classmethod
+    def build(cls, spec: RetrieverSpec, resources: Resources) -> DenseRetriever:
+        index = resources.index(spec.index)
+        return cls(index, resources.embedder(index))
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"method": "dense", "version": self.VERSION, "index": self._index.identity, **self._place}
 
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
-        """All queries are embedded and searched together; `score` is the cosine of query and passage."""
+        """All queries are embedded and searched together; `score` is what `Index.search` gives, of most
+        embedders the cosine of query and passage."""
         if not queries:
             return []
         scores, rows = self._index.search(self._embedder.embed_queries(queries), k=k)
@@ -39,6 +59,8 @@ class DenseRetriever:
         asked = self._embedder.embed_queries(list(queries))
         ranked = []
         for query, passages in zip(asked, candidates, strict=True):
-            scored = sorted(((float(query @ vectors[rows[p.id]]), p) for p in passages), key=lambda s: -s[0])
+            mine = vectors[[rows[p.id] for p in passages]]
+            scores = exact_scores(query, mine, metric=self._embedder.metric).tolist()
+            scored = sorted(zip(scores, passages, strict=True), key=lambda s: -s[0])
             ranked.append([Hit(p, score, i) for i, (score, p) in enumerate(scored, 1)])
         return ranked

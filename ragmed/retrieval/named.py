@@ -1,8 +1,8 @@
-"""Indexes by name: where each lies, built where it is missing, opened with the embedder that made it, searched."""
+"""Indexes by name: where each lies, built where it is missing, opened, described."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,15 +10,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ragmed.embedding import Embedder, load_embedder
-from ragmed.errors import MismatchError, RagmedError, UnknownNameError, UsageError
+from ragmed.errors import DataError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.index.build import Progress, build_index
 from ragmed.index.manifest import MANIFEST, Manifest, read_manifest
 from ragmed.index.recipe import IndexRecipe, load_index_recipe
 from ragmed.index.sources import changed_corpora
 from ragmed.index.store import Index
-from ragmed.records import Hit
-from ragmed.retrieval.dense import DenseRetriever
 from ragmed.workspace import Workspace
 
 DEFAULT_EMBEDDER = "packaged:minilm"
@@ -34,6 +31,12 @@ def index_recipe(name: str, workspace: Workspace) -> IndexRecipe:
         known = {*workspace.names("indexes"), *workspace.names("corpora")}
         raise UnknownNameError("index or corpus", name, known, str(workspace.root)) from None
     return load_index_recipe(path)
+
+
+def require_index(name: str, workspace: Workspace) -> None:
+    """UnknownNameError where no index and no corpus is called so; whether it is built does not matter."""
+    if not any((folder / MANIFEST).is_file() for folder in (Path(name), workspace.indexes / name)):
+        index_recipe(name, workspace)
 
 
 def index_folder(name: str, workspace: Workspace) -> Path:
@@ -65,7 +68,7 @@ def build_named(
     changed = replace(recipe, embedder=embedder or recipe.embedder, factory=factory or recipe.factory)
     if changed != recipe and output is None:
         raise UsageError(
-            f"index '{name}' with another embedder or factory than its recipe says is another index: "
+            f"index '{name}' with another embedder or factory than its recipe's is another index: "
             "give it an --output, or write it a recipe of its own"
         )
     folder = output or workspace.indexes / recipe.name
@@ -75,8 +78,8 @@ def build_named(
     return manifest, manifest.created != before
 
 
-def open_or_build(name: str, *, workspace: Workspace, device: str = "auto") -> tuple[Index, Embedder]:
-    """The index with the embedder for its queries, built first where it is missing.
+def open_index(name: str, *, workspace: Workspace, device: str = "auto") -> Index:
+    """The index, built first where it is missing.
 
     Raises MismatchError where an index lies there that its recipe would not make, or that was made from another state
     of its corpora: it names the field or the corpus.
@@ -86,31 +89,18 @@ def open_or_build(name: str, *, workspace: Workspace, device: str = "auto") -> t
     if not (folder / MANIFEST).is_file():
         build_named(name, workspace=workspace, device=device)
     index = Index.open(folder, devices=device)
-    for key, value in recipe.as_dict().items():
-        made = index.manifest.recipe[key]
-        if made != value:
-            raise MismatchError(
-                f"index '{name}' was built with {key} = {made}, its recipe now says {value}; "
-                f"run: ragmed build-index {name}"
-            )
+    made = index.manifest.recipe
+    for key in made.differences(recipe):
+        raise MismatchError(
+            f"index '{name}' was built with {key} = {getattr(made, key)}, its recipe now has {getattr(recipe, key)}; "
+            f"run: ragmed build-index {name}"
+        )
     changed = changed_corpora(recipe.corpora, index.manifest.corpora, workspace=workspace)
     if changed:
         raise MismatchError(
             f"index '{name}' was built before its corpus changed ({', '.join(changed)}); run: ragmed build-index {name}"
         )
-    embedder = load_embedder(recipe.embedder, precision=recipe.precision, device="auto")
-    return index, embedder
-
-
-def search_named(name: str, query: str, *, k: int, workspace: Workspace, device: str = "cpu") -> list[Hit]:
-    """What an index has for one query. UsageError for a blank query or an index that is not built."""
-    if not query.strip():
-        raise UsageError("the query is empty")
-    index = Index.open(index_folder(name, workspace), devices=device)
-    embedder = load_embedder(
-        str(index.manifest.recipe["embedder"]), precision=str(index.manifest.recipe["precision"]), device="auto"
-    )
-    return DenseRetriever(index, embedder).retrieve([query], k=k)[0]
+    return index
 
 
 def describe_indexes(workspace: Workspace) -> str:
@@ -122,23 +112,23 @@ def describe_indexes(workspace: Workspace) -> str:
 
 def _about(name: str, workspace: Workspace) -> str:
     folder, state = workspace.indexes / name, f"not built; run: ragmed build-index {name}"
-    made: Mapping[str, Any] = {}
+    made: IndexRecipe | None = None
     if (folder / MANIFEST).is_file():
         try:
             manifest = read_manifest(folder)
             made = manifest.recipe
-            state = f"{manifest.counts['passages']} passages of {manifest.counts['documents']} documents"
+            state = f"{manifest.counts.passages} passages of {manifest.counts.documents} documents"
         except RagmedError as error:
             state = f"broken: {error}"
     try:
-        said = index_recipe(name, workspace).as_dict()
+        recipe = index_recipe(name, workspace)
     except UnknownNameError as error:  # built elsewhere, or over a corpus that is gone
         if not made:
             return state if state.startswith("broken") else f"broken: {error}"
-        said = dict(made)
+        recipe = made
     except RagmedError as error:  # one broken recipe must not hide the others
         return f"broken: {error}"
-    return f"{', '.join(said['corpora']):<20} {said['embedder']:<18} {said['factory']:<8} {state}"
+    return f"{', '.join(recipe.corpora):<20} {recipe.embedder:<18} {recipe.factory:<8} {state}"
 
 
 def describe_index(name: str, workspace: Workspace) -> str:
@@ -148,26 +138,30 @@ def describe_index(name: str, workspace: Workspace) -> str:
 
 def describe_manifest(manifest: Manifest) -> str:
     """The manifest as a user wants to read it."""
-    size = sum(int(f["bytes"]) for f in manifest.files.values())
+    size = sum(file.bytes for file in manifest.files.values())
+    counts, embedder = manifest.counts, manifest.embedder
+    how = ("normalised, " if embedder.normalise else "") + embedder.metric.replace("_", " ")
     lines = [
-        f"index {manifest.name}: {manifest.counts['passages']} passages of {manifest.counts['documents']} documents, "
-        f"{size / 1e6:.1f} MB",
-        f"embedder {manifest.recipe['embedder']} ({manifest.recipe['precision']}), {manifest.dimension} dimensions; "
-        f"FAISS {manifest.factory}; on {manifest.device}; built {manifest.created} in {manifest.seconds:.1f} s",
+        f"index {manifest.name}: {counts.passages} passages of {counts.documents} documents, {size / 1e6:.1f} MB",
+        f"embedder {manifest.recipe.embedder} ({manifest.recipe.precision}), {manifest.dimension} dimensions, {how}; "
+        f"FAISS {manifest.recipe.factory}; on {manifest.device}; built {manifest.created} in {manifest.seconds:.1f} s",
     ]
     for corpus in manifest.corpora:
-        rejected = f", {corpus['rejected']} records rejected (rejected.jsonl says why)" if corpus["rejected"] else ""
-        about = f"{corpus['documents']} documents, {corpus['license'] or 'licence not said'}, {corpus['access']}"
-        lines.append(f"corpus {corpus['name']}: {about}{rejected}")
-    if manifest.counts.get("taken_over"):
-        lines.append(f"{manifest.counts['taken_over']} vectors were taken over from the corpora's own indexes")
-    if manifest.approximation:
-        lines.append(f"approximate: recall@10 against exact search {manifest.approximation['recall_at_10']:.3f}")
+        rejected = f", {corpus.rejected} records rejected (rejected.jsonl says why)" if corpus.rejected else ""
+        about = f"{corpus.documents} documents, {corpus.license or 'licence not stated'}, {corpus.access}"
+        lines.append(f"corpus {corpus.name}: {about}{rejected}")
+    if counts.taken_over:
+        lines.append(f"{counts.taken_over} vectors were taken over from the corpora's own indexes")
+    for lost in (segment.approximation for segment in manifest.segments if segment.approximation):
+        lines.append(f"approximate: recall@10 against exact search {lost.recall_at_10:.3f}")
     return "\n".join(lines)
 
 
 def _created(folder: Path) -> str:
-    return read_manifest(folder).created if (folder / MANIFEST).is_file() else ""
+    try:
+        return read_manifest(folder).created
+    except DataError:  # none is there, or one that is damaged or of another version, which is built again
+        return ""
 
 
 @contextmanager

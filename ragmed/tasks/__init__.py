@@ -1,32 +1,43 @@
 """One clinical task a file: where its examples come from, its words, its answer pattern, its scorer.
 
 A task knows no model and no retrieval. `load_task` binds one to the settings of an experiment: which examples are
-asked, which serve as worked examples, how an option is chosen.
+asked, which serve as few-shot examples, how an option is chosen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import sha256_file, sha256_json
-from ragmed.records import Access, Example
+from ragmed.files import sha256_json
+from ragmed.records import Example
+from ragmed.tasks.reading import LIKELIHOODS
+from ragmed.tasks.task import (
+    NORMALISATIONS,
+    OPTION_ORDERS,
+    SCORINGS,
+    FewShot,
+    Kind,
+    Normalise,
+    OptionOrder,
+    Scoring,
+    Split,
+    Task,
+    TaskSettings,
+)
+from ragmed.tasks.words import LETTER, OPTION_TEXT, PromptForm, gold_text
 from ragmed.workspace import Workspace
 
-Kind = Literal["choice", "text"]
-Scoring = Literal["generate", "letters", "option-text"]
-Normalise = Literal["none", "tokens", "characters"]
-SCORINGS: tuple[str, ...] = ("generate", "letters", "option-text")
-NORMALISATIONS: tuple[str, ...] = ("none", "tokens", "characters")
-OptionOrder = Literal["published", "reversed", "rotated", "shuffled"]
-OPTION_ORDERS: tuple[str, ...] = ("published", "reversed", "rotated", "shuffled")
-HELD_OUT = 16  # worked examples come from so many examples, where a set has no split of its own for them
+__all__ = [
+    "NORMALISATIONS", "OPTION_ORDERS", "SCORINGS", "TASKS", "BoundTask", "FewShot", "Kind", "Normalise", "OptionOrder",
+    "Scoring", "Split", "Task", "TaskSettings", "describe_task", "find_task", "load_task", "task_names",
+]  # fmt: skip
+
+HELD_OUT = 16  # few-shot examples come from so many examples, where a set has no split of its own for them
 
 TASKS: dict[str, str] = {
     "handbook-questions": "ragmed.tasks.handbook:QUESTIONS",
@@ -41,73 +52,17 @@ TASKS: dict[str, str] = {
     "pubmedqa": "ragmed.tasks.mirage:PUBMEDQA",
     "bioasq": "ragmed.tasks.mirage:BIOASQ",
     "medquad-names": "ragmed.tasks.medquad:NAMES",
+    "mednli": "ragmed.tasks.mednli:MEDNLI",
     "meqsum": "ragmed.tasks.meqsum:MEQSUM",
     "scifact": "ragmed.tasks.scifact:SCIFACT",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """What a publisher's files hold: examples to score, and examples that may be shown (`shots`, often none)."""
-
-    examples: tuple[Example, ...]
-    shots: tuple[Example, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A task as published.
-
-    `kind`: `choice` has options and a letter as gold; `text` is scored by `score(example, answer)`. `label`: the word
-    before what is asked, in the prompt.
-    `gold_documents`: whether examples name the documents that hold the answer, so that oracle passages exist. `ids`:
-    what these names are (`pmid`), as corpora say it of their documents' ids; '' for whatever an index holds.
-    """
-
-    name: str
-    title: str
-    kind: Kind
-    instruction: str
-    load: Callable[[Workspace], Split]
-    source: str
-    license: str
-    metrics: tuple[str, ...]
-    score: Callable[[Example, str], Mapping[str, float]] | None = None
-    gold_documents: bool = False
-    max_tokens: int = 16
-    label: str = "Question"
-    access: Access = "open"
-    ids: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSettings:
-    """What an experiment may set for a task. `limit` 0 asks all examples; `max_tokens` 0 takes the task's own.
-
-    `file`: questions of one's own, see `ragmed.tasks.own`, with their `access` (private unless said otherwise).
-    `system_instruction`: words before the task's own, at the head of the system message of every arm.
-    `task`: the known task behind a name of one's own, so that one task can be asked in several ways. `options`: the
-    order of the options' texts under their letters (`rotated` by one, `shuffled` anew for each example); worked
-    examples stay as they are.
-    """
-
-    file: str = ""
-    access: Access = "private"
-    limit: int = 0
-    scoring: Scoring = "generate"
-    normalise: Normalise = "none"
-    shots: int = 0
-    max_tokens: int = 0
-    system_instruction: str = ""
-    task: str = ""
-    options: OptionOrder = "published"
-
-
-@dataclass(frozen=True, slots=True)
 class BoundTask:
     """A task with its settings: `examples` in the order in which they are asked, `shots` as they are shown.
 
-    `held_out`: how many examples were taken out of scoring for the worked examples to come from.
+    `held_out`: how many examples were taken out of scoring for the few-shot examples to come from.
     """
 
     task: Task
@@ -128,30 +83,29 @@ class BoundTask:
     def needs_likelihoods(self) -> bool:
         return self.task.kind == "choice" and self.settings.scoring != "generate"
 
-    def query(self, example: Example) -> str:
-        """What the retriever sees: the question alone, never the options (MIRAGE, arXiv 2402.13178, section 3.1)."""
-        return example.question
+    @property
+    def form(self) -> PromptForm:
+        """How an answer is asked for: the task's own form, or that of the options' letters or texts where these are
+        scored.
+        """
+        if not self.needs_likelihoods:
+            return self.task.form
+        return LETTER if self.settings.scoring == "letters" else OPTION_TEXT
 
-    def _code(self) -> str:
-        """Hash of the file that holds the task's loader and scorer."""
-        return sha256_file(Path(inspect.getfile(self.task.load)))
+    @property
+    def reader(self) -> str:
+        """The name of the reader of its answers."""
+        if self.needs_likelihoods:
+            return LIKELIHOODS[self.settings.normalise]
+        return self.task.reader or self.task.form.reader
 
-    def fingerprint(self) -> dict[str, str]:
-        """Hash of what is asked and shown, in its order, words included, and of how answers are read and scored."""
-        content = [
-            self.task.instruction,
-            self.task.kind,
-            self.task.label,
-            self.max_tokens,
-            self._code(),
-            [_plain(e) for e in self.examples],
-            [_plain(s) for s in self.shots],
-        ]
-        return {"sha256": sha256_json(content)}
+    def data_hash(self) -> str:
+        return examples_hash(self.examples, self.shots)
 
 
-def _plain(example: Example) -> list[object]:
-    return [example.id, example.question, example.gold, dict(example.options), list(example.documents), example.group]
+def examples_hash(examples: Sequence[Example], shots: Sequence[Example] = ()) -> str:
+    """Hash of the examples and of the few-shot examples, in their order: equal hashes, equal data."""
+    return sha256_json([[asdict(example) for example in examples], [asdict(example) for example in shots]])
 
 
 def task_names() -> list[str]:
@@ -159,7 +113,8 @@ def task_names() -> list[str]:
 
 
 def find_task(name: str) -> Task:
-    """>>> find_task("medqa").kind
+    """
+    >>> find_task("medqa").kind
     'choice'
 
     Raises UnknownNameError with near names.
@@ -182,11 +137,13 @@ def describe_task(name: str, *, workspace: Workspace) -> str:
         f"source: {task.source}",
         f"licence: {task.license}   access: {task.access}",
         f"metrics: {', '.join(task.metrics)}   scored examples: {len(split.examples)}   to show: {len(split.shots)}",
+        f"answers: {task.form.name}, read by '{task.reader or task.form.reader}'",
         f"gold documents: {'yes' if task.gold_documents else 'no'}",
         f"instruction: {task.instruction}",
         f"example {example.id}: {example.question}",
+        *(f"  {part.title or task.context_label}: {part.text}" for part in example.context),
         *(f"  {letter}. {text}" for letter, text in example.options.items()),
-        f"  gold: {example.gold}",
+        f"  gold: {gold_text(example)}",
     ]
     return "\n".join(lines)
 
@@ -194,7 +151,7 @@ def describe_task(name: str, *, workspace: Workspace) -> str:
 def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: int) -> BoundTask:
     """Reads the examples and takes those that the settings ask for, in an order that depends on the seed alone.
 
-    Worked examples come from a split that is not scored; where a set has none, HELD_OUT examples are taken out of
+    Few-shot examples come from a split that is not scored; where a set has none, HELD_OUT examples are taken out of
     scoring for all arms alike. Raises DataError where a set is damaged, UsageError where settings do not fit it.
     """
     known = _own(name, settings, workspace) if settings.file else find_task(settings.task or name)
@@ -213,17 +170,32 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     if settings.shots and not pool:
         if settings.file or len(examples) < 2 * HELD_OUT:
             raise UsageError(
-                f"task '{name}' has no worked examples to show: mark some of its questions with split = dev, "
+                f"task '{name}' has no few-shot examples: mark some of its questions with split = dev, "
                 "which are then never scored, or set shots to 0"
             )
         held_out = HELD_OUT
         pool, examples = examples[:HELD_OUT], examples[HELD_OUT:]
     if settings.shots > len(pool):
-        raise UsageError(f"task '{name}' has {len(pool)} worked examples to show, {settings.shots} were asked for")
+        raise UsageError(f"task '{name}' has {len(pool)} few-shot examples, {settings.shots} were asked for")
     if settings.limit:
         examples = examples[: settings.limit]
     examples = [_reordered(example, settings.options, seed) for example in examples]
-    return BoundTask(task, settings, tuple(examples), tuple(pool[: settings.shots]), held_out)
+    drawn = _drawn(pool, settings.shots, settings.few_shot or task.few_shot)
+    return BoundTask(task, settings, tuple(examples), drawn, held_out)
+
+
+def _drawn(pool: Sequence[Example], count: int, how: str) -> tuple[Example, ...]:
+    """The first few-shot examples of a shuffled pool; `one-per-class`: of every class in turn, as often as it takes.
+
+    Classes take turns in the pool's order, and what is drawn is shown in it: no class is always the last one shown.
+    """
+    if how != "one-per-class":
+        return tuple(pool[:count])
+    by_class: dict[str, list[Example]] = {}
+    for example in pool:
+        by_class.setdefault(gold_text(example), []).append(example)
+    rounds = [several[turn] for turn in range(len(pool)) for several in by_class.values() if turn < len(several)]
+    return tuple(sorted(rounds[:count], key=pool.index))
 
 
 def _own(name: str, settings: TaskSettings, workspace: Workspace) -> Task:
@@ -248,7 +220,7 @@ def _reordered(example: Example, order: OptionOrder, seed: int) -> Example:
         "shuffled": sorted(letters, key=lambda c: hashlib.sha256(f"{seed}\x00{example.id}\x00{c}".encode()).digest()),
     }[order]
     options = {letter: example.options[old] for letter, old in zip(letters, came_from, strict=True)}
-    return replace(example, options=options, gold=letters[came_from.index(example.gold)])
+    return replace(example, options=options, gold=letters[came_from.index(str(example.gold))])
 
 
 def _check(task: Task, split: Split) -> None:
@@ -259,8 +231,8 @@ def _check(task: Task, split: Split) -> None:
         if example.id in seen:
             raise DataError(f"task '{task.name}': the id '{example.id}' occurs twice")
         seen.add(example.id)
-        if not example.question.strip():
-            raise DataError(f"task '{task.name}', example '{example.id}': the question is empty")
+        if not example.question.strip() and not any(part.text.strip() for part in example.context):
+            raise DataError(f"task '{task.name}', example '{example.id}': there is neither a question nor a text")
         if task.kind == "choice":
             if len(example.options) < 2 or any(not text.strip() for text in example.options.values()):
                 raise DataError(f"task '{task.name}', example '{example.id}': two or more options with text are needed")

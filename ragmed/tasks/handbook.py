@@ -19,16 +19,14 @@ Both answers are always among the options. Questions on one page are one group, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DataError
-from ragmed.files import BadLine, read_jsonl
-from ragmed.metrics.overlap import rouge_l
-from ragmed.records import Example
-from ragmed.tasks import Split, Task
-from ragmed.tasks.answers import is_abstention
+from ragmed.records import ContextDocument, Example
+from ragmed.tasks.loading import split_of
+from ragmed.tasks.task import Split, Task
+from ragmed.tasks.words import TEXT
 from ragmed.workspace import Workspace
 
 DATA = Path(__file__).parent / "data"
@@ -36,59 +34,38 @@ SOURCE = "written for this project; the hospital, its drugs and its rules are in
 LICENSE = "that of this project"
 
 
-Make = Callable[[dict[str, Any]], Example]
+Make = Callable[[Mapping[str, Any]], Example]
 
 
 def _records(make: Make, *files: str, changed: bool = False) -> Callable[[Workspace], Split]:
     """`changed`: scored are the records alone whose answer differs between the editions."""
-
-    def load(workspace: Workspace) -> Split:
-        splits: dict[str, list[Example]] = {"test": [], "dev": []}
-        for file in files:
-            for number, record in _read(DATA / file):
-                try:
-                    if record["split"] == "dev" or not changed or "answer_2031" in record:
-                        splits[record["split"]].append(make(record))
-                except (KeyError, TypeError) as error:
-                    where = f"task file '{DATA / file}', line {number}"
-                    raise DataError(f"{where}: missing or wrong field {error}") from error
-        return Split(tuple(splits["test"]), tuple(splits["dev"]))
-
-    return load
+    paths = [DATA / file for file in files]
+    return lambda workspace: split_of(
+        paths, "task file", make, keep=lambda record: not changed or "answer_2031" in record
+    )
 
 
-def _read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for item in read_jsonl(path, "task file"):
-        if isinstance(item, BadLine):
-            raise DataError(f"task file '{path}', line {item.number}: {item.reason}")
-        yield item
-
-
-def _question(record: dict[str, Any]) -> Example:
+def _question(record: Mapping[str, Any]) -> Example:
     documents = tuple(record["documents"])
     # Questions on one page stand and fall together with finding it.
-    return Example(record["id"], record["question"], record["answer"], record["options"], documents, documents[0])
+    return Example(
+        record["id"], record["question"], options=record["options"], gold=record["answer"], documents=documents,
+        group=documents[0],
+    )  # fmt: skip
 
 
-def _first_edition(record: dict[str, Any]) -> Example:
+def _first_edition(record: Mapping[str, Any]) -> Example:
     return _question({**record, "answer": record.get("answer_2031", record["answer"])})
 
 
-def _unanswerable(record: dict[str, Any]) -> Example:
+def _unanswerable(record: Mapping[str, Any]) -> Example:
     # The record's documents are the pages that one would look at in vain: they hold no answer, so they are not gold.
-    return Example(record["id"], record["question"], "Not stated.", group=record["documents"][0])
+    return Example(record["id"], record["question"], gold="Not stated.", group=record["documents"][0])
 
 
-def _note(record: dict[str, Any]) -> Example:
-    return Example(record["id"], record["note"], record["summary"], documents=tuple(record["documents"]))
-
-
-def _abstained(example: Example, answer: str) -> Mapping[str, float]:
-    return {"abstained": float(is_abstention(answer))}
-
-
-def _overlap(example: Example, answer: str) -> Mapping[str, float]:
-    return {"rouge_l": rouge_l(answer, example.gold)}
+def _note(record: Mapping[str, Any]) -> Example:
+    note = (ContextDocument(record["note"]),)
+    return Example(record["id"], "", note, gold=record["summary"], documents=tuple(record["documents"]))
 
 
 def _choice(name: str, title: str, load: Callable[[Workspace], Split]) -> Task:
@@ -138,7 +115,7 @@ UNANSWERABLE = Task(
     source=SOURCE,
     license=LICENSE,
     metrics=("abstained",),
-    score=_abstained,
+    form=TEXT,
     max_tokens=48,
 )
 NOTES = Task(
@@ -153,9 +130,9 @@ NOTES = Task(
     source=SOURCE,
     license=LICENSE,
     metrics=("rouge_l",),
-    score=_overlap,
+    form=TEXT,
     gold_documents=True,
     ids="handbook",
     max_tokens=96,
-    label="Handover note",
+    context_label="Handover note",
 )

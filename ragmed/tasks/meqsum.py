@@ -9,7 +9,7 @@ Subject lines, the mail form's boilerplate and the marks that stand for names an
 of what a summariser meets, and stay as published. Rows with the same summary or the same question are one group: they
 are resampled together, and on one side of the split.
 
-The set has no split of its own. Worked examples come from the groups all of whose summaries hash into one part of 32
+The set has no split of its own. Few-shot examples come from the groups all of whose summaries hash into one part of 32
 (28 of 759 rows): a hash of the row's own text, so that a row's side does not depend on the seed, on the order or
 on which other rows a file holds. The rest is scored, whether examples are shown or not.
 """
@@ -19,15 +19,15 @@ from __future__ import annotations
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError, MissingDependencyError
 from ragmed.files import require_file
-from ragmed.metrics.overlap import ROUGES, rouge
 from ragmed.records import Example
-from ragmed.tasks import Split, Task
+from ragmed.tasks.task import Split, Task
+from ragmed.tasks.words import TEXT
 from ragmed.workspace import Workspace
 
 SHEET = "QS"
@@ -47,9 +47,9 @@ def load(workspace: Workspace) -> Split:
     folder = workspace.data / "meqsum"
     files = [path for path in sorted(folder.glob("*.xlsx")) if not path.name.startswith("~$")]
     if len(files) != 1:
-        found = ", ".join(path.name for path in files) or "none"
+        names = ", ".join(path.name for path in files) or "none"
         raise DataError(
-            f"one MeQSum workbook (.xlsx) was expected in '{folder}', found {found}: put it there, or set RAGMED_DATA "
+            f"one MeQSum workbook (.xlsx) was expected in '{folder}', found {names}: put it there, or set RAGMED_DATA "
             "to the folder that holds meqsum/"
         )
     rows = _rows(files[0])
@@ -135,11 +135,7 @@ def _example(number: int, rows: Sequence[tuple[str, str, str]], groups: Sequence
     file, question, summary = rows[number]
     before = sum(row[0] == file for row in rows[:number])
     # A second question of one file is an example of its own.
-    return Example(f"{file}#{before + 1}" if before else file, question, summary, group=groups[number])
-
-
-def _score(example: Example, answer: str) -> Mapping[str, float]:
-    return rouge(answer, example.gold)
+    return Example(f"{file}#{before + 1}" if before else file, question, gold=summary, group=groups[number])
 
 
 MEQSUM = Task(
@@ -153,8 +149,8 @@ MEQSUM = Task(
         "ROUGE as CLUE reports it (arXiv 2404.04067)"
     ),
     license="CC BY 4.0",
-    metrics=tuple(ROUGES),
-    score=_score,
+    metrics=("rouge_l", "rouge_1", "rouge_2"),
+    form=TEXT,
     max_tokens=64,
     label="Health question",
 )

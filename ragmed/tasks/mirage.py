@@ -5,7 +5,7 @@
     {"question": "Do only changes in coding regions of MEF2C cause developmental disorders?",
      "options": {"A": "yes", "B": "no"}, "answer": "B", "PMID": [34022131]}
 
-The retriever sees the question alone (section 3.1, "question-only retrieval"). Sets without a split for worked
+The retriever sees the question alone (section 3.1, "question-only retrieval"). Sets without a split for few-shot
 examples give up some of their own, see `ragmed.tasks.load_task`.
 """
 
@@ -17,7 +17,8 @@ from typing import Any
 from ragmed.errors import DataError
 from ragmed.files import read_json
 from ragmed.records import Example
-from ragmed.tasks import Split, Task
+from ragmed.tasks.loading import data_file
+from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
 
 SOURCE = "MIRAGE benchmark.json, github.com/Teddy-XiongGZ/MIRAGE (Xiong et al. 2024, arXiv 2402.13178)"
@@ -27,25 +28,23 @@ YES_NO = "You answer questions on biomedical research. Exactly one of the option
 
 def _reader(name: str) -> Callable[[Workspace], Split]:
     def load(workspace: Workspace) -> Split:
-        path = workspace.data / "mirage" / "benchmark.json"
-        if not path.exists():
-            raise DataError(
-                f"'{path}' does not exist: put MIRAGE's benchmark.json there, or set RAGMED_DATA to the folder "
-                "that holds mirage/benchmark.json"
-            )
+        path = data_file(workspace, "mirage", "benchmark.json", of="MIRAGE")
         sets = read_json(path, "MIRAGE file")
         if not isinstance(sets.get(name), dict):
             raise DataError(f"MIRAGE file '{path}' has no set '{name}'")
-        return Split(tuple(_example(name, key, record) for key, record in sets[name].items()))
+        return Split(tuple(read_example(name, key, record) for key, record in sets[name].items()))
 
     return load
 
 
-def _example(name: str, key: str, record: Any) -> Example:
+def read_example(name: str, key: str, record: Any) -> Example:
+    """A record of a set; DataError names the set and the record where it is none."""
     try:
         options = {str(letter): str(text) for letter, text in record["options"].items()}
         documents = tuple(str(pmid) for pmid in record.get("PMID", ()))
-        return Example(str(key), str(record["question"]), str(record["answer"]), options, documents)
+        return Example(
+            str(key), str(record["question"]), options=options, gold=str(record["answer"]), documents=documents
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"MIRAGE set '{name}', record '{key}': question, options and answer are needed") from error
 

@@ -5,18 +5,19 @@ A config names the file beside the task (`tasks: {our-rules: {file: questions.js
     {"id": "q1", "question": "Who signs form R7?", "options": {"A": "the ward clerk", "B": "the consultant"},
      "answer": "B", "documents": ["forms/r7"], "group": "forms", "split": "test"}
 
-or a row of a CSV file, as a spreadsheet writes it: its options are the columns A, B, C …, its answer one of these
-letters, or the text of one option:
+or a row of a CSV file, as a spreadsheet writes it, where the options are the columns A, B, C …:
 
     id,question,A,B,answer,documents
     q1,Who signs form R7?,the ward clerk,the consultant,B,forms/r7; forms/r8
 
-`question` and `answer` are needed; `id`, too, in JSON Lines (a row without one is named after its number). Records
-without options are answered with text, scored by ROUGE-L against `answer`; a file has all of one kind. `documents`
-(ids in the corpus, or CORPUS:ID) give the oracle arm its passages; it exists only where every scored record names
-some. `group`: records that share one are resampled together. `split`: `dev` records may be shown as worked examples
-and are never scored. `date` (2031, 2031-05 or 2031-05-17): when it was asked; `ragmed audit` names documents that are
-newer.
+`answer` is needed (the letter of an option, or its text), and a `question`, or a `context` that stands for it; `id`,
+too, in JSON Lines (a row without one is named after its number). Records without options are answered with text, scored
+by ROUGE-L against `answer`; a file has all of one kind. `documents` (ids in the corpus, or CORPUS:ID) give the oracle
+arm its passages; it exists only where every scored record names some. `context`: the question's own material (a note,
+an abstract), shown before it: a text, or in JSON Lines a list of `{"text", "title", "date"}`, of which `text` is
+needed; a retriever is asked the question, and the first text of the context only where there is none. `group`: records
+that share one are resampled together. `split`: `dev` records may be shown as few-shot examples and are never scored.
+`date` (2031, 2031-05 or 2031-05-17): when it was asked; `ragmed audit` names documents that are newer.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError, UsageError
-from ragmed.files import BadLine, read_jsonl, read_text, sha256_file
-from ragmed.metrics.overlap import rouge_l
-from ragmed.records import Access, Example
-from ragmed.tasks import Split, Task
+from ragmed.files import read_text, records, sha256_file
+from ragmed.records import Access, ContextDocument, Example
+from ragmed.tasks.task import Split, Task
+from ragmed.tasks.words import LETTER, TEXT
 
-KEYS = ("id", "question", "options", "answer", "documents", "group", "split", "date")
-COLUMNS = ("id", "question", "answer", "documents", "group", "split", "date")
+KEYS = ("id", "question", "context", "options", "answer", "documents", "group", "split", "date")
+COLUMNS = ("id", "question", "context", "answer", "documents", "group", "split", "date")
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 _SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?\r?\n', re.I)  # a line that spreadsheets write before the header
@@ -45,7 +46,8 @@ _ANSWER_TOKENS = 128
 
 
 def check_questions_file(path: Path) -> bool:
-    """>>> check_questions_file(Path("questions.csv"))
+    """
+    >>> check_questions_file(Path("questions.csv"))
     True
 
     Whether its name is that of a file of questions; UsageError, with the remedy, where it is a spreadsheet's own.
@@ -57,8 +59,7 @@ def check_questions_file(path: Path) -> bool:
 
 def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
     """
-    >>> own_task("our-rules", Path("questions.csv")).kind  # doctest: +SKIP
-    'choice'
+        own_task("our-rules", Path("questions.csv")).kind  # 'choice'
 
     Raises DataError with file and line for a record that cannot be used, UsageError for a spreadsheet that is no CSV.
     Private unless the config says otherwise.
@@ -75,32 +76,29 @@ def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
         else "You answer questions, briefly and in plain words.",
         load=lambda workspace: split,
         source=f"{path.name}, sha256 {sha256_file(path)[:16]}",
-        license="not said",
+        license="not stated",
         metrics=("accuracy",) if choice else ("rouge_l",),
-        score=None if choice else _overlap,
+        form=LETTER if choice else TEXT,
         gold_documents=all(example.documents for example in split.examples),
         max_tokens=16 if choice else _ANSWER_TOKENS,
         access=access,
     )
 
 
-def _overlap(example: Example, answer: str) -> Mapping[str, float]:
-    return {"rouge_l": rouge_l(answer, example.gold)}
-
-
 def _read(path: Path) -> Split:
     splits: dict[str, list[Example]] = {"test": [], "dev": []}
     kinds: dict[bool, str] = {}
-    records = _lines(path) if path.suffix.lower() == ".jsonl" else _rows(path)
-    for where, record in records:
+    given = _lines(path) if path.suffix.lower() == ".jsonl" else _rows(path)
+    for where, record in given:
         split = record.get("split", "test")
         if split not in splits:
             raise DataError(f"{where}: split is {split!r}; write test or dev")
         example = _example(record, where)
         kinds.setdefault(bool(example.options), where)
         if len(kinds) == 2:
-            raise DataError(f"{where}: one record has options, another has none ({kinds[True]}, {kinds[False]}); a "
-                            "file holds one kind: make two of it")  # fmt: skip
+            with_options, without = (kinds[kind].removeprefix(f"questions file '{path}', ") for kind in (True, False))
+            raise DataError(f"questions file '{path}': {with_options} has options, {without} has none; a file holds "
+                            "one kind: make two of it")  # fmt: skip
         splits[split].append(example)
     if not splits["test"]:
         raise DataError(f"questions file '{path}' holds no question to be scored")
@@ -108,24 +106,20 @@ def _read(path: Path) -> Split:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for item in read_jsonl(path, "questions file"):
-        number, record = (item.number, item.reason) if isinstance(item, BadLine) else item
-        where = f"questions file '{path}', line {number}"
-        if isinstance(record, str):
-            raise DataError(f"{where}: {record}")
+    for where, record in records(path, "questions file"):
         for key in record:
             if key not in KEYS:
                 raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(KEYS)}")
-        yield where, record
+        yield where, dict(record)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a CSV as records, with the line on which each ends."""
     text = read_text(path, "questions file")
-    said = _SEPARATOR.match(text)
-    text = text[said.end() :] if said else text
-    delimiter = said[1] if said else max(_DELIMITERS, key=text.split("\n", 1)[0].count)
-    before = 1 if said else 0
+    declared = _SEPARATOR.match(text)
+    text = text[declared.end() :] if declared else text
+    delimiter = declared[1] if declared else max(_DELIMITERS, key=text.split("\n", 1)[0].count)
+    before = 1 if declared else 0
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [_column(name) for name in next(rows, [])]
@@ -165,32 +159,66 @@ def _record(cells: dict[str, str], letters: list[str], number: int) -> dict[str,
     options = {letter: cells[letter] for letter in sorted(letters)}
     while options and not list(options.values())[-1]:
         options.popitem()
-    record: dict[str, Any] = {name: cells.get(name, "") for name in ("question", "answer", "group", "date")}
-    if options and record["answer"] not in options:
-        same = [letter for letter, text in options.items() if text.casefold() == record["answer"].casefold()]
-        record["answer"] = same[0] if len(same) == 1 else record["answer"]
+    record: dict[str, Any] = {name: cells.get(name, "") for name in ("question", "context", "answer", "group", "date")}
     record |= {"id": cells.get("id") or f"row-{number}", "split": cells.get("split") or "test"}
     record["documents"] = [part.strip() for part in cells.get("documents", "").split(";") if part.strip()]
     return record | ({"options": options} if options else {})
 
 
 def _example(record: Mapping[str, Any], where: str) -> Example:
-    for key in ("id", "question", "answer"):
-        if not isinstance(record.get(key), str) or not record[key].strip():
+    context = _context(record.get("context", ""), where)
+    question = record.get("question", "" if context else None)
+    for key, text in (("id", record.get("id")), ("answer", record.get("answer")), ("question", question)):
+        if not isinstance(text, str) or not (text.strip() or (key == "question" and context)):
             raise DataError(f"{where}: '{key}' must be text that is not empty")
     options, documents = record.get("options", {}), record.get("documents", [])
     if not isinstance(options, dict) or not all(isinstance(text, str) for text in options.values()):
         raise DataError(f'{where}: \'options\' must be letters with texts, such as {{"A": "yes", "B": "no"}}')
     if list(options) != [chr(ord("A") + i) for i in range(len(options))]:
         raise DataError(f"{where}: the letters of 'options' must be A, B, C … in this order, found {list(options)}")
-    if options and (len(options) < 2 or record["answer"] not in options):
-        raise DataError(f"{where}: two options or more are needed, and the answer '{record['answer']}' must be one")
-    if not isinstance(documents, list) or not all(isinstance(one, str) for one in documents):
+    if not isinstance(documents, list) or not all(isinstance(document, str) for document in documents):
         raise DataError(f"{where}: 'documents' must be a list of document ids")
     group = record.get("group", "")
     if not isinstance(group, str):
         raise DataError(f"{where}: 'group' must be text")
-    date = record.get("date", "")
-    if not isinstance(date, str) or (date and not _DATE.fullmatch(date)):
-        raise DataError(f"{where}: 'date' must be text such as 2031, 2031-05 or 2031-05-17, found {date!r}")
-    return Example(record["id"], record["question"], record["answer"], options, tuple(documents), group, date)
+    gold = _letter(record["answer"], options, where) if options else record["answer"]
+    date = _date(record.get("date", ""), where)
+    return Example(record["id"], question, context, options, gold, tuple(documents), group, date)
+
+
+def _letter(answer: str, options: Mapping[str, str], where: str) -> str:
+    """The letter that an answer is, or else the letter of the only option with its text."""
+    if len(options) < 2:
+        raise DataError(f"{where}: two options or more are needed, found {len(options)}")
+    if answer in options:
+        return answer
+    folded = answer.strip().casefold()
+    same = [letter for letter, text in options.items() if text.strip().casefold() == folded]
+    if len(same) != 1:
+        raise DataError(f"{where}: the answer '{answer}' is none of the options; write a letter ({', '.join(options)}) "
+                        "or the text of one option")  # fmt: skip
+    return same[0]
+
+
+def _context(given: Any, where: str) -> tuple[ContextDocument, ...]:
+    """A text, or a list of texts with title and date; '' is none."""
+    if isinstance(given, str):
+        return (ContextDocument(given),) if given.strip() else ()
+    if not isinstance(given, list) or not all(isinstance(part, dict) for part in given):
+        raise DataError(f'{where}: \'context\' must be text, or a list such as [{{"text": "…", "title": "Note"}}]')
+    documents = []
+    for number, part in enumerate(given, 1):
+        at = f"{where}, context {number}"
+        if unknown := [key for key in part if key not in ("text", "title", "date")]:
+            raise DataError(f"{at}: unknown key '{unknown[0]}'; known: text, title, date")
+        text, title = part.get("text"), part.get("title", "")
+        if not isinstance(text, str) or not text.strip() or not isinstance(title, str):
+            raise DataError(f"{at}: 'text' must be text that is not empty, and 'title' text")
+        documents.append(ContextDocument(text, title, _date(part.get("date", ""), at)))
+    return tuple(documents)
+
+
+def _date(given: Any, where: str) -> str:
+    if not isinstance(given, str) or (given and not _DATE.fullmatch(given)):
+        raise DataError(f"{where}: 'date' must be text such as 2031, 2031-05 or 2031-05-17, found {given!r}")
+    return given

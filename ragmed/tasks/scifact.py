@@ -13,9 +13,9 @@ one that had would have no single right answer, and is refused.
 `documents`: for a claim with evidence, the abstracts that hold it, not the others that were cited beside them. For a
 claim without, the abstracts that were cited and read in vain: its label says that these do not settle it, nothing
 about other abstracts. So the oracle arm shows the annotators' abstracts for every claim, and whether there are
-passages tells nobody the label; and the distractor arm never shows an abstract that a label rests on. What retrieval
-adds for such a claim may well settle it, and closed-book arms have nothing that the label could refer to: read the
-effect for that label apart from the others.
+passages gives nothing of the label away; and the distractor arm never shows an abstract that a label rests on. What
+retrieval adds for such a claim may well settle it, and closed-book arms have nothing that the label could refer to:
+read the effect for that label apart from the others.
 
 Claims that cite a common abstract (often one and its negation), or have the same words, are one group.
 """
@@ -27,9 +27,10 @@ from dataclasses import replace
 from typing import Any
 
 from ragmed.errors import DataError
-from ragmed.files import BadLine, read_jsonl
+from ragmed.files import records
 from ragmed.records import Example
-from ragmed.tasks import Split, Task
+from ragmed.tasks.loading import data_file
+from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
 
 OPTIONS = {"A": "supported", "B": "refuted", "C": "not enough information"}
@@ -39,18 +40,9 @@ NO_EVIDENCE = "C"
 
 def load(workspace: Workspace) -> Split:
     """DataError names the file and the line where a claim cannot be used."""
-    path = workspace.data / "scifact" / "claims_train.jsonl"
-    if not path.exists():
-        raise DataError(
-            f"'{path}' does not exist: put SciFact's claims_train.jsonl there, or set RAGMED_DATA to the folder that "
-            "holds scifact/claims_train.jsonl"
-        )
+    path = data_file(workspace, "scifact", "claims_train.jsonl", of="SciFact")
     examples, cited = [], []
-    for item in read_jsonl(path, "SciFact claims"):
-        number, record = (item.number, item.reason) if isinstance(item, BadLine) else item
-        where = f"SciFact claims '{path}', line {number}"
-        if isinstance(record, str):
-            raise DataError(f"{where}: {record}")
+    for where, record in records(path, "SciFact claims"):
         example, abstracts = _example(record, where)
         examples.append(example)
         cited.append(abstracts)
@@ -59,7 +51,7 @@ def load(workspace: Workspace) -> Split:
 
 def _example(record: Mapping[str, Any], where: str) -> tuple[Example, tuple[str, ...]]:
     try:
-        cited = tuple(str(one) for one in record["cited_doc_ids"])
+        cited = tuple(str(document) for document in record["cited_doc_ids"])
         labels = {str(doc): {str(part["label"]) for part in parts} for doc, parts in record["evidence"].items()}
         key, claim = str(record["id"]), record["claim"]
     except (KeyError, TypeError, AttributeError) as error:
@@ -68,14 +60,14 @@ def _example(record: Mapping[str, Any], where: str) -> tuple[Example, tuple[str,
         raise DataError(f"{where}: 'claim' must be text, and 'cited_doc_ids' name an abstract")
     if not set(labels) <= set(cited) or not all(labels.values()):
         raise DataError(f"{where}: there is evidence without a label, or from an abstract that is not cited")
-    found = set().union(*labels.values())
-    if not found <= set(LETTERS):
-        raise DataError(f"{where}: label '{min(found - set(LETTERS))}'; known: {', '.join(LETTERS)}")
-    if len(found) > 1:
+    verdicts = set().union(*labels.values())
+    if not verdicts <= set(LETTERS):
+        raise DataError(f"{where}: label '{min(verdicts - set(LETTERS))}'; known: {', '.join(LETTERS)}")
+    if len(verdicts) > 1:
         raise DataError(f"{where}: claim '{key}' has evidence for and against it, and so no single right answer")
-    gold = LETTERS[found.pop()] if found else NO_EVIDENCE
+    gold = LETTERS[verdicts.pop()] if verdicts else NO_EVIDENCE
     documents = tuple(doc for doc in cited if doc in labels) or cited
-    return Example(key, claim, gold, OPTIONS, documents), cited
+    return Example(key, claim, options=OPTIONS, gold=gold, documents=documents), cited
 
 
 def _grouped(examples: Sequence[Example], cited: Sequence[Sequence[str]]) -> list[Example]:

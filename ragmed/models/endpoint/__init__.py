@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> EndpointModel:
-    """>>> load(ModelSettings("endpoint:http://127.0.0.1:8000/v1#m"), workspace=ws, seed=0)  # doctest: +SKIP
+    """
+        load(ModelSettings("endpoint:http://127.0.0.1:8000/v1#m"), workspace=ws, seed=0)
 
     Asks the server what it is, and one short question. Raises UsageError for a name that cannot be read, ModelError for
     a server that does not answer, a key that is not accepted, a model that is not there.

@@ -1,15 +1,16 @@
 """A server's reply read as an answer. In: a Reply. Out: a Completion, whatever the reply is; nothing is raised.
 
-What cannot be told for certain is an `error` with its reason, never an empty answer: an empty answer would be scored.
+What is not certain is an `error` with its reason, never an empty answer: an empty answer would be scored.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
+from ragmed.files import parse_json
 from ragmed.models.endpoint.client import Reply
 from ragmed.models.endpoint.secret import Secret
 from ragmed.models.finish import Finish, finish_of, may_be_thinking
@@ -20,37 +21,55 @@ _THOUGHTS = ("reasoning_content", "reasoning")
 _ROOM_FOR_TEMPLATES = 16  # tokens by which a server's template may be shorter than ours, beside a tenth of the prompt
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A reply that is no answer, and why."""
-
-    reason: str
+class UnreadError(Exception):
+    """A reply that is no answer; its words say why."""
 
 
-def read_object(reply: Reply, secret: Secret) -> dict[str, Any] | Unread:
-    """The JSON object of a reply with status 200, or what stands in its way."""
+def read_object(reply: Reply, secret: Secret) -> dict[str, Any]:
+    """The JSON object of a reply with status 200; UnreadError says what stands in its way."""
     if reply.failure:
-        return Unread(reply.failure)
+        raise UnreadError(reply.failure)
     if reply.status != 200:
-        return Unread(f"the server answered with status {reply.status}: {server_words(reply, secret)}")
+        raise UnreadError(f"the server answered with status {reply.status}: {server_words(reply, secret)}")
     try:
-        value = json.loads(reply.text)
-    except (ValueError, RecursionError):
+        value = parse_json(reply.text)
+    except (ValueError, RecursionError) as error:
         kind = f", with content type {reply.kind}" if "json" not in reply.kind else ""
-        return Unread(f"the reply is no whole JSON{kind}: {secret.quote(reply.text[:2000])}")
+        raise UnreadError(f"the reply is no whole JSON{kind}: {secret.quote(reply.text[:2000])}") from error
     if not isinstance(value, dict):
-        return Unread("the reply is JSON, but no object")
+        raise UnreadError("the reply is JSON, but no object")
     if value.get("error"):
-        return Unread(f"the server reports an error: {server_words(reply, secret)}")
+        raise UnreadError(f"the server reports an error: {server_words(reply, secret)}")
     return value
+
+
+def dig(value: Any, *path: str | int) -> Any:
+    """
+    >>> dig({"choices": [{"text": "B"}]}, "choices", 0, "text"), dig({"choices": []}, "choices", 0, "text")
+    ('B', None)
+
+    What lies in JSON behind these keys and places; None where one of them is missing, or something else stands there.
+    """
+    for step in path:
+        if isinstance(step, str) and isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(step, int) and isinstance(value, list) and step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def whole_number(value: object) -> int:
+    """A number that counts something; 0 for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
 
 
 def server_words(reply: Reply, secret: Secret) -> str:
     """What a server said about an error, in one bounded line without the key."""
-    try:
+    value: Any = reply.text
+    with suppress(ValueError, RecursionError):
         value = json.loads(reply.text)
-    except (ValueError, RecursionError):
-        value = reply.text
     for key in ("error", "message", "detail"):
         if isinstance(value, Mapping) and value.get(key):
             value = value[key]
@@ -68,21 +87,27 @@ def read_answer(
     thinking_tokens: int = 0,
     count: Callable[[str], int] | None = None,
 ) -> Completion:
-    """>>> read_answer(Reply(200, "<html>"), secret=read_secret("")).finish
+    """
+    >>> read_answer(Reply(200, "<html>"), secret=Secret("", "")).finish
     'error'
 
     `stop`: strings that end the text; some servers leave them in it. `expected`: the prompt's tokens, where they are
     known: a server that read far fewer has cut the prompt; `least`: fewer than these it cannot have. `thinking_tokens`:
     what the model may think. `count`: counts thinking whose tokens the server leaves out.
     """
-    value = read_object(reply, secret)
-    if isinstance(value, Unread):
-        return Completion("", "error", 0, 0, value.reason)
-    given, written, thought = _usage(value)
-    choices = value.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
+    try:
+        value = read_object(reply, secret)
+    except UnreadError as error:
+        return Completion("", "error", 0, 0, str(error))
+    usage = value.get("usage")
+    given, written = (whole_number(dig(usage, key)) for key in ("prompt_tokens", "completion_tokens"))
+    # Not all servers count what they had read of the prompt before among the prompt's tokens.
+    kept = whole_number(dig(usage, "prompt_tokens_details", "cached_tokens"))
+    thought = whole_number(dig(usage, "completion_tokens_details", "reasoning_tokens"))
+    thought = thought or whole_number(dig(usage, "reasoning_tokens"))
+    choice = dig(value, "choices", 0)
+    message = dig(choice, "message")
+    if not isinstance(message, dict):
         return Completion("", "error", given, written, "the reply holds no answer (no choices with a message)")
     text, thinking, tagged, trouble = _texts(message)
     finish, reason = _finish(choice, message, text=text, thinking=thinking)
@@ -92,21 +117,21 @@ def read_answer(
         thought = min(count(thinking), written) if written else count(thinking)
     if 0 < given < 0.9 * expected - _ROOM_FOR_TEMPLATES:
         trouble = f"the server read {given} of the prompt's {expected} tokens: it cut the prompt; give it more context"
-    elif 0 < given + _kept(value) < least:
+    elif 0 < given + kept < least:
         trouble = (
             f"the server read {given} tokens of a prompt that has at least {least}: it cut the prompt; "
             "give it more context, or set context_tokens to what it has"
         )
     reason = secret.quote(reason)
     if trouble or reason:
-        return Completion(_writable(text), "error", given, written, trouble or reason, _writable(thinking), thought)
+        return Completion(text, "error", given, written, trouble or reason, thinking, thought)
     if finish == "refused":
         refusal = message.get("refusal")
         text = text or (refusal if isinstance(refusal, str) else "")
     cuts = [text.index(mark) for mark in stop if mark and mark in text]
     if cuts:
         text, finish = text[: min(cuts)], "refused" if finish == "refused" else "stop"
-    return Completion(_writable(text), finish, given, written, "", _writable(thinking), thought)
+    return Completion(text, finish, given, written, "", thinking, thought)
 
 
 def _texts(message: Mapping[str, Any]) -> tuple[str, str, bool, str]:
@@ -133,34 +158,7 @@ def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str,
     if finish is None:
         if word in ("tool_calls", "function_call"):
             return "stop", "the model called a tool instead of answering"
-        told = f"ended for the reason {str(word)[:80]!r}" if word is not None else "does not say how it ended"
-        return "stop", f"the answer {told}"
+        ending = f"ended for the reason {str(word)[:80]!r}" if word is not None else "does not report how it ended"
+        return "stop", f"the answer {ending}"
     empty = message.get("content") is None and not text and not thinking
     return finish, "the answer's content is null" if empty and finish == "stop" else ""
-
-
-def _usage(value: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Tokens read, tokens written, and tokens of thinking among these; 0 where the server does not say."""
-    usage = value.get("usage")
-    if not isinstance(usage, dict):
-        return 0, 0, 0
-    details = usage.get("completion_tokens_details")
-    inner = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    thought = _number(inner) or _number(usage.get("reasoning_tokens"))
-    return _number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")), thought
-
-
-def _kept(value: Mapping[str, Any]) -> int:
-    """Tokens of the prompt that the server had read before: not all servers count them among those of the prompt."""
-    usage = value.get("usage")
-    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
-    return _number(details.get("cached_tokens")) if isinstance(details, dict) else 0
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
-
-
-def _writable(text: str) -> str:
-    """Half of a surrogate pair cannot be written to a file."""
-    return text.encode("utf-8", "replace").decode("utf-8")

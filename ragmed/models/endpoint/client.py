@@ -42,7 +42,8 @@ class Patience:
     longest_wait: float = 60.0
 
     def wait(self, attempt: int, retry_after: float | None, rng: random.Random) -> float:
-        """>>> Patience(9, 3).wait(2, 7.0, random.Random(0))
+        """
+        >>> Patience(9, 3).wait(2, 7.0, random.Random(0))
         7.0
 
         Twice as long after each `attempt` (from 0), less up to half of it by chance; at least what the server asks
@@ -78,7 +79,8 @@ class Reply:
 
 
 class Client:
-    """>>> Client(endpoint, secret, patience=Patience(120, 5), concurrency=8, seed=0).ask([Ask(url)])  # doctest: +SKIP
+    """
+        Client(endpoint, secret, patience=Patience(120, 5), concurrency=8, seed=0).ask([Ask(url)])
 
     Raises ModelError for what no other request would fare better with: a key that is not accepted, an address where
     nobody listens. Every other failure is a Reply. `seed` is that of the waits' jitter.

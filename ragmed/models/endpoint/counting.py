@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragmed.errors import ModelError
-from ragmed.models.endpoint.answers import Unread, read_object
+from ragmed.models.endpoint.answers import UnreadError, read_object
 from ragmed.models.endpoint.client import Ask, Client
-from ragmed.models.endpoint.server import Facts, Form
+from ragmed.models.endpoint.server import ServerFacts, Form
 from ragmed.records import Message
 
 _PROBE = [Message("user", "Hi")]
@@ -19,7 +19,8 @@ def plain(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def least_tokens(messages: Sequence[Message]) -> int:
-    """>>> least_tokens([Message("user", "a fever and a cough")])
+    """
+    >>> least_tokens([Message("user", "a fever and a cough")])
     2
 
     Fewer tokens than these no tokenizer makes of a prompt. Tokenizers join no two words that white space parts, so that
@@ -57,18 +58,19 @@ class ServerCounter:
     def _values(self, url: str, bodies: Sequence[dict[str, Any]], key: str, kind: type) -> list[Any]:
         values = []
         for reply in self._client.ask([Ask(url, body) for body in bodies]):
-            value = read_object(reply, self._client.secret)
-            found = None if isinstance(value, Unread) else value.get(key)
-            if not isinstance(found, kind):
-                reason = value.reason if isinstance(value, Unread) else f"its reply holds no {key}"
+            try:
+                found = read_object(reply, self._client.secret).get(key)
+                if not isinstance(found, kind):
+                    raise UnreadError(f"its reply holds no {key}")
+            except UnreadError as error:
                 raise ModelError(
-                    f"the server could not count a prompt's tokens at '{url}': {reason}; name a tokenizer: instead"
-                )
+                    f"the server could not count a prompt's tokens at '{url}': {error}; name a tokenizer: instead"
+                ) from error
             values.append(found)
         return values
 
 
-def server_counter(client: Client, facts: Facts, form: Form) -> ServerCounter | None:
+def server_counter(client: Client, facts: ServerFacts, form: Form) -> ServerCounter | None:
     """The server's own counter, if it has one that works."""
     if facts.kind not in ("vllm", "llamacpp"):
         return None

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ragmed.errors import ModelError, UsageError
-from ragmed.models.endpoint.answers import Unread, read_object
+from ragmed.models.endpoint.answers import UnreadError, dig, read_object
 from ragmed.models.endpoint.client import Reply
 from ragmed.models.endpoint.secret import Secret
 from ragmed.records import OptionScores
@@ -78,74 +78,59 @@ class PairMaker:
         return list(map(int, encoded["input_ids"]))
 
 
-def read_likelihood(reply: Reply, pair: Pair, secret: Secret) -> Likelihood | Unread:
-    """The continuation's log-likelihood, or why the reply does not hold it."""
-    found = _entries(reply, len(pair.ids), secret)
-    if isinstance(found, Unread):
-        return found
-    values, tops = found
+def read_likelihood(reply: Reply, pair: Pair, secret: Secret) -> Likelihood:
+    """The continuation's log-likelihood; UnreadError where the reply does not hold it."""
+    values, tops, _ = _entries(reply, len(pair.ids), secret)
     chosen = values[pair.prompt : len(pair.ids)]
-    numbers = [v for v in chosen if _is_logprob(v)]
-    if len(numbers) != len(chosen):
-        return Unread("the server gave no log-likelihood for some of the continuation's tokens")
+    if not all(map(_is_logprob, chosen)):
+        raise UnreadError("the server gave no log-likelihood for some of the continuation's tokens")
     best = [_best(top) for top in tops[pair.prompt : len(pair.ids)]]
-    return Likelihood(math.fsum(numbers), all(b is not None and v >= b - _TIE for v, b in zip(numbers, best)))
+    return Likelihood(math.fsum(chosen), all(b is not None and v >= b - _TIE for v, b in zip(chosen, best)))
 
 
 def check_probe(reply: Reply, ids: Sequence[int], text: str, *, secret: Secret, name: str) -> None:
     """ModelError where a server cannot score, or does not show that it read the tokens, and no others, as we do."""
-    found = _entries(reply, len(ids), secret)
-    if isinstance(found, Unread):
-        raise ModelError(f"'{name}' cannot give log-likelihoods: {found.reason}; {INSTEAD}")
-    values = found[0][1 : len(ids)]
-    if not all(map(_is_logprob, values)):
+    try:
+        values, _, tokens = _entries(reply, len(ids), secret)
+    except UnreadError as error:
+        raise ModelError(f"'{name}' cannot give log-likelihoods: {error}; {INSTEAD}") from error
+    if not all(map(_is_logprob, values[1 : len(ids)])):
         raise ModelError(f"'{name}' gives no log-likelihoods of a prompt's tokens; {INSTEAD}")
-    logprobs = _logprobs(reply, secret)
-    tokens = logprobs.get("tokens") if isinstance(logprobs, Mapping) else None
     if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
         # A server that puts a token of its own before the prompt's would give each the number of its neighbour.
-        raise ModelError(f"'{name}' does not say to which tokens its log-likelihoods belong; {INSTEAD}")
+        raise ModelError(f"'{name}' does not report to which tokens its log-likelihoods belong; {INSTEAD}")
     read = "".join(tokens[: len(ids)])
     if read.startswith("token_id:"):
         same = re.findall(r"token_id:(\d+)", read) == [str(i) for i in ids]
     else:
         same = re.sub(r"[\s▁Ġ]", "", read) == re.sub(r"\s", "", text)
     if not same:
-        raise ModelError(f"'{name}' reads other words out of the tokens than the tokenizer named in its settings wrote")
+        raise ModelError(f"'{name}' decodes the tokens to another text than the tokenizer named in its settings encoded")
 
 
-def summed(found: Sequence[Likelihood | Unread], pairs: Sequence[Pair]) -> OptionScores:
+def summed(replies: Sequence[Reply], pairs: Sequence[Pair], secret: Secret) -> OptionScores:
     """The options of one prompt together; one that has no likelihood makes an error of all."""
     lengths = tuple(len(pair.ids) - pair.prompt for pair in pairs)
     prompt = pairs[0].prompt if pairs else 0
-    for likelihood in found:
-        if isinstance(likelihood, Unread):
-            return OptionScores((), lengths, (), prompt, likelihood.reason)
-    known = [likelihood for likelihood in found if isinstance(likelihood, Likelihood)]
-    return OptionScores(tuple(k.logprob for k in known), lengths, tuple(k.greedy for k in known), prompt)
+    try:
+        found = [read_likelihood(reply, pair, secret) for reply, pair in zip(replies, pairs, strict=True)]
+    except UnreadError as error:
+        return OptionScores((), lengths, (), prompt, str(error))
+    return OptionScores(tuple(one.logprob for one in found), lengths, tuple(one.greedy for one in found), prompt)
 
 
-def _logprobs(reply: Reply, secret: Secret) -> Any:
-    value = read_object(reply, secret)
-    if isinstance(value, Unread):
-        return value
-    choices = value.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    return choice.get("logprobs") if isinstance(choice, dict) else None
-
-
-def _entries(reply: Reply, sent: int, secret: Secret) -> tuple[list[Any], list[Any]] | Unread:
-    """Numbers and likeliest tokens, one for each token that was sent and at most one for what was generated."""
-    logprobs = _logprobs(reply, secret)
-    if isinstance(logprobs, Unread):
-        return logprobs
-    values = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+def _entries(reply: Reply, sent: int, secret: Secret) -> tuple[list[Any], list[Any], Any]:
+    """Numbers and likeliest tokens, one for each token that was sent and at most one for what was generated; and the
+    tokens, as the server writes them.
+    """
+    logprobs = dig(read_object(reply, secret), "choices", 0, "logprobs")
+    values, tops = dig(logprobs, "token_logprobs"), dig(logprobs, "top_logprobs")
     if not isinstance(values, list):
-        return Unread("the server left out the log-likelihoods (echo and logprobs of /v1/completions)")
+        raise UnreadError("the server left out the log-likelihoods (echo and logprobs of /v1/completions)")
     if len(values) not in (sent, sent + 1):
-        return Unread(f"the server gave {len(values)} log-likelihoods for the {sent} tokens of a prompt")
-    tops = logprobs.get("top_logprobs")
-    return values, tops if isinstance(tops, list) and len(tops) == len(values) else [None] * len(values)
+        raise UnreadError(f"the server gave {len(values)} log-likelihoods for the {sent} tokens of a prompt")
+    likeliest = tops if isinstance(tops, list) and len(tops) == len(values) else [None] * len(values)
+    return values, likeliest, dig(logprobs, "tokens")
 
 
 def _best(top: object) -> float | None:

@@ -1,4 +1,4 @@
-"""The model itself. In: a client, what the server says of itself, a counter. Out: completions and log-likelihoods."""
+"""The model itself. In: a client, what the server reports of itself, a counter. Out: completions and log-likelihoods."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ragmed.models.counting import TokenCounter, Tokenizer
 from ragmed.models.endpoint.answers import read_answer
 from ragmed.models.endpoint.client import Ask, Client
 from ragmed.models.endpoint.counting import least_tokens, plain, server_counter
-from ragmed.models.endpoint.logprobs import INSTEAD, PairMaker, body_of, check_probe, read_likelihood, summed
-from ragmed.models.endpoint.server import Facts, Form, check_found
+from ragmed.models.endpoint.logprobs import INSTEAD, PairMaker, body_of, check_probe, summed
+from ragmed.models.endpoint.server import ServerFacts, Form, check_found
 from ragmed.models.settings import ModelSettings
 from ragmed.records import Completion, Message, OptionScores
 
@@ -19,17 +19,17 @@ UNLIMITED = 1_000_000
 
 
 class EndpointModel:
-    """>>> model = load_model("endpoint:http://127.0.0.1:8000/v1#medllama", workspace=ws)  # doctest: +SKIP
-    >>> model.generate([[Message("user", "A fever?")]], max_tokens=9)[0].finish  # doctest: +SKIP
-    'stop'
+    """
+        model = load_model("endpoint:http://127.0.0.1:8000/v1#medllama", workspace=ws)
+        model.generate([[Message("user", "A fever?")]], max_tokens=9)[0].finish  # 'stop'
 
     `remote`: the server is at another address than this machine's own. `context_tokens`: the setting, else what the
-    server says, else a number that nothing reaches (the server then refuses what is too long, and the answer is an
+    server reports, else a number that nothing reaches (the server then refuses what is too long, and the answer is an
     error). `thinking_tokens` are added to the limit of every request.
     """
 
     def __init__(
-        self, settings: ModelSettings, client: Client, *, facts: Facts, form: Form, counter: TokenCounter
+        self, settings: ModelSettings, client: Client, *, facts: ServerFacts, form: Form, counter: TokenCounter
     ) -> None:
         self.name = settings.name
         self.context_tokens = settings.context_tokens or facts.context_tokens or UNLIMITED
@@ -44,16 +44,16 @@ class EndpointModel:
         self._pairs: PairMaker | None = None
 
     def fingerprint(self) -> dict[str, str]:
-        """Address, model, what the server says of it, how requests are written, how tokens are counted; never the key.
+        """Address, model, what the server reports of it, how requests are written, how tokens are counted; never the key.
 
         The server's `created` is left out: several servers put the time of the reply there.
         """
-        said = {f"server_{key}": self._client.secret.quote(text) for key, text in self._facts.reported.items()}
+        reported = {f"server_{key}": self._client.secret.quote(text) for key, text in self._facts.reported.items()}
         sampling = {"temperature": repr(self._settings.temperature), "top_p": repr(self._settings.top_p)}
         return {
             "url": self._client.endpoint.url,
             "model": self._client.endpoint.model,
-            **said,
+            **reported,
             **sampling,
             **self._form.fingerprint(),
             "thinking_tokens": str(self.thinking_tokens),
@@ -116,10 +116,8 @@ class EndpointModel:
         assert self._pairs is not None
         made = [self._pairs.pairs(prompt, options) for prompt, options in zip(prompts, continuations, strict=True)]
         flat = [pair for pairs in made for pair in pairs]
-        replies = self._client.ask([self._scoring_ask(pair.ids) for pair in flat])
-        secret = self._client.secret
-        found = iter([read_likelihood(reply, pair, secret) for reply, pair in zip(replies, flat, strict=True)])
-        return [summed([next(found) for _ in pairs], pairs) for pairs in made]
+        replies = iter(self._client.ask([self._scoring_ask(pair.ids) for pair in flat]))
+        return [summed([next(replies) for _ in pairs], pairs, self._client.secret) for pairs in made]
 
     def _scoring_ask(self, ids: Sequence[int]) -> Ask:
         return Ask(f"{self._client.endpoint.url}/completions", body_of(ids, self._client.endpoint.model))

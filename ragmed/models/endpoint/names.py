@@ -35,7 +35,8 @@ class Endpoint:
 
 
 def parse_endpoint(name: str) -> Endpoint:
-    """>>> parse_endpoint("endpoint:http://127.0.0.1:8000/v1#medllama").loopback
+    """
+    >>> parse_endpoint("endpoint:http://127.0.0.1:8000/v1#medllama").loopback
     True
 
     Raises UsageError; where the address holds a user, a password or a query, the message does not repeat it.
@@ -58,7 +59,7 @@ def parse_endpoint(name: str) -> Endpoint:
     if (address is None and not _HOST.fullmatch(host)) or not _PATH.fullmatch(parts.path):
         raise UsageError(f"endpoint '{url}' has a host or a path with characters that do not belong there; {form}")
     if not mark or not model.strip() or not model.isprintable():
-        raise UsageError(f"endpoint '{url}' names no model behind a #; {form}")
+        raise UsageError(f"endpoint '{url}' names no model after a #; {form}")
     shown = f"[{address}]" if isinstance(address, ipaddress.IPv6Address) else host
     place = shown if port in (None, _PORTS[parts.scheme]) else f"{shown}:{port}"
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
@@ -66,7 +67,8 @@ def parse_endpoint(name: str) -> Endpoint:
 
 
 def is_loopback(url: str) -> bool:
-    """>>> is_loopback("http://localhost:11434/v1"), is_loopback("http://10.0.0.7:8000")
+    """
+    >>> is_loopback("http://localhost:11434/v1"), is_loopback("http://10.0.0.7:8000")
     (True, False)
 
     True for `localhost` and for addresses written out in full (127.0.0.0/8, ::1); a name is never looked up.
@@ -84,7 +86,8 @@ def is_loopback(url: str) -> bool:
 
 
 def endpoint_host(name: str) -> str:
-    """>>> endpoint_host("endpoint:https://llm.hospital.example/v1#m")
+    """
+    >>> endpoint_host("endpoint:https://llm.hospital.example/v1#m")
     'llm.hospital.example'
     """
     return parse_endpoint(name).host

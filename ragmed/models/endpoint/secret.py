@@ -16,7 +16,8 @@ _LONGEST_QUOTE = 300
 
 
 class Secret:
-    """>>> Secret("RAGMED_KEY", "sk-1")
+    """
+    >>> Secret("RAGMED_KEY", "sk-1")
     Secret(RAGMED_KEY)
 
     Only `header` gives the value out, for the request itself. `variable` is empty where no key is sent.
@@ -60,7 +61,8 @@ class Secret:
 
 
 def without_pieces(text: str, value: str, *, length: int, mark: str) -> str:
-    """>>> without_pieces("Incorrect key sk-topse***", "sk-topsecret", length=8, mark="[key]")
+    """
+    >>> without_pieces("Incorrect key sk-topse***", "sk-topsecret", length=8, mark="[key]")
     'Incorrect key [key]***'
 
     The text without every piece of `value` that has `length` characters or more.
@@ -81,7 +83,8 @@ def without_pieces(text: str, value: str, *, length: int, mark: str) -> str:
 
 
 def read_secret(variable: str) -> Secret:
-    """>>> read_secret("").header()
+    """
+    >>> read_secret("").header()
     {}
 
     No variable, no key: none is taken from the environment that the settings do not name.

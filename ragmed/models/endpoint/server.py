@@ -1,4 +1,4 @@
-"""What a server says of itself, asked before the first question. In: a Client. Out: Facts, and the form of requests.
+"""What a server says of itself, asked before the first question. In: a Client. Out: ServerFacts, and the form of requests.
 
 One short question ("Hi") finds out what would otherwise spoil an hour: a model that is not there, a parameter that is
 not taken. Where something equal can be sent instead, it is, and the fingerprint says so.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragmed.errors import ModelError
-from ragmed.models.endpoint.answers import Unread, read_object, server_words
+from ragmed.models.endpoint.answers import UnreadError, dig, read_object, server_words, whole_number
 from ragmed.models.endpoint.client import AGAIN, Ask, Client, Reply
 from ragmed.models.settings import ModelSettings
 
@@ -24,7 +24,7 @@ _SHOWN_MODELS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerFacts:
     """`kind`: vllm, sglang, llamacpp, ollama, tgi, or empty; `context_tokens` 0 where the server does not say."""
 
     kind: str = ""
@@ -62,7 +62,7 @@ class Form:
         return {"limit": self.limit, "seed": seed, "enable_thinking": thinking}
 
 
-def ask_facts(client: Client) -> Facts:
+def ask_facts(client: Client) -> ServerFacts:
     """ModelError where nobody listens or the key is not accepted. A server may say nothing of itself."""
     endpoint = client.endpoint
     value = _models(client, f"{endpoint.url}/models")
@@ -71,8 +71,8 @@ def ask_facts(client: Client) -> Facts:
     entry = next((e for e in entries if e["id"] == endpoint.model), entries[0] if len(entries) == 1 else {})
     owner = str(entry.get("owned_by", ""))
     reported = {key: str(entry[key]) for key in ("id", "owned_by", "root", "parent") if entry.get(key)}
-    context = _positive(entry.get("max_model_len")) or _positive(entry.get("context_length"))
-    facts = Facts(owner if owner in _TEMPLATE_KWARGS else "", names, context, reported)
+    context = whole_number(entry.get("max_model_len")) or whole_number(entry.get("context_length"))
+    facts = ServerFacts(owner if owner in _TEMPLATE_KWARGS else "", names, context, reported)
     if facts.kind == "llamacpp":
         return _llamacpp(client, facts)
     if facts.kind:
@@ -80,10 +80,9 @@ def ask_facts(client: Client) -> Facts:
     return _ollama(client, facts) or _tgi(client, facts) or facts
 
 
-def _llamacpp(client: Client, facts: Facts) -> Facts:
+def _llamacpp(client: Client, facts: ServerFacts) -> ServerFacts:
     props = _get(client, f"{client.endpoint.root}/props")
-    generation = props.get("default_generation_settings")
-    context = _positive(generation.get("n_ctx")) if isinstance(generation, dict) else 0
+    context = whole_number(dig(props, "default_generation_settings", "n_ctx"))
     told = {"model_path": props.get("model_path"), "version": props.get("build_info")}
     if isinstance(template := props.get("chat_template"), str):
         told["template"] = hashlib.sha256(template.encode("utf-8", "replace")).hexdigest()
@@ -91,7 +90,7 @@ def _llamacpp(client: Client, facts: Facts) -> Facts:
     return replace(facts, context_tokens=context or facts.context_tokens, reported=reported)
 
 
-def _ollama(client: Client, facts: Facts) -> Facts | None:
+def _ollama(client: Client, facts: ServerFacts) -> ServerFacts | None:
     version = _get(client, f"{client.endpoint.root}/api/version")
     if not isinstance(version.get("version"), str):
         return None
@@ -102,22 +101,22 @@ def _ollama(client: Client, facts: Facts) -> Facts | None:
     return _with_version(replace(facts, kind="ollama", reported=reported), version)
 
 
-def _tgi(client: Client, facts: Facts) -> Facts | None:
+def _tgi(client: Client, facts: ServerFacts) -> ServerFacts | None:
     info = _get(client, f"{client.endpoint.root}/info")
     if not isinstance(info.get("model_id"), str):
         return None
     told = {key: str(info[key]) for key in ("model_id", "model_sha", "model_dtype") if info.get(key)}
-    context = _positive(info.get("max_total_tokens"))
+    context = whole_number(info.get("max_total_tokens"))
     facts = replace(facts, kind="tgi", context_tokens=context, reported={**facts.reported, **told})
     return _with_version(facts, info)
 
 
-def _with_version(facts: Facts, value: Mapping[str, Any]) -> Facts:
+def _with_version(facts: ServerFacts, value: Mapping[str, Any]) -> ServerFacts:
     version = value.get("version")
     return replace(facts, reported={**facts.reported, "version": version}) if isinstance(version, str) else facts
 
 
-def find_form(client: Client, settings: ModelSettings, facts: Facts, *, seed: int) -> Form:
+def find_form(client: Client, settings: ModelSettings, facts: ServerFacts, *, seed: int) -> Form:
     """The form that the server takes; ModelError, with what it said, where it takes none."""
     thinks = settings.thinking_tokens > 0
     form = Form(seed=seed, thinking=thinks if thinks or facts.kind in _TEMPLATE_KWARGS else None)
@@ -126,13 +125,14 @@ def find_form(client: Client, settings: ModelSettings, facts: Facts, *, seed: in
         reply = client.ask([Ask(f"{client.endpoint.url}/chat/completions", body)])[0]
         if reply.status not in (400, 422):
             check_found(reply, client, facts)
-            value = read_object(reply, client.secret)
-            if isinstance(value, Unread) or not isinstance(value.get("choices"), list):
-                reason = value.reason if isinstance(value, Unread) else "its reply holds no choices"
+            try:
+                if not isinstance(read_object(reply, client.secret).get("choices"), list):
+                    raise UnreadError("its reply holds no choices")
+            except UnreadError as error:
                 raise ModelError(
-                    f"'{client.endpoint.url}' does not answer as an OpenAI-compatible server does: {reason}; "
+                    f"'{client.endpoint.url}' does not answer as an OpenAI-compatible server does: {error}; "
                     "check the address (it often ends in /v1)"
-                )
+                ) from error
             return form
         following = _without_refused(form, settings, server_words(reply, client.secret))
         if following is None:
@@ -143,7 +143,7 @@ def find_form(client: Client, settings: ModelSettings, facts: Facts, *, seed: in
         form = following
 
 
-def with_loaded_context(client: Client, settings: ModelSettings, facts: Facts) -> Facts:
+def with_loaded_context(client: Client, settings: ModelSettings, facts: ServerFacts) -> ServerFacts:
     """The context of a model that Ollama has loaded, which it says once it has answered; ModelError without one.
 
     Ollama cuts a longer prompt and answers as if nothing were amiss: without a bound, no answer could be trusted.
@@ -152,10 +152,10 @@ def with_loaded_context(client: Client, settings: ModelSettings, facts: Facts) -
         return facts
     loaded = _list(_get(client, f"{client.endpoint.root}/api/ps"), "models")
     names = (client.endpoint.model, f"{client.endpoint.model}:latest")
-    context = next((_positive(m.get("context_length")) for m in loaded if m.get("name") in names), 0)
+    context = next((whole_number(m.get("context_length")) for m in loaded if m.get("name") in names), 0)
     if not context and not settings.context_tokens:
         raise ModelError(
-            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not say from which length on; "
+            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not report from which length on; "
             "set context_tokens to its OLLAMA_CONTEXT_LENGTH (4096 where nobody set it)"
         )
     if 0 < context < settings.context_tokens:
@@ -167,7 +167,7 @@ def with_loaded_context(client: Client, settings: ModelSettings, facts: Facts) -
     return replace(facts, context_tokens=context)
 
 
-def check_found(reply: Reply, client: Client, facts: Facts) -> None:
+def check_found(reply: Reply, client: Client, facts: ServerFacts) -> None:
     """ModelError, with the models that are there, for status 404."""
     if reply.status != 404:
         return
@@ -196,19 +196,20 @@ def _models(client: Client, url: str) -> dict[str, Any]:
     reply = client.ask([Ask(url, once=True)])[0]
     if not reply.status or (reply.status in AGAIN and reply.status != 500):
         reply = client.ask([Ask(url)])[0]
-    value = read_object(reply, client.secret)
-    return {} if isinstance(value, Unread) else value
+    return _read(client, reply)
 
 
 def _get(client: Client, url: str) -> dict[str, Any]:
-    value = read_object(client.ask([Ask(url, once=True)])[0], client.secret)
-    return {} if isinstance(value, Unread) else value
+    return _read(client, client.ask([Ask(url, once=True)])[0])
+
+
+def _read(client: Client, reply: Reply) -> dict[str, Any]:
+    try:
+        return read_object(reply, client.secret)
+    except UnreadError:
+        return {}
 
 
 def _list(value: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     entries = value.get(key)
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-
-
-def _positive(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9 else 0

@@ -67,7 +67,7 @@ function folded(title, ...children) {
 function answerCard(example, answer) {
   const [sign, said, kind] = outcome(example, answer);
   const card = node("article", { class: "answer" }, node("h4", {}, node("span", { textContent: store.index.arms[answer.arm] }), node("span", { class: kind, textContent: `${sign} ${said}` })));
-  if (answer.completion !== undefined) card.append(node("div", { class: "text said", textContent: answer.completion === "" ? "(an empty answer)" : answer.completion }));
+  if (answer.completion !== undefined) card.append(node("div", { class: "text completion", textContent: answer.completion === "" ? "(an empty answer)" : answer.completion }));
   if (answer.extracted !== undefined) card.append(node("p", { class: "aside", textContent: answer.completion !== undefined ? `Read as: ${answer.extracted}` : `Chosen: ${optionText(answer, answer.extracted)}` }));
   if (answer.note) card.append(node("p", { class: "notice", textContent: answer.note }));
   if (answer.thinking) card.append(folded("Thinking", node("div", { class: "text", textContent: answer.thinking })));
@@ -75,7 +75,8 @@ function answerCard(example, answer) {
   if (answer.passages) card.append(...passages(example, answer));
   if (answer.dropped) card.append(node("p", { class: "aside", textContent: `Dropped, because they did not fit: ${answer.dropped.join(", ")}` }));
   if (answer.messages) card.append(folded(store.index.prompt, ...answer.messages.flatMap(([role, text]) => [node("p", { class: "role", textContent: role }), node("div", { class: "text", textContent: text })])));
-  const scores = Object.entries(answer.scores || {}).map(([name, value]) => `${name} ${Number(value.toFixed(4))}`);
+  const counted = (name) => (answer.counts?.[name] ? ` (counts ${answer.counts[name].join(", ")})` : "");
+  const scores = Object.entries(answer.scores || {}).map(([name, value]) => `${name} ${Number(value.toFixed(4))}${counted(name)}`);
   const tokens = answer.input_tokens === undefined ? [] : [`${answer.input_tokens} tokens in`, `${answer.output_tokens} out`];
   const counts = [...scores, ...tokens, ...(answer.seconds === undefined ? [] : [`${answer.seconds.toFixed(2)} s`])];
   if (counts.length) card.append(node("p", { class: "aside", textContent: counts.join(" · ") }));

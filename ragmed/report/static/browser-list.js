@@ -160,7 +160,7 @@ function drawOnly() {
   if (!state.set) return line.replaceChildren();
   const button = node("button", { type: "button", textContent: "Show all" });
   button.addEventListener("click", () => { state.set = ""; filter(); });
-  line.replaceChildren(node("span", {}, `Only: ${store.index.sets[state.set].said}`), button);
+  line.replaceChildren(node("span", {}, `Only: ${store.index.sets[state.set].label}`), button);
 }
 
 function drawList() {

@@ -7,7 +7,7 @@ const page = {
     return text === "" || text === undefined || text === null ? null : Number(text);
   },
 
-  // What ragmed/comparison/prices.py does: null where a part has no price.
+  // What ragmed/comparison/costs/prices.py does: null where a part has no price.
   ofSeconds(prices, seconds) {
     return prices.machine_hour > 0 && seconds !== null ? (prices.machine_hour * seconds) / 3600 : null;
   },
@@ -24,7 +24,7 @@ const page = {
     return parts.reduce((sum, [price, tokens]) => sum + price * tokens, 0) / 1e6;
   },
 
-  // What ragmed/comparison/cost.py does: when tuning costs less in total.
+  // What ragmed/comparison/costs/cost.py does: when tuning costs less in total.
   breakEven(tuning, retrieval) {
     if ([tuning.once, tuning.each, retrieval.once, retrieval.each].includes(null)) return ["unknown", null];
     const once = tuning.once - retrieval.once;
@@ -110,7 +110,7 @@ const page = {
   },
 
   reprice(form) {
-    const said = document.getElementById("prices-said");
+    const said = document.getElementById("prices-status");
     if (!page.allAreNumbers(form)) {
       said.textContent = "Money and break-even still follow the last prices that could be read.";
       return;

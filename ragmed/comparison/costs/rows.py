@@ -1,0 +1,116 @@
+"""What answering, training and indexing took, row by row. None: nobody recorded it, or it has no price; never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["after", "until", "from-the-first", "never", "equal", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Percentiles, in seconds."""
+
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the `n` answers of an arm to a task took: tokens and seconds in all, seconds of one (`latency`; of a single
+    `request`, or the mean of a batch, `batch-mean`), bytes at the peak, the price of 1,000."""
+
+    arm: str
+    task: str
+    input_tokens: int
+    output_tokens: int
+    thinking_tokens: int
+    seconds: float
+    n: int
+    latency: Latency
+    latency_of: str
+    peak_memory_bytes: float | None
+    peak_memory_of: str
+    price_per_1000: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCost:
+    """What was spent on settings that were tried and not chosen."""
+
+    seconds: float | None
+    tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCost:
+    """What the chosen training took, and with the `search` for it (None: there was none) in all."""
+
+    seconds: float | None
+    tokens: float | None
+    energy_joules: float | None
+    device: str
+    search: SearchCost | None
+    total_seconds: float | None
+    total_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexCost:
+    """What building took, and in all with the search for k and context budget, where one was made."""
+
+    seconds: float | None
+    passages: float | None
+    search_seconds: float | None
+    total_seconds: float | None
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionCost:
+    """Means a question, of `n`; None where it was asked none."""
+
+    n: int
+    input_tokens: float | None
+    output_tokens: float | None
+    seconds: float | None
+    price: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one way of answering costs: `once`, and `each` question. None where it is not known."""
+
+    once: float | None
+    each: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """When tuning costs less than retrieving (see `break_even`), in seconds or money (`unit`); `unknown`: what is
+    missing where that cannot be told."""
+
+    unit: str
+    tuning: Line
+    retrieval: Line
+    outcome: Outcome
+    questions: int | None
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """What tuning and retrieving cost on a task, once and for each question of each role's arm (`per_question`)."""
+
+    task: str
+    control: str | None
+    tuned: str
+    retrieved: str
+    both: str | None
+    training: TrainingCost
+    index: IndexCost
+    per_question: Mapping[str, QuestionCost]
+    break_even: tuple[BreakEven, ...]

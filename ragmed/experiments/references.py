@@ -1,0 +1,109 @@
+"""Where an arm's passages come from: its retriever, the indexes behind it, and the gold passages that these hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragmed.arms import Arm
+from ragmed.augmentation import FromReferences, Replayed
+from ragmed.errors import MismatchError
+from ragmed.experiments.config import Experiment
+from ragmed.index.store import Index
+from ragmed.records import Passage
+from ragmed.retrieval import Retriever
+from ragmed.retrieval.named import index_folder, open_index
+from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever
+from ragmed.runs import find_run
+from ragmed.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What one name of a config's arms stands for, opened: `indexes` by name, all those that the retriever searches."""
+
+    name: str
+    retriever: Retriever
+    indexes: Mapping[str, Index]
+
+    def augmenter(self, arm: Arm, *, seed: int) -> FromReferences:
+        """What shows an arm's passages."""
+        return FromReferences(arm, self.retriever, self, seed=seed)
+
+    def replayed(self, arm: Arm, task: str, *, workspace: Workspace) -> tuple[Replayed, str]:
+        """What shows the passages that `arm.replay` was shown on a task, and the hash of the samples that tell."""
+        run, _, replayed = arm.replay.rpartition("/")
+        stored = find_run(workspace.runs, run)
+        if not stored.samples_file(replayed, task).exists():
+            raise MismatchError(f"arm '{arm.name}', replay: arm '{replayed}' of run '{run}' was not asked '{task}'")
+        samples = list(stored.samples_of(replayed, task))
+        documents = sorted({passage.document for sample in samples for passage in sample.passages})
+        passages = {p.id: p for found in self.passages_of(documents, ids="").values() for p in found}
+        return Replayed(samples, passages), stored.samples_hash(replayed, task)
+
+    def naming(self, ids: str) -> frozenset[str]:
+        """The corpora, of any index, whose documents are named by such ids."""
+        return frozenset().union(*(index.naming(ids) for index in self.indexes.values()))
+
+    def passages_of(self, names: Sequence[str], *, ids: str) -> dict[str, list[Passage]]:
+        """The passages of documents by name, each passage once however many indexes hold it."""
+        kept: dict[str, dict[str, Passage]] = {name: {} for name in names}
+        for index in self.indexes.values():
+            for name, passages in index.passages_of(names, ids=ids).items():
+                kept[name] |= {passage.id: passage for passage in passages if passage.id not in kept[name]}
+        return {name: list(passages.values()) for name, passages in kept.items()}
+
+    def record(self) -> dict[str, Any]:
+        """What the comparison needs to know: the corpora behind it, and what building its indexes cost."""
+        manifests = [index.manifest for index in self.indexes.values()]
+        corpora = {
+            corpus.sha256: {"name": corpus.name, "sha256": corpus.sha256}
+            for manifest in manifests
+            for corpus in manifest.corpora
+        }
+        return {
+            "indexes": list(self.indexes),
+            "corpora": list(corpora.values()),
+            "passages": sum(m.counts.passages for m in manifests),
+            "seconds": sum(m.seconds for m in manifests),
+            "device": ", ".join(dict.fromkeys(m.device for m in manifests)),
+            "searched_on": {name: index.device for name, index in self.indexes.items()},
+            "taken_over": sum(m.counts.taken_over for m in manifests),
+        }
+
+
+def spec_of(arm: Arm, experiment: Experiment) -> RetrieverSpec:
+    """How an arm retrieves: the retriever that it names, else dense search of its index."""
+    return experiment.retrievers[arm.retriever] if arm.retriever else RetrieverSpec(index=arm.index)
+
+
+def index_names(experiment: Experiment, workspace: Workspace, arms: Sequence[Arm] | None = None) -> list[str]:
+    """The indexes behind the arms that show passages, each once, in the arms' order."""
+    specs = [
+        spec_of(arm, experiment) for arm in (experiment.arms.values() if arms is None else arms) if arm.needs_index
+    ]
+    names = [name for spec in specs for name in indexes_of(spec, experiment.retrievers, workspace=workspace)]
+    return list(dict.fromkeys(names))
+
+
+def open_references(arm: Arm, experiment: Experiment, *, workspace: Workspace) -> References:
+    """The references of an arm; an index that is missing is built first, but for one that is fused: a part of a fusion
+    must be there. Raises what `make_retriever` raises.
+    """
+    spec = spec_of(arm, experiment)
+    names = indexes_of(spec, experiment.retrievers, workspace=workspace)
+    for name in names if spec.of else ():
+        index_folder(name, workspace)
+    indexes = {name: open_index(name, workspace=workspace) for name in names}
+    retriever = make_retriever(spec, workspace=workspace, specs=experiment.retrievers, indexes=indexes)
+    return References(arm.references, retriever, indexes)
+
+
+def used_retrievers(experiment: Experiment) -> list[str]:
+    """The retrievers that arms name, and the parts of those, each once."""
+    names = [arm.retriever for arm in experiment.arms.values() if arm.retriever]
+    for name in names:  # which grows while it is walked
+        parts = (part for part in experiment.retrievers[name].of if part in experiment.retrievers)
+        names.extend(part for part in parts if part not in names)
+    return list(dict.fromkeys(names))

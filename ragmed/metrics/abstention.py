@@ -1,0 +1,35 @@
+"""Abstention: whether an answer opens by telling that the answer is not to be had."""
+
+from __future__ import annotations
+
+import re
+
+from ragmed.metrics import Batch, Metric, MetricFacts
+
+# Anchored to the start: "not given after day 3" is an answer. "Not stated" is what the task's instruction demands; the
+# rest is what models write in its place.
+ABSTENTION = re.compile(
+    r"\W*(?:(?:it|this|that|the answer) (?:is|was) )?(?:not|n't) (?:stated|specified|mentioned|known)\b"
+    r"|\W*(?:it|this|that|the answer) (?:isn't|cannot be|can't be) (?:stated|specified|mentioned|known|determined)\b"
+    r"|\W*i(?: do not| don't) know\b|\W*i(?:'m| am) not sure\b|\W*unknown\b"
+    r"|\W*the (?:hospital's )?(?:handbook|passages?|texts?) (?:does|do)(?: not|n't) (?:say|state|specify|mention)\b"
+    r"|\W*there is no (?:answer|information|mention)\b",
+    re.IGNORECASE,
+)
+
+
+def is_abstention(text: str) -> bool:
+    """
+    >>> is_abstention("Not stated."), is_abstention("40 mg, not stated elsewhere")
+    (True, False)
+
+    Whether a text opens by telling that the answer is not to be had: counted on questions that have none.
+    """
+    return ABSTENTION.match(text) is not None
+
+
+def abstained(batch: Batch) -> list[float]:
+    return [float(isinstance(value, str) and is_abstention(value)) for _, value in batch]
+
+
+ABSTAINED = Metric(MetricFacts("abstained", "binary"), abstained)

@@ -1,0 +1,233 @@
+"""Queries in, the passages that share their words out, by BM25; the postings lie with the index and are mapped.
+
+Scores are those of the package `bm25s` (Lu 2024, "BM25S: Orders of magnitude faster lexical search via eager sparse
+scoring", arXiv 2407.03618) in Lucene's variant (Kamphuis et al. 2020, "Which BM25 Do You Mean?", ECIR, table 1):
+
+    sum over the query's words of  ln(1 + (N - df + 0.5) / (df + 0.5)) * tf / (k1 * (1 - b + b * length / mean) + tf)
+
+N passages, of which df hold the word; a word that stands twice in a query counts twice.
+
+Postings are made at the first need and appear whole in `INDEX/bm25/KEY/`: arrays without pickle, words as JSON, and a
+`postings.json` with their checksums. KEY is a hash of the passages and of all that shapes the postings, so that others
+are made where any of it changes. No embedder is loaded for any of this.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragmed.chunking import INPUT_VERSION, embedded_text
+from ragmed.errors import DamagedError, MissingDependencyError, UnknownNameError, UsageError
+from ragmed.files import fsync_file, fsync_folder, make_folder, read_json, sha256_file, sha256_json, write_json, writing
+from ragmed.index.search import Rows
+from ragmed.index.store import Index
+from ragmed.records import Hit, Passage
+
+if TYPE_CHECKING:
+    from ragmed.retrieval.spec import Resources, RetrieverSpec
+
+WORD = re.compile(r"(?u)\b\w\w+\b")
+"""What a word is: two or more letters, digits or underscores; scikit-learn's and bm25s's pattern."""
+STOP_WORDS: dict[str, frozenset[str]] = {
+    "none": frozenset(),
+    "english": frozenset(  # Lucene's, and bm25s's
+        "a an and are as at be but by for if in into is it no not of on or such that the their then there these they "
+        "this to was will with".split()
+    ),
+}
+POSTINGS = "postings.json"
+Scores = npt.NDArray[np.float32]
+
+
+class BM25Retriever:
+    """Built by `make_retriever(RetrieverSpec(method="bm25", index="handbook"), workspace=workspace)`.
+
+    A passage is read as its embedding is: title, heading and text. Equal scores are ordered by row. A passage without
+    any word of the query is no hit, and a query without a word that the index knows has no hits at all.
+
+    Raises UsageError (k1, b, an index without a word), UnknownNameError (stemmer, stop words), MissingDependencyError,
+    DamagedError (postings that are not what was written).
+    """
+
+    VERSION = 1
+    READS = ("index", "k1", "b", "stemmer", "stop_words")
+
+    def __init__(
+        self, index: Index, *, k1: float = 1.5, b: float = 0.75, stemmer: str = "english", stop_words: str = "english"
+    ) -> None:
+        if not 0 <= k1 < float("inf") or not 0 <= b <= 1:
+            raise UsageError(f"BM25 needs k1 of at least 0 and b between 0 and 1, found {k1} and {b}")
+        self._index, self._k1, self._b = index, float(k1), float(b)
+        self._words = tokeniser(stemmer=stemmer, stop_words=stop_words)
+        self._identity = {
+            "method": "bm25",
+            "version": self.VERSION,
+            "passages": index.contents,
+            "text": INPUT_VERSION,
+            "k1": self._k1,
+            "b": self._b,
+            "word": WORD.pattern,
+            "lower_case": True,
+            "stemmer": stemmer,
+            "stop_words": sorted(STOP_WORDS[stop_words]),
+            "libraries": {name: metadata.version(name) for name in ("bm25s", "PyStemmer")},
+        }
+        folder = _postings(index, self._identity, self._words)
+        self._mean_length = float(read_json(folder / POSTINGS, "BM25 postings")["mean_length"])
+        self._bm25 = _import_bm25s().BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
+        self._rows = index.live_rows()
+
+    @classmethod
+    def build(cls, spec: RetrieverSpec, resources: Resources) -> BM25Retriever:
+        index = resources.index(spec.index)
+        return cls(index, k1=spec.k1, b=spec.b, stemmer=spec.stemmer, stop_words=spec.stop_words)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return self._identity
+
+    def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
+        if k < 1:
+            raise UsageError(f"k must be at least 1, found {k}")
+        best = [self._best(query, k) for query in queries]
+        passages = iter(self._index.passages([int(row) for rows, _ in best for row in rows]))
+        return [[Hit(next(passages), float(score), rank) for rank, score in enumerate(scores, 1)] for _, scores in best]
+
+    def _best(self, query: str, k: int) -> tuple[Rows, Scores]:
+        """The rows of the k best passages, and their scores."""
+        known = self._bm25.get_tokens_ids(self._words([query])[0])
+        if not known:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        scores: Scores = self._bm25.get_scores_from_ids(known)
+        rows = np.flatnonzero(scores)
+        if len(rows) > k:
+            rows = rows[scores[rows] >= np.partition(scores[rows], -k)[-k]]
+        best = rows[np.lexsort((rows, -scores[rows]))[:k]]
+        return self._rows[best], scores[best]
+
+    def rank(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Hit]]:
+        """The given passages of each query, scored by the index's counts of words; those without a word of it last,
+        in the order given."""
+        ranked = []
+        for words, passages in zip(self._words(list(queries)), candidates, strict=True):
+            known = self._bm25.get_tokens_ids(words)
+            texts = self._words([embedded_text(passage) for passage in passages])
+            scored = sorted(
+                ((self._score(known, text), p) for text, p in zip(texts, passages, strict=True)), key=lambda s: -s[0]
+            )
+            ranked.append([Hit(p, score, rank) for rank, (score, p) in enumerate(scored, 1)])
+        return ranked
+
+    def _score(self, query: Sequence[int], text: Sequence[str]) -> float:
+        mine = self._bm25.get_tokens_ids(text)
+        starts, count = self._bm25.scores["indptr"], len(self._rows)
+        long = self._k1 * (1 - self._b + self._b * len(text) / self._mean_length)
+        total = 0.0
+        for word in query:
+            times = mine.count(word)
+            if times:
+                holding = int(starts[word + 1] - starts[word])
+                total += float(np.log(1 + (count - holding + 0.5) / (holding + 0.5))) * times / (long + times)
+        return total
+
+
+def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], list[list[str]]]:
+    """
+    >>> tokeniser(stemmer="english", stop_words="english")(["The patients were coughing, and 3 fell."])
+    [['patient', 'were', 'cough', 'fell']]
+
+    Texts in, their words out: lower-cased, cut by WORD, without stop words, stemmed (`none`, or a Snowball language).
+    """
+    if stop_words not in STOP_WORDS:
+        raise UnknownNameError("list of stop words", stop_words, STOP_WORDS)
+    left_out = STOP_WORDS[stop_words]
+    stems = _stems(stemmer)
+
+    def words(texts: Sequence[str]) -> list[list[str]]:
+        return [stems([word for word in WORD.findall(text.lower()) if word not in left_out]) for text in texts]
+
+    return words
+
+
+def _stems(language: str) -> Callable[[list[str]], list[str]]:
+    if language == "none":
+        return lambda words: words
+    try:
+        import Stemmer
+    except ImportError as error:
+        raise MissingDependencyError("stemming needs PyStemmer; run: pip install PyStemmer") from error
+    if language not in Stemmer.algorithms():
+        raise UnknownNameError("stemmer", language, ["none", *Stemmer.algorithms()])
+    stem: Callable[[list[str]], list[str]] = Stemmer.Stemmer(language).stemWords
+    return stem
+
+
+def _import_bm25s() -> Any:
+    try:
+        import bm25s
+    except ImportError as error:
+        raise MissingDependencyError("BM25 needs bm25s; run: pip install bm25s") from error
+    return bm25s
+
+
+def _postings(index: Index, identity: Mapping[str, Any], words: Callable[[Sequence[str]], list[list[str]]]) -> Path:
+    """The folder of the postings, made first where it is missing, every file checked."""
+    folder = index.folder / "bm25" / sha256_json(identity)[:16]
+    if not folder.is_dir():
+        _make(folder, index, identity, words)
+    record = read_json(folder / POSTINGS, "BM25 postings")
+    for name, digest in record["files"].items():
+        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+            raise DamagedError(f"'{folder / name}' is not what was written; delete '{folder}', and it is rebuilt")
+    return folder
+
+
+def _make(
+    folder: Path, index: Index, identity: Mapping[str, Any], words: Callable[[Sequence[str]], list[list[str]]]
+) -> None:
+    vocabulary: dict[str, int] = {}
+    tokens: list[list[int]] = []
+    for passage in index:
+        text = words([embedded_text(passage)])[0]
+        tokens.append([vocabulary.setdefault(word, len(vocabulary)) for word in text])
+    if not vocabulary:
+        raise UsageError(f"index '{index.manifest.name}' holds no word that BM25 could look for; change stop_words")
+    bm25 = _import_bm25s().BM25(k1=identity["k1"], b=identity["b"], method="lucene")
+    bm25.index((tokens, vocabulary), create_empty_token=False, show_progress=False)
+    mode = stat.S_IMODE(index.folder.stat().st_mode)  # postings give the text away: they are as private as the index
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    with writing(folder):
+        make_folder(folder.parent, mode=mode)
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(mode=mode)
+        try:
+            bm25.save(beside, allow_pickle=False, show_progress=False)
+            files = sorted(beside.iterdir())
+            for path in files:
+                path.chmod(mode & 0o666)
+                fsync_file(path)
+            record = {
+                "identity": identity,
+                "mean_length": sum(map(len, tokens)) / len(tokens),
+                "files": {path.name: sha256_file(path) for path in files},
+            }
+            write_json(beside / POSTINGS, record, mode=mode & 0o666)
+            fsync_folder(beside)
+            try:
+                beside.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process made the same postings meanwhile
+                    raise
+            fsync_folder(folder.parent)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)

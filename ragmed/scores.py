@@ -1,0 +1,273 @@
+"""Samples in, scores out: a reader makes a value and a status of each answer, metrics make numbers of the values.
+
+The second of two passes: it asks no model, comes after all answers, in batches of a task, and can be done again at any
+time, for runs that were imported too:
+
+    answers = scored_answers(run)                    # (arm, task) -> answers; scores made where missing or stale
+    score_run(run, tasks=("medqa",))                 # scored again, whatever is there
+    answers = scored_answers(run, reader="mirage")   # read otherwise; what is stored stays
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
+
+from ragmed.errors import DamagedError, DataError, UnknownNameError, UnwritableError, UsageError
+from ragmed.metrics import METRICS, MetricFacts, find_metric, metric_facts
+from ragmed.records import Answer, Measure, Sample, Score
+from ragmed.runs import Run
+from ragmed.stored import ScoresHeader
+from ragmed.tasks import BoundTask
+from ragmed.tasks.reading import find_reader
+
+RECORDED = "recorded"
+"""The reader of answers that another program read: their values and numbers are kept as they came."""
+Answers = dict[tuple[str, str], list[Answer]]
+
+
+def scored_answers(run: Run, *, reader: str = "") -> Answers:
+    """Every sample of a run with its score. `reader`: reads all tasks otherwise than declared, and stores nothing.
+
+    Scores that are missing, or were made of other samples or by other versions, are made and stored. Raises
+    UnknownNameError for a reader or a metric that nobody knows, UsageError where a run holds no text to be read.
+    """
+    if reader and run.info().get("imported", {}).get("kind") == "bundle":
+        raise UsageError(
+            f"run '{run.name}' is a bundle: it holds scores and no answers that the reader '{reader}' could read; "
+            "compare it without --reader, or the original run with it"
+        )
+    answers: Answers = {}
+    for arm, task in run.asked():
+        before = run.samples_hash(arm, task)
+        samples = list(run.samples_of(arm, task))
+        record = _task_record(run, arm, task)
+        if reader and fits(reader, samples):
+            names = [facts.name for facts in declared_metrics(record, reader=reader)]
+            scores = score_samples(samples, reader, names, where=f"run '{run.name}'")
+        else:
+            # half of an evaluation that is at work is scored for this once, and not kept
+            whole = len(samples) == record["examples"] and run.samples_hash(arm, task) == before
+            _, scores = _current(run, arm, task, samples, record, before, keep=whole)
+        answers[arm, task] = _joined(samples, scores, run, arm, task)
+    return answers
+
+
+def fits(reader: str, samples: Sequence[Sample]) -> bool:
+    """Whether a reader can read a task's answers: one that chooses among options needs them, others need a gold answer
+    that is no letter of an option; one that reads texts needs some.
+    """
+    found = find_reader(reader)
+    lettered = any(isinstance(s.example.gold, str) and s.example.gold in s.example.options for s in samples)
+    has_options = any(sample.example.options for sample in samples)
+    has_text = any(sample.completion is not None for sample in samples) or all(s.finish == "error" for s in samples)
+    return (has_options if found.needs_options else not lettered) and (
+        has_text if found.needs_text else any(sample.option_logprobs for sample in samples)
+    )
+
+
+def declared_metrics(record: Mapping[str, Any], *, reader: str = "") -> tuple[MetricFacts, ...]:
+    """What a task of run.json measures, the primary metric first.
+
+    Where another `reader` reads the answers, those that can be made of what it reads: of a task whose every metric is
+    another program's, accuracy.
+    """
+    if reader:
+        return metric_facts([name for name in _names(record) if name in METRICS] or ["accuracy"])
+    known = [field.name for field in fields(MetricFacts)]
+    return tuple(MetricFacts(**{name: facts[name] for name in known if name in facts}) for facts in record["metrics"])
+
+
+def score_run(run: Run, *, tasks: Sequence[str] = (), metrics: Sequence[str] = ()) -> list[str]:
+    """Makes the scores of a run again, and returns a line for each arm and task.
+
+    `tasks`, `metrics`: only these; the numbers of other metrics stay as they are. A metric that no task measures yet is
+    added to them, as a secondary one. Scores that came with an import and cannot be made here stay, which the line
+    tells. Raises UnknownNameError for a task that the run has not, or a metric that nobody knows.
+    """
+    known = run.info()["tasks"]
+    for task in tasks:
+        if task not in known:
+            raise UnknownNameError("task", task, known, f"run '{run.name}'")
+    _declare(run, tasks, metrics)
+    lines = []
+    for (arm, task), samples in run.samples().items():
+        record = _task_record(run, arm, task)
+        if (tasks and task not in tasks) or (metrics and not {*metrics} & {*_names(record)}):
+            continue
+        kept = record["reader"] == RECORDED
+        header, scores = _imported(run, arm, task) if kept else _made(run, arm, task, samples, record, metrics)
+        answered = sum(score.status == "answered" for score in scores)
+        by = ", ".join(name if kept else f"{name} {version}" for name, version in header.metrics.items())
+        how = f"{by} as imported" if kept else f"reader {header.reader} {header.reader_version}; {by}"
+        lines.append(f"{arm} on {task}: {answered:,} of {len(scores):,} answered; {how}")
+    return lines
+
+
+def _declare(run: Run, tasks: Sequence[str], metrics: Sequence[str]) -> None:
+    """Metrics that no task of these measures yet become secondary ones of each that can be scored here."""
+    known = {task: record for task, record in run.info()["tasks"].items() if not tasks or task in tasks}
+    declared = {name for record in known.values() for name in _names(record)}
+    for metric in metrics:
+        if metric in declared:
+            continue
+        if metric not in METRICS:
+            raise UnknownNameError("metric", metric, {*declared, *METRICS}, f"run '{run.name}'")
+        for task, record in known.items():
+            if record["reader"] != RECORDED:
+                run.add_metrics(task, [asdict(find_metric(metric).facts)])
+
+
+def score_samples(samples: Sequence[Sample], reader: str, metrics: Sequence[str], *, where: str = "") -> list[Score]:
+    """
+    >>> from ragmed.records import Example
+    >>> question = Example("q1", "?", options={"A": "10 mg", "B": "40 mg"}, gold="B")
+    >>> score_samples([Sample("general", "medqa", question, completion="B")], "letter", ["accuracy"])
+    [Score(example='q1', status='answered', value='B', metrics={'accuracy': 1.0})]
+
+    One score for each sample, in order. A metric is asked once, with all answers that could be read.
+    """
+    if reader == RECORDED:
+        raise UsageError(f"{where} holds no answers to be read: its scores came with it")
+    read = [find_reader(reader).read(sample) for sample in samples]
+    batch = [(s.example, value) for s, (status, value) in zip(samples, read, strict=True) if status == "answered"]
+    columns = {name: iter(_measured(name, batch)) for name in metrics}
+    return [
+        Score(sample.example.id, status, value, {name: next(column) for name, column in columns.items()})
+        if status == "answered"
+        else Score(sample.example.id, status, value)
+        for sample, (status, value) in zip(samples, read, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentScore:
+    """`score`: by the task's primary metric, larger is better (see `development_score`). `answered`: how many were."""
+
+    score: float
+    answered: int
+
+
+def development_score(samples: Sequence[Sample], bound: BoundTask) -> DevelopmentScore:
+    """What a grid or a search chooses by, the largest being the best: a task's primary metric over its development
+    examples, negated where less of it is better.
+
+    What is not answered counts as an empty answer of a ratio, as 1 of a binary metric of which less is better, and
+    else as 0.
+    """
+    metric = find_metric(bound.task.metrics[0])
+    less_is_better = metric.facts.higher_is_better is False
+    scores = score_samples(samples, bound.reader, [metric.name])
+    answered = sum(score.status == "answered" for score in scores)
+    if metric.total is None:
+        unanswered = float(less_is_better and metric.facts.kind == "binary")
+        values = [cast(float, score.metrics.get(metric.name, unanswered)) for score in scores]
+        value = float(sum(values) / len(values))
+    else:
+        import numpy as np
+
+        empty = [(sample.example, None) for sample, score in zip(samples, scores, strict=True) if not score.metrics]
+        counts = [*(score.metrics[metric.name] for score in scores if score.metrics), *_measured(metric.name, empty)]
+        value = float(metric.total(np.sum(counts, axis=0)))
+    return DevelopmentScore(-value if less_is_better else value, answered)
+
+
+def _measured(name: str, batch: Sequence[Any]) -> Sequence[Measure]:
+    values = find_metric(name).score(batch)
+    if len(values) != len(batch):
+        raise DataError(f"metric '{name}' gave {len(values)} values for {len(batch)} answers")
+    return values
+
+
+def _current(
+    run: Run, arm: str, task: str, samples: Sequence[Sample], record: Mapping[str, Any], digest: str, *, keep: bool
+) -> tuple[ScoresHeader, list[Score]]:
+    """The stored scores where they are of these samples (`digest`) and of today's versions, else new ones."""
+    if record["reader"] == RECORDED:
+        return _imported(run, arm, task)
+    header = _header(digest, record)
+    try:
+        stored = run.scores(arm, task)
+    except DataError:  # derived: made again
+        stored = None
+    if stored is not None and stored[0] == header and _are_of(stored[1], samples, record):
+        return stored
+    scores = score_samples(samples, header.reader, _names(record))
+    if keep:
+        with suppress(UnwritableError):  # of a run that may only be read
+            run.write_scores(arm, task, header, scores)
+    return header, scores
+
+
+def _are_of(scores: Sequence[Score], samples: Sequence[Sample], record: Mapping[str, Any]) -> bool:
+    """Whether stored scores are of these samples, each with what the task's metrics give."""
+    ratios = {metric["name"]: metric["kind"] == "ratio" for metric in record["metrics"]}
+    return [score.example for score in scores] == [sample.example.id for sample in samples] and all(
+        score.metrics.keys() == (ratios.keys() if score.status == "answered" else set())
+        and all(isinstance(value, tuple) == ratios[name] for name, value in score.metrics.items())
+        for score in scores
+    )
+
+
+def _header(digest: str, record: Mapping[str, Any]) -> ScoresHeader:
+    versions = {name: find_metric(name).facts.version for name in _names(record)}
+    reader = find_reader(record["reader"])
+    return ScoresHeader(digest, reader.name, reader.version, versions)
+
+
+def _imported(run: Run, arm: str, task: str) -> tuple[ScoresHeader, list[Score]]:
+    """Scores that came with the samples: what made them is not here, so that they stay as they came."""
+    stored = run.scores(arm, task)
+    if stored is None:
+        raise DamagedError(f"'{run.scores_file(arm, task)}' is missing: import the run again")
+    return stored
+
+
+def _made(
+    run: Run, arm: str, task: str, samples: Sequence[Sample], record: Mapping[str, Any], metrics: Sequence[str]
+) -> tuple[ScoresHeader, list[Score]]:
+    """New scores, stored; `metrics`: only these, where the others are of the same samples, reader and versions."""
+    header, stored = _header(run.samples_hash(arm, task), record), None
+    with suppress(DataError):  # derived: made again, whole
+        stored = run.scores(arm, task) if metrics else None
+    names = [name for name in _names(record) if not metrics or name in metrics]
+    kept = [name for name in _names(record) if name not in names]
+    if kept and not (stored and _agree(stored[0], header, kept)):
+        names, kept = _names(record), []
+    scores = score_samples(samples, header.reader, names)
+    if kept and stored:
+        scores = [_kept(new, old, kept) for new, old in zip(scores, stored[1], strict=True)]
+    run.write_scores(arm, task, header, scores)
+    return header, scores
+
+
+def _agree(stored: ScoresHeader, header: ScoresHeader, names: Sequence[str]) -> bool:
+    """Whether stored numbers are what these versions would make of the same samples."""
+    return (stored.samples, stored.reader, stored.reader_version) == (
+        header.samples, header.reader, header.reader_version,
+    ) and all(stored.metrics.get(name) == header.metrics[name] for name in names)  # fmt: skip
+
+
+def _kept(new: Score, old: Score, names: Sequence[str]) -> Score:
+    kept = {name: old.metrics[name] for name in names if name in old.metrics}
+    return Score(new.example, new.status, new.value, {**new.metrics, **kept})
+
+
+def _task_record(run: Run, arm: str, task: str) -> Mapping[str, Any]:
+    known = run.info()["tasks"]
+    if task not in known:
+        raise DamagedError(f"'{run.samples_file(arm, task)}' belongs to no task of run '{run.name}'")
+    record: Mapping[str, Any] = known[task]
+    return record
+
+
+def _names(record: Mapping[str, Any]) -> list[str]:
+    return [metric["name"] for metric in record["metrics"]]
+
+
+def _joined(samples: Sequence[Sample], scores: Sequence[Score], run: Run, arm: str, task: str) -> list[Answer]:
+    if [sample.example.id for sample in samples] != [score.example for score in scores]:
+        raise DamagedError(f"'{run.scores_file(arm, task)}' is not of the samples beside it; run `ragmed score`")
+    return [Answer(sample, score) for sample, score in zip(samples, scores, strict=True)]

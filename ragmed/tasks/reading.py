@@ -1,0 +1,249 @@
+"""Readers: a sample in, a status and the value that was read out of its answer.
+
+A reader is one function and one line in READERS. It decides nothing about right and wrong. What cannot be read is
+`unparsed` or `refused`, what was cut off is `truncated`, and never a default value; the one exception is `mirage`,
+which reads as MIRAGE's own evaluation does, and is there to be compared with. `version` is raised with every change
+that can change a reading.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ragmed.errors import DataError, UnknownNameError, UsageError
+from ragmed.files import parse_json
+from ragmed.records import Sample, Status, Value
+from ragmed.tasks.letters import find_letter, is_refusal, mirage_answer, mirage_letter
+
+Reading = tuple[Status, Value]
+
+# What stands where the letter should: that there is no answer to give, or the words of a server that gave none.
+_DECLINED = re.compile(
+    r"\W*(?:(?:it |the answer )?(?:can ?not|can't) be determined|(?:can ?not|can't) determine|unknown|n/a|inconclusive"
+    r"|no answer|(?:not enough|insufficient) (?:information|data|evidence)"
+    r"|not (?:provided|available|mentioned|specified|stated|determinable|clear|sure|known|found)"
+    r"|the response was filtered)\b",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,2}[.)])\s+")
+# ICD-10(-CM): a letter, a digit, a digit, A or B, and up to four more after a point that may be left out. What else
+# clinical prose holds of this shape (A1C, Q12H, T2DM, H1N1) is none; B12 and T12 cannot be told from codes. X holds
+# a place (W19XXXA).
+_CODE = re.compile(r"\b([A-Z][0-9][0-9AB])(?:\.([0-9AX][0-9A-Z]{0,3})|([0-9][0-9A-Z]{0,3}|X[0-9X]{2}[0-9A-Z]))?\b")
+# A label is denied by one of these before it in its clause, with up to three words between, or by "ruled out" after it.
+_CLAUSE_END = re.compile(r"[.,:;!?—]|\b(?:but|so|hence|thus|therefore)\b")
+_WORD = re.compile(r"[\w'-]+")
+_DENIAL = re.compile(r"(?:\b(?:not|no|never|neither|nor|cannot|non|opposite of)|n't|\bun-)(?!\w)")
+_RULED_OUT = re.compile(r"[*_\"'`]*\s(?:(?!but|because|since|as|so)[\w']+\s){0,3}ruled out\b")
+# A word with its own digits (v2, v2.1, COVID-19), which is passed over, or a number.
+_NUMBER = re.compile(
+    r"(?<!\w)[^\W\d_]\w*(?:[.-]\d+)*|(?P<number>[-+−–]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?)"
+)
+_DASHES = str.maketrans("−–", "--", ",")
+_DEPTH = 50  # levels of a JSON answer: what reads and writes it later must never run out of stack
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """
+    >>> from ragmed.records import Example
+    >>> reader = find_reader("letter")
+    >>> question = Example("q1", "?", options={"A": "10 mg", "B": "40 mg"}, gold="B")
+    >>> reader.read(Sample("general", "t", question, completion="The answer is (B)."))
+    ('answered', 'B')
+    """
+
+    name: str
+    read_text: Callable[[Sample, str], Value]
+    version: int = 1
+    survives_cut: bool = False
+    """Whether what was read from a text that was cut off is the whole answer: a letter is, a summary is not."""
+    declines: Callable[[str], bool] = is_refusal
+    """Whether a text in which nothing was read refuses to answer, in words."""
+    needs_options: bool = False
+    """Whether what it reads is one of an example's options, so that it fits no task without."""
+    needs_text: bool = True
+    """Whether it reads what was written, so that it fits no sample that holds log-likelihoods alone."""
+
+    def read(self, sample: Sample) -> Reading:
+        """The status and the value; a sample that failed, or that a filter of its server refused, has none.
+
+        Raises UsageError for a sample without a text, where it is a text that is read.
+        """
+        if sample.finish == "error":
+            return "error", None
+        if sample.finish == "refused":
+            return "refused", None
+        if sample.completion is None and self.needs_text:
+            raise UsageError(
+                f"the reader '{self.name}' reads text, and sample '{sample.example.id}' of arm '{sample.arm}', task "
+                f"'{sample.task}' holds none, as where options were scored; read it with one of "
+                f"{', '.join(LIKELIHOODS.values())}"
+            )
+        text = sample.completion or ""
+        value = self.read_text(sample, text)
+        if value is not None and (sample.finish != "length" or self.survives_cut):
+            return "answered", value
+        if sample.finish == "length":
+            return "truncated", value
+        return ("refused" if self.declines(text) else "unparsed"), None
+
+
+def find_reader(name: str) -> Reader:
+    """Raises UnknownNameError with near names."""
+    if name not in READERS:
+        raise UnknownNameError("reader", name, READERS)
+    return READERS[name]
+
+
+def _letter(sample: Sample, text: str) -> Value:
+    return find_letter(text, sample.example.options)
+
+
+def _mirage(sample: Sample, text: str) -> Value:
+    return mirage_letter(text) or "A"
+
+
+def _mirage_strict(sample: Sample, text: str) -> Value:
+    return mirage_letter(text)
+
+
+def _mirage_declines(text: str) -> bool:
+    return is_refusal(text) or _DECLINED.match(mirage_answer(text)) is not None
+
+
+def _label(sample: Sample, text: str) -> Value:
+    """The letter of the only option whose text is named and not denied.
+
+    "neutral, since neither entailment nor contradiction holds" is neutral; "entailment or neutral" is neither, nor is
+    "not entailment". The longest label first ("not enough information" is no "enough").
+    """
+    words = " ".join(_folded(text).split())
+    letters = {" ".join(_folded(label).split()): letter for letter, label in sample.example.options.items()}
+    labels = "|".join(re.escape(label) for label in sorted(letters, key=len, reverse=True) if label)
+    if not labels:
+        return None
+    named: set[str] = set()
+    denied: set[str] = set()
+    for match in re.finditer(rf"(?<!\w)(?:{labels})(?!\w)", words):
+        (denied if _is_denied(words, match.start(), match.end()) else named).add(letters[match.group()])
+    return named.pop() if len(named) == 1 and not named & denied else None
+
+
+def _folded(text: str) -> str:
+    return text.replace("’", "'").casefold()
+
+
+def _is_denied(words: str, start: int, end: int) -> bool:
+    clause = _CLAUSE_END.split(words[max(0, start - 80) : start])[-1]
+    before = " ".join(_WORD.findall(clause)[-4:])
+    return bool(_DENIAL.search(before) or _RULED_OUT.match(words[end : end + 80]))
+
+
+def _text(sample: Sample, text: str) -> Value:
+    return text.strip() or None
+
+
+def _list(sample: Sample, text: str) -> Value:
+    """Entries between semicolons or on lines of their own, without bullets and numbers; each once, in order.
+
+    A line that ends in a colon is a heading.
+    """
+    parts = [_BULLET.sub("", part).strip(" \t.;") for line in text.splitlines() for part in line.split(";")]
+    entries = tuple(dict.fromkeys(part for part in parts if part and not part.endswith(":")))
+    return entries or None
+
+
+def _codes(sample: Sample, text: str) -> Value:
+    """ICD-10 codes, in capital letters with their point, each once, in order."""
+    codes = (
+        f"{stem}.{rest}" if (rest := pointed or bare) else stem for stem, pointed, bare in _CODE.findall(text.upper())
+    )
+    return tuple(dict.fromkeys(codes)) or None
+
+
+def _json(sample: Sample, text: str) -> Value:
+    """The JSON object between the first `{` and the last `}`; one of more than 50 levels is not read."""
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        return None
+    try:
+        value: Any = parse_json(text[start : end + 1], finite=True)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, Mapping) and _is_shallow(value) else None
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEPTH):
+        level = [part for whole in level if isinstance(whole, dict | list) for part in _parts(whole)]
+        if not level:
+            return True
+    return not any(isinstance(whole, dict | list) for whole in level)
+
+
+def _parts(whole: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return whole.values() if isinstance(whole, dict) else whole
+
+
+def _number(sample: Sample, text: str) -> Value:
+    """The only number of a text; None where there are several different ones."""
+    numbers = {float(number.translate(_DASHES)) for number in _NUMBER.findall(text) if number}
+    return numbers.pop() if len(numbers) == 1 and all(map(math.isfinite, numbers)) else None
+
+
+def _likelihood(lengths_of: Callable[[Sample], Sequence[int]]) -> Callable[[Sample, str], Value]:
+    """The letter of the option with the highest log-likelihood, each divided by the length of its continuation."""
+
+    def read(sample: Sample, text: str) -> Value:
+        logprobs, letters, lengths = sample.option_logprobs, list(sample.example.options), lengths_of(sample)
+        if not logprobs:
+            return None
+        if not len(logprobs) == len(letters) == len(lengths):
+            raise DataError(
+                f"sample '{sample.example.id}' of arm '{sample.arm}', task '{sample.task}' holds {len(logprobs)} "
+                f"log-likelihoods of {len(letters)} options and {len(lengths)} lengths to divide them by; choose a "
+                "reader that needs less, such as likelihood"
+            )
+        values = [logprob / max(1, length) for logprob, length in zip(logprobs, lengths, strict=True)]
+        return letters[values.index(max(values))]
+
+    return read
+
+
+def _recorded(sample: Sample, text: str) -> Value:
+    """Answers that another program read: their values stand in the scores that came with them."""
+    return None
+
+
+_LENGTHS: dict[str, Callable[[Sample], Sequence[int]]] = {
+    "likelihood": lambda sample: [1] * len(sample.option_logprobs),
+    "likelihood-tokens": lambda sample: sample.option_tokens,
+    "likelihood-characters": lambda sample: [len(text) for text in sample.continuations],
+}
+READERS: dict[str, Reader] = {
+    reader.name: reader
+    for reader in (
+        Reader("letter", _letter, survives_cut=True, needs_options=True),
+        Reader("label", _label, survives_cut=True, needs_options=True),
+        Reader("text", _text, declines=lambda text: False),
+        Reader("list", _list),
+        Reader("codes", _codes),
+        Reader("json", _json),
+        Reader("number", _number),
+        Reader("mirage", _mirage, survives_cut=True, needs_options=True),
+        Reader("mirage-strict", _mirage_strict, survives_cut=True, declines=_mirage_declines, needs_options=True),
+        *(
+            Reader(name, _likelihood(lengths_of), survives_cut=True, needs_options=True, needs_text=False)
+            for name, lengths_of in _LENGTHS.items()
+        ),
+        Reader("recorded", _recorded, needs_text=False),
+    )
+}
+LIKELIHOODS = {"none": "likelihood", "tokens": "likelihood-tokens", "characters": "likelihood-characters"}
+"""How log-likelihoods are normalised -> the reader that does so."""

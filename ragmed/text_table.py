@@ -1,0 +1,61 @@
+"""Rows of cells in, the lines of a plain ASCII table of at most 100 columns out: what every command prints.
+
+Names and texts come from files: what a terminal could take for a command is shown as an escape. Nothing is cut.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Sequence
+
+WIDTH = 100
+_NAME = 36  # characters; a longer name gets lines of its own above its numbers
+_LEAST = 12  # columns that a wrapped last cell has at least
+
+
+def printable(text: str) -> str:
+    r"""
+    >>> printable("a\x1b[2Jé")
+    'a\\x1b[2J\\xe9'
+    """
+    return "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """
+    >>> wrapped("a note", "  ")
+    ['  a note']
+
+    Lines of at most WIDTH columns; those after the first are indented by two more.
+    """
+    return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
+    """
+    >>> print(*table([["accuracy", "score", "note"], ["general", "0.5", "unparsed 2"]], right=[1]), sep="\\n")
+      accuracy  score  note
+      general     0.5  unparsed 2
+
+    Columns under each other, those of `right` aligned to the right; the first row is the heading. A last cell that is
+    too long is wrapped below itself.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    widths[0] = max((len(row[0]) for row in cells if len(row[0]) <= _NAME), default=0)
+    lines = []
+    for name, *rest in cells:
+        if len(name) > widths[0]:
+            lines += wrapped(name, "  ")
+            name = ""
+        padded = [name.ljust(widths[0])]
+        for column, cell in enumerate(rest, start=1):
+            padded.append(cell.rjust(widths[column]) if column in right else cell)
+            if column < len(rest):
+                padded[-1] = padded[-1].ljust(widths[column])
+        front = "  " + "".join(f"{cell}  " for cell in padded[:-1])
+        last = textwrap.wrap(padded[-1], max(_LEAST, WIDTH - len(front)), break_long_words=False) or [""]
+        if len(rest) in right:
+            last = [padded[-1]]
+        lines += [f"{front}{last[0]}".rstrip(), *(" " * len(front) + more for more in last[1:])]
+    return lines

@@ -1,0 +1,214 @@
+"""What lies behind a difference: rows worked out by hand from a few samples each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from answers import answer, by_arm_and_task, changed, compared
+
+from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
+from ragmed.comparison.diagnosis.rows import Cause, Examples, Ledger, Repaired
+from ragmed.comparison.settings import ComparisonSettings
+from ragmed.errors import MismatchError
+from ragmed.records import Answer, ShownPassage
+
+ARMS = {
+    "closed": {"model": "m", "context": "none"},
+    "rag": {"model": "m", "context": "retrieved", "index": "i", "k": 2, "passage_order": "ranked"},
+    "oracle": {"model": "m", "context": "oracle", "index": "i", "k": 2},
+    "noise": {"model": "m", "context": "distractor", "index": "i", "k": 2},
+}
+GOLD, OTHER, UNSAID = (
+    ShownPassage(f"w:{document}#0", f"w:{document}", rank=1, gold=gold)
+    for document, gold in (("a", True), ("b", False), ("c", None))
+)
+
+
+def sample(id_: str, right: bool | None, arm: str, task: str = "t", **more: Any) -> Answer:
+    """`right` None: nothing that could be read."""
+    return answer(
+        id_, arm, task, status="unparsed" if right is None else "answered", value="A" if right else "B", **more
+    )
+
+
+def rows(
+    samples: Sequence[Answer], *, arms: Mapping[str, Any] = ARMS, tasks: Mapping[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
+    settings = ComparisonSettings(baseline=samples[0].sample.arm, resamples=200, **more)
+    return compared(by_arm_and_task(samples), settings, facts=RunFacts(arms=arms, tasks=tasks or {"t": {}}))
+
+
+def shown(answers: str, arm: str = "rag", passages: Sequence[ShownPassage] = ()) -> list[Answer]:
+    """`answers`: 1 right, 0 wrong, ? unreadable, one example each."""
+    told = {"1": True, "0": False, "?": None}
+    return [
+        sample(f"e{i}", told[mark], arm, passages=(passages[i],) if passages else (), documents=("a",))
+        for i, mark in enumerate(answers)
+    ]
+
+
+def test_the_ledger_names_what_was_fixed_and_broken() -> None:
+    found = rows([*shown("00110", "closed"), *shown("0110?", "rag")])
+    (row,) = found.ledger
+    assert row == Ledger("t", "accuracy", baseline="closed", arm="rag", fixed=("e1",), broke=("e3",))
+    assert (found.contrasts[0].fixed, found.contrasts[0].broke) == (1, 1)
+
+
+def test_every_wrong_answer_has_one_reason() -> None:
+    #        form  missed misled ignored unknown right right
+    rag = shown("?000011", passages=[GOLD, OTHER, GOLD, GOLD, UNSAID, GOLD, OTHER])
+    rag[4] = changed(rag[4], documents=())
+    beside = [*shown("0110000", "closed"), *shown("0111011", "oracle"), *shown("0010000", "noise")]
+    (row,) = rows([*beside[:7], *rag, *beside[7:]]).decomposition
+    parts = {part.part: (part.count, part.examples, part.broke) for part in row.parts}
+    assert parts == {
+        "form": (1, ("e0",), ()),
+        "missed": (1, ("e1",), ("e1",)),
+        "misled": (1, ("e2",), ("e2",)),
+        "ignored": (1, ("e3",), ()),
+        "unknown": (1, ("e4",), ()),
+    }
+    assert (row.n, row.right, row.wrong) == (7, 2, 5)
+    assert (row.closed, row.oracle, row.distractor) == ("closed", "oracle", "noise")
+    values = (row.value, row.closed_value, row.oracle_value, row.distractor_value)
+    assert [round((value or 0.0) * 7) for value in values] == [2, 2, 5, 1]
+    assert row.repaired == Repaired(with_gold=1, without_gold=1, unknown=0)
+    assert row.distracted == Examples(1, ("e1",))
+    assert row.beyond == Examples(2, ("e0", "e4"))
+
+
+def test_a_policy_that_leaves_out_leaves_out_here_too() -> None:
+    given = [*shown("011", "closed"), *shown("?10", passages=[GOLD, GOLD, GOLD])]
+    (row,) = rows(given, policy={"unparsed": "drop"}).decomposition
+    assert (row.n, row.wrong, row.parts[0].count, row.closed_value) == (2, 1, 0, 1.0)
+
+
+def test_without_other_arms_nothing_is_said_of_them() -> None:
+    (row,) = rows(shown("01", passages=[GOLD, OTHER])).decomposition
+    assert (row.closed_value, row.oracle_value, row.distractor_value) == (None, None, None)
+    assert (row.distracted, row.beyond) == (None, None)
+    assert row.repaired == Repaired(None, None, None)
+    assert [part.count for part in row.parts] == [0, 0, 0, 1, 0]
+
+
+def test_the_arm_beside_is_of_the_same_model_and_as_alike_as_can_be() -> None:
+    arms = ARMS | {
+        "other": {"model": "n", "context": "none"},
+        "oracle-5": {"model": "m", "context": "oracle", "index": "i", "k": 5},
+    }
+    names = ("other", "oracle-5", "closed", "oracle", "rag")
+    (row,) = rows([one for name in names for one in shown("01", name)], arms=arms).decomposition
+    assert (row.closed, row.oracle) == ("closed", "oracle")
+
+
+def test_where_all_passages_were_dropped_none_was_shown() -> None:
+    rag = [changed(one, passages=()) for one in shown("00", passages=[GOLD, GOLD])]
+    (row,) = rows(rag).decomposition
+    assert row.parts[1] == Cause("missed", 2, examples=("e0", "e1"), broke=())
+
+
+WAYS = {"q": {"scoring": "generate"}, "q-letters": {"task": "q", "scoring": "letters", "normalise": "none"}}
+
+
+def asked(arm: str, written: str, preferred: str) -> list[Answer]:
+    told = {"1": True, "0": False, "?": None}
+    ways = (("q", written), ("q-letters", preferred))
+    return [sample(f"e{i:02}", told[mark], arm, task) for task, marks in ways for i, mark in enumerate(marks)]
+
+
+def test_form_that_failed_is_not_knowledge_that_failed() -> None:
+    given = [*asked("old", "1" * 20, "1" * 20), *asked("new", "?" * 10 + "1" * 9 + "0", "1" * 20)]
+    found = rows(given, arms={}, tasks=WAYS)
+    old, new = found.compliance
+    assert (old.difference, old.said) == (0.0, "cannot-tell")  # 20 examples: the interval reaches 16 points
+    assert (new.generate_task, new.likelihood_task, new.n) == ("q", "q-letters", 20)
+    assert (new.generate, new.likelihood, new.difference) == (0.45, 1.0, pytest.approx(-0.55))
+    assert (new.form_failures, new.known_but_unreadable) == (10, 10)
+    assert new.examples == tuple(f"e{i:02}" for i in range(10))
+    assert (new.test, new.p, new.said) == ("mcnemar-exact", pytest.approx(2 / 2**11), "compliance")
+    (contrast,) = found.compliance_contrasts
+    assert (contrast.generate_difference, contrast.likelihood_difference) == (pytest.approx(-0.55), 0.0)
+    assert (contrast.interaction, contrast.reading) == (pytest.approx(-0.55), "form")
+
+
+@pytest.mark.parametrize(
+    ("written", "preferred", "said"),
+    [
+        ("0" * 10 + "1" * 10, "1" * 20, "other-answers"),
+        ("1" * 20, "0" * 10 + "1" * 10, "writing-helps"),
+        ("1" * 400, "1" * 400, "knowledge"),
+        ("?" * 4 + "1" * 16, "1" * 20, "cannot-tell"),
+    ],
+)
+def test_what_two_ways_of_asking_say(written: str, preferred: str, said: str) -> None:
+    (row,) = rows(asked("old", written, preferred), arms={}, tasks=WAYS).compliance
+    assert row.said == said
+
+
+@pytest.mark.parametrize(
+    ("written", "preferred", "reading"),
+    [
+        ("1" * 40, "1" * 40, "knowledge"),
+        ("1" * 40, "0" * 20 + "1" * 20, "both"),
+        ("1" * 40, "0" * 40, "form"),
+        ("0" * 40, "0" * 40, "cannot-tell"),
+    ],
+)
+def test_a_difference_by_one_way_and_by_the_other(written: str, preferred: str, reading: str) -> None:
+    given = [*asked("old", "0" * 40, "0" * 40), *asked("new", written, preferred)]
+    (row,) = rows(given, arms={}, tasks=WAYS).compliance_contrasts
+    assert row.reading == reading
+
+
+def test_ways_of_other_examples_or_other_words_are_no_pair() -> None:
+    given = asked("old", "11", "11")
+    with pytest.raises(MismatchError, match=r"'q' and 'q-letters' are one task, but 1 examples .* 'e01'"):
+        rows(given[:-1], arms={}, tasks=WAYS)
+    shots = WAYS | {"q": {"scoring": "generate", "shots": 2}}
+    assert rows(given, arms={}, tasks=shots).compliance == ()
+
+
+def chosen(id_: str, letter: str | None, task: str, options: tuple[str, ...]) -> Answer:
+    status = "unparsed" if letter is None else "answered"
+    return answer(id_, "m", task, status=status, value=letter, gold="ABC"[options.index("x")], options=options)  # type: ignore[arg-type]
+
+
+def test_answers_that_survive_another_order_of_options() -> None:
+    tasks = {
+        "q": {"scoring": "letters", "options": "published"},
+        "r": {"task": "q", "scoring": "letters", "options": "reversed"},
+    }
+    there, back = ("x", "y", "z"), ("z", "y", "x")
+    answers = [("A", "C"), ("A", "A"), ("B", "B"), ("C", None), (None, "C")]  # same, by letter, same, unread, not asked
+    given = [
+        one
+        for i, (before, after) in enumerate(answers)
+        for one in (chosen(str(i), before, "q", there), chosen(str(i), after, "r", back))
+    ]
+    (row,) = rows(given, arms={}, tasks=tasks).order
+    assert (row.kind, row.task, row.other_task) == ("options", "q", "r")
+    assert (row.n, row.survived, row.share) == (4, 2, 0.5)
+    assert row.ci == pytest.approx([0.150, 0.850], abs=5e-4)  # Wilson 2 of 4, R's binom.confint
+    assert (row.value, row.other_value) == (0.4, 0.4)
+    moved = [changed(one, gold="A") if one.sample.task == "r" else one for one in given]
+    with pytest.raises(MismatchError, match="example '0' has another answer in task 'q' than in 'r'"):
+        rows(moved, arms={}, tasks=tasks)
+
+
+def test_answers_that_survive_another_order_of_passages() -> None:
+    arms = ARMS | {"rag-back": {**ARMS["rag"], "passage_order": "reversed"}}
+    two = (GOLD, OTHER)
+    given = [
+        sample("1", True, "rag", passages=two), sample("1", True, "rag-back", passages=two[::-1]),
+        sample("2", True, "rag", passages=two), sample("2", False, "rag-back", passages=two[::-1]),
+        sample("3", True, "rag", passages=(GOLD,)), sample("3", True, "rag-back", passages=(GOLD,)),  # no order
+    ]  # fmt: skip
+    (row,) = rows(given, arms=arms).order
+    assert (row.kind, row.arm, row.other_arm) == ("passages", "rag", "rag-back")
+    assert (row.n, row.survived) == (2, 1)
+
+
+def test_facts_alone_make_rows() -> None:
+    found = diagnose({}, [], contrasts=[], settings=ComparisonSettings(baseline="a"), facts=RunFacts())
+    assert not any(getattr(found, field.name) for field in fields(found))

@@ -1,0 +1,231 @@
+"""What may not change within a run is named; what changes no answer is not refused."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import ragmed
+from ragmed import augmentation, prompts, tasks
+from ragmed.errors import MismatchError
+from ragmed.experiments import trial
+from ragmed.experiments.config import load_experiment
+from ragmed.experiments.trial import run_experiment
+from ragmed.retrieval.bm25 import BM25Retriever
+from ragmed.runs import Run, find_run
+from ragmed.tasks.words import LETTER
+from ragmed.workspace import Workspace
+
+CONFIG = """
+models: {small: "scripted:first-option", other: "scripted:echo"}
+index: wards
+seed: 3
+window: 3
+context_tokens: 4000
+retrievers:
+  words: {method: bm25, k1: 1.2}
+tasks:
+  mmlu: {scoring: letters}
+  ours: {file: ours.csv, scoring: generate, shots: 1, max_tokens: 8}
+arms:
+  general: {model: small}
+  rag: {model: small, context: retrieved, k: 2}
+  lexical: {model: small, context: retrieved, retriever: words, k: 2}
+"""
+ROWS = "".join(f"{i},Where is ward {i}?,here,there,A,{'dev' if i < 4 else 'test'}\n" for i in range(10))
+Change = Callable[[Workspace, pytest.MonkeyPatch], None]
+
+
+@pytest.fixture
+def begun(small: Workspace) -> Run:
+    """A run of which a part is answered, and of which every arm has samples."""
+    (small.root / "ours.csv").write_text(f"id,question,A,B,answer,split\n{ROWS}")
+    (small.configs / "own.yaml").write_text(CONFIG)
+    run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+    run = find_run(small.runs, "own")
+    for path in run.folder.glob("samples/*/*.jsonl"):
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    return run
+
+
+def config(old: str, new: str) -> Change:
+    def change(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = small.configs / "own.yaml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return change
+
+
+def file(path: str, old: str, new: str) -> Change:
+    def change(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+        text = (small.root / path).read_text()
+        assert old in text
+        (small.root / path).write_text(text.replace(old, new))
+
+    return change
+
+
+def constant(owner: object, name: str, value: object) -> Change:
+    return lambda small, monkeypatch: monkeypatch.setattr(owner, name, value)
+
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "seed": (config("seed: 3", "seed: 4"), "with seed = 3, now it is 4"),
+    "window": (config("window: 3", "window: 4"), "with window = 3, now it is 4"),
+    "budget": (config("context_tokens: 4000", "context_tokens: 3000"), "with context_tokens = 4000"),
+    "model": (config("first-option", "echo"), "with models.small.name = "),
+    "arm's model": (config("rag: {model: small", "rag: {model: other"), "with arms.rag.model = "),
+    "k": (config("retrieved, k: 2", "retrieved, k: 1"), "with arms.rag.k = 2, now it is 1"),
+    "context": (
+        config("rag: {model: small, context: retrieved", "rag: {model: small, context: distractor"),
+        "with arms.rag.context = ",
+    ),
+    "passage order": (
+        config("retrieved, k: 2}", "retrieved, k: 2, passage_order: reversed}"),
+        'with arms.rag.passage_order = "ranked"',
+    ),
+    "arm's budget": (
+        config("retrieved, k: 2}", "retrieved, k: 2, context_tokens: 900}"),
+        "with arms.rag.context_tokens = 0, now it is 900",
+    ),
+    "retriever": (config("retriever: words, ", ""), 'with arms.lexical.index = "", now it is "wards"'),
+    "retriever's parameter": (config("k1: 1.2", "k1: 1.5"), "with retrievers.words.k1 = 1.2, now it is 1.5"),
+    "scoring": (config("{scoring: letters}", "{scoring: option-text}"), "with tasks.mmlu.scoring = "),
+    "normalise": (
+        config("{scoring: letters}", "{scoring: letters, normalise: tokens}"),
+        "with tasks.mmlu.normalise = ",
+    ),
+    "options": (config("{scoring: letters}", "{scoring: letters, options: reversed}"), "with tasks.mmlu.options = "),
+    "limit": (config("{scoring: letters}", "{scoring: letters, limit: 7}"), "with tasks.mmlu.limit = 0, now it is 7"),
+    "shots": (config("shots: 1", "shots: 2"), "with tasks.ours.shots = 1, now it is 2"),
+    "max_tokens": (config("max_tokens: 8", "max_tokens: 9"), "with tasks.ours.max_tokens = 8, now it is 9"),
+    "system words": (
+        config("shots: 1", "shots: 1, system_instruction: Think."),
+        "with tasks.ours.system_instruction = ",
+    ),
+    "few-shot choice": (config("shots: 1", "shots: 1, few_shot: one-per-class"), 'with tasks.ours.few_shot = ""'),
+    "question": (file("ours.csv", "Where is ward 7?", "Where was ward 7?"), "with tasks.ours.data = "),
+    "gold": (file("ours.csv", "7?,here,there,A", "7?,here,there,B"), "with tasks.ours.data = "),
+    "corpus": (file("corpora/wards/pages/elm.md", "4000", "4999"), "was built before its corpus changed"),
+    "index recipe": (file("indexes/wards/recipe.yaml", "hashing:64", "hashing:32"), "was built with embedder = "),
+    "words of a prompt": (constant(prompts, "WITH_PASSAGES", "Read this."), "with tasks.mmlu.prompts = "),
+    "version of a form": (constant(tasks, "LETTER", replace(LETTER, version=2)), "with tasks.mmlu.form = "),
+    "rules of augmentation": (constant(augmentation, "VERSION", 2), "with augmentation = 1, now it is 2"),
+    "version of a retriever": (constant(BM25Retriever, "VERSION", 99), "with references.words.version = "),
+    "library": (constant(trial, "_version", lambda name: "0.0"), "with versions.torch = "),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_field_is_refused_by_its_name(
+    small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    change, message = CHANGES[name]
+    before = {path: path.read_bytes() for path in begun.folder.glob("samples/*/*.jsonl")}
+    change(small, monkeypatch)
+    with pytest.raises(MismatchError, match=re.escape(message)):
+        run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_arm_may_be_asked_a_task_more_and_a_file_may_be_moved(
+    small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small.root / "ours.csv").rename(small.root / "moved.csv")
+    config("ours.csv", "moved.csv")(small, monkeypatch)
+    config("rag: {model: small,", "rag: {model: small, tasks: [mmlu, ours],")(small, monkeypatch)
+    run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+    assert len(begun.samples()["rag", "ours"]) == 6
+
+
+def test_a_finished_run_is_held_to_its_fields_too(
+    small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+    config("k1: 1.2", "k1: 1.5")(small, monkeypatch)
+    with pytest.raises(MismatchError, match=re.escape("with retrievers.words.k1 = 1.2")):
+        run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+
+
+def edit(run: Run, change: Callable[[dict[str, dict[str, object]]], object]) -> None:
+    info = json.loads(run.info_file.read_text())
+    change(info["identity"])
+    run.info_file.write_text(json.dumps(info))
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "field"),
+    [
+        ("arms", "rag", "retriever"),
+        ("arms", "rag", "passage_order"),
+        ("tasks", "mmlu", "few_shot"),
+        ("retrievers", "words", "depth"),
+        ("run", "", "augmentation"),
+    ],
+)
+def test_a_key_that_is_absent_counts_as_its_default(
+    small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch, part: str, name: str, field: str
+) -> None:
+    edit(begun, lambda identity: (identity[part][name] if name else identity[part]).pop(field))  # type: ignore[union-attr, call-overload]
+    run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+    assert len(begun.samples()["rag", "mmlu"]) == 12
+
+
+def test_a_setting_that_an_older_run_does_not_hold_is_not_skipped(
+    small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(begun, lambda identity: identity["arms"]["rag"].pop("passage_order"))  # type: ignore[attr-defined]
+    config("retrieved, k: 2}", "retrieved, k: 2, passage_order: reversed}")(small, monkeypatch)
+    with pytest.raises(MismatchError, match=r'arms\.rag\.passage_order = "ranked", now it is "reversed"'):
+        run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+
+
+def test_whatever_changes_a_prompt_is_seen_before_anything_is_asked(
+    small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrieved = augmentation.FromReferences._retrieved
+
+    def turned(self: augmentation.FromReferences, *given: object) -> object:
+        return [hits[::-1] for hits in retrieved(self, *given)]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(augmentation.FromReferences, "_retrieved", turned)
+    with pytest.raises(MismatchError, match="was asked with another prompt than it would be now"):
+        run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
+
+
+def test_comments_docstrings_and_names_of_locals_refuse_nothing(small: Workspace, begun: Run) -> None:
+    package = small.root / "copy" / "ragmed"
+    shutil.copytree(Path(ragmed.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in package.rglob("*.py"):
+        text = path.read_text()
+        path.write_text(text.replace('"""', '"""Reworded. ', 1) + "\n# another comment\n")
+    evaluation = package / "evaluation.py"
+    text = evaluation.read_text()
+    assert "prompts = _fit(" in text
+    text = text.replace("prompts = _fit(", "rendered = _fit(").replace("(examples, prompts,", "(examples, rendered,")
+    evaluation.write_text(text)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import ragmed; assert ragmed.__file__.startswith(sys.argv[1]), ragmed.__file__\n"
+        "from pathlib import Path\nfrom ragmed.experiments.config import load_experiment\n"
+        "from ragmed.experiments import results, trial\nfrom ragmed.workspace import Workspace\n"
+        "trial.write_results = lambda run, settings: {}\n"
+        "w = Workspace.find(Path(sys.argv[2]))\n"
+        "trial.run_experiment(load_experiment(w.configs / 'own.yaml'), workspace=w)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(package.parent), str(small.root)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {len(samples) for (_, task), samples in begun.samples().items() if task == "mmlu"} == {12}
+
+
+def test_how_many_fields_are_tried() -> None:
+    assert len(CHANGES) >= 20

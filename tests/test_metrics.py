@@ -1,0 +1,114 @@
+"""Metrics: what single answers score, by hand."""
+
+import pytest
+
+from ragmed.comparison.baselines import trivial_baselines
+from ragmed.errors import UnknownNameError
+from ragmed.metrics import METRICS, find_metric, metric_facts
+from ragmed.metrics.f1 import micro_f1
+from ragmed.records import Example, Gold, Value
+
+
+def score(name: str, value: Value, gold: Gold) -> object:
+    (found,) = find_metric(name).score([(Example("q1", "?", gold=gold), value)])
+    return found
+
+
+def test_an_unknown_metric_is_named_with_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown metric 'acuracy'.*accuracy"):
+        find_metric("acuracy")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_goes_by_its_name_and_scores_an_empty_batch(name: str) -> None:
+    assert find_metric(name).name == name
+    assert list(find_metric(name).score([])) == []
+    assert (find_metric(name).total is not None) == (find_metric(name).facts.kind == "ratio")
+
+
+def test_the_facts_of_several_metrics_keep_their_order() -> None:
+    first, second, third = metric_facts(["code_f1", "accuracy", "rouge_l"])
+    assert (first.name, first.kind, first.matches_gold) == ("code_f1", "ratio", False)
+    assert (second.name, second.kind, second.matches_gold) == ("accuracy", "binary", True)
+    assert (third.name, third.kind, third.higher_is_better) == ("rouge_l", "graded", True)
+
+
+@pytest.mark.parametrize(
+    ("value", "gold", "right"),
+    [
+        ("B", "B", 1.0),
+        ("A", "B", 0.0),
+        ("C", ("A", "C"), 1.0),
+        ("B", ("A", "C"), 0.0),
+        (None, "B", 0.0),
+        (None, ("A", "C"), 0.0),
+        ("", "B", 0.0),
+    ],
+)
+def test_of_several_gold_answers_any_is_right(value: Value, gold: Gold, right: float) -> None:
+    assert score("accuracy", value, gold) == right
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("Not stated.", 1.0), ("40 mg, not stated elsewhere", 0.0), (("Not stated.",), 0.0)]
+)
+def test_an_abstention_is_told_by_how_a_text_opens(value: Value, expected: float) -> None:
+    assert score("abstained", value, "") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "gold", "counts"),
+    [
+        (("E11.9", "J45"), ("I10", "E119"), (1.0, 1.0, 1.0)),
+        (("e11.9", "E119"), ("E11.9",), (1.0, 0.0, 0.0)),
+        ("I10", ("I10", "E11.9"), (1.0, 0.0, 1.0)),
+        (None, ("I10", "E11.9"), (0.0, 0.0, 2.0)),
+        ((), (), (0.0, 0.0, 0.0)),
+        (("I10",), (), (0.0, 1.0, 0.0)),
+    ],
+)
+def test_codes_are_counted_once_with_or_without_their_point(
+    value: Value, gold: Gold, counts: tuple[float, ...]
+) -> None:
+    assert score("code_f1", value, gold) == counts
+    assert find_metric("code_f1").total is micro_f1
+
+
+@pytest.mark.parametrize(
+    ("value", "gold", "right"),
+    [
+        (40.0, "40", 1.0),
+        (12.5, ("12", "12.5"), 1.0),
+        (1250.0, "1,250", 1.0),
+        (40.0, "40 mg", 0.0),
+        (("b", "a"), ("a", "b"), 1.0),
+        (("a",), ("a", "b"), 0.0),
+        (("a", "b"), ("a",), 0.0),
+        (("a",), "a", 1.0),
+        ({"codes": ["I10"], "dose": 40}, {"codes": ("I10",), "dose": ("40",)}, 1.0),
+        ({"codes": ["I10"]}, {"codes": ("I10",), "dose": ("40",)}, 0.0),
+        ({"codes": ["I10", {"a": True}]}, {"codes": ("I10",)}, 0.0),
+        ({"codes": []}, "I10", 0.0),
+        ("I10", {"codes": ("I10",)}, 0.0),
+    ],
+)
+def test_numbers_lists_and_named_lists_are_compared_as_what_they_are(value: Value, gold: Gold, right: float) -> None:
+    assert score("accuracy", value, gold) == right
+
+
+def test_rouge_takes_the_best_of_several_references() -> None:
+    assert score("rouge_l", "the cat sat", ("a dog", "the cat sat")) == 1.0
+    assert score("rouge_1", "the cat", ("the", "the cat sat down")) == pytest.approx(2 / 3)
+    assert score("rouge_2", "the cat", ()) == 0.0
+
+
+@pytest.mark.parametrize("gold", [("I10", "E11.9"), {"codes": ("I10", "E11.9")}, "I10; E11.9", "I10,E119"])
+def test_gold_codes_are_a_list_named_codes_or_one_text(gold: Gold) -> None:
+    assert score("code_f1", ("I10", "J45"), gold) == (1.0, 1.0, 1.0)
+    assert score("code_f1", {"codes": ["I10", 7]}, gold) == (1.0, 0.0, 1.0)
+
+
+def test_the_majority_baseline_counts_every_accepted_answer() -> None:
+    examples = [Example("1", "?", gold=("a", "b")), Example("2", "?", gold=("b", "c")), Example("3", "?", gold="a")]
+    rows, _ = trivial_baselines("t", "accuracy", [*examples, Example("4", "?", gold="b")])
+    assert [(row.name, row.value) for row in rows] == [("majority", 0.75)]
