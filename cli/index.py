@@ -61,6 +61,8 @@ def search(workspace: Workspace, index: str, query: str, method: str, k: int, de
     if as_json:
         click.echo(json.dumps({"index": index, "query": query, "hits": [asdict(h) for h in hits]}, ensure_ascii=False))
         return
+    if not hits:
+        click.echo(f"no passage of '{index}' has a word of the query", err=True)
     for hit in hits:
         heading = " > ".join(filter(None, (hit.passage.title, hit.passage.heading)))
         click.echo(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {heading}")

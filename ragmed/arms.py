@@ -29,7 +29,8 @@ class Arm:
 
     `model` names an entry of the experiment's models. Where passages are shown, `k` of them come from `index`, by the
     nearness of vectors, or from `retriever`, an entry of the experiment's retrievers; `replay`: they are those, of the
-    same index, that an arm of a stored run was shown (`RUN/ARM`), so that two models read the very same passages.
+    same index, that an arm of a stored run was shown (`RUN/ARM`), so that two models read the very same passages (the
+    first `k` of them).
     `context_tokens`: what prompt and answer may have together, where that is not the experiment's (0). `tasks`: those
     that the arm is asked; empty: all. `passage_order`: in what order the passages that fit stand in the prompt: best
     first, best last, or in an order that is drawn for each example.

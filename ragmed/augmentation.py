@@ -86,17 +86,16 @@ class Prepared:
 
 
 class Replayed:
-    """The passages that stored samples were shown, in the same ranks: another model then reads the very same ones.
-
-    `passages`: by id, as an index holds them. MismatchError where a sample's passage is not among them, or where an
-    example has no sample.
+    """The first `k` passages that stored samples were shown, in the same ranks: another model then reads the very same
+    ones. `passages`: by id, as an index holds them. MismatchError where a sample's passage is not among them, or where
+    an example has no sample.
     """
 
     needs_model = False
 
-    def __init__(self, samples: Sequence[Sample], passages: Mapping[str, Passage]) -> None:
+    def __init__(self, samples: Sequence[Sample], passages: Mapping[str, Passage], *, k: int) -> None:
         self._samples = {sample.example.id: sample for sample in samples}
-        self._passages = passages
+        self._passages, self._k = passages, k
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         return [self._one(example) for example in examples]
@@ -104,7 +103,7 @@ class Replayed:
     def _one(self, example: Example) -> Augmentation:
         if example.id not in self._samples:
             raise MismatchError(f"no passages are recorded for example '{example.id}'; replay a run that asked it")
-        shown = sorted(self._samples[example.id].passages, key=lambda passage: passage.rank)
+        shown = sorted(self._samples[example.id].passages, key=lambda passage: passage.rank)[: self._k]
         missing = [passage.id for passage in shown if passage.id not in self._passages]
         if missing:
             raise MismatchError(

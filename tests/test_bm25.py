@@ -9,8 +9,10 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import bm25s
 import numpy as np
@@ -22,7 +24,8 @@ from ragmed.index.build import build_index
 from ragmed.index.recipe import IndexRecipe
 from ragmed.index.store import Index
 from ragmed.records import Passage
-from ragmed.retrieval.bm25 import BM25Retriever, tokeniser
+from ragmed.retrieval.bm25 import BM25Retriever
+from ragmed.retrieval.words import tokeniser
 from ragmed.workspace import Workspace
 
 TEXTS = [
@@ -187,6 +190,33 @@ def test_damaged_postings_are_refused_by_name_and_made_again_once_deleted(tmp_pa
         BM25Retriever(index)
     shutil.rmtree(folder)
     assert found(BM25Retriever(index), "fever") == ["d2"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda record: record.pop("files"),
+        lambda record: record.pop("mean_length"),
+        lambda record: record.update(mean_length=1.0),
+        lambda record: record.update(mean_length="two"),
+        lambda record: record["files"].popitem(),
+        lambda record: record["identity"].update(k1=9.0),
+        lambda record: record.pop("checksum"),
+        lambda record: record.clear(),
+    ],
+)
+def test_an_edited_record_of_postings_is_refused(tmp_path: Path, edit: Callable[[dict[str, Any]], object]):
+    index = built(tmp_path, TEXTS)
+    BM25Retriever(index)
+    (folder,) = postings(index)
+    record = json.loads((folder / "postings.json").read_text())
+    edit(record)
+    (folder / "postings.json").write_text(json.dumps(record))
+    with pytest.raises(DamagedError, match=r"postings\.json'.*; delete '.*', and it is rebuilt"):
+        BM25Retriever(index)
+    (folder / "postings.json").unlink()
+    with pytest.raises(DamagedError, match=r"does not exist.*delete '"):
+        BM25Retriever(index)
 
 
 def test_half_made_postings_are_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

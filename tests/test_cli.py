@@ -37,6 +37,7 @@ def test_from_recipe_to_report(small: Workspace) -> None:
     assert found["hits"][0]["passage"]["document"] == "oak"
     assert "oak#0" in out(small, "search", "wards", "extension of Oak ward", "-k", "1")
     assert "oak#0" in out(small, "search", "wards", "Oak", "-k", "1", "--method", "bm25")
+    assert "no passage of 'wards' has a word of the query" in out(small, "search", "wards", "xyzzy", "--method", "bm25")
     fused = json.loads(out(small, "search", "wards", "Oak", "-k", "1", "--method", "rrf", "--json"))["hits"]
     assert (fused[0]["passage"]["document"], fused[0]["parts"]["bm25"]) == ("oak", 1)
     text = out(small, "eval", str(small.configs / "toy.yaml"))

@@ -10,6 +10,7 @@ from cli.main import cli
 from ragmed.checked import parse
 from ragmed.errors import DamagedError, DataError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.config import Experiment, config_schema, load_experiment, make_experiment
+from ragmed.yaml_files import NotYAML, parse_yaml
 
 ROOT = Path(__file__).parent.parent
 
@@ -125,6 +126,9 @@ def test_a_wrong_entry_is_named(path: tuple[str, ...], value: object, message: s
     [
         (b"", "is empty"),
         (b"name: [", "line 1 is not YAML"),
+        (b"seed: 1\nname: a\nseed: 2\n", "line 3 is not YAML: the key 'seed' stands twice"),
+        (b"arms:\n  a: {model: x}\n  a: {model: y}\n", "line 3 is not YAML: the key 'a' stands twice"),
+        (b"name: 2032-13-45\n", "a date, a number or a tagged value"),
         (b"- a\n- b\n", "a mapping of keys was expected, found list"),
         (b"name: \xff\n", "is not UTF-8"),
         (b"name: a\x00b\n", "NUL byte at offset 7"),
@@ -138,6 +142,15 @@ def test_a_file_that_is_no_config_is_named(tmp_path: Path, data: bytes, message:
     with pytest.raises(DataError, match=message) as caught:
         load_experiment(path)
     assert "toy.yaml" in str(caught.value)
+
+
+def test_what_is_anchored_may_be_used_again_and_overridden() -> None:
+    text = "a: &x {k: 1, model: m}\nb: {<<: *x, k: 2}\nc: *x\n"
+    assert parse_yaml(text, aliases=True) == {
+        "a": {"k": 1, "model": "m"}, "b": {"k": 2, "model": "m"}, "c": {"k": 1, "model": "m"}
+    }  # fmt: skip
+    with pytest.raises(NotYAML, match="aliases"):
+        parse_yaml(text)
 
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:

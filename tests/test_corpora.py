@@ -103,6 +103,7 @@ GOOD = "title: T\nreader: jsonl\npaths: [a]\n"
         ("reader: jsonl\npaths: [a]\n", UsageError, "'title' is missing"),
         ("- a\n", UsageError, "a mapping"),
         ("a: [\n", UsageError, "is not YAML"),
+        (GOOD + "paths: [b]\n", UsageError, "line 4 is not YAML: the key 'paths' stands twice"),
         ("a: !!python/object/apply:os.system [ls]\n", UsageError, "is not YAML"),
         ("a: 2032-13-45\n", UsageError, "is not YAML"),
         ("a: !!int ''\n", UsageError, "is not YAML"),

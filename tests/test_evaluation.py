@@ -322,11 +322,13 @@ def test_what_was_shown_can_be_shown_again() -> None:
     shown, _ = choose(ARM)
     samples = answer(ARM, bound(), EXAMPLES, shown, model=Fake(), budget=1000)
     passages = {hit.passage.id: hit.passage for one in shown for hit in one.hits}
-    again = Replayed(samples, passages).augment(bound(), EXAMPLES, model=None)
+    again = Replayed(samples, passages, k=10).augment(bound(), EXAMPLES, model=None)
     assert [s.prompt for s in answer(ARM, bound(), EXAMPLES, again, model=Fake(), budget=1000)] == [
         s.prompt for s in samples
     ]
+    fewer = Replayed(samples, passages, k=1).augment(bound(), EXAMPLES, model=None)
+    assert [[hit.rank for hit in one.hits] for one in fewer] == [[1]] * len(EXAMPLES)
     with pytest.raises(MismatchError, match="passage 'd0#0', shown for example '0', is not in the index any more"):
-        Replayed(samples, {}).augment(bound(), EXAMPLES, model=None)
+        Replayed(samples, {}, k=10).augment(bound(), EXAMPLES, model=None)
     with pytest.raises(MismatchError, match="no passages are recorded for example '3'"):
-        Replayed(samples[:3], passages).augment(bound(), EXAMPLES, model=None)
+        Replayed(samples[:3], passages, k=10).augment(bound(), EXAMPLES, model=None)

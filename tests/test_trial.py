@@ -315,6 +315,12 @@ def test_an_arm_can_be_shown_what_an_arm_of_another_run_was_shown(small: Workspa
         run_experiment(
             make_experiment(raw, default_name="replayed", where="config"), workspace=small, output=small.runs / "x"
         )
+    raw["arms"]["again"] |= {"replay": "nowhere/none"}  # type: ignore[index]
+    with pytest.raises(UsageError, match="no run 'nowhere'"):
+        dry_run(make_experiment(raw, default_name="replayed", where="config"), workspace=small)
+    raw["arms"]["again"] |= {"replay": "toy/general+distractor", "k": 9}  # type: ignore[index]
+    with pytest.raises(MismatchError, match=r"was shown 2 passages, and k 9 asks for more; write k: 2"):
+        dry_run(make_experiment(raw, default_name="replayed", where="config"), workspace=small)
     raw["arms"]["again"] |= {"context": "oracle"}  # type: ignore[index]
     with pytest.raises(UsageError, match="write RUN/ARM"):
         make_experiment(raw, default_name="replayed", where="config")

@@ -176,6 +176,14 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
     kept = (run.folder / "search.json").read_bytes()
     run_experiment(toy(lab), workspace=lab)
     assert (run.folder / "search.json").read_bytes() == kept
+    rewrite(config, "rag: {model: small,", "rag: {model: small, tasks: [own],")  # changes no answer
+    run_experiment(toy(lab), workspace=lab)
+    assert (run.folder / "search.json").read_bytes() == kept
+    rewrite(tmp_path / "own.jsonl", "Where is ward 0?", "Where was ward 0?")  # a development example
+    with pytest.raises(MismatchError, match="of another search"):
+        run_experiment(toy(lab), workspace=lab)
+    rewrite(tmp_path / "own.jsonl", "Where was ward 0?", "Where is ward 0?")
+    run_experiment(toy(lab), workspace=lab)
     with pytest.raises(UsageError, match="arm 'both' waits for the search"):
         toy(lab).only(arms=("both",))
     assert toy(lab).only(arms=("general",)).search is None
@@ -192,9 +200,16 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
         ("{arm: rag, task: mmlu, k: [0]}", "at least 1"),
         ("{arm: rag, task: medqa, k: [1]}", "unknown task 'medqa'"),
         ("{task: mmlu, k: [1]}", "'arm' is missing"),
+        ("{arm: both, task: mmlu, k: [1]}", "'both' replays a run"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(lab: Workspace, search: str, message: str) -> None:
+    if "both" in search:
+        rewrite(
+            lab.configs / "toy.yaml",
+            "model: tuned, context: retrieved",
+            "model: tuned, context: retrieved, replay: a/b",
+        )
     rewrite(lab.configs / "toy.yaml", "comparison:", f"search: {search}\ncomparison:")
     with pytest.raises(UsageError, match=message):
         toy(lab)

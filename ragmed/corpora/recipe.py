@@ -14,13 +14,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Protocol, cast
 
-import yaml
-
 from ragmed.checked import Shorthand, parse
 from ragmed.corpora.downloads import Download, DownloadEntry, downloads
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import read_text
 from ragmed.records import Access, Document
+from ragmed.yaml_files import read_mapping
 
 DATA_MARK = "$RAGMED_DATA"
 
@@ -45,9 +43,6 @@ READERS: dict[str, str] = {
 
 CITED = ("id", "title", "date", "source")
 _PLACE = re.compile(r"\{([^{}]*)\}")
-
-# PyYAML lets the constructors of ill-formed scalars (`!!int ""`, `2032-13-45`) raise whatever they run into.
-_YAML_RAISES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +193,7 @@ def load_recipe(path: Path, *, data: Path) -> Recipe:
     `paths` are taken relative to the recipe's folder; a leading `$RAGMED_DATA/` stands for `data`. Raises DataError
     where the file cannot be read, UsageError where a value is wrong, UnknownNameError for a key nobody knows.
     """
-    where, values = read_yaml(path, "recipe")
+    where, values = read_mapping(path, "recipe", error=UsageError)
     own = {key: value for key, value in values.items() if key in _KEYS}
     given = parse(RecipeFile, own, where)
     for key in ("title", "reader", "paths"):
@@ -243,47 +238,9 @@ def require_paths(recipe: Recipe) -> None:
         raise DataError(f"corpus '{recipe.name}': '{path}' does not exist; {remedy}")
 
 
-def read_yaml(path: Path, what: str) -> tuple[str, dict[Any, Any]]:
-    """The mapping that a YAML file holds, and how messages call the file; UsageError where it holds none."""
-    where = f"{what} '{path}'"
-    try:
-        values = parse_yaml(read_text(path, what))
-    except ValueError as error:
-        raise UsageError(f"{where} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"{where}: a mapping of names to values was expected, found {type(values).__name__}")
-    return where, values
-
-
 def recipe_name(path: Path) -> str:
     """What a recipe is called: its folder's name, or its file's, where that is not recipe.yaml."""
     return path.resolve().parent.name if path.stem == "recipe" else path.stem
-
-
-def parse_yaml(text: str) -> object:
-    """What a YAML text holds; ValueError, in one line, where it holds none, or an alias."""
-    try:
-        loader = _PlainLoader(text)
-        try:
-            return cast(object, loader.get_single_data())
-        finally:
-            loader.dispose()
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())[:300]) from error
-    except _YAML_RAISES as error:  # their own words are Python's, and say nothing to who wrote the YAML
-        raise ValueError("a date, a number or a tagged value in it is malformed; put text in quotes") from error
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Without aliases (and so without merges of anchored mappings): a few lines of them unfold to any size."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = cast(Any, self).peek_event().start_mark
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not taken here; write it out", mark)
-        return super().compose_node(parent, index)
 
 
 def _module(reader: str) -> Any:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from ragmed.corpora.members import MAX_MEMBER_BYTES, Member, load_text, read_members
-from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, parse_yaml, text_of
+from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, text_of
+from ragmed.yaml_files import parse_yaml
 
 MARKDOWN = (".md", ".markdown")
 SUFFIXES = (*MARKDOWN, ".txt")

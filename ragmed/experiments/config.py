@@ -20,10 +20,11 @@ from ragmed.arms import Arm
 from ragmed.checked import Bounds, NamedByKey, Shorthand, dump, parse, schema
 from ragmed.comparison.settings import ComparisonSettings, Factorial
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import read_text, write_atomic
+from ragmed.files import write_atomic
 from ragmed.models import ModelSettings, check_settings
 from ragmed.retrieval.spec import RetrieverSpec, method_named
 from ragmed.tasks import TASKS, TaskSettings
+from ragmed.yaml_files import read_mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +118,8 @@ class Experiment:
 
 def load_experiment(path: Path) -> Experiment:
     """Reads and checks a config. UsageError or UnknownNameError name the file, the key and the remedy."""
-    text = read_text(path, "config")
-    try:
-        raw = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise DataError(f"config '{path}'{line} is not YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(raw, dict):
-        raise DataError(f"config '{path}': a mapping of keys was expected, found {type(raw).__name__}")
-    return make_experiment(raw, default_name=path.stem, where=f"config '{path}'")
+    where, raw = read_mapping(path, "config", aliases=True)
+    return make_experiment(raw, default_name=path.stem, where=where)
 
 
 def save_config(raw: Mapping[str, Any], path: Path) -> None:
@@ -276,6 +269,8 @@ def _check_search(experiment: Experiment, where: str) -> None:
         raise UnknownNameError("arm", search.arm, arms, where)
     if arms[search.arm].context != "retrieved":
         raise UsageError(f"{where}.arm: '{search.arm}' retrieves nothing")
+    if arms[search.arm].replay:
+        raise UsageError(f"{where}.arm: '{search.arm}' replays a run; search with an arm that retrieves")
     if search.task not in tasks:
         raise UnknownNameError("task", search.task, tasks, where)
     if not search.k and not search.context_tokens:

@@ -15,7 +15,7 @@ from ragmed.records import Passage
 from ragmed.retrieval import Retriever
 from ragmed.retrieval.named import index_folder, open_index
 from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever
-from ragmed.runs import find_run
+from ragmed.runs import Run, find_run
 from ragmed.workspace import Workspace
 
 
@@ -33,14 +33,11 @@ class References:
 
     def replayed(self, arm: Arm, task: str, *, workspace: Workspace) -> tuple[Replayed, str]:
         """What shows the passages that `arm.replay` was shown on a task, and the hash of the samples that tell."""
-        run, _, replayed = arm.replay.rpartition("/")
-        stored = find_run(workspace.runs, run)
-        if not stored.samples_file(replayed, task).exists():
-            raise MismatchError(f"arm '{arm.name}', replay: arm '{replayed}' of run '{run}' was not asked '{task}'")
+        stored, replayed = replayed_run(arm, task, workspace=workspace)
         samples = list(stored.samples_of(replayed, task))
         documents = sorted({passage.document for sample in samples for passage in sample.passages})
         passages = {p.id: p for found in self.passages_of(documents, ids="").values() for p in found}
-        return Replayed(samples, passages), stored.samples_hash(replayed, task)
+        return Replayed(samples, passages, k=arm.k), stored.samples_hash(replayed, task)
 
     def naming(self, ids: str) -> frozenset[str]:
         """The corpora, of any index, whose documents are named by such ids."""
@@ -71,6 +68,22 @@ class References:
             "searched_on": {name: index.device for name, index in self.indexes.items()},
             "taken_over": sum(m.counts.taken_over for m in manifests),
         }
+
+
+def replayed_run(arm: Arm, task: str, *, workspace: Workspace) -> tuple[Run, str]:
+    """The run and the arm whose passages an arm shows again, seen to hold what it takes; opens no index.
+
+    Raises what `find_run` raises, and MismatchError where that arm was not asked the task, or was shown fewer passages.
+    """
+    name, _, replayed = arm.replay.rpartition("/")
+    run = find_run(workspace.runs, name)
+    where = f"arm '{arm.name}', replay: arm '{replayed}' of run '{name}'"
+    if not run.samples_file(replayed, task).exists():
+        raise MismatchError(f"{where} was not asked '{task}'")
+    most = run.info().get("identity", {}).get("arms", {}).get(replayed, {}).get("k", 0)
+    if most < arm.k:
+        raise MismatchError(f"{where} was shown {most} passages, and k {arm.k} asks for more; write k: {most}")
+    return run, replayed
 
 
 def spec_of(arm: Arm, experiment: Experiment) -> RetrieverSpec:

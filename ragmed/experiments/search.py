@@ -13,16 +13,20 @@ from typing import Any
 
 from ragmed.arms import Arm
 from ragmed.augmentation import Augmentation
+from ragmed.checked import dump
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer
 from ragmed.experiments.binding import bind_development
 from ragmed.experiments.config import Experiment, Search
+from ragmed.experiments.identity import arm_identity, model_identity, run_identity, task_identity
 from ragmed.experiments.references import References, open_references
 from ragmed.files import read_json, sha256_json, write_json
+from ragmed.metrics import find_metric
 from ragmed.models import Model, load_model
 from ragmed.runs import Run
 from ragmed.scores import development_score
 from ragmed.tasks import BoundTask
+from ragmed.tasks.reading import find_reader
 from ragmed.workspace import Workspace
 
 FILE = "search.json"
@@ -40,10 +44,11 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
     if search is None:
         return experiment
     references = open_references(experiment.arms[search.arm], experiment, workspace=workspace)
-    asked = _asked(experiment, search, references)
+    bound = bind_development(search.task, experiment, workspace)
+    asked = _asked(experiment, search, references, bound)
     record = _stored(asked, run)
     if not record:
-        record = {"asked": asked, **try_cells(experiment, search, workspace, references)}
+        record = {"asked": asked, **try_cells(experiment, search, bound, workspace, references)}
         write_json(run.folder / FILE, record, mode=run.file_mode)
     return chosen_in(experiment, record)
 
@@ -54,12 +59,22 @@ def chosen_in(experiment: Experiment, record: Mapping[str, Any]) -> Experiment:
     return experiment.showing(record["arm"], k=cell["k"], context_tokens=cell["context_tokens"])
 
 
-def _asked(experiment: Experiment, search: Search, references: References) -> str:
-    """Hash of what the search depends on: what the config declares, and what is searched."""
-    plain = experiment.resolved()
+def _asked(experiment: Experiment, search: Search, references: References, bound: BoundTask) -> str:
+    """Hash of what can change the choice: as a run's identity, and what the development examples are read with."""
     arm = experiment.arms[search.arm]
-    parts = [plain["search"], plain["arms"][search.arm], plain["models"][arm.model], plain["tasks"][search.task]]
-    return sha256_json([*parts, experiment.seed, experiment.context_tokens, references.retriever.identity])
+    reader = find_reader(bound.reader)
+    parts = {
+        "search": dump(search),
+        "run": run_identity(experiment),
+        "arm": arm_identity(arm),
+        "model": model_identity(experiment.models[arm.model]),
+        "task": task_identity(bound),
+        "reader": f"{reader.name} {reader.version}",
+        "metric": dump(find_metric(bound.task.metrics[0]).facts),
+        "references": references.retriever.identity,
+        "indexes": {name: index.identity for name, index in references.indexes.items()},
+    }
+    return sha256_json(parts)
 
 
 def _stored(asked: str, run: Run) -> Mapping[str, Any]:
@@ -68,16 +83,17 @@ def _stored(asked: str, run: Run) -> Mapping[str, Any]:
     record = read_json(run.folder / FILE, "search record")
     if record.get("asked") != asked:
         raise MismatchError(
-            f"'{run.folder / FILE}' is of another search, or of another index, than the config now declares; choose "
-            "another --output, or delete the run"
+            f"'{run.folder / FILE}' is of another search (other settings, development examples, words or index) than "
+            "would be made now; choose another --output, or delete the run"
         )
     return record
 
 
-def try_cells(experiment: Experiment, search: Search, workspace: Workspace, references: References) -> dict[str, Any]:
+def try_cells(
+    experiment: Experiment, search: Search, bound: BoundTask, workspace: Workspace, references: References
+) -> dict[str, Any]:
     """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens."""
     arm = experiment.arms[search.arm]
-    bound = bind_development(search.task, experiment, workspace)
     most = dataclasses.replace(arm, k=max(search.k or (arm.k,)))
     augmentations = references.augmenter(most, seed=experiment.seed).augment(bound, bound.examples, model=None)
     model = load_model(experiment.models[arm.model], workspace=workspace, seed=experiment.seed)

@@ -22,40 +22,40 @@ from typing import Any, cast
 from tqdm import tqdm
 
 import ragmed
-from ragmed import augmentation, prompts
+from ragmed import prompts
 from ragmed.arms import CONTEXTS, Arm
 from ragmed.augmentation import Augmenter, ClosedBook, Prepared
-from ragmed.checked import dump
 from ragmed.comparison.results import Results
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer, unanswered
 from ragmed.experiments.binding import access_of, applies, bind_tasks
 from ragmed.experiments.config import Experiment
+from ragmed.experiments.identity import (
+    arm_identity,
+    identity_defaults,
+    model_identity,
+    run_identity,
+    task_identity,
+)
 from ragmed.experiments.memory import peak_memory, start_measuring
-from ragmed.experiments.references import index_names, open_references, used_retrievers
+from ragmed.experiments.references import index_names, open_references, replayed_run, used_retrievers
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
 from ragmed.experiments.tuned import adapter_hashes, adapters_to_train, manifests, train_missing
 from ragmed.files import read_json
 from ragmed.metrics import metric_facts
-from ragmed.models import MayNotScore, Model, ModelSettings, load_model
+from ragmed.models import MayNotScore, Model, load_model
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.protection import refuse_leaks
 from ragmed.records import Passage, strictest
 from ragmed.retrieval.named import index_recipe
-from ragmed.retrieval.spec import RetrieverSpec
-from ragmed.runs import SCHEMA, Identity, Run
-from ragmed.tasks import BoundTask, TaskSettings
+from ragmed.runs import SCHEMA, Run
+from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
 # A change of one of these can change an answer; a run is not resumed under another version.
 ANSWERING = ("torch", "transformers", "tokenizers", "sentence-transformers")
-# How a server is reached changes no answer of it, nor does what is known of a model's past.
-TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted", "base", "tuned_by")
-# Which tasks an arm is asked changes none of its answers, nor does where a file of questions lies: its data are hashed.
-ARM_LABELS = ("name", "tasks")
-TASK_LABELS = ("file", "access")
 ANSWERING_BY_SCHEME = {"chat": ("langchain", "langchain-core"), "vllm": ("vllm",)}
 
 
@@ -84,6 +84,7 @@ def run_experiment(
     asked = [experiment.models[arm.model] for arm in experiment.arms.values()]
     refuse_leaks(access, asked, os.environ)
     recorded = recorded_answers(experiment, workspace)
+    require_replays(experiment, bound, workspace)
     adapters_to_train(experiment, workspace)
     train_missing(experiment, workspace)
     adapters = manifests(experiment, workspace)
@@ -103,6 +104,14 @@ def run_experiment(
         if retry_errors:
             ask(failed(experiment, bound, run), experiment, workspace=workspace, run=run)
         return write_results(run, experiment.comparison)
+
+
+def require_replays(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> None:
+    """Raises what `replayed_run` raises, before anything is trained or asked."""
+    for arm in experiment.arms.values():
+        for task in bound.values() if arm.replay else ():
+            if applies(arm, task):
+                replayed_run(arm, task.name, workspace=workspace)
 
 
 def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, RecordedAnswers]:
@@ -128,20 +137,15 @@ def describe(
 ) -> dict[str, Any]:
     """run.json: `identity` holds what can change an answer, the rest is for the reader."""
     settings = experiment.resolved()
-    models = {n: _without(m, TRANSPORT) for n, m in settings["models"].items()}
+    models = {n: model_identity(m) for n, m in experiment.models.items()}
     for name, model in recorded.items():
         models[name] |= model.fingerprint()
     identity = {
-        "run": {
-            "seed": experiment.seed,
-            "window": experiment.window,
-            "context_tokens": experiment.context_tokens,
-            "augmentation": augmentation.VERSION,
-        },
+        "run": run_identity(experiment),
         "models": models,
-        "arms": {n: _without(arm, ARM_LABELS) for n, arm in settings["arms"].items()},
+        "arms": {n: arm_identity(arm) for n, arm in experiment.arms.items()},
         "retrievers": {n: settings["retrievers"][n] for n in used_retrievers(experiment)},
-        "tasks": {n: {**_without(settings["tasks"][n], TASK_LABELS), **_asked_of(b)} for n, b in bound.items()},
+        "tasks": {n: task_identity(b) for n, b in bound.items()},
     }
     return {
         "schema": SCHEMA,
@@ -164,30 +168,6 @@ def describe(
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count() or 0, "system": platform.system()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-
-
-def _asked_of(bound: BoundTask) -> dict[str, str]:
-    """The task's part of the identity beside its settings: its data, and its words as they are rendered."""
-    return {
-        "data": bound.data_hash(),
-        "prompts": prompts.task_hash(bound),
-        "form": f"{bound.form.name} {bound.form.version}",
-    }
-
-
-def identity_defaults() -> Identity:
-    """What a field of the identity counts as where a run does not hold it: what it was before it could be set."""
-    return {
-        "run": {"seed": 0, "window": 64, "context_tokens": 0, "augmentation": 1},
-        "models": _without(dump(ModelSettings("")), TRANSPORT),
-        "arms": _without(dump(Arm("", "")), ARM_LABELS),
-        "retrievers": dump(RetrieverSpec()),
-        "tasks": _without(dump(TaskSettings()), TASK_LABELS),
-    }
-
-
-def _without(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in keys}
 
 
 def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace: Workspace, run: Run) -> None:
@@ -321,7 +301,9 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
     if experiment.search:
         asked = experiment.search
         lines.append(f"search: arm {asked.arm} on the development examples of {asked.task}, before anything is asked")
-    for bound in bind_tasks(experiment, workspace).values():
+    tasks = bind_tasks(experiment, workspace)
+    require_replays(experiment, tasks, workspace)
+    for bound in tasks.values():
         lines.append(f"{bound.name}: {len(bound.examples)} examples, scoring {bound.settings.scoring}")
         for arm in experiment.arms.values():
             if not applies(arm, bound):

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ragmed.checked import Bounds, dump, parse
-from ragmed.corpora.recipe import read_yaml, recipe_name
+from ragmed.corpora.recipe import recipe_name
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.models.names import parse_model_name
 from ragmed.models.settings import LOCAL, Dtype
 from ragmed.tasks import TASKS, Normalise, Scoring
+from ragmed.yaml_files import read_mapping
 
 Way = Literal["passages", "pairs", "raft"]
 WAYS: dict[Way, str] = {
@@ -188,7 +189,7 @@ def load_adapter_recipe(path: Path) -> AdapterRecipe:
     Named after its folder (or its file, where that is not recipe.yaml). Raises DataError where it cannot be read,
     UsageError or UnknownNameError where a key or a value is not one.
     """
-    where, raw = read_yaml(path, "adapter recipe")
+    where, raw = read_mapping(path, "adapter recipe", error=UsageError)
     return make_adapter_recipe(raw, name=recipe_name(path), where=where)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ragmed.checked import Bounds, Shorthand, dump, parse
-from ragmed.corpora.recipe import read_yaml, recipe_name
+from ragmed.corpora.recipe import recipe_name
 from ragmed.embedding import PRECISIONS, Metric
 from ragmed.errors import UnknownNameError, UsageError
+from ragmed.yaml_files import read_mapping
 
 SHARD_SIZE = 16_384
 
@@ -82,7 +83,7 @@ def load_index_recipe(path: Path) -> IndexRecipe:
     Named after its folder (or its file, where that is not recipe.yaml). Raises DataError where it cannot be read,
     UsageError or UnknownNameError where a key or a value is not one.
     """
-    where, given = read_yaml(path, "index recipe")
+    where, given = read_mapping(path, "index recipe", error=UsageError)
     if "name" in given:
         raise UsageError(f"{where}: an index's name is its folder's; take 'name' out")
     recipe = parse(IndexRecipe, {**given, "name": recipe_name(path)}, where)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragmed.errors import DataError
-from ragmed.files import read_text, records, sha256_json
+from ragmed.files import records, sha256_json
 from ragmed.models.names import parse_model_name
 from ragmed.models.settings import ModelSettings
 from ragmed.models.thinking import split_thinking
@@ -156,12 +156,9 @@ def _pattern(text: str, where: str) -> str:
 def _read(path: Path) -> list[tuple[str, Any]]:
     if path.suffix == ".jsonl":
         return list(records(path, "scripted answers"))
-    import yaml
+    from ragmed.yaml_files import read_yaml
 
-    try:
-        value = yaml.safe_load(read_text(path, "scripted answers"))
-    except yaml.YAMLError as error:
-        raise DataError(f"scripted answers '{path}' is not YAML: {error}") from error
+    where, value = read_yaml(path, "scripted answers", aliases=True)
     if not isinstance(value, list):
-        raise DataError(f"scripted answers '{path}': a list of entries was expected")
-    return [(f"scripted answers '{path}', entry {number}", entry) for number, entry in enumerate(value, start=1)]
+        raise DataError(f"{where}: a list of entries was expected")
+    return [(f"{where}, entry {number}", entry) for number, entry in enumerate(value, start=1)]

@@ -8,17 +8,17 @@ scoring", arXiv 2407.03618) in Lucene's variant (Kamphuis et al. 2020, "Which BM
 N passages, of which df hold the word; a word that stands twice in a query counts twice.
 
 Postings are made at the first need and appear whole in `INDEX/bm25/KEY/`: arrays without pickle, words as JSON, and a
-`postings.json` with their checksums. KEY is a hash of the passages and of all that shapes the postings, so that others
-are made where any of it changes. No embedder is loaded for any of this.
+`postings.json` with their checksums and its own. KEY is a hash of the passages and of all that shapes the postings, so
+that others are made where any of it changes. No embedder is loaded for any of this.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,25 +26,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ragmed.checked import dump, parse
 from ragmed.chunking import INPUT_VERSION, embedded_text
-from ragmed.errors import DamagedError, MissingDependencyError, UnknownNameError, UsageError
+from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
 from ragmed.files import fsync_file, fsync_folder, make_folder, read_json, sha256_file, sha256_json, write_json, writing
 from ragmed.index.search import Rows
 from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
+from ragmed.retrieval.words import STOP_WORDS, WORD, tokeniser
 
 if TYPE_CHECKING:
     from ragmed.retrieval.spec import Resources, RetrieverSpec
 
-WORD = re.compile(r"(?u)\b\w\w+\b")
-"""What a word is: two or more letters, digits or underscores; scikit-learn's and bm25s's pattern."""
-STOP_WORDS: dict[str, frozenset[str]] = {
-    "none": frozenset(),
-    "english": frozenset(  # Lucene's, and bm25s's
-        "a an and are as at be but by for if in into is it no not of on or such that the their then there these they "
-        "this to was will with".split()
-    ),
-}
 POSTINGS = "postings.json"
 Scores = npt.NDArray[np.float32]
 
@@ -82,8 +75,8 @@ class BM25Retriever:
             "stop_words": sorted(STOP_WORDS[stop_words]),
             "libraries": {name: metadata.version(name) for name in ("bm25s", "PyStemmer")},
         }
-        folder = _postings(index, self._identity, self._words)
-        self._mean_length = float(read_json(folder / POSTINGS, "BM25 postings")["mean_length"])
+        folder, record = _postings(index, self._identity, self._words)
+        self._mean_length = record.mean_length
         self._bm25 = _import_bm25s().BM25.load(folder, mmap=True, allow_pickle=False, show_progress=False)
         self._rows = index.live_rows()
 
@@ -141,37 +134,6 @@ class BM25Retriever:
         return total
 
 
-def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], list[list[str]]]:
-    """
-    >>> tokeniser(stemmer="english", stop_words="english")(["The patients were coughing, and 3 fell."])
-    [['patient', 'were', 'cough', 'fell']]
-
-    Texts in, their words out: lower-cased, cut by WORD, without stop words, stemmed (`none`, or a Snowball language).
-    """
-    if stop_words not in STOP_WORDS:
-        raise UnknownNameError("list of stop words", stop_words, STOP_WORDS)
-    left_out = STOP_WORDS[stop_words]
-    stems = _stems(stemmer)
-
-    def words(texts: Sequence[str]) -> list[list[str]]:
-        return [stems([word for word in WORD.findall(text.lower()) if word not in left_out]) for text in texts]
-
-    return words
-
-
-def _stems(language: str) -> Callable[[list[str]], list[str]]:
-    if language == "none":
-        return lambda words: words
-    try:
-        import Stemmer
-    except ImportError as error:
-        raise MissingDependencyError("stemming needs PyStemmer; run: pip install PyStemmer") from error
-    if language not in Stemmer.algorithms():
-        raise UnknownNameError("stemmer", language, ["none", *Stemmer.algorithms()])
-    stem: Callable[[list[str]], list[str]] = Stemmer.Stemmer(language).stemWords
-    return stem
-
-
 def _import_bm25s() -> Any:
     try:
         import bm25s
@@ -180,16 +142,38 @@ def _import_bm25s() -> Any:
     return bm25s
 
 
-def _postings(index: Index, identity: Mapping[str, Any], words: Callable[[Sequence[str]], list[list[str]]]) -> Path:
-    """The folder of the postings, made first where it is missing, every file checked."""
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """What `postings.json` holds. `mean_length`: in words; `files`: name -> sha256; `checksum`: over the rest."""
+
+    identity: Mapping[str, Any]
+    mean_length: float
+    files: Mapping[str, str]
+    checksum: str = ""
+
+    def whole(self) -> Postings:
+        """The same record with the checksum that is right for it."""
+        return replace(self, checksum=sha256_json(dump(replace(self, checksum=""))))
+
+
+def _postings(
+    index: Index, identity: Mapping[str, Any], words: Callable[[Sequence[str]], list[list[str]]]
+) -> tuple[Path, Postings]:
+    """The folder of the postings, made first where it is missing, every file checked, and what is recorded of them."""
     folder = index.folder / "bm25" / sha256_json(identity)[:16]
     if not folder.is_dir():
         _make(folder, index, identity, words)
-    record = read_json(folder / POSTINGS, "BM25 postings")
-    for name, digest in record["files"].items():
+    path, remedy = folder / POSTINGS, f"delete '{folder}', and it is rebuilt"
+    try:
+        record = parse(Postings, read_json(path, "BM25 postings"), f"'{path}'", error=DataError)
+    except DataError as error:
+        raise DamagedError(f"{error}; {remedy}") from error
+    if record != record.whole() or record.identity != dump(identity):
+        raise DamagedError(f"'{path}' is not what was written; {remedy}")
+    for name, digest in record.files.items():
         if not (folder / name).is_file() or sha256_file(folder / name) != digest:
-            raise DamagedError(f"'{folder / name}' is not what was written; delete '{folder}', and it is rebuilt")
-    return folder
+            raise DamagedError(f"'{folder / name}' is not what was written; {remedy}")
+    return folder, record
 
 
 def _make(
@@ -216,12 +200,9 @@ def _make(
             for path in files:
                 path.chmod(mode & 0o666)
                 fsync_file(path)
-            record = {
-                "identity": identity,
-                "mean_length": sum(map(len, tokens)) / len(tokens),
-                "files": {path.name: sha256_file(path) for path in files},
-            }
-            write_json(beside / POSTINGS, record, mode=mode & 0o666)
+            mean_length = sum(map(len, tokens)) / len(tokens)
+            record = Postings(identity, mean_length, {path.name: sha256_file(path) for path in files}).whole()
+            write_json(beside / POSTINGS, dump(record), mode=mode & 0o666)
             fsync_folder(beside)
             try:
                 beside.rename(folder)

@@ -14,6 +14,7 @@ from ragmed.index.store import Index
 from ragmed.records import Hit
 from ragmed.retrieval import Retriever
 from ragmed.retrieval.named import index_folder, open_index, require_index
+from ragmed.retrieval.words import tokeniser
 from ragmed.workspace import Workspace
 
 METHODS = {
@@ -64,7 +65,7 @@ class RetrieverSpec:
         return {"method": self.method, "version": method.VERSION, **plain}
 
     def check(self) -> None:
-        """Raises what `identity` raises."""
+        """Raises what `identity` raises, and UnknownNameError for a stemmer or stop words that nobody knows."""
         method = method_named(self.method)
         for parameter in fields(self):
             read = parameter.name in ("method", *method.READS)
@@ -73,6 +74,8 @@ class RetrieverSpec:
                     f"a retriever of method '{self.method}' does not read '{parameter.name}'; it reads "
                     + ", ".join(method.READS)
                 )
+        if "stemmer" in method.READS:
+            tokeniser(stemmer=self.stemmer, stop_words=self.stop_words)
         if "of" in method.READS and not self.of:
             raise UsageError("a fusion has no parts; name the retrievers that are fused, such as of: [lexical, dense]")
         if self.weights and len(self.weights) != len(self.of):

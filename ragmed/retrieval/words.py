@@ -1,0 +1,49 @@
+"""A text in, the words by which it is found out: cut, lower-cased, without stop words, stemmed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from ragmed.errors import MissingDependencyError, UnknownNameError
+
+WORD = re.compile(r"(?u)\b\w\w+\b")
+"""What a word is: two or more letters, digits or underscores; scikit-learn's and bm25s's pattern."""
+STOP_WORDS: dict[str, frozenset[str]] = {
+    "none": frozenset(),
+    "english": frozenset(  # Lucene's, and bm25s's
+        "a an and are as at be but by for if in into is it no not of on or such that the their then there these they "
+        "this to was will with".split()
+    ),
+}
+
+
+def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], list[list[str]]]:
+    """
+    >>> tokeniser(stemmer="english", stop_words="english")(["The patients were coughing, and 3 fell."])
+    [['patient', 'were', 'cough', 'fell']]
+
+    Texts in, their words out: lower-cased, cut by WORD, without stop words, stemmed (`none`, or a Snowball language).
+    """
+    if stop_words not in STOP_WORDS:
+        raise UnknownNameError("list of stop words", stop_words, STOP_WORDS)
+    left_out = STOP_WORDS[stop_words]
+    stems = _stems(stemmer)
+
+    def words(texts: Sequence[str]) -> list[list[str]]:
+        return [stems([word for word in WORD.findall(text.lower()) if word not in left_out]) for text in texts]
+
+    return words
+
+
+def _stems(language: str) -> Callable[[list[str]], list[str]]:
+    if language == "none":
+        return lambda words: words
+    try:
+        import Stemmer
+    except ImportError as error:
+        raise MissingDependencyError("stemming needs PyStemmer; run: pip install PyStemmer") from error
+    if language not in Stemmer.algorithms():
+        raise UnknownNameError("stemmer", language, ["none", *Stemmer.algorithms()])
+    stem: Callable[[list[str]], list[str]] = Stemmer.Stemmer(language).stemWords
+    return stem
