@@ -177,7 +177,9 @@ def _read(folder: Path, dtype: Any, name: str, placement: dict[str, Any]) -> tup
         raise ModelError(f"'{name}' is an adapter, not a model; name the model, then +adapter: and a folder with it")
     wrong = set(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
     if wrong:  # transformers would put random numbers there
-        raise ModelError(f"the weights of '{name}' lack {_some(wrong)}, or have them in another shape; fetch them again")
+        raise ModelError(
+            f"the weights of '{name}' lack {_some(wrong)}, or have them in another shape; fetch them again"
+        )
     if "disk" in set(getattr(model, "hf_device_map", {}).values()):
         raise ModelError(f"'{name}' does not fit into the memory of the GPUs and of the machine; quantize it")
     return model, tokenizer

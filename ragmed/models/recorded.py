@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import read_json, records, sha256_file, sha256_json
@@ -20,6 +20,8 @@ from ragmed.stored import read_samples
 from ragmed.workspace import Workspace
 
 _KEYS = ("task", "id", "text")
+
+
 class RecordedAnswers:
     """
     It is asked by task and id, never by messages: `generate` and `score` refuse.
@@ -139,7 +141,9 @@ def _load_run(name: str, run: str, arm: str, workspace: Workspace) -> RecordedAn
     experiment, access = info.get("experiment"), info.get("access")
     tasks = experiment.get("tasks") if isinstance(experiment, dict) else None
     known = tasks if isinstance(tasks, dict) else {}
-    scorings = {task: str(settings.get("scoring", "")) for task, settings in known.items() if isinstance(settings, dict)}
+    scorings = {
+        task: str(settings.get("scoring", "")) for task, settings in known.items() if isinstance(settings, dict)
+    }
     tier = cast(Access, access if access in get_args(Access) else "private")
     return RecordedAnswers(name, answers, digest=sha256_json(hashes), scorings=scorings, access=tier)
 

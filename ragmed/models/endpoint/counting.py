@@ -8,7 +8,7 @@ from typing import Any
 from ragmed.errors import ModelError
 from ragmed.models.endpoint.answers import UnreadError, read_object
 from ragmed.models.endpoint.client import Ask, Client
-from ragmed.models.endpoint.server import ServerFacts, Form
+from ragmed.models.endpoint.server import Form, ServerFacts
 from ragmed.records import Message
 
 _PROBE = [Message("user", "Hi")]

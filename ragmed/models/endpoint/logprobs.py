@@ -105,7 +105,9 @@ def check_probe(reply: Reply, ids: Sequence[int], text: str, *, secret: Secret, 
     else:
         same = re.sub(r"[\s▁Ġ]", "", read) == re.sub(r"\s", "", text)
     if not same:
-        raise ModelError(f"'{name}' decodes the tokens to another text than the tokenizer named in its settings encoded")
+        raise ModelError(
+            f"'{name}' decodes the tokens to another text than the tokenizer named in its settings encoded"
+        )
 
 
 def summed(replies: Sequence[Reply], pairs: Sequence[Pair], secret: Secret) -> OptionScores:

@@ -1,4 +1,4 @@
-"""The model itself. In: a client, what the server reports of itself, a counter. Out: completions and log-likelihoods."""
+"""The model itself. In: a client, what its server reports, a counter. Out: completions and log-likelihoods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ragmed.models.endpoint.answers import read_answer
 from ragmed.models.endpoint.client import Ask, Client
 from ragmed.models.endpoint.counting import least_tokens, plain, server_counter
 from ragmed.models.endpoint.logprobs import INSTEAD, PairMaker, body_of, check_probe, summed
-from ragmed.models.endpoint.server import ServerFacts, Form, check_found
+from ragmed.models.endpoint.server import Form, ServerFacts, check_found
 from ragmed.models.settings import ModelSettings
 from ragmed.records import Completion, Message, OptionScores
 
@@ -44,7 +44,7 @@ class EndpointModel:
         self._pairs: PairMaker | None = None
 
     def fingerprint(self) -> dict[str, str]:
-        """Address, model, what the server reports of it, how requests are written, how tokens are counted; never the key.
+        """Address, model, what the server reports of it, how requests are written and tokens counted; never the key.
 
         The server's `created` is left out: several servers put the time of the reply there.
         """

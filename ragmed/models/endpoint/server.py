@@ -1,4 +1,4 @@
-"""What a server says of itself, asked before the first question. In: a Client. Out: ServerFacts, and the form of requests.
+"""What a server says of itself, asked before the first question. In: a Client. Out: ServerFacts, the form of requests.
 
 One short question ("Hi") finds out what would otherwise spoil an hour: a model that is not there, a parameter that is
 not taken. Where something equal can be sent instead, it is, and the fingerprint says so.
@@ -155,7 +155,7 @@ def with_loaded_context(client: Client, settings: ModelSettings, facts: ServerFa
     context = next((whole_number(m.get("context_length")) for m in loaded if m.get("name") in names), 0)
     if not context and not settings.context_tokens:
         raise ModelError(
-            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not report from which length on; "
+            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not report from which length; "
             "set context_tokens to its OLLAMA_CONTEXT_LENGTH (4096 where nobody set it)"
         )
     if 0 < context < settings.context_tokens:
