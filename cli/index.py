@@ -14,7 +14,7 @@ from ragmed.workspace import Workspace
 @click.argument("name")
 @click.option("--embedder", help="Instead of the recipe's, such as packaged:minilm or hf:ORG/NAME@REVISION.")
 @click.option("--factory", help="FAISS factory string instead of the recipe's, such as Flat or IVF256,Flat.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:0,1 or all.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; default indexes/NAME.")
 @click.pass_obj
 def build_index(
@@ -42,7 +42,12 @@ def build_index(
 @click.argument("query")
 @click.option("--method", default="dense", show_default=True, help="dense, bm25, or rrf: both, fused.")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many passages.")
-@click.option("--device", default="cpu", show_default=True, help="Where the index is searched.")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Where the index is searched: auto, cpu, cuda, cuda:0,1 or all; torch:cuda or faiss:cuda for one of the two.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with all fields.")
 @click.pass_obj
 def search(workspace: Workspace, index: str, query: str, method: str, k: int, device: str, as_json: bool) -> None:

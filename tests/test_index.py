@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -25,7 +26,6 @@ from ragmed.errors import (
     DataError,
     MismatchError,
     MissingDependencyError,
-    UnknownNameError,
     UsageError,
 )
 from ragmed.files import exclusive
@@ -515,12 +515,20 @@ def test_search_agrees_with_faiss_and_streaming_with_both(built: Path):
     reference.add(stored(built))
     expected_scores, expected_rows = reference.search(queries(), 10)
     resident, streamed = Index.open(built), Index.open(built, memory_budget=0)
-    assert (resident.streaming, streamed.streaming) == (False, True)
-    for index in (resident, streamed):
+    by_torch = Index.open(built, devices="torch:cpu")
+    assert [index.device for index in (resident, streamed, by_torch)] == [
+        "cpu by faiss",
+        "cpu by faiss, from disk",
+        "cpu by torch",
+    ]
+    for index in (resident, streamed, by_torch):
         scores, rows = index.search(queries(), k=10)
         np.testing.assert_array_equal(rows, expected_rows)
         np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
-    assert resident.search(queries(), k=450)[0].tobytes() == streamed.search(queries(), k=450)[0].tobytes()
+    for k in (10, 450):
+        expected = [part.tobytes() for part in resident.search(queries(), k=k)]
+        for index in (streamed, by_torch):
+            assert [part.tobytes() for part in index.search(queries(), k=k)] == expected
 
 
 def test_a_query_gets_the_same_answer_alone_and_among_others(built: Path):
@@ -532,14 +540,18 @@ def test_a_query_gets_the_same_answer_alone_and_among_others(built: Path):
         assert alone_rows.tobytes() == rows[i].tobytes()
 
 
-@pytest.mark.parametrize("budget", [None, 0])
-def test_ties_are_broken_by_row(tmp_path: Path, budget: int | None):
+WAYS: list[dict[str, Any]] = [{}, {"memory_budget": 0}, {"devices": "torch:cpu"}]
+"""How an index is opened: held by FAISS, streamed, held by torch."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ties_are_broken_by_row(tmp_path: Path, way: dict[str, Any]):
     write_corpus(tmp_path, "notes", 1)
     line = {"title": "", "text": "the same words"}
     lines = [json.dumps({"id": f"d{i}", **line}) + "\n" for i in range(230)]
     (tmp_path / "corpora/notes/notes.jsonl").write_text("".join(lines))
     build_index(RECIPE, workspace=Workspace(tmp_path), output=tmp_path / "ties")
-    index = Index.open(tmp_path / "ties", memory_budget=budget)
+    index = Index.open(tmp_path / "ties", **way)
     scores, rows = index.search(HashingEmbedder(DIMENSION).embed_queries(["the same words", "words"]), k=30)
     assert rows.tolist() == [list(range(30))] * 2
     assert len(np.unique(scores[0])) == 1
@@ -576,8 +588,8 @@ def test_an_open_index_goes_on_while_another_is_built_in_its_place(tmp_path: Pat
 
 
 def test_more_hits_than_passages_are_not_invented(built: Path):
-    for budget in (None, 0):
-        scores, rows = Index.open(built, memory_budget=budget).search(queries(2), k=1000)
+    for way in WAYS:
+        scores, rows = Index.open(built, **way).search(queries(2), k=1000)
         assert scores.shape == (2, 450)
         assert [sorted(line) for line in rows.tolist()] == [list(range(450))] * 2
     assert Index.open(built).search(queries(0), k=3)[1].shape == (0, 3)
@@ -699,18 +711,6 @@ def test_wrong_recipes_are_refused(tmp_path: Path, text: str, words: str):
     with pytest.raises(UsageError, match="recipe") as caught:
         load_index_recipe(recipe_file(tmp_path, text))
     assert words in str(caught.value)
-
-
-def test_devices():
-    assert devices.parse_devices("cpu") == devices.Devices((), "cpu")
-    with pytest.raises(UnknownNameError, match="cuda:0,1"):
-        devices.parse_devices("cdua")
-    if hasattr(faiss, "StandardGpuResources"):
-        pytest.skip("faiss has GPUs here")
-    assert devices.parse_devices("auto").text == "cpu (no GPU that faiss can use)"
-    for text in ("cuda", "cuda:0,1", "all"):
-        with pytest.raises(MissingDependencyError, match="0 GPUs"):
-            devices.parse_devices(text)
 
 
 def test_two_faiss_distributions_or_none_are_refused(monkeypatch: pytest.MonkeyPatch):

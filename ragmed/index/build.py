@@ -24,9 +24,10 @@ from ragmed import __version__
 from ragmed.checked import dump, parse
 from ragmed.chunking import INPUT_VERSION, Chunking, chunk, embedded_text, splitter_version
 from ragmed.embedding import BadTextsError, Embedder, load_embedder
-from ragmed.errors import DamagedError, DataError
+from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
 from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, write_json
 from ragmed.index.check import self_check
+from ragmed.index.devices import Devices, choose_devices
 from ragmed.index.manifest import (
     SCHEMA,
     Approximation,
@@ -95,7 +96,7 @@ def build_index(
                 metric=recipe.metric,
                 normalise=recipe.normalise,
             )
-            return _Build(recipe, sources, output, model, progress or _silent, workspace=workspace).run()
+            return _Build(recipe, sources, output, model, progress or _silent, workspace=workspace, device=device).run()
     except OSError as error:
         where = error.filename or output
         raise DataError(f"index '{recipe.name}': '{where}' failed: {error.strerror or error}") from error
@@ -125,8 +126,10 @@ class _Build:
         progress: Progress,
         *,
         workspace: Workspace,
+        device: str,
     ) -> None:
         self.recipe, self.sources, self.output, self.workspace = recipe, sources, output, workspace
+        self.device = device
         self.embedder, self.progress = embedder, progress
         self.folder = output / ".building"
         self.segment = self.folder / SEGMENT
@@ -330,7 +333,20 @@ class _Build:
                 parameters=self.recipe.search,
                 embed=lambda rows: self._embed(passages.rows(rows)),
                 fingerprint=self.fingerprint,
+                devices=self._devices(layout),
             )
+
+    def _devices(self, layout: Layout) -> Devices:
+        """Where the self-check searches: a build for a GPU does not fail because its index cannot be searched there."""
+        try:
+            return choose_devices(
+                self.device,
+                factory=self.recipe.factory,
+                parameters=self.recipe.search,
+                size=2 * layout.count * layout.dimension,
+            )
+        except (MissingDependencyError, UsageError) as error:
+            return Devices(note=str(error))
 
     def _manifest(self, state: _State, layout: Layout, taken: int) -> Manifest:
         longest, approximation = self._checked(layout)
@@ -350,6 +366,7 @@ class _Build:
             files=describe_files(self.folder, files),
             versions=_versions(),
             device=str(getattr(self.embedder, "device", "cpu")),
+            searched_on=self._devices(layout).text,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - self.started, 3),
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from ragmed.embedding import Fingerprint
 from ragmed.errors import DamagedError, DataError
-from ragmed.index.devices import parse_devices
+from ragmed.index.devices import CPU, Devices
 from ragmed.index.manifest import Approximation
 from ragmed.index.search import Searcher
 from ragmed.index.vectors import Layout, Vectors
@@ -25,7 +25,13 @@ HALF_ROUNDING = 1e-3
 
 
 def self_check(
-    layout: Layout, *, factory: str, parameters: str, embed: Callable[[list[int]], Vectors], fingerprint: Fingerprint
+    layout: Layout,
+    *,
+    factory: str,
+    parameters: str,
+    embed: Callable[[list[int]], Vectors],
+    fingerprint: Fingerprint,
+    devices: Devices = CPU,
 ) -> tuple[float, Approximation | None]:
     """Out: the length of the longest vector, and what an approximate index loses:
 
@@ -36,13 +42,14 @@ def self_check(
     seed are searched by their own vectors. In an exact index each must be the best, or what is better must score more
     (copies, and longer vectors under the inner product), in an approximate one among the best ten; else DamagedError
     (DataError for an approximate index, where the factory or its search parameters may be what is wrong). Of an
-    approximate index the recall is measured: the part of the exact top ten that it finds, over the same sample.
+    approximate index the recall is measured: the part of the exact top ten that it finds, over the same sample, on
+    a GPU against torch's search. `devices`: where all this is searched.
     """
     exact = factory == "Flat"
     size = min(SAMPLE, layout.count)
     rows = np.sort(np.random.default_rng(SEED).choice(layout.count, size, replace=False)).astype(np.int64)
     layout = replace(layout, longest=_longest(layout, normalised=fingerprint.normalise))
-    searcher = Searcher(layout, factory=factory, devices=parse_devices("cpu"), parameters=parameters, resident=False)
+    searcher = Searcher(layout, factory=factory, devices=devices, parameters=parameters, resident=False)
     again = np.random.default_rng(SEED).choice(rows, min(EMBEDDED, size), replace=False)
     _require_same(searcher.vectors(again), embed(again.tolist()), again.tolist(), SAME[fingerprint.precision])
     vectors = searcher.vectors(rows)
@@ -59,7 +66,8 @@ def self_check(
         )
     if exact:
         return layout.longest, None
-    _, truth = Searcher(layout, factory="Flat", devices=parse_devices("cpu"), streaming=True).search(vectors, k=10)
+    over_all = Devices(devices.gpus, "torch") if devices.gpus else CPU
+    _, truth = Searcher(layout, factory="Flat", devices=over_all, streaming=True).search(vectors, k=10)
     hits = sum(len(np.intersect1d(a, b)) for a, b in zip(nearest, truth, strict=True))
     return layout.longest, Approximation(round(hits / truth.size, 4), size, parameters)
 

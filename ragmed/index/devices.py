@@ -1,27 +1,57 @@
-"""The one door to faiss, and where its search runs: the CPU, one GPU, or several.
+"""The one door to faiss; and where an index is searched, and by what: a CPU, one GPU, or several, by FAISS or torch.
 
-In: a device string and a CPU index. Out: the index where it shall run, and the words that say where that is.
+In: a device string, and what index it is. Out: `Devices`, with the words that say where that is.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 
-from ragmed.errors import MissingDependencyError, UnknownNameError
+from ragmed.errors import MissingDependencyError, UnknownNameError, UsageError
 
 CPU_DISTRIBUTIONS = ("faiss-cpu",)
 GPU_DISTRIBUTIONS = ("faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12", "faiss-gpu-cuvs")
 
 
+GPU_MOST = 2048  # neighbours, and lists visited: FAISS on a GPU gives and takes no more
+AUTO_LEAST = 64_000_000
+"""Bytes of stored vectors from which `auto` goes to a GPU: of fewer, the copying costs more than a search on the CPU. A
+declared rule; where the two are equally fast is not measured yet."""
+ROOM = 2  # faiss-gpu is taken where the cards have this many times the bytes of an exact index free
+DEVICES = ("auto", "cpu", "cuda", "cuda:0,1", "all", "faiss:cuda", "torch:cuda", "torch:cpu")
+
+Way = Literal["faiss", "torch"]
+
+
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """`gpus`: the numbers of the GPUs to use, empty for the CPU. `text`: what to show the user."""
+    """`gpus`: the numbers of the GPUs, empty for the CPU. `way`: what searches there. `note`: why it is the CPU."""
 
-    gpus: tuple[int, ...]
-    text: str
+    gpus: tuple[int, ...] = ()
+    way: Way = "faiss"
+    note: str = ""
+
+    @property
+    def text(self) -> str:
+        """What to show the user, such as `cuda:0,1 by torch`."""
+        where = "cuda:" + ",".join(map(str, self.gpus)) if self.gpus else "cpu"
+        return f"{where} by {self.way}" + (f" ({self.note})" if self.note else "")
+
+    @property
+    def on_cpu_by_faiss(self) -> bool:
+        return not self.gpus and self.way == "faiss"
+
+    @property
+    def names(self) -> list[str]:
+        """As torch names them."""
+        return [f"cuda:{gpu}" for gpu in self.gpus] or ["cpu"]
+
+
+CPU = Devices()
 
 
 def import_faiss() -> Any:
@@ -55,56 +85,84 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def parse_devices(text: str) -> Devices:
+def choose_devices(text: str, *, factory: str = "Flat", parameters: str = "", size: int = 0) -> Devices:
     """
-    >>> parse_devices("cpu").gpus
-    ()
+    >>> choose_devices("cpu").text
+    'cpu by faiss'
 
-    `auto` (the first GPU where faiss sees one, else the CPU), `cpu`, `cuda` (the first GPU), `cuda:0,1`, `all` (every
-    GPU, the index split over them). MissingDependencyError for a GPU that is not there.
+    Where an index of `size` bytes of stored vectors is searched, and what does it. `text`: `auto`, `cpu`, `cuda` (the
+    first GPU), `cuda:0,1`, `all` (every GPU, the index split over them); `faiss:` or `torch:` before it fixes what
+    searches. Else, on a CPU it is FAISS; on GPUs faiss-gpu where it is installed and has room, and torch, for exact
+    indexes (Flat), where it is not. `auto` is the first GPU that one of the two can use, for exact indexes of
+    64 MB and more and for all approximate ones; else the CPU.
+
+    UnknownNameError, MissingDependencyError for a GPU that is not there or that nothing can use, UsageError for an
+    index or a search that cannot be there.
     """
-    if text == "cpu":
-        return Devices((), "cpu")
-    listed = re.fullmatch(r"cuda:(\d+(?:,\d+)*)", text)
-    if text not in ("auto", "cuda", "all") and not listed:
-        raise UnknownNameError("device", text, ["auto", "cpu", "cuda", "cuda:0,1", "all"])
-    present = _gpu_count()
-    if text == "auto":
-        return _on((0,)) if present else Devices((), "cpu (no GPU that faiss can use)")
-    if listed:
-        wanted = tuple(dict.fromkeys(int(number) for number in listed[1].split(",")))
-    else:
-        wanted = tuple(range(present)) if text == "all" and present else (0,)
-    if max(wanted) >= present:
-        raise MissingDependencyError(
-            f"device '{text}' was asked for, but faiss sees {present} GPUs; use --device cpu, "
-            'or install a GPU build: pip uninstall faiss-cpu; pip install "ragmed[gpu]"'
-        )
-    return _on(wanted)
+    asked = re.fullmatch(r"(?:(faiss|torch):)?(auto|cpu|cuda|all|cuda:\d+(?:,\d+)*)", text)
+    if not asked:
+        raise UnknownNameError("device", text, DEVICES)
+    ways: tuple[Way, ...] = (cast(Way, asked[1]),) if asked[1] else ("faiss", "torch")
+    place = asked[2]
+    if ways == ("torch",) and factory != "Flat":
+        raise UsageError(f"torch searches exact indexes (Flat), not '{factory}'; use --device cpu, or faiss:cuda")
+    if place == "cpu":
+        return Devices((), ways[0])
+    if place == "auto" and factory == "Flat" and size < AUTO_LEAST:
+        return Devices((), ways[0])
+    refusals = []
+    for way in ways:
+        present = _faiss_gpus() if way == "faiss" else _torch_gpus()
+        gpus = _wanted(place, present)
+        refusal = _refusal(way, gpus, present, factory=factory, parameters=parameters)
+        if not refusal and way == "faiss" and len(ways) > 1 and factory == "Flat" and ROOM * size > _free(gpus):
+            continue  # torch streams what a card cannot hold
+        if not refusal:
+            return Devices(gpus, way)
+        refusals.append(refusal)
+    why = "; ".join(dict.fromkeys(refusals))
+    if place == "auto":
+        return Devices((), ways[0], note=why)
+    missing = all("sees" in refusal for refusal in refusals)
+    raise (MissingDependencyError if missing else UsageError)(
+        f"device '{text}' was asked for, but {why}; use --device cpu"
+        + (', or install a GPU build: pip uninstall faiss-cpu; pip install "ragmed[gpu]"' if missing else "")
+    )
 
 
-def _on(gpus: tuple[int, ...]) -> Devices:
-    return Devices(gpus, "cuda:" + ",".join(map(str, gpus)))
+def _wanted(place: str, present: int) -> tuple[int, ...]:
+    if place.startswith("cuda:"):
+        return tuple(dict.fromkeys(int(number) for number in place.removeprefix("cuda:").split(",")))
+    return tuple(range(present)) if place == "all" and present else (0,)
 
 
-def _gpu_count() -> int:
+def _refusal(way: Way, gpus: tuple[int, ...], present: int, *, factory: str, parameters: str) -> str:
+    """Why this way cannot search this index on these GPUs; '' where it can."""
+    if max(gpus) >= present:
+        return f"{way} sees {present} GPUs"
+    if way == "torch":
+        return "" if factory == "Flat" else f"torch does not search '{factory}'"
+    if "HNSW" in factory or "NSG" in factory:
+        return f"FAISS has no '{factory}' for GPUs"
+    lists = re.search(r"nprobe=(\d+)", parameters)
+    return f"FAISS on a GPU visits at most {GPU_MOST} lists" if lists and int(lists[1]) > GPU_MOST else ""
+
+
+def _faiss_gpus() -> int:
     faiss = import_faiss()
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
-def to_devices(index: Any, devices: Devices) -> Any:
-    """Moves it: `to_devices(cpu_index, parse_devices("cuda:0,1"))`.
+def _torch_gpus() -> int:
+    import torch
 
-    The same index on the named GPUs (split between them where there are several), or as it is for the CPU.
-    """
-    if not devices.gpus:
-        return index
-    faiss = import_faiss()
-    resources = [faiss.StandardGpuResources() for _ in devices.gpus]
-    if len(devices.gpus) == 1:
-        moved = faiss.index_cpu_to_gpu(resources[0], devices.gpus[0], index)
-        moved.ragmed_resources = resources  # faiss keeps no reference: freed resources would end the process
-        return moved
-    options = faiss.GpuMultipleClonerOptions()
-    options.shard = True
-    return faiss.index_cpu_to_gpu_multiple_py(resources, index, co=options, gpus=list(devices.gpus))
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def _free(gpus: tuple[int, ...]) -> int:
+    """Free bytes on these GPUs together; where torch sees none of them, as much as anything needs."""
+    import torch
+
+    if _torch_gpus() <= max(gpus):
+        return sys.maxsize
+    return sum(torch.cuda.mem_get_info(gpu)[0] for gpu in gpus)

@@ -101,7 +101,8 @@ class Manifest:
     """`identity`: one hash of what decides the content (recipe, embedder, corpora); equal identity, equal index.
 
     `segments` are searched as one, their rows counted through. `tombstones`: a segment's folder -> the keys
-    (`CORPUS:ID`) of the documents that are deleted in it. `files`: path relative to the folder -> size and hash.
+    (`CORPUS:ID`) of the documents that are deleted in it. `device`: where it was embedded; `searched_on`: where and by
+    what its self-check searched it. `files`: path relative to the folder -> size and hash.
     A field that is absent from the file is at its default.
     """
 
@@ -119,6 +120,7 @@ class Manifest:
     created: str
     seconds: float
     tombstones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    searched_on: str = "cpu by faiss"
     schema: int = SCHEMA
     storage: str = "float16"
 

@@ -1,4 +1,4 @@
-"""Query vectors in, the best rows and their scores out: candidates by FAISS or by streaming, scores always exact.
+"""Query vectors in, the best rows and their scores out: found by FAISS, torch or streaming, scored exactly.
 
 A score is the inner product of the query with the stored float16 vector, or their negative squared distance (`l2`),
 summed in float64 and rounded to float32, whichever way the row was found: higher is nearer. Equal scores are ordered by
@@ -9,32 +9,35 @@ memory.
 from __future__ import annotations
 
 import resource
-import weakref
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ragmed.embedding import Metric
-from ragmed.errors import DamagedError, UsageError
-from ragmed.index.devices import Devices, import_faiss, to_devices
-from ragmed.index.vectors import Layout, Vectors, reason
+from ragmed.errors import UsageError
+from ragmed.index.devices import CPU, Devices
+from ragmed.index.faiss_search import FaissSearch
+from ragmed.index.torch_search import TorchSearch
+from ragmed.index.vectors import Layout, Vectors
 
 Rows = npt.NDArray[np.int64]
 SPARE = 16
-"""Candidates beyond k that FAISS is asked for: float32 rounding and ties at the k-th place reorder only neighbours."""
-GPU_MOST = 2048  # FAISS on a GPU gives no more neighbours than this
+"""Candidates beyond k that are asked for: float32 rounding and ties at the k-th place reorder only neighbours."""
+WIDER = 8
+"""How many times as many are asked for where that did not settle a query: copies of a passage, float16 rounding."""
 ROUNDING = 1e-5
 """More than float32 sums of unit vectors can be off (measured below 1e-6 at 1,024 dimensions); of longer vectors, this
 times what `_rounding` says."""
+HALF_ROUNDING = 1e-3
+"""The same where faiss-gpu rounds the query to float16: half a unit in its last place is 2**-11, or 4.9e-4."""
 
 
 class Searcher:
     """Opened, then asked:
 
-        Searcher(layout, factory="Flat", devices=parse_devices("cpu")).search(queries, k=10)
+        Searcher(layout, factory="Flat").search(queries, k=10)
 
     `streaming`: exact search over the stored vectors in blocks, nothing held. `resident` False: FAISS shards are read
     one after the other and given back, for one pass over a large index. `dead`: rows that are never found. Every file
@@ -46,7 +49,7 @@ class Searcher:
         layout: Layout,
         *,
         factory: str,
-        devices: Devices,
+        devices: Devices = CPU,
         parameters: str = "",
         streaming: bool = False,
         resident: bool = True,
@@ -54,18 +57,17 @@ class Searcher:
     ) -> None:
         self._layout = layout
         self._exact = factory == "Flat"
-        self._devices = devices
-        self._parameters = parameters
-        self._streaming = streaming
-        self._resident = resident
-        self._loaded: list[Any] = []
         self._alive = np.ones(layout.count, dtype=bool)
         self._alive[dead if dead is not None else []] = False
         self._living = int(self._alive.sum())
         _allow_files(3 * layout.shards)
         self._stored = [layout.open(shard) for shard in range(layout.shards)]
-        self._faiss = [] if streaming else [_opened(layout.faiss(shard)) for shard in range(layout.shards)]
-        weakref.finalize(self, _close, self._faiss)
+        self._unit_rounding = HALF_ROUNDING if devices.gpus and devices.way == "faiss" else ROUNDING
+        self._torch = self._faiss = None
+        if devices.way == "torch":
+            self._torch = TorchSearch(self._stored, devices=devices.names, metric=layout.metric, dead=dead)
+        elif not streaming:
+            self._faiss = FaissSearch(layout, devices=devices, parameters=parameters, resident=resident)
 
     def search(self, vectors: Vectors, *, k: int) -> tuple[Vectors, Rows]:
         """float32 [n, d] -> scores float32 and rows int64, both [n, min(k, living rows)], best first."""
@@ -76,14 +78,27 @@ class Searcher:
         if not k:
             return scores, rows
         open_ = np.arange(len(queries))
-        most = k + SPARE + self._layout.count - self._living
-        if not self._streaming and len(queries) and not (self._devices.gpus and most > GPU_MOST):
-            found, floors = self._candidates(queries, k)
-            done = [self._settle(queries[i], found[i], float(floors[i]), scores[i], rows[i]) for i in open_]
+        for wanted in self._widths(k):
+            found, floors = self._candidates(queries[open_], wanted)
+            done = [
+                self._settle(queries[query], found[i], float(floors[i]), scores[query], rows[query])
+                for i, query in enumerate(open_)
+            ]
             open_ = open_[~np.asarray(done, dtype=bool)]
+            if not len(open_):
+                break
         if len(open_):  # all of them when streaming; else those with a tie across the last candidates
             scores[open_], rows[open_] = self._stream(queries[open_], k)
         return scores, rows
+
+    def _widths(self, k: int) -> list[int]:
+        """How many candidates to ask for, first and where that was too few."""
+        if self._torch is None and self._faiss is None:
+            return []
+        most = None if self._faiss is None else self._faiss.most
+        room = self._living if most is None else most - (self._layout.count - self._living)
+        widths = [k + SPARE, WIDER * (k + SPARE)] if self._exact else [k + SPARE]
+        return list(dict.fromkeys(min(wanted, room) for wanted in widths)) if room >= k else []
 
     def _checked(self, vectors: Vectors, k: int) -> Vectors:
         if k < 1:
@@ -95,21 +110,14 @@ class Searcher:
             raise UsageError("a query vector holds NaN or infinity")
         return queries
 
-    def _candidates(self, queries: Vectors, k: int) -> tuple[list[Rows], npt.NDArray[np.float64]]:
-        """FAISS's rows for each query, and the score above which no other row of an exact index can be."""
-        pieces: list[Rows] = []
-        floors = np.full(len(queries), -np.inf)
-        for shard, index in self._indexes():
-            start, stop = self._layout.span(shard)
-            alive = self._alive[start:stop]
-            wanted = min(k + SPARE + int((~alive).sum()), stop - start)
-            found_scores, found = index.search(queries, wanted)
-            pieces.append(np.where((found >= 0) & alive[found], found.astype(np.int64) + start, -1))
-            if wanted < stop - start:
-                last = found_scores[:, -1].astype(np.float64)
-                floors = np.maximum(floors, -last if self._layout.metric == "l2" else last)
-        joined = np.concatenate(pieces, axis=1)
-        return [row[row >= 0] for row in joined], floors
+    def _candidates(self, queries: Vectors, wanted: int) -> tuple[Sequence[Rows], npt.NDArray[np.float64]]:
+        """Rows for each query, and the score above which no other row of an exact index can be, but for rounding."""
+        if self._torch is not None:
+            scores, rows = self._torch.nearest(queries, wanted)
+            floors = scores[:, -1].astype(np.float64) if wanted < self._living else np.full(len(queries), -np.inf)
+            return list(rows), floors
+        assert self._faiss is not None
+        return self._faiss.candidates(queries, wanted, alive=self._alive)
 
     def _settle(self, query: Vectors, candidates: Rows, floor: float, scores: Vectors, rows: Rows) -> bool:
         """Fills one query's results from its candidates; False where rows beyond them could belong there too."""
@@ -124,7 +132,7 @@ class Searcher:
     def _rounding(self, query: Vectors) -> float:
         length = float(np.linalg.norm(query))
         longest = self._layout.longest
-        return ROUNDING * ((length + longest) ** 2 if self._layout.metric == "l2" else length * longest)
+        return self._unit_rounding * ((length + longest) ** 2 if self._layout.metric == "l2" else length * longest)
 
     def exact(self, query: Vectors, rows: Rows) -> Vectors:
         """Scores of some rows for one query, float32 [len(rows)]; each one the same whatever stands beside it."""
@@ -158,43 +166,6 @@ class Searcher:
                     order = _best(scores, rows, k)
                     best_scores[i], best_rows[i] = scores[order], rows[order]
         return np.stack(best_scores), np.stack(best_rows)
-
-    def _indexes(self) -> Iterator[tuple[int, Any]]:
-        if self._resident and not self._loaded:
-            self._loaded = [self._read(shard) for shard in range(self._layout.shards)]
-            _close(self._faiss)
-        for shard in range(self._layout.shards):
-            yield shard, self._loaded[shard] if self._loaded else self._read(shard)
-
-    def _read(self, shard: int) -> Any:
-        faiss, path, (start, stop) = import_faiss(), self._layout.faiss(shard), self._layout.span(shard)
-        try:
-            self._faiss[shard].seek(0)
-            index = faiss.read_index(faiss.PyCallbackIOReader(self._faiss[shard].read))
-        except RuntimeError as error:
-            raise DamagedError(f"'{path}' cannot be read by FAISS: {reason(error)}") from error
-        if index.ntotal != stop - start or index.d != self._layout.dimension:
-            raise DamagedError(f"'{path}' holds {index.ntotal} vectors of dimension {index.d}, not what was written")
-        try:
-            if self._parameters:
-                faiss.ParameterSpace().set_index_parameters(index, self._parameters)
-            return to_devices(index, self._devices)
-        except RuntimeError as error:
-            raise UsageError(
-                f"FAISS cannot use this index with search '{self._parameters}' on {self._devices.text}: {reason(error)}"
-            ) from error
-
-
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DamagedError(f"'{path}' cannot be opened: {error.strerror}") from error
-
-
-def _close(streams: list[IO[bytes]]) -> None:
-    for stream in streams:
-        stream.close()
 
 
 def _allow_files(wanted: int) -> None:

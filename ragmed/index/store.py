@@ -15,7 +15,7 @@ import numpy as np
 from ragmed.embedding import Embedder, Fingerprint
 from ragmed.errors import BusyError, DamagedError, MismatchError
 from ragmed.files import sha256_json
-from ragmed.index.devices import Devices, parse_devices
+from ragmed.index.devices import CPU, Devices, choose_devices
 from ragmed.index.manifest import Manifest, Segment, check_files, read_manifest, remedy
 from ragmed.index.passages import PassageFile
 from ragmed.index.search import Rows, Searcher
@@ -47,13 +47,12 @@ class Index:
     `manifest` says what made it; `device` where it is searched, `streaming` whether from disk, for the user to read.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, *, devices: str, streaming: bool) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, *, devices: Devices = CPU, streaming: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
         self.streaming = streaming
-        where = parse_devices("cpu" if streaming else devices)
-        self.device = where.text
-        self._segments = [self._open(segment, where) for segment in manifest.segments]
+        self.device = f"{devices.text}, from disk" if streaming else devices.text
+        self._segments = [self._open(segment, devices) for segment in manifest.segments]
         self._starts = [0, *accumulate(segment.passages for segment in manifest.segments)]
         if read_manifest(folder).files != manifest.files:  # a build moved its files in while these were opened
             raise BusyError(f"index '{manifest.name}' was rebuilt while it was being opened; open it again")
@@ -86,7 +85,7 @@ class Index:
 
         `verify` hashes every file (about a second a gigabyte); sizes are looked at in any case. An exact index whose
         float32 vectors need more than `memory_budget` bytes (by default half of the free memory) is searched from
-        disk, with the same results. `devices`: auto, cpu, cuda, cuda:0,1, all.
+        disk, with the same results, as torch searches any that is larger than a GPU. `devices`: see `choose_devices`.
 
         An open index keeps its own files where another build replaces them. Raises DataError where there is
         no index, DamagedError (naming the file), MissingDependencyError, BusyError (rebuilt at this moment).
@@ -94,8 +93,10 @@ class Index:
         manifest = read_manifest(folder)
         check_files(folder, manifest, hashes=verify)
         budget = available_memory() // 2 if memory_budget is None else memory_budget
-        needed = sum(segment.passages for segment in manifest.segments) * manifest.dimension * 4
-        return cls(folder, manifest, devices=devices, streaming=manifest.recipe.factory == "Flat" and needed > budget)
+        recipe, size = manifest.recipe, manifest.dimension * sum(segment.passages for segment in manifest.segments)
+        where = choose_devices(devices, factory=recipe.factory, parameters=recipe.search, size=2 * size)
+        streaming = where.on_cpu_by_faiss and recipe.factory == "Flat" and 4 * size > budget
+        return cls(folder, manifest, devices=where, streaming=streaming)
 
     @property
     def identity(self) -> str:

@@ -82,9 +82,14 @@ class Layout:
         rows = self.open(shard) if stored is None else stored
         for first in range(start, stop, BLOCK):
             block = rows[first - start : min(stop, first + BLOCK) - start].astype(np.float32)
-            if isinstance(rows.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-                rows.base.madvise(mmap.MADV_DONTNEED)
+            give_back(rows)
             yield first, block
+
+
+def give_back(rows: npt.NDArray[np.float16]) -> None:
+    """Gives back the memory of a memory-mapped shard's pages that were read; they can be read again."""
+    if isinstance(rows.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        rows.base.madvise(mmap.MADV_DONTNEED)
 
 
 @contextmanager

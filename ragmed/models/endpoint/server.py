@@ -155,8 +155,8 @@ def with_loaded_context(client: Client, settings: ModelSettings, facts: ServerFa
     context = next((whole_number(m.get("context_length")) for m in loaded if m.get("name") in names), 0)
     if not context and not settings.context_tokens:
         raise ModelError(
-            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not report from which length; "
-            "set context_tokens to its OLLAMA_CONTEXT_LENGTH (4096 where nobody set it)"
+            f"Ollama at '{client.endpoint.url}' cuts longer prompts in silence, and does not report from which length "
+            "on; set context_tokens to its OLLAMA_CONTEXT_LENGTH (4096 where nobody set it)"
         )
     if 0 < context < settings.context_tokens:
         raise ModelError(
