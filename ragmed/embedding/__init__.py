@@ -23,6 +23,7 @@ from ragmed.embedding.folders import (
     load_model,
     positions_of,
 )
+from ragmed.embedding.overlapped import TooLong, encode_overlapped
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
 from ragmed.hub import hub_reason
 
@@ -35,9 +36,8 @@ if TYPE_CHECKING:
 Metric = Literal["inner_product", "l2"]
 METRICS: tuple[Metric, ...] = ("inner_product", "l2")
 KINDS = ("hashing", "hf", "packaged", "path")
-PRECISIONS = ("bfloat16", "float32")
+PRECISIONS = ("bfloat16", "float16", "float32")
 CPU_BATCH = 4  # small batches of texts of equal length waste little on padding: 1.36 times the passages/s of 32
-GPU_BATCH = 256
 BATCHES = 16  # batches a call of the model
 COUNTED = 64  # texts tokenised at a time to count: a token takes some 300 bytes until its text is counted
 
@@ -308,10 +308,13 @@ def refuse_long(tokens: Sequence[int], limit: int, name: str) -> None:
     """BadTextsError for passages that the embedder would have to cut."""
     long = [index for index, size in enumerate(tokens) if size > limit]
     if long:
-        raise BadTextsError(
-            f"passages of up to {max(tokens)} tokens are longer than the {limit} that {name} reads; chunk them smaller",
-            long,
-        )
+        raise too_long(max(tokens), limit, name, long)
+
+
+def too_long(longest: int, limit: int, name: str, indices: Sequence[int]) -> BadTextsError:
+    return BadTextsError(
+        f"passages of up to {longest} tokens are longer than the {limit} that {name} reads; chunk them smaller", indices
+    )
 
 
 class SentenceEmbedder:
@@ -335,7 +338,8 @@ class SentenceEmbedder:
         self._revision = revision
         self._model = load_model(name, folder, precision, self.device)
         self._weights = folder_hash(folder)
-        self._batch = batch_size or (CPU_BATCH if self.device == "cpu" else GPU_BATCH)
+        self._batch = batch_size
+        self._overlaps = self.device != "cpu" and not any("Static" in type(part).__name__ for part in self._model)
         self.dimension = int(self._model.get_embedding_dimension() or 0)
         self.max_tokens = int(self._model.max_seq_length or 0)
         if self.dimension < 1 or self.max_tokens < 1:
@@ -380,6 +384,8 @@ class SentenceEmbedder:
         return tokens
 
     def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        if self._overlaps:
+            return self._embed(texts, [], "document", self._passage_prompt)
         tokens = self.count_tokens(texts)
         refuse_long(tokens, self.max_tokens, self.name)
         return self._embed(texts, tokens, "document", self._passage_prompt)
@@ -396,19 +402,27 @@ class SentenceEmbedder:
 
     def _embed(self, texts: Sequence[str], lengths: Sequence[int], verb: str, prompt: str) -> Vectors:
         """Longest first, so that a batch's texts need little padding; a few batches a call, because `encode` keeps
-        every batch's tensor until it returns, and memory then grows with the list."""
+        every batch's tensor until it returns, and memory then grows with the list. `lengths` decide the order on a
+        CPU; on a GPU nothing is tokenised before its turn."""
         import numpy as np
 
+        if self._overlaps:
+            try:
+                made = encode_overlapped(self._model, texts, verb=verb, prompt=prompt, batch=self._batch)
+            except TooLong as error:
+                raise too_long(error.tokens, self.max_tokens, self.name, error.indices) from error
+            return checked(made, normalise=self.normalise)
+        size = self._batch or CPU_BATCH
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         encode = self._model.encode_query if verb == "query" else self._model.encode_document
         order = sorted(range(len(texts)), key=lambda i: -lengths[i])
-        for first in range(0, len(order), self._batch * BATCHES):
-            some = order[first : first + self._batch * BATCHES]
+        for first in range(0, len(order), size * BATCHES):
+            some = order[first : first + size * BATCHES]
             # an empty prompt is passed as such, so that a model's default prompt cannot slip in uncounted
             vectors[some] = encode(
                 [texts[i] for i in some],
                 prompt=prompt,
-                batch_size=self._batch,
+                batch_size=size,
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )
