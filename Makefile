@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(FAISS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test test-slow test-full setup models lint clean
+.PHONY: quickstart test test-slow test-full setup models lint gpu-check clean
 
 quickstart: models
 	$(BIN)/ragmed build-index handbook-2031
@@ -28,6 +28,10 @@ lint: setup
 	$(BIN)/ruff check ragmed cli tests benchmarks
 	$(BIN)/ruff format --check ragmed cli tests benchmarks
 	$(BIN)/mypy
+
+# On a machine with a GPU, and any Python that has torch, transformers, sentence-transformers and peft: see docs/gpu.md.
+gpu-check:
+	$(PYTHON) benchmarks/gpu.py --output gpu-check
 
 setup: $(READY)
 
