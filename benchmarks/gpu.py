@@ -66,7 +66,7 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`met`: whether an aim or an equality holds; None where there is none. `kind`: speed, equality, failed, measure."""
+    """`met`: whether an aim or an equality holds; None where there is none. `kind`: speed, equality, failed or measure."""
 
     part: str
     what: str

@@ -36,10 +36,14 @@ class Devices:
     note: str = ""
 
     @property
+    def place(self) -> str:
+        """Where, and by what: `cuda:0,1 by torch`."""
+        return ("cuda:" + ",".join(map(str, self.gpus)) if self.gpus else "cpu") + f" by {self.way}"
+
+    @property
     def text(self) -> str:
-        """What to show the user, such as `cuda:0,1 by torch`."""
-        where = "cuda:" + ",".join(map(str, self.gpus)) if self.gpus else "cpu"
-        return f"{where} by {self.way}" + (f" ({self.note})" if self.note else "")
+        """What to show the user: the place, with the note."""
+        return self.place + (f" ({self.note})" if self.note else "")
 
     @property
     def on_cpu_by_faiss(self) -> bool:

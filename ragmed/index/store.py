@@ -44,13 +44,15 @@ class Index:
         index.passage(int(rows[0, 0])).title  # 'Asthma'
 
     A row counts through all segments, deleted passages included, so that it never changes; those are not given out.
-    `manifest` says what made it; `device` where it is searched, `streaming` whether from disk, for the user to read.
+    `manifest` says what made it; `place` where and by what it is searched; `device` the same for the user to read, with
+    why and whether from disk (`streaming`).
     """
 
     def __init__(self, folder: Path, manifest: Manifest, *, devices: Devices = CPU, streaming: bool = False) -> None:
         self.folder = folder
         self.manifest = manifest
         self.streaming = streaming
+        self.place = devices.place
         self.device = f"{devices.text}, from disk" if streaming else devices.text
         self._segments = [self._open(segment, devices) for segment in manifest.segments]
         self._starts = [0, *accumulate(segment.passages for segment in manifest.segments)]

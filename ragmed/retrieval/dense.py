@@ -29,7 +29,7 @@ class DenseRetriever:
         self._index = index
         self._embedder = embedder
         # exact search finds the same on every device; what an approximate index finds there may differ
-        self._place = {} if index.manifest.recipe.factory == "Flat" else {"device": index.device}
+        self._place = {} if index.manifest.recipe.factory == "Flat" else {"device": index.place}
 
     @classmethod
     def build(cls, spec: RetrieverSpec, resources: Resources) -> DenseRetriever:

@@ -144,7 +144,8 @@ def describe_manifest(manifest: Manifest) -> str:
     lines = [
         f"index {manifest.name}: {counts.passages} passages of {counts.documents} documents, {size / 1e6:.1f} MB",
         f"embedder {manifest.recipe.embedder} ({manifest.recipe.precision}), {manifest.dimension} dimensions, {how}; "
-        f"FAISS {manifest.recipe.factory}; on {manifest.device}; built {manifest.created} in {manifest.seconds:.1f} s",
+        f"FAISS {manifest.recipe.factory}; on {manifest.device}; checked on {manifest.searched_on}; "
+        f"built {manifest.created} in {manifest.seconds:.1f} s",
     ]
     for corpus in manifest.corpora:
         rejected = f", {corpus.rejected} records rejected (rejected.jsonl says why)" if corpus.rejected else ""
