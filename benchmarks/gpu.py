@@ -66,7 +66,8 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`met`: whether an aim or an equality holds; None where there is none. `kind`: speed, equality, failed or measure."""
+    """A line of the table. `met`: whether an aim or an equality holds; None where there is none. `kind`: of what: speed,
+    equality, failed; else measure."""
 
     part: str
     what: str
