@@ -66,7 +66,7 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table. `met`: whether an aim or an equality holds; None where there is none. `kind`: of what: speed,
+    """A line of the table. `met`: whether an aim or an equality holds; None where there is none. `kind`: speed,
     equality, failed; else measure."""
 
     part: str
