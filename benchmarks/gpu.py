@@ -160,16 +160,16 @@ def installed() -> dict[str, str]:
     return found
 
 
-def driver() -> str:
-    """What nvidia-smi says of the driver; '' where there is none."""
+def smi(fields: str) -> str:
+    """What nvidia-smi says of the first card; '' where there is none."""
     try:
-        asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        asked = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
         return subprocess.run(asked, capture_output=True, text=True, timeout=20).stdout.strip().partition("\n")[0]
     except (OSError, subprocess.TimeoutExpired):
         return ""
 
 
-def write(folder: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
+def write(folder: Path, name: str, rows: Sequence[Row], facts: dict[str, Any]) -> None:
     table = "\n".join([HEADER, *(row.line() for row in rows)])
     have = ", ".join(f"{name} {version}" for name, version in facts["versions"].items() if version)
     absent = ", ".join(name for name, version in facts["versions"].items() if not version) or "nothing"
@@ -177,8 +177,8 @@ def write(folder: Path, rows: Sequence[Row], facts: dict[str, Any]) -> None:
         f"{facts['date']}, `{facts['command']}`, {facts['card'] or 'no GPU'}, driver {facts['driver'] or 'none'}, "
         f"{facts['seconds']} s. {have}. Absent: {absent}.\n"
     )
-    (folder / "gpu.md").write_text(f"{head}\n{table}\n", encoding="utf-8")
-    (folder / "gpu.json").write_text(json.dumps({**facts, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(f"{head}\n{table}\n", encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps({**facts, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -203,8 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     facts: dict[str, Any] = {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": " ".join(["python", "benchmarks/gpu.py", *(arguments or sys.argv[1:])]),
-        "card": "",
-        "driver": driver(),
+        "card": smi("name,memory.total"),
+        "driver": smi("driver_version"),
         "versions": versions,
         "seconds": 0,
     }
@@ -221,14 +221,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.only and part.name not in given.only:
             continue
         if left < 5:
-            rows.append(Row(part.name, "not run", f"the {given.seconds:.0f} s for all parts were over"))
+            over = f"the {given.seconds:.0f} s for all parts were over"
+            rows.append(Row(part.name, "not run", over, "", False, "failed"))
             print(rows[-1].line(), flush=True)
-            continue
-        limit = min(part.seconds, left)
-        rows += run_part(part, context, device=device, small=given.small, folder=given.output, seconds=limit)
-        facts["card"] = next((row.measured for row in rows if row.what == "card"), "")
+        else:
+            limit = min(part.seconds, left)
+            rows += run_part(part, context, device=device, small=given.small, folder=given.output, seconds=limit)
         facts["seconds"] = round(time.monotonic() - started)
-        write(given.output, rows, facts)
+        write(given.output, "-".join(["gpu", *(given.only or ())]), rows, facts)
     bad = [row for row in rows if row.met is False and row.kind != "speed"]
     return 1 if bad else 0
 

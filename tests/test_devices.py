@@ -25,8 +25,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Says how many GPUs each of the two sees, and what is free."""
 
     def made(*, faiss_sees: int, torch_sees: int, free: int = 10 * LARGE) -> None:
-        monkeypatch.setattr(devices, "_faiss_gpus", lambda: faiss_sees)
-        monkeypatch.setattr(devices, "_torch_gpus", lambda: torch_sees)
+        monkeypatch.setattr(devices, "_faiss_gpus", lambda required=False: faiss_sees)
+        monkeypatch.setattr(devices, "torch_gpus", lambda: torch_sees)
         monkeypatch.setattr(devices, "_free", lambda gpus: free * len(gpus))
 
     return made
@@ -37,7 +37,7 @@ def test_without_a_gpu() -> None:
     assert choose_devices("torch:cpu") == Devices((), "torch")
     with pytest.raises(UnknownNameError, match="torch:cuda"):
         choose_devices("cdua")
-    if devices._faiss_gpus() or devices._torch_gpus():
+    if devices._faiss_gpus() or devices.torch_gpus():
         pytest.skip("there are GPUs here")
     assert choose_devices("auto").text == "cpu by faiss"
     assert choose_devices("auto", size=LARGE).text == "cpu by faiss (faiss sees 0 GPUs; torch sees 0 GPUs)"
@@ -60,6 +60,15 @@ def test_faiss_where_it_is_installed_and_torch_where_it_is_not(machine: Any) -> 
     assert choose_devices("all", factory="IVF256,SQfp16", parameters="nprobe=2048").text == "cuda:0,1 by faiss"
 
 
+def test_torch_searches_where_faiss_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "torch_gpus", lambda: 1)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert choose_devices("cuda").text == "cuda:0 by torch"
+    assert choose_devices("auto", size=LARGE).text == "cuda:0 by torch"
+    with pytest.raises(MissingDependencyError, match="faiss is not installed"):
+        choose_devices("faiss:cuda")
+
+
 def test_auto_goes_to_a_gpu_where_that_is_worth_it(machine: Any) -> None:
     machine(faiss_sees=1, torch_sees=1)
     assert choose_devices("auto", size=1_000_000) == CPU
@@ -79,6 +88,9 @@ def test_what_a_card_cannot_hold_is_streamed_by_torch(machine: Any) -> None:
     ("factory", "parameters", "words"),
     [
         ("HNSW32", "", "no 'HNSW32' for GPUs"),
+        ("PQ32", "", "no 'PQ32' for GPUs"),
+        ("SQ8", "", "no 'SQ8' for GPUs"),
+        ("IVF256_HNSW32,Flat", "", "no 'IVF256_HNSW32,Flat' for GPUs"),
         ("IVF4096,Flat", "nprobe=4096", "at most 2048 lists"),
     ],
 )

@@ -30,7 +30,7 @@ def test_all_parts_run_small(tmp_path: Path) -> None:
     ended = {row["part"] for row in rows if row["what"] == "took"}
     assert ended == {"machine", "embedding", "search", "ivf", "scoring", "generation", "training", "small-model"}
     equal = [row for row in rows if row["kind"] == "equality"]
-    assert len(equal) >= 9
+    assert len(equal) >= 14
     assert all(row["met"] for row in equal)
     assert [row for row in rows if row["aim"] and row["aim"] != "equal"] == []  # speeds are of no card
     table = (tmp_path / "out" / "gpu.md").read_text()
@@ -38,6 +38,12 @@ def test_all_parts_run_small(tmp_path: Path) -> None:
     assert "no GPU" in table
     assert f"torch {facts['versions']['torch']}" in table
     assert all(line in done.stdout for line in table.splitlines() if line.startswith("| "))
+
+
+def test_parts_for_which_no_time_is_left_are_failures_in_the_table(gpu, tmp_path: Path) -> None:
+    assert gpu.main(["--small", "--seconds", "1", "--only", "ivf", "--output", str(tmp_path)]) == 1
+    assert "| ivf | not run | the 1 s for all parts were over |  | FAILED |" in (tmp_path / "gpu-ivf.md").read_text()
+    assert not (tmp_path / "gpu.md").exists()
 
 
 def slow(bench) -> None:

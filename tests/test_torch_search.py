@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,57 +105,135 @@ def test_two_float16_halves_are_as_exact_as_float32(length: float) -> None:
     assert float((one_half - exact).abs().max()) > 10 * float((products - exact).abs().max())
 
 
-def test_the_product_on_a_card_is_of_float16_with_float32_sums() -> None:
-    """What runs on CUDA only, as far as torch can check it without: shapes and types."""
-    halves = torch.empty(2, 8, dtype=torch.float16, device="meta")
-    product = torch.mm(halves, torch.empty(5, 8, dtype=torch.float16, device="meta").T, out_dtype=torch.float32)
-    assert (product.shape, product.dtype) == ((2, 5), torch.float32)
-
-
-class Turns:
-    """Stands in for torch.cuda: what is queued runs at once, and every call is noted."""
+class Card:
+    """Stands in for torch.cuda: what is queued runs at once, and every call is noted with the stream it is on."""
 
     def __init__(self) -> None:
-        self.calls: list[str] = []
+        self.log: list[tuple[str, ...]] = []
+        self.on = "compute"
+        self.events = 0
 
     def Stream(self, device: Any = None) -> Any:
-        return self
+        return CardStream(self, "copy")
 
     def current_stream(self, device: Any = None) -> Any:
-        return self
+        return CardStream(self, self.on)
 
     def Event(self) -> Any:
-        return self
+        self.events += 1
+        return CardEvent(self, f"event {self.events}")
 
-    def stream(self, stream: Any) -> Any:
-        return torch.inference_mode()
+    @contextmanager
+    def stream(self, stream: CardStream) -> Iterator[None]:
+        before, self.on = self.on, stream.name
+        yield
+        self.on = before
 
-    def wait_stream(self, other: Any) -> None:
-        self.calls.append("wait")
+
+@dataclass
+class CardStream:
+    card: Card
+    name: str
+
+    def wait_stream(self, other: CardStream) -> None:
+        self.card.log.append((self.name, "waits for", other.name))
+
+
+@dataclass
+class CardEvent:
+    card: Card
+    name: str
 
     def synchronize(self) -> None:
-        self.calls.append("synchronize")
+        self.card.log.append(("host", "waits for", self.name))
 
-    def record(self, stream: Any) -> None:
-        self.calls.append("record")
+    def record(self, stream: CardStream) -> None:
+        self.card.log.append((stream.name, "records", self.name))
 
 
 def test_blocks_take_turns_in_two_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The copies of a card, by a double: the right rows in the right order, and no buffer filled before it was used."""
-    double = Turns()
-    empty = torch.empty
-    monkeypatch.setattr(torch, "cuda", double)
+    """The copies of a card, by a double: the right rows in the right order, no buffer filled before the product that
+    read it is over, no product begun before its copy is, and the copies on a stream of their own."""
+    card, empty, copy_ = Card(), torch.empty, torch.Tensor.copy_
+
+    def noted(target: torch.Tensor, source: torch.Tensor, non_blocking: bool = False) -> torch.Tensor:
+        card.log.append((card.on if non_blocking else "host", "copies"))
+        return copy_(target, source)
+
+    monkeypatch.setattr(torch, "cuda", card)
     monkeypatch.setattr(torch, "empty", lambda *a, pin_memory=False, **rest: empty(*a, **rest))
+    monkeypatch.setattr(torch.Tensor, "copy_", noted)
     copies = torch_search._copies(torch.device("cpu"), 4, WIDTH)
-    blocks = torch.from_numpy(random_vectors(10)).half().split(4)
+    blocks = torch.from_numpy(random_vectors(14)).half().split(4)
     seen = []
     for block in blocks:
         with next(copies) as copy:
             on_card = copy(block)
             assert torch.equal(on_card, block)
             seen.append(on_card.data_ptr())
-    assert seen[0] == seen[2] != seen[1]
-    assert double.calls == ["wait", *["synchronize", "wait", "record"] * 3]
+            card.log.append(("compute", "multiplies"))
+    assert seen[0] == seen[2] != seen[1] == seen[3]
+    turn = [
+        [
+            ("host", "waits for", event),
+            ("host", "copies"),
+            ("copy", "copies"),
+            ("compute", "waits for", "copy"),
+            ("compute", "multiplies"),
+            ("compute", "records", event),
+        ]
+        for event in ("event 1", "event 2")
+    ]
+    assert card.log == [("copy", "waits for", "compute"), *turn[0], *turn[1], *turn[0], *turn[1]]
+
+
+def test_the_product_on_a_card_is_of_float16_with_float32_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What runs on CUDA only, as far as torch can check it without: shapes, types, and what is forbidden meanwhile."""
+    asked: list[Any] = []
+    mm = torch.mm
+
+    def noted(left: torch.Tensor, right: torch.Tensor, **more: Any) -> torch.Tensor:
+        asked.append((more, torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction))
+        return mm(left, right, **more)
+
+    monkeypatch.setattr(torch, "mm", noted)
+    halves = torch.empty(2, 8, dtype=torch.float16, device="meta")
+    monkeypatch.setattr(torch_search, "ON_CARDS", ("cuda", "meta"))
+    before = torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction
+    with torch_search._wide_sums():
+        product = torch_search._product(halves, torch.empty(5, 8, dtype=torch.float16, device="meta").T)
+    assert (product.shape, product.dtype) == ((2, 5), torch.float32)
+    assert asked == [({"out_dtype": torch.float32}, False)]
+    assert torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction is before
+
+
+def test_a_card_without_a_number_is_the_one_that_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vectors that lie on cuda:0 are at home on "cuda": else all would be copied there again."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    search = TorchSearch([random_vectors(4).astype(np.float16)], devices=["cuda", "cuda:0"])
+    assert [card._device for card in search._cards] == [torch.device("cuda:1"), torch.device("cuda:0")]
+    assert search.rounding == 1e-5 + max(0.0, 2 * WIDTH * 2.0**-23 - 1e-5)
+
+
+def test_a_query_of_no_length_and_long_vectors() -> None:
+    """Scores that are no numbers settle nothing: then the rows are read as they are stored."""
+    stored = random_vectors(300, lengths=True).astype(np.float16) * np.float16(1_000)
+    search = TorchSearch([stored], devices=["cpu"], metric="l2")
+    queries = np.stack([np.zeros(WIDTH), np.full(WIDTH, 1e-30), random_vectors(1, seed=1)[0]]).astype(np.float32)
+    expected = by_faiss(stored, queries, 5, "l2")
+    scores, rows = search.nearest(queries, 5)
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(rows, expected[1])
+
+
+@pytest.mark.parametrize("k", [1, 7, 40, 300])
+def test_the_best_of_groups_are_the_best_of_all(k: int) -> None:
+    for columns in (5, 128, 1_000, 128 * 9, 128 * 9 + 1, 5_000):
+        scores = torch.randn(6, columns, generator=torch.Generator().manual_seed(columns))
+        values, places = torch_search._best(scores, k)
+        expected = scores.topk(min(k, columns), dim=1)
+        assert torch.equal(values, expected.values)
+        assert torch.equal(places, expected.indices)
 
 
 def test_copies_of_a_passage_beyond_the_candidates(tmp_path: Path) -> None:

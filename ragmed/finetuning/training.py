@@ -148,13 +148,7 @@ class Trainer:
 
         while True:
             try:
-                total = torch.zeros((), device=self.device)
-                size = self.progress.micro_batch
-                for start in range(0, len(numbers), size):
-                    loss = self._loss(self.rows, numbers[start : start + size], draw=start) / trained
-                    loss.backward()
-                    total += loss.detach()
-                return total
+                return self._summed(numbers, trained)
             except (MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error) or self.progress.micro_batch == 1:
                     raise
@@ -166,6 +160,18 @@ class Trainer:
                 f"memory ran out at step {self.progress.step + 1}: rows are read {self.progress.micro_batch} at a time "
                 "from there on; a step is still an update on the same rows"
             )
+
+    def _summed(self, numbers: Sequence[int], trained: int) -> Any:
+        """One try; its own frame, so that nothing keeps the graph of what did not fit alive for the next."""
+        import torch
+
+        total = torch.zeros((), device=self.device)
+        size = self.progress.micro_batch
+        for start in range(0, len(numbers), size):
+            loss = self._loss(self.rows, numbers[start : start + size], draw=start) / trained
+            loss.backward()
+            total += loss.detach()
+        return total
 
     def _loss(self, rows: Rows, numbers: Sequence[int], *, draw: int | None) -> Any:
         """Summed cross-entropy of the tokens that are trained on. `draw` None: measured without dropout."""

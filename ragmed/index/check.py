@@ -9,7 +9,7 @@ import numpy as np
 
 from ragmed.embedding import Fingerprint
 from ragmed.errors import DamagedError, DataError
-from ragmed.index.devices import CPU, Devices
+from ragmed.index.devices import CPU, Devices, torch_gpus
 from ragmed.index.manifest import Approximation
 from ragmed.index.search import Searcher
 from ragmed.index.vectors import Layout, Vectors
@@ -67,7 +67,7 @@ def self_check(
         )
     if exact:
         return layout.longest, None
-    over_all = Devices(devices.gpus, "torch") if devices.gpus else CPU
+    over_all = Devices(devices.gpus, "torch") if devices.gpus and max(devices.gpus) < torch_gpus() else CPU
     _, truth = Searcher(layout, factory="Flat", devices=over_all, streaming=True).search(vectors, k=10)
     hits = sum(len(np.intersect1d(a, b)) for a, b in zip(nearest, truth, strict=True))
     return layout.longest, Approximation(round(hits / truth.size, 4), size, parameters)

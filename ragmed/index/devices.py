@@ -24,6 +24,9 @@ declared rule; where the two are equally fast is not measured yet."""
 ROOM = 2  # faiss-gpu is taken where the cards have this many times the bytes of an exact index free
 DEVICES = ("auto", "cpu", "cuda", "cuda:0,1", "all", "faiss:cuda", "torch:cuda", "torch:cpu")
 
+ON_GPU = re.compile(r"Flat|((OPQ\w+|PCA\w+),)?IVF\d+,(Flat|PQ\w+|SQ\w+)")
+"""The factories that faiss-gpu has; it refuses all others (HNSW, NSG, LSH, and PQ or SQ without lists)."""
+
 Way = Literal["faiss", "torch"]
 
 
@@ -116,7 +119,7 @@ def choose_devices(text: str, *, factory: str = "Flat", parameters: str = "", si
         return Devices((), ways[0])
     refusals = []
     for way in ways:
-        present = _faiss_gpus() if way == "faiss" else _torch_gpus()
+        present = _faiss_gpus(required=len(ways) == 1) if way == "faiss" else torch_gpus()
         gpus = _wanted(place, present)
         refusal = _refusal(way, gpus, present, factory=factory, parameters=parameters)
         if not refusal and way == "faiss" and len(ways) > 1 and factory == "Flat" and ROOM * size > _free(gpus):
@@ -146,18 +149,24 @@ def _refusal(way: Way, gpus: tuple[int, ...], present: int, *, factory: str, par
         return f"{way} sees {present} GPUs"
     if way == "torch":
         return "" if factory == "Flat" else f"torch does not search '{factory}'"
-    if "HNSW" in factory or "NSG" in factory:
+    if not ON_GPU.fullmatch(factory):
         return f"FAISS has no '{factory}' for GPUs"
     lists = re.search(r"nprobe=(\d+)", parameters)
     return f"FAISS on a GPU visits at most {GPU_MOST} lists" if lists and int(lists[1]) > GPU_MOST else ""
 
 
-def _faiss_gpus() -> int:
-    faiss = import_faiss()
+def _faiss_gpus(*, required: bool = False) -> int:
+    """How many GPUs faiss sees; none where it is not installed, unless it is what was asked for."""
+    try:
+        faiss = import_faiss()
+    except MissingDependencyError:
+        if required:
+            raise
+        return 0
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
 
 
-def _torch_gpus() -> int:
+def torch_gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -167,6 +176,6 @@ def _free(gpus: tuple[int, ...]) -> int:
     """Free bytes on these GPUs together; where torch sees none of them, as much as anything needs."""
     import torch
 
-    if _torch_gpus() <= max(gpus):
+    if torch_gpus() <= max(gpus):
         return sys.maxsize
     return sum(torch.cuda.mem_get_info(gpu)[0] for gpu in gpus)

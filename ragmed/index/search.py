@@ -19,7 +19,7 @@ from ragmed.embedding import Metric
 from ragmed.errors import UsageError
 from ragmed.index.devices import CPU, Devices
 from ragmed.index.faiss_search import FaissSearch
-from ragmed.index.torch_search import TorchSearch
+from ragmed.index.torch_search import CPU_ROUNDING, SHARE, TorchSearch
 from ragmed.index.vectors import Layout, Vectors
 
 Rows = npt.NDArray[np.int64]
@@ -27,11 +27,9 @@ SPARE = 16
 """Candidates beyond k that are asked for: float32 rounding and ties at the k-th place reorder only neighbours."""
 WIDER = 8
 """How many times as many are asked for where that did not settle a query: copies of a passage, float16 rounding."""
-ROUNDING = 1e-5
-"""More than float32 sums of unit vectors can be off (measured below 1e-6 at 1,024 dimensions); of longer vectors, this
-times what `_rounding` says."""
 HALF_ROUNDING = 1e-3
-"""The same where faiss-gpu rounds the query to float16: half a unit in its last place is 2**-11, or 4.9e-4."""
+"""How far scores of unit vectors may be off where faiss-gpu rounds the query to float16: half a unit in its last place
+is 2**-11, or 4.9e-4. Of longer vectors, this times what `_rounding` says."""
 
 
 class Searcher:
@@ -40,8 +38,9 @@ class Searcher:
         Searcher(layout, factory="Flat").search(queries, k=10)
 
     `streaming`: exact search over the stored vectors in blocks, nothing held. `resident` False: FAISS shards are read
-    one after the other and given back, for one pass over a large index. `dead`: rows that are never found. Every file
-    is opened here and now: a build that puts others in their place does not reach a searcher that is at work.
+    one after the other and given back, for one pass over a large index. `share`: of a card's free memory that torch may
+    keep vectors in. `dead`: rows that are never found. Every file is opened here and now: a build that puts others in
+    their place does not reach a searcher that is at work.
     """
 
     def __init__(
@@ -53,6 +52,7 @@ class Searcher:
         parameters: str = "",
         streaming: bool = False,
         resident: bool = True,
+        share: float = SHARE,
         dead: Rows | None = None,
     ) -> None:
         self._layout = layout
@@ -62,10 +62,11 @@ class Searcher:
         self._living = int(self._alive.sum())
         _allow_files(3 * layout.shards)
         self._stored = [layout.open(shard) for shard in range(layout.shards)]
-        self._unit_rounding = HALF_ROUNDING if devices.gpus and devices.way == "faiss" else ROUNDING
+        self._unit_rounding = HALF_ROUNDING if devices.gpus and devices.way == "faiss" else CPU_ROUNDING
         self._torch = self._faiss = None
         if devices.way == "torch":
-            self._torch = TorchSearch(self._stored, devices=devices.names, metric=layout.metric, dead=dead)
+            self._torch = TorchSearch(self._stored, devices=devices.names, metric=layout.metric, share=share, dead=dead)
+            self._unit_rounding = self._torch.rounding
         elif not streaming:
             self._faiss = FaissSearch(layout, devices=devices, parameters=parameters, resident=resident)
 
@@ -114,8 +115,10 @@ class Searcher:
         """Rows for each query, and the score above which no other row of an exact index can be, but for rounding."""
         if self._torch is not None:
             scores, rows = self._torch.nearest(queries, wanted)
-            floors = scores[:, -1].astype(np.float64) if wanted < self._living else np.full(len(queries), -np.inf)
-            return list(rows), floors
+            if wanted >= self._living:
+                return list(rows), np.full(len(queries), -np.inf)
+            last = scores[:, -1].astype(np.float64)
+            return list(rows), np.where(np.isfinite(last), last, np.inf)  # what is no number bounds nothing
         assert self._faiss is not None
         return self._faiss.candidates(queries, wanted, alive=self._alive)
 

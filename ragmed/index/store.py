@@ -19,6 +19,7 @@ from ragmed.index.devices import CPU, Devices, choose_devices
 from ragmed.index.manifest import Manifest, Segment, check_files, read_manifest, remedy
 from ragmed.index.passages import PassageFile
 from ragmed.index.search import Rows, Searcher
+from ragmed.index.torch_search import SHARE
 from ragmed.index.vectors import Layout, Vectors
 from ragmed.records import DocumentKey, Passage
 
@@ -75,6 +76,7 @@ class Index:
             devices=devices,
             parameters=recipe.search,
             streaming=self.streaming,
+            share=SHARE / len(self.manifest.segments),
             dead=np.array(dead, dtype=np.int64),
         )
         return _Opened(passages, searcher, deleted, frozenset(dead))

@@ -33,11 +33,13 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
     Stored = npt.NDArray[np.float16] | torch.Tensor
 
+ON_CARDS = ("cuda",)
 GROUP = 128  # scores of which only the largest is looked at first
 QUERIES = 4096  # at a time
 SCORES = 1 << 30  # bytes of scores at a time
 COPIED = 1 << 28  # bytes of vectors copied to a card at a time
 SHARE = 0.5  # of a card's free memory that vectors may take: models come to the same card
+CPU_ROUNDING = 1e-5  # more than float32 sums of unit vectors can be off (measured below 1e-6 at 1,024 dimensions)
 LARGEST = 256.0  # to which a query is scaled before it is split, so that its second half is far from float16's smallest
 
 
@@ -49,8 +51,8 @@ class TorchSearch:
 
     `shards`: float16 [rows, d] each, arrays (memory-mapped ones are read block by block) or tensors, which may lie on
     the card already; rows count through them. `devices`: torch's names; the shards are split between them by rows.
-    `held`: the most bytes of vectors kept on each device, None for half of what is free there, and for nothing on a
-    CPU. `dead`: rows that are never found.
+    `held`: the most bytes of vectors kept on each device, None for the `share` of what is free there at the first
+    search, and for nothing on a CPU. `dead`: rows that are never found.
     """
 
     def __init__(
@@ -60,19 +62,20 @@ class TorchSearch:
         devices: Sequence[str],
         metric: Metric = "inner_product",
         held: int | None = None,
+        share: float = SHARE,
         dead: Rows | None = None,
     ) -> None:
         self.count = sum(len(shard) for shard in shards)
         deleted = np.zeros(0, dtype=np.int64) if dead is None else np.sort(dead)
         self.living = self.count - len(deleted)
         pieces = _split(shards, deleted, len(devices))
-        self._cards = [_Card(own, device, metric, held) for own, device in zip(pieces, devices, strict=True)]
+        self._cards = [_Card(own, device, metric, held, share) for own, device in zip(pieces, devices, strict=True)]
 
     def nearest(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """float32 [n, d] -> scores float32 and rows int64, both [n, min(k, living rows)], best first, then by row.
 
-        A score is the inner product, or the negative squared distance, within 1e-6 of the lengths' product. Of rows
-        with one score at the last place any may be left out.
+        A score is the inner product, or the negative squared distance, within `rounding` times the lengths' product
+        (l2: the square of their sum). Of rows with one score at the last place any may be left out.
         """
         k = min(k, self.living)
         if not k or not len(queries):
@@ -83,6 +86,12 @@ class TorchSearch:
         rows = np.concatenate([part for _, part in found], axis=1)
         best = np.lexsort((rows, -scores))[:, :k]
         return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+
+    @property
+    def rounding(self) -> float:
+        """A bound of how far a score of unit vectors may be off: on a CPU float32 sums; on a card each of 2d products
+        may lose half a unit of the last place, because tensor cores cut partial sums off instead of rounding them."""
+        return max(card.rounding for card in self._cards)
 
     @property
     def held(self) -> list[int]:
@@ -137,15 +146,22 @@ def _tensor(shard: Stored) -> torch.Tensor:
 class _Card:
     """One device and its pieces."""
 
-    def __init__(self, pieces: list[_Piece], device: str, metric: Metric, held: int | None) -> None:
+    def __init__(self, pieces: list[_Piece], device: str, metric: Metric, held: int | None, share: float) -> None:
         import torch
 
         self._device = torch.device(device)
+        if self._device.type == "cuda" and self._device.index is None:  # "cuda" is no tensor's device, "cuda:0" is
+            self._device = torch.device("cuda", torch.cuda.current_device())
         self._pieces = pieces
         self._l2 = metric == "l2"
-        self._most = held
+        self._most, self._share = held, share
         self._placed = False
         self.held = 0
+
+    @property
+    def rounding(self) -> float:
+        width = self._pieces[0].vectors.shape[1] if self._pieces else 0
+        return max(CPU_ROUNDING, 2 * width * 2.0**-23) if self._device.type == "cuda" else CPU_ROUNDING
 
     def nearest(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         import torch
@@ -161,7 +177,7 @@ class _Card:
             scores = torch.full((len(queries), k), -torch.inf, device=self._device)
             rows = torch.full((len(queries), k), -1, dtype=torch.int64, device=self._device)
             chunks = [slice(first, first + QUERIES) for first in range(0, len(queries), QUERIES)]
-            for first, block, dead in self._blocks(min(len(queries), QUERIES)):
+            for first, block, dead in self._blocks(min(len(queries), QUERIES), k):
                 doubled = torch.cat([block, block], dim=1).T
                 squares = torch.linalg.vector_norm(block, dim=1, dtype=torch.float32).square() if self._l2 else None
                 for chunk in chunks:
@@ -185,7 +201,7 @@ class _Card:
         most = self._most
         if most is None:
             cuda = self._device.type == "cuda"
-            most = int(SHARE * torch.cuda.mem_get_info(self._device)[0]) if cuda else 0
+            most = int(self._share * torch.cuda.mem_get_info(self._device)[0]) if cuda else 0
         placed: list[_Piece] = []
         for piece in self._pieces:
             size = piece.vectors.shape[1] * 2
@@ -203,12 +219,14 @@ class _Card:
                 placed.append(rest)
         self._pieces, self._placed = placed, True
 
-    def _blocks(self, queries: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor | None]]:
+    def _blocks(self, queries: int, k: int) -> Iterator[tuple[int, torch.Tensor, torch.Tensor | None]]:
         """First row, float16 vectors on the device, and the dead among them; as many rows as the scores have room."""
         import torch
 
         width = self._pieces[0].vectors.shape[1]
-        rows = max(GROUP, min(SCORES // (4 * queries), COPIED // (2 * width)) // GROUP * GROUP)
+        # of a block's scores, the groups of the best k are copied once more
+        scores = SCORES // (2 if k * GROUP < SCORES // (4 * queries) else 3)
+        rows = max(GROUP, min(scores // (4 * queries), COPIED // (2 * width)) // GROUP * GROUP)
         copies = _copies(self._device, rows, width) if self._device.type == "cuda" else None
         for piece in self._pieces:
             here = piece.vectors.device == self._device
@@ -265,7 +283,8 @@ def split_halves(queries: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     largest = queries.abs().amax(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
-    scale = torch.exp2(torch.floor(torch.log2(LARGEST / largest)).clamp(-100, 100))
+    # no further than that the square of any length, times it, stays a number
+    scale = torch.exp2(torch.floor(torch.log2(LARGEST / largest)).clamp(-60, 60))
     scaled = queries * scale[:, None]
     rounded = scaled.half()
     return torch.cat([rounded, (scaled - rounded.float()).half()], dim=1), scale
@@ -275,7 +294,7 @@ def _product(halves: torch.Tensor, doubled: torch.Tensor) -> torch.Tensor:
     """float16 [n, 2d] by [2d, m] -> float32 [n, m], summed in float32."""
     import torch
 
-    if halves.device.type == "cuda":
+    if halves.device.type in ON_CARDS:
         return torch.mm(halves, doubled, out_dtype=torch.float32)
     return halves.float() @ doubled.float()
 
@@ -291,12 +310,13 @@ def _best(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     whole = scores[:, : groups * GROUP].view(len(scores), groups, GROUP)
     chosen = whole.amax(dim=2).topk(k, dim=1).indices
     members = whole.gather(1, chosen[:, :, None].expand(-1, -1, GROUP)).flatten(1)
-    places = (chosen[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
-    if rest:
-        last = torch.arange(groups * GROUP, scores.shape[1], device=scores.device).expand(len(scores), -1)
-        members, places = torch.cat([members, scores[:, groups * GROUP :]], 1), torch.cat([places, last], 1)
     best = members.topk(k, dim=1)
-    return best.values, places.gather(1, best.indices)
+    values, places = best.values, chosen.gather(1, best.indices // GROUP) * GROUP + best.indices % GROUP
+    if not rest:
+        return values, places
+    last = scores[:, groups * GROUP :].topk(min(k, rest), dim=1)
+    both = torch.cat([values, last.values], dim=1).topk(k, dim=1)
+    return both.values, torch.cat([places, last.indices + groups * GROUP], dim=1).gather(1, both.indices)
 
 
 def _merge(scores: torch.Tensor, rows: torch.Tensor, found: torch.Tensor, places: torch.Tensor, first: int) -> None:
