@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import PRICES, RULES, RUN, StoredRun
+from .options import PRICES, RULES, RUN, StoredRun, exit_without_verdict
 
 if TYPE_CHECKING:
     from ragmed.runs import Run
+    from ragmed.workspace import Workspace
 
 
 @click.command()
@@ -42,13 +43,15 @@ def compare(runs: tuple[Run, ...], as_json: bool, **given: Any) -> None:
     rules = Rules(**given | {"reader": given["reader"] or "", "prices": prices})
     results = compare_runs(runs, rules)
     click.echo(json.dumps(dump(results), ensure_ascii=False, indent=1) if as_json else render_table(results))
+    exit_without_verdict(results)
 
 
 @click.command()
 @RUN
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; default RUN/report.")
 @RULES
-def report(run: Run, output: Path | None, **rules: Any) -> None:
+@click.pass_obj
+def report(workspace: Workspace, run: Run, output: Path | None, **rules: Any) -> None:
     """Write results.json and the page of a RUN again: a folder whose index.html opens from disk.
 
     With other rules than the run's config declares, the page alone, into a folder of its own.
@@ -62,4 +65,4 @@ def report(run: Run, output: Path | None, **rules: Any) -> None:
 
     given = {name: value for name, value in rules.items() if value is not None}
     other = Rules(**given) if given else None
-    click.echo(report_run(run, folder=output, rules=other))
+    click.echo(report_run(run, folder=output, rules=other, workspace=workspace))

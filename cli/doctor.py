@@ -6,6 +6,8 @@ import click
 
 from ragmed.workspace import Workspace
 
+from .options import say
+
 
 @click.command()
 @click.pass_obj
@@ -19,4 +21,4 @@ def doctor(workspace: Workspace) -> None:
     from ragmed.doctor import examine
 
     for finding in examine(workspace):
-        click.echo(f"{finding.level:<8} {finding.about:<14} {finding.text}")
+        say(f"{finding.level:<8} {finding.about:<14} {finding.text}")

@@ -10,7 +10,7 @@ import click
 
 from ragmed.workspace import Workspace
 
-from .options import named
+from .options import exit_without_verdict, named
 
 if TYPE_CHECKING:
     from ragmed.experiments.config import Experiment
@@ -50,7 +50,12 @@ LIMIT = "At most so many examples a task, or a fraction of them below 1; kept as
 @click.option("-L", "--limit", type=click.FloatRange(0, min_open=True), callback=_finite, help=LIMIT)
 @click.option("-o", "--output", "--output-path", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked, with a prompt of each arm; call no model.")
-@click.option("--retry-errors", is_flag=True, help="Ask samples that ended in an error again, and replace them.")
+@click.option(
+    "--retry-errors/--no-retry-errors",
+    default=None,
+    help="Ask samples that ended in an error again, of every model or of none; unless said, those of servers.",
+)
+@click.option("--restart", is_flag=True, help="Ask everything again; the run that is there is kept under another name.")
 @named("--arms", help="With CONFIG: only these, separated by commas.")
 @click.option("-m", "--model", help="A model's name (`ragmed models list`), or hf, vllm, local-chat-completions.")
 @click.option("-a", "--model-args", help="key=value,…: pretrained, revision, peft, dtype, base_url, num_concurrent …")
@@ -94,9 +99,12 @@ def evaluate(context: click.Context, config: Path | None, output: Path | None, d
         return
     limited = config and given["limit"]
     folder = output or workspace.runs / (f"{experiment.name}-limit-{given['limit']:g}" if limited else experiment.name)
-    results = run_experiment(experiment, workspace=workspace, output=folder, retry_errors=given["retry_errors"])
+    results = run_experiment(
+        experiment, workspace=workspace, output=folder, retry_errors=given["retry_errors"], restart=given["restart"]
+    )
     click.echo(render_table(results))
     click.echo(f"page: {folder / 'report' / 'index.html'}")
+    exit_without_verdict(results)
 
 
 def _from_file(config: Path, given: dict[str, Any]) -> Experiment:

@@ -8,6 +8,8 @@ import click
 
 from ragmed.workspace import Workspace
 
+from .options import say
+
 
 @click.command()
 @click.argument("config")
@@ -38,14 +40,14 @@ def finetune(
     if merge:
         require_free(merge)
     if dry_run:
-        click.echo(preview(config, workspace=workspace))
+        say(preview(config, workspace=workspace))
         return
     manifest, fresh = train(config, workspace=workspace, output=output, restart=restart, bars=bars)
-    click.echo(describe_manifest(manifest))
+    say(describe_manifest(manifest))
     if not fresh:
-        click.echo("it was trained before, and nothing has changed since")
+        say("it was trained before, and nothing has changed since")
     model = f"{manifest['base']['name']}+adapter:{output or manifest['name']}"
-    click.echo(f"as a model: {model}")
+    say(f"as a model: {model}")
     if merge:
         folder = merge_adapter(model, merge, workspace=workspace)
-        click.echo(f"merged: {folder}, to be named as path:{folder}")
+        say(f"merged: {folder}, to be named as path:{folder}")

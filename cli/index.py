@@ -9,6 +9,8 @@ import click
 
 from ragmed.workspace import Workspace
 
+from .options import say
+
 
 @click.command("build-index")
 @click.argument("name")
@@ -32,9 +34,9 @@ def build_index(
     manifest, fresh = build_named(
         name, workspace=workspace, embedder=embedder, factory=factory, device=device, output=output
     )
-    click.echo(describe_manifest(manifest))
+    say(describe_manifest(manifest))
     if not fresh:
-        click.echo("it was built before, and nothing has changed since")
+        say("it was built before, and nothing has changed since")
 
 
 @click.command()
@@ -60,17 +62,20 @@ def search(workspace: Workspace, index: str, query: str, method: str, k: int, de
     """
     from dataclasses import asdict
 
+    from ragmed.retrieval.named import stale
     from ragmed.retrieval.spec import search_index
 
+    if outdated := stale(index, workspace):
+        click.echo(f"note: {outdated}; what follows is from the older one", err=True)
     hits = search_index(index, query, k=k, workspace=workspace, method=method, device=device)
     if as_json:
         click.echo(json.dumps({"index": index, "query": query, "hits": [asdict(h) for h in hits]}, ensure_ascii=False))
         return
     if not hits:
-        click.echo(f"no passage of '{index}' has a word of the query", err=True)
+        say(f"no passage of '{index}' has a word of the query", err=True)
     for hit in hits:
         heading = " > ".join(filter(None, (hit.passage.title, hit.passage.heading)))
-        click.echo(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {heading}")
-        click.echo("     " + " ".join(hit.passage.text.split())[:300])
+        say(f"{hit.rank}. {hit.score:.3f}  {hit.passage.id}  {heading}")
+        say("     " + " ".join(hit.passage.text.split())[:300])
         if hit.passage.citation:
-            click.echo(f"     {hit.passage.citation}")
+            say(f"     {hit.passage.citation}")

@@ -9,7 +9,7 @@ import click
 
 from ragmed.workspace import Workspace
 
-from .options import ACCESS
+from .options import ACCESS, say
 
 
 @click.group()
@@ -29,7 +29,7 @@ def corpora_list(workspace: Workspace) -> None:
     from ragmed.corpora import describe_corpora
 
     none = f"no corpus in '{workspace.corpora}' yet; make one: ragmed corpora new NAME FOLDER"
-    click.echo(describe_corpora(workspace) or none)
+    say(describe_corpora(workspace) or none)
 
 
 @corpora.command("info")
@@ -39,7 +39,7 @@ def corpora_info(workspace: Workspace, name: str) -> None:
     """Source, licence, access, citation; counts and a sample, read from the files."""
     from ragmed.corpora import Corpus, load_recipe
 
-    click.echo(Corpus(load_recipe(workspace.recipe("corpora", name), data=workspace.data)).describe())
+    say(Corpus(load_recipe(workspace.recipe("corpora", name), data=workspace.data)).describe())
 
 
 @corpora.command("fetch")
@@ -59,7 +59,7 @@ def corpora_fetch(workspace: Workspace, name: str, max_gb: float) -> None:
     from ragmed.corpora.fetch import fetch
 
     recipe = load_recipe(workspace.recipe("corpora", name), data=workspace.data)
-    fetch(recipe, max_bytes=int(max_gb * 1024**3), say=click.echo)
+    fetch(recipe, max_bytes=int(max_gb * 1024**3), say=say)
 
 
 @corpora.command("new")
@@ -85,8 +85,8 @@ def corpora_new(workspace: Workspace, name: str, paths: tuple[Path, ...], **give
     file = new_recipe(name, paths, workspace=workspace, **given)
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
-            click.echo(line[2:])
-    click.echo(f"{file}: complete it where something is missing; then: ragmed build-index {name}")
+            say(line[2:])
+    say(f"{file}: complete it where something is missing; then: ragmed build-index {name}")
 
 
 @click.group()
@@ -106,7 +106,7 @@ def indexes_list(workspace: Workspace) -> None:
     from ragmed.retrieval.named import describe_indexes
 
     none = f"no index in '{workspace.indexes}' yet; build one over a corpus: ragmed build-index CORPUS"
-    click.echo(describe_indexes(workspace) or none)
+    say(describe_indexes(workspace) or none)
 
 
 @indexes.command("info")
@@ -116,7 +116,7 @@ def indexes_info(workspace: Workspace, name: str) -> None:
     """What made an index, after all its checksums have been verified."""
     from ragmed.retrieval.named import describe_index
 
-    click.echo(describe_index(name, workspace))
+    say(describe_index(name, workspace))
 
 
 @click.group()
@@ -136,7 +136,7 @@ def adapters_list(workspace: Workspace) -> None:
     from ragmed.finetuning.describe import describe_adapters
 
     none = f"no adapter in '{workspace.adapters}' yet; write a recipe there: adapters/NAME/recipe.yaml"
-    click.echo(describe_adapters(workspace) or none)
+    say(describe_adapters(workspace) or none)
 
 
 @adapters.command("info")
@@ -146,7 +146,7 @@ def adapters_info(workspace: Workspace, name: str) -> None:
     """What made an adapter, what it was trained on and what that cost; its checksums are verified."""
     from ragmed.finetuning.describe import describe_adapter
 
-    click.echo(describe_adapter(name, workspace))
+    say(describe_adapter(name, workspace))
 
 
 @click.group()
@@ -165,7 +165,7 @@ def tasks_list() -> None:
     from ragmed.tasks import find_task, task_names
 
     for name in task_names():
-        click.echo(f"{name:<24} {find_task(name).title}")
+        say(f"{name:<24} {find_task(name).title}")
 
 
 @tasks.command("info")
@@ -175,7 +175,7 @@ def tasks_info(workspace: Workspace, name: str) -> None:
     """Source, licence, metrics, counts and a sample."""
     from ragmed.tasks import describe_task
 
-    click.echo(describe_task(name, workspace=workspace))
+    say(describe_task(name, workspace=workspace))
 
 
 @click.group()
@@ -194,7 +194,7 @@ def models_list(workspace: Workspace) -> None:
     """Packaged models, and whether each is fetched; the ways to name others."""
     from ragmed.models import describe_models
 
-    click.echo(describe_models(workspace.models))
+    say(describe_models(workspace.models))
 
 
 @models.command("info")
@@ -205,9 +205,9 @@ def models_info(workspace: Workspace, name: str) -> None:
     from ragmed.models import load_model
 
     model = load_model(name, workspace=workspace)
-    click.echo(f"{model.name}\ncontext: {model.context_tokens} tokens")
+    say(f"{model.name}\ncontext: {model.context_tokens} tokens")
     for key, value in model.fingerprint().items():
-        click.echo(f"{key}: {value}")
+        say(f"{key}: {value}")
 
 
 @models.command("fetch")

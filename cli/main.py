@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import threading
 
 import click
 
@@ -23,9 +24,12 @@ from .evaluate import evaluate
 from .finetune import finetune
 from .index import build_index, search
 from .listings import adapters, corpora, indexes, models, tasks
+from .options import say
 from .plan import plan
 from .score import score
 from .transfer import export, import_
+
+FIRST_WORDS_AFTER = 1.0  # seconds
 
 
 class NearNames(click.Group):
@@ -65,22 +69,44 @@ for command in (
     cli.add_command(command)
 
 
-def _quiet() -> None:
-    """Before any library is imported: progress bars only on a terminal, those of other libraries too; no telemetry."""
+def _prepare_environment() -> None:
+    """Before any library is imported: threads that wait sleep, progress bars only on a terminal, no telemetry.
+
+    OpenMP (libgomp of torch and FAISS; libomp on macOS and libiomp5, which take the same variable) lets threads that
+    wait for others spin: where cores are shared they take the time that the awaited ones need.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it warns at every fork otherwise
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
+def _first_words() -> threading.Timer:
+    """Says that the command is at work where it is still silent after a second: libraries for models take up to ten
+    seconds to load. Quick commands, and what is refused at once, stay without it.
+    """
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    command = next((word for word in words if word in cli.commands), "")
+
+    def say() -> None:
+        click.echo(f"ragmed {command}: loading …", err=True)
+
+    timer = threading.Timer(FIRST_WORDS_AFTER, say)
+    timer.daemon = True
+    return timer
+
+
 def main() -> None:
     """The console script: runs the group, and turns what goes wrong into one sentence and an exit code."""
-    _quiet()
+    _prepare_environment()
     debug = "--debug" in sys.argv
+    first_words = _first_words()
+    first_words.start()
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)  # an exit code where a command ended with one, else what it returned
     except click.Abort:
-        click.echo("interrupted; run the same command again", err=True)
+        say("interrupted; run the same command again", err=True)
         sys.exit(130)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
@@ -90,7 +116,7 @@ def main() -> None:
     except RagmedError as error:
         if debug:
             raise
-        click.echo(f"ragmed: {error}", err=True)
+        say(f"ragmed: {error}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -98,17 +124,17 @@ def main() -> None:
     except (OSError, MemoryError) as error:
         if debug:
             raise
-        click.echo(f"ragmed: {type(error).__name__}: {error}", err=True)
+        say(f"ragmed: {type(error).__name__}: {error}", err=True)
         sys.exit(1)
     except Exception as error:
         if debug:
             raise
-        reason = (
-            f"{type(error).__name__}: {error}".partition("\n")[0].encode("utf-8", "backslashreplace").decode("utf-8")
-        )
-        click.echo(f"ragmed: unexpected {reason} (this is a defect; --debug shows where)", err=True)
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        say(f"ragmed: unexpected {reason} (this is a defect; --debug shows where)", err=True)
         sys.exit(1)
-    sys.exit(0)
+    finally:
+        first_words.cancel()
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

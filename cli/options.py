@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ragmed.text_table import visible
+
+if TYPE_CHECKING:
+    from ragmed.comparison.results import Results
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 ACCESS = click.Choice(["open", "credentialed", "private"])
+
+
+def say(text: object, *, err: bool = False) -> None:
+    """A line on the terminal. What comes from a file may hold escape codes: they are shown, never sent."""
+    click.echo(visible(str(text)), err=err)
 
 
 class StoredRun(click.ParamType):
@@ -42,6 +52,14 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
+def exit_without_verdict(results: Results) -> None:
+    """Exit code 1 where answers are missing for a verdict: a script must not take that for a result."""
+    from ragmed.report.verdict import no_verdicts
+
+    if no_verdicts(results):
+        click.get_current_context().exit(1)
 
 
 def named(*flags: str, help: str) -> Callable[[Command], Command]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import RUN
+from .options import RUN, say
 
 if TYPE_CHECKING:
     from ragmed.runs import Run
@@ -31,4 +31,4 @@ def score(run: Run, tasks: tuple[str, ...], metrics: tuple[str, ...]) -> None:
 
     with run.held():
         for line in score_run(run, tasks=tasks, metrics=metrics):
-            click.echo(line)
+            say(line)

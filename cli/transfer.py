@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ACCESS, RUN, together
+from .options import ACCESS, RUN, say, together
 
 if TYPE_CHECKING:
     from ragmed.records import Access
@@ -106,7 +106,7 @@ def inspect(paths: tuple[Path, ...], **given: Any) -> None:
 def _imported(run: Run) -> None:
     from ragmed.integrations.foreign import summary
 
-    click.echo(summary(run))
+    say(summary(run))
 
 
 @click.group("export")
@@ -221,7 +221,7 @@ def bundle(run: Run, output: Path, key: Path | None, rename: tuple[str, ...], po
     """
     from ragmed.integrations.bundle import export_bundle, summary
 
-    click.echo(summary(export_bundle(run, output, key=key, rename=rename, policy=policy)))
+    say(summary(export_bundle(run, output, key=key, rename=rename, policy=policy)))
 
 
 @export.command("lm-eval")
@@ -260,6 +260,6 @@ def to_inspect(run: Run, output: Path) -> None:
 
 def _written(paths: Sequence[Path], notes: Sequence[str] = ()) -> None:
     for path in paths:
-        click.echo(path)
+        say(path)
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)

@@ -8,13 +8,13 @@ model is loaded; `Replayed` shows what another run showed.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ragmed.arms import Arm
 from ragmed.errors import MismatchError, UsageError
+from ragmed.machine import Stopwatch
 from ragmed.matching.similarity import copies_any
 from ragmed.models import Model
 from ragmed.records import Example, Hit, Passage, Sample
@@ -40,13 +40,16 @@ class Augmentation:
     """The passages meant for one example, best first, before the budget; `note` records what was out of the ordinary.
 
     `gold`: passage id -> whether it is of a gold document; None where its corpus does not name documents as the task
-    does, so that it is unknown. `seconds`: this example's share of the time that finding them took.
+    does, so that it is unknown. `seconds`: this example's share of the time that finding them took, and
+    of processors and cards; `cpu_seconds` None: they were found elsewhere, nobody knows at what cost.
     """
 
     hits: tuple[Hit, ...] = ()
     note: str = ""
     gold: Mapping[str, bool | None] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
+    cpu_seconds: float | None = field(default=0.0, compare=False)
+    gpu_seconds: float | None = field(default=None, compare=False)
 
 
 class Augmenter(Protocol):
@@ -111,7 +114,7 @@ class Replayed:
                 "the index of that run"
             )
         hits = tuple(Hit(self._passages[p.id], p.score or 0.0, p.rank, p.parts) for p in shown)
-        return Augmentation(hits, gold={passage.id: passage.gold for passage in shown})
+        return Augmentation(hits, gold={passage.id: passage.gold for passage in shown}, cpu_seconds=None)
 
 
 class FromReferences:
@@ -134,10 +137,12 @@ class FromReferences:
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         if not examples:
             return []
-        started = time.perf_counter()
+        watch = Stopwatch()
         augmentations = self._augment(bound, examples)
-        seconds = (time.perf_counter() - started) / len(examples)
-        return [replace(augmentation, seconds=seconds) for augmentation in augmentations]
+        each = watch.spent().of_each(len(examples))
+        return [
+            replace(found, seconds=each.wall, cpu_seconds=each.cpu, gpu_seconds=each.gpu) for found in augmentations
+        ]
 
     def _augment(self, bound: BoundTask, examples: Sequence[Example]) -> list[Augmentation]:
         naming = self._gold.naming(bound.task.ids) if bound.task.gold_documents else frozenset()

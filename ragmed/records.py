@@ -225,7 +225,9 @@ class Sample:
     `continuations`: what was scored as the assistant's turn (letters, or the options' texts), with a log-likelihood and
     a number of tokens each. `finish` is `error` where nothing came back; then `error` says why. `seconds`: its share of
     the window it was asked in, without retrieval; `retrieval_seconds`: its share of that; `request_seconds`: what its
-    own request to a server took, 0 where none was timed.
+    own request to a server took, 0 where none was timed. `cpu_seconds`, `gpu_seconds`: its share of what computing took
+    in this process, retrieval included (see `ragmed.machine.Spent`); None where nobody measured it, as of a server.
+    `place`: of its example among those that the task asks.
     """
 
     arm: str
@@ -248,7 +250,10 @@ class Sample:
     seconds: float = 0.0
     retrieval_seconds: float = 0.0
     request_seconds: float = 0.0
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
     note: str = ""
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)

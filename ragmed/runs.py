@@ -29,28 +29,47 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote, unquote
 
+from ragmed.checksums import broken_seal
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
 from ragmed.files import (
     exclusive,
     fsync_folder,
     make_folder,
     parse_json,
-    read_json,
     sha256_file,
+    sweep,
+    user_path,
     whole_text,
     write_atomic,
-    write_json,
     writing,
 )
+from ragmed.prompts import prompt_hash
 from ragmed.records import Access, Sample, Score, strictest
-from ragmed.stored import RunInfo, ScoresHeader, misfit, read_samples, read_scores, record_line, scores_text
+from ragmed.stored import (
+    INFO_REMEDY,
+    SAMPLE_REMEDY,
+    SCHEMA,
+    RunInfo,
+    ScoresHeader,
+    info_text,
+    misfit,
+    numbered_samples,
+    read_info,
+    read_scores,
+    record_line,
+    scores_text,
+)
 
-SCHEMA = 2
 Identity = Mapping[str, Mapping[str, Any]]
+CHOICE = (
+    "samples of the two must not mix: keep this run under its name and give the new one its own --output, or ask again "
+    "with --restart, which keeps this run's folder under another name"
+)
 MAX_UNPACKED = 2 << 30
 MAX_NAME = 220  # bytes: of the 255 that file systems allow, some are for what is written beside (`.NAME.jsonl.PID.tmp`)
 # one folder with a run in it; no part begins with a dot, so that none leads upwards
@@ -110,12 +129,23 @@ class Run:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True, mode=self.folder_mode)
         with exclusive(self.folder / ".lock", f"run '{self.name}'"):
+            sweep(self.folder, deep=True)
             yield
+
+    def set_aside(self) -> Path | None:
+        """Moves what lies in the folder, if anything, to `NAME.1`, `NAME.2` …, and returns where that is."""
+        if not self.folder.is_dir():
+            return None
+        numbers = (self.folder.with_name(f"{self.folder.name}.{number}") for number in count(1))
+        aside = next(folder for folder in numbers if not folder.exists())
+        with self.held(), writing(aside):
+            self.folder.rename(aside)
+        return aside
 
     def info(self) -> dict[str, Any]:
         if not self.folder.is_dir():
             raise DataError(f"there is no run at '{self.folder}'")
-        info = read_json(self.info_file, "run file", finite=True)
+        info = read_info(self.info_file)
         if info.get("schema") != SCHEMA:
             raise MismatchError(
                 f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}; make the "
@@ -123,25 +153,36 @@ class Run:
             )
         wrong = misfit(RunInfo, info)
         if wrong:
-            raise DamagedError(f"run file '{self.info_file}': {wrong}; fix it, or delete the run")
+            raise DamagedError(f"run file '{self.info_file}': {wrong}; {INFO_REMEDY}")
         return info
 
-    def begin(self, info: Mapping[str, Any], *, defaults: Identity | None = None) -> dict[str, Any]:
+    def write_info(self, info: Mapping[str, Any], *, access: Access | None = None) -> None:
+        """run.json, whole or not at all, with its checksum; `access`: of what it tells, where that is closer held."""
+        mode = Run(self.folder, strictest([self.access, access or self.access])).file_mode
+        write_atomic(self.info_file, info_text(info), mode=mode)
+
+    def begin(
+        self, info: Mapping[str, Any], *, defaults: Identity | None = None, corrected: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Writes run.json, or checks it against what is there: arms and tasks may be added, nothing may differ.
 
-        `defaults`: part of the identity -> its fields' default values, which count where a field is absent. Raises
-        MismatchError with the name of the first field that differs.
+        `defaults`: part of the identity -> its fields' default values, which count where a field is absent.
+        `corrected`: tasks whose examples may differ, since those that do are asked again. Raises MismatchError with the
+        name of the first field that differs.
         """
         answered = any((self.folder / "samples").glob("*/*.jsonl"))
         if answered and not self.info_file.exists():
-            raise DamagedError(f"run '{self.name}' has samples but no run.json; delete '{self.folder}' to start again")
+            raise DamagedError(f"run '{self.name}' has samples but no run.json; {INFO_REMEDY}")
         if not answered:
             merged = dict(info)  # nothing has been answered yet, so nothing can mix
         else:
             known = self.info()
             files = self._sample_files()
             there = {"arms": {arm for arm, _, _ in files}, "tasks": {task for _, task, _ in files}}
-            _refuse_difference(self.name, known["identity"], info["identity"], defaults or {}, there)
+            before = {**known["identity"], "tasks": {**known["identity"].get("tasks", {})}}
+            for task in corrected:
+                before["tasks"][task] = {**before["tasks"][task], **_examples_of(info["identity"]["tasks"][task])}
+            _refuse_difference(self.name, before, info["identity"], defaults or {}, there)
             merged = {**known, "identity": _merged(known["identity"], info["identity"])}
             merged["access"] = max(known["access"], info["access"], key=get_args(Access).index)
             if merged["access"] != known["access"]:
@@ -155,7 +196,7 @@ class Run:
                 merged["tasks"][task] = {**merged["tasks"][task], "metrics": [*metrics, *more]}
             if merged == known:
                 return known
-        write_json(self.info_file, merged, mode=Run(self.folder, strictest([self.access, merged["access"]])).file_mode)
+        self.write_info(merged, access=merged["access"])
         return merged
 
     def _close(self) -> None:
@@ -169,7 +210,7 @@ class Run:
         _refuse_difference(self.name, known["identity"], {part: dict(values)}, {})
         merged = _merged(known["identity"], {part: dict(values)})
         if merged != known["identity"]:
-            write_json(self.info_file, {**known, "identity": merged}, mode=self.file_mode)
+            self.write_info({**known, "identity": merged})
 
     def add_references(self, part: str, values: Mapping[str, Any]) -> None:
         """Records what made an adapter or an index that the arms use: for the comparison, not what changes answers."""
@@ -177,35 +218,49 @@ class Run:
         references = dict(known.get("references", {}))
         references[part] = {**references.get(part, {}), **values}
         if references != known.get("references"):
-            write_json(self.info_file, {**known, "references": references}, mode=self.file_mode)
+            self.write_info({**known, "references": references})
 
     def add_metrics(self, task: str, metrics: Sequence[Mapping[str, Any]]) -> None:
         """Declares further metrics of a task, after its own: what answers are measured by changes none of them."""
         known = self.info()
         record = known["tasks"][task]
         record["metrics"] = [*record["metrics"], *metrics]
-        write_json(self.info_file, known, mode=self.file_mode)
+        self.write_info(known)
 
-    def done(self, arm: str, task: str, examples: Sequence[str], *, window: int) -> int:
-        """How many of `examples`, from the first, are answered and safe; what a kill tore is taken off the file."""
+    def missing(
+        self, arm: str, task: str, examples: Sequence[str], *, window: int, one_by_one: bool = False
+    ) -> list[int]:
+        """The places of the `examples` that are to be asked; what a kill tore is taken off the file, whose lines are
+        in the order of the examples when this returns.
+
+        A window of which something is missing is asked again whole, so that every batch has the neighbours that it
+        has in a run that is not disturbed; `one_by_one`: answers do not depend on neighbours, and each is kept.
+        DamagedError names the line of a sample that is damaged, or of no example that is asked.
+        """
         path = self.samples_file(arm, task)
+        if path.exists() and not path.is_file():  # opening a pipe to append would wait for ever
+            raise DamagedError(f"'{path}' is not a regular file; move it away to ask again")
         if not path.exists() or path.stat().st_size == 0:
-            return 0
-        ids, ends = _scan(path)
-        asked = [whole_text(example) for example in examples]
-        if ids != asked[: len(ids)]:
-            wrong = next((i for i, (a, b) in enumerate(zip(ids, asked)) if a != b), len(asked))
-            raise DamagedError(
-                f"'{path}', line {wrong + 1}: the sample is of '{ids[wrong]}', which is not the example asked at that "
-                "place; delete the file to ask again"
-            )
-        whole = len(ids) if len(ids) == len(examples) else len(ids) - len(ids) % window
-        end = ends[whole - 1] if whole else 0
-        if path.stat().st_size > end:
-            with path.open("r+b") as stream:
-                stream.truncate(end)
-                os.fsync(stream.fileno())
-        return whole
+            return list(range(len(examples)))
+        places = {whole_text(example): place for place, example in enumerate(examples)}
+        lines: dict[int, bytes] = {}
+        for number, example, line in _scan(path):
+            place = places.get(example)
+            if place is None or place in lines:
+                what = "not an example that is asked" if place is None else "answered on a line before it"
+                raise DamagedError(
+                    f"'{path}', line {number}: the sample is of '{example}', which is {what}; {SAMPLE_REMEDY}"
+                )
+            lines[place] = line
+        kept = sorted(lines)
+        if not one_by_one:
+            torn = {place // window for place in range(len(examples)) if place not in lines}
+            kept = [place for place in kept if place // window not in torn]
+        text = b"".join(lines[place] for place in kept)
+        if text != path.read_bytes():
+            write_atomic(path, text, mode=self.file_mode)
+        there = set(kept)
+        return [place for place in range(len(examples)) if place not in there]
 
     def replace(self, arm: str, task: str, samples: Sequence[Sample]) -> None:
         """All samples of an arm on a task, whole or not at all: for those that were asked again."""
@@ -226,21 +281,38 @@ class Run:
 
     def stream(self) -> Iterator[tuple[str, str, Sample]]:
         """Arm, task and sample, one at a time, in the order of `samples`: for what needs no more than one at once."""
-        for arm, task, path in self._sample_files():
-            for sample in read_samples(path):
+        for arm, task, _ in self._sample_files():
+            for sample in self.samples_of(arm, task):
                 yield arm, task, sample
 
     def samples(self) -> dict[tuple[str, str], list[Sample]]:
-        """All samples by (arm, task). DamagedError names file and line of one that cannot be read."""
-        return {(arm, task): list(read_samples(path)) for arm, task, path in self._sample_files()}
+        """All samples by (arm, task), in the order of the examples. DamagedError names file and line of one that cannot
+        be read, or contradicts itself or its place.
+        """
+        return {(arm, task): self.ordered_samples(arm, task) for arm, task, _ in self._sample_files()}
+
+    def ordered_samples(self, arm: str, task: str) -> list[Sample]:
+        """The samples of one arm on one task, in the order of the examples."""
+        return sorted(self.samples_of(arm, task), key=lambda sample: sample.place)
 
     def asked(self) -> list[tuple[str, str]]:
         """The arms and tasks that have samples."""
         return [(arm, task) for arm, task, _ in self._sample_files()]
 
     def samples_of(self, arm: str, task: str) -> Iterator[Sample]:
-        """The samples of one arm on one task, streamed."""
-        return read_samples(self.samples_file(arm, task))
+        """The samples of one arm on one task, streamed as they were written: those of a server that is still at work
+        stand in the order in which it answered. Raises what `samples` raises.
+        """
+        path = self.samples_file(arm, task)
+        seen: set[str] = set()
+        for number, sample in numbered_samples(path):
+            wrong = _contradiction(sample, arm, task)
+            if not wrong and sample.example.id in seen:
+                wrong = f"it is a second answer to '{sample.example.id}'"
+            if wrong:
+                raise DamagedError(f"samples file '{path}', line {number}: {wrong}; {SAMPLE_REMEDY}")
+            seen.add(sample.example.id)
+            yield sample
 
     def _sample_files(self) -> list[tuple[str, str, Path]]:
         paths = [path for path in sorted((self.folder / "samples").glob("*/*.jsonl")) if path.stat().st_size]
@@ -283,11 +355,11 @@ def find_run(runs: Path, name_or_path: str, *, packed: bool = False) -> Run:
 
     `packed`: a zip of one will do too; it is unpacked where nobody else can read it, until the program ends.
     """
-    if name_or_path.endswith(".zip") and Path(name_or_path).expanduser().is_file():
+    if name_or_path.endswith(".zip") and user_path(name_or_path).is_file():
         if not packed:
             raise UsageError(f"'{name_or_path}' is a packed run; unzip it, and name the folder that comes out")
-        return find_run(runs, str(_unpacked(Path(name_or_path).expanduser())))
-    for folder in (Path(name_or_path).expanduser(), runs / name_or_path):
+        return find_run(runs, str(_unpacked(user_path(name_or_path))))
+    for folder in (user_path(name_or_path), runs / name_or_path):
         if (folder / "run.json").is_file():
             run = Run(folder.resolve())
             return Run(run.folder, access=run.info().get("access", "private"))
@@ -316,22 +388,37 @@ def _unpacked(path: Path) -> Path:
     return folder / names.pop()
 
 
-def _scan(path: Path) -> tuple[list[str], list[int]]:
-    """Ids of the whole lines of a samples file, and the offset at which each ends."""
-    ids: list[str] = []
-    ends: list[int] = []
-    end = 0
+def _contradiction(sample: Sample, arm: str, task: str) -> str:
+    """What in a sample does not go with the rest of it, or with the file it stands in; '' where all does."""
+    if (sample.arm, sample.task) != (whole_text(arm), whole_text(task)):
+        return f"it is a sample of arm '{sample.arm}' on task '{sample.task}'"
+    if sample.prompt and sample.messages and sample.prompt != prompt_hash(sample.messages):
+        return "its messages are not those whose hash stands beside them"
+    shown = sample.messages[-1].content.count("\n</passage ") if sample.messages else 0
+    if shown > len(sample.passages):
+        return f"its prompt shows {shown} passages, and {len(sample.passages)} are listed"
+    counts = {len(sample.continuations), len(sample.option_logprobs), len(sample.option_tokens)} - {0}
+    if sample.finish != "error" and len(counts) > 1:
+        return "its options, their log-likelihoods and their counts of tokens are not equally many"
+    return ""
+
+
+def _scan(path: Path) -> Iterator[tuple[int, str, bytes]]:
+    """Number, example and bytes of each whole line of a samples file."""
     with path.open("rb") as stream:
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):
-                break  # torn by a kill
-            end += len(line)
+                return  # torn by a kill
+            if not line.strip():
+                continue
             try:
-                ids.append(parse_json(line.decode("utf-8"))["example"]["id"])
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise DamagedError(f"'{path}', line {number} is no sample; delete the file to ask again") from error
-            ends.append(end)
-    return ids, ends
+                example = parse_json(line.decode("utf-8"))["example"]["id"]
+                wrong = broken_seal(line)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                wrong = "it is no sample"
+            if wrong:
+                raise DamagedError(f"'{path}', line {number}: {wrong}; {SAMPLE_REMEDY}")
+            yield number, example, line
 
 
 def _refuse_difference(
@@ -353,14 +440,16 @@ def _refuse_difference(
                 _refuse(run, (part, name), known.get(part, {}), entries, usual.get(name))
 
 
+def _examples_of(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a task's identity that its examples make."""
+    return {field: task[field] for field in ("data", "prompts")}
+
+
 def _refuse(run: str, key: tuple[str, ...], known: Mapping[str, Any], new: Mapping[str, Any], default: Any) -> None:
     before, now = _plain(known.get(key[-1], default)), _plain(new.get(key[-1], default))
     if before != now:
         where = ".".join(key[1:] if key[0] == "run" else key)
-        raise MismatchError(
-            f"run '{run}' was made with {where} = {_short(before)}, now it is {_short(now)}; samples of the two must "
-            "not mix: give the new one its own --output, or delete the run"
-        )
+        raise MismatchError(f"run '{run}' was made with {where} = {_short(before)}, now it is {_short(now)}; {CHOICE}")
 
 
 def _plain(value: Any) -> Any:

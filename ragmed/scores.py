@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, cast
 
 from ragmed.errors import DamagedError, DataError, UnknownNameError, UnwritableError, UsageError
@@ -42,7 +42,7 @@ def scored_answers(run: Run, *, reader: str = "") -> Answers:
     answers: Answers = {}
     for arm, task in run.asked():
         before = run.samples_hash(arm, task)
-        samples = list(run.samples_of(arm, task))
+        samples = run.ordered_samples(arm, task)
         record = _task_record(run, arm, task)
         if reader and fits(reader, samples):
             names = [facts.name for facts in declared_metrics(record, reader=reader)]
@@ -98,7 +98,7 @@ def score_run(run: Run, *, tasks: Sequence[str] = (), metrics: Sequence[str] = (
         if (tasks and task not in tasks) or (metrics and not {*metrics} & {*_names(record)}):
             continue
         kept = record["reader"] == RECORDED
-        header, scores = _imported(run, arm, task) if kept else _made(run, arm, task, samples, record, metrics)
+        header, scores = _imported(run, arm, task, record) if kept else _made(run, arm, task, samples, record, metrics)
         answered = sum(score.status == "answered" for score in scores)
         by = ", ".join(name if kept else f"{name} {version}" for name, version in header.metrics.items())
         how = f"{by} as imported" if kept else f"reader {header.reader} {header.reader_version}; {by}"
@@ -131,8 +131,10 @@ def score_samples(samples: Sequence[Sample], reader: str, metrics: Sequence[str]
     """
     if reader == RECORDED:
         raise UsageError(f"{where} holds no answers to be read: its scores came with it")
-    read = [find_reader(reader).read(sample) for sample in samples]
-    batch = [(s.example, value) for s, (status, value) in zip(samples, read, strict=True) if status == "answered"]
+    found = find_reader(reader)
+    read = [found.read(sample) for sample in samples]
+    examples = [replace(s.example, options={}) if found.letters_alone else s.example for s in samples]
+    batch = [(example, value) for example, (status, value) in zip(examples, read, strict=True) if status == "answered"]
     columns = {name: iter(_measured(name, batch)) for name in metrics}
     return [
         Score(sample.example.id, status, value, {name: next(column) for name, column in columns.items()})
@@ -186,13 +188,13 @@ def _current(
 ) -> tuple[ScoresHeader, list[Score]]:
     """The stored scores where they are of these samples (`digest`) and of today's versions, else new ones."""
     if record["reader"] == RECORDED:
-        return _imported(run, arm, task)
+        return _imported(run, arm, task, record)
     header = _header(digest, record)
     try:
         stored = run.scores(arm, task)
     except DataError:  # derived: made again
         stored = None
-    if stored is not None and stored[0] == header and _are_of(stored[1], samples, record):
+    if stored is not None and stored[0] == header and _are_of(stored[1], samples, record, header.reader):
         return stored
     scores = score_samples(samples, header.reader, _names(record))
     if keep:
@@ -201,14 +203,24 @@ def _current(
     return header, scores
 
 
-def _are_of(scores: Sequence[Score], samples: Sequence[Sample], record: Mapping[str, Any]) -> bool:
-    """Whether stored scores are of these samples, each with what the task's metrics give."""
+def _are_of(scores: Sequence[Score], samples: Sequence[Sample], record: Mapping[str, Any], reader: str) -> bool:
+    """Whether stored scores are of these samples, each with what its answer and the gold one give.
+
+    Values are read again, and numbers made again but for those of graded metrics, which take long; of these it is
+    looked at whether they are of their kind.
+    """
     ratios = {metric["name"]: metric["kind"] == "ratio" for metric in record["metrics"]}
-    return [score.example for score in scores] == [sample.example.id for sample in samples] and all(
+    if [score.example for score in scores] != [sample.example.id for sample in samples] or not all(
         score.metrics.keys() == (ratios.keys() if score.status == "answered" else set())
         and all(isinstance(value, tuple) == ratios[name] for name, value in score.metrics.items())
         for score in scores
-    )
+    ):
+        return False
+    quick = [metric["name"] for metric in record["metrics"] if metric["kind"] != "graded"]
+    again = score_samples(samples, reader, quick)
+    return [(s.status, s.value, {name: s.metrics[name] for name in quick if s.metrics}) for s in scores] == [
+        (s.status, s.value, s.metrics) for s in again
+    ]
 
 
 def _header(digest: str, record: Mapping[str, Any]) -> ScoresHeader:
@@ -217,11 +229,17 @@ def _header(digest: str, record: Mapping[str, Any]) -> ScoresHeader:
     return ScoresHeader(digest, reader.name, reader.version, versions)
 
 
-def _imported(run: Run, arm: str, task: str) -> tuple[ScoresHeader, list[Score]]:
+def _imported(run: Run, arm: str, task: str, record: Mapping[str, Any]) -> tuple[ScoresHeader, list[Score]]:
     """Scores that came with the samples: what made them is not here, so that they stay as they came."""
     stored = run.scores(arm, task)
     if stored is None:
         raise DamagedError(f"'{run.scores_file(arm, task)}' is missing: import the run again")
+    binary = [metric["name"] for metric in record["metrics"] if metric["kind"] == "binary"]
+    for number, score in enumerate(stored[1], 2):  # below the header
+        for name in binary:
+            if score.metrics.get(name, 0) not in (0, 1):
+                where = f"scores file '{run.scores_file(arm, task)}', line {number}"
+                raise DamagedError(f"{where}: {name} is {score.metrics[name]}, neither 0 nor 1; import the run again")
     return stored
 
 

@@ -1,8 +1,8 @@
 """The border of a run folder: JSON in, typed records or the first thing that is wrong out; records in, lines out.
 
-Files of a run can be damaged, or changed by hand, and stay valid JSON. What is wrong is found here once, when they are
-read, and named by its place, so that nothing after it has to wonder. A message never repeats a sample's text: samples
-may hold what nobody but their owner may see.
+Files of a run can be damaged, or changed by hand, and stay valid JSON: every record has a checksum (`checksums.py`).
+What is wrong is found here once, when they are read, and named by its place, so that nothing after it has to wonder. A
+message never repeats a sample's text: samples may hold what nobody but their owner may see.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ from typing import (
 from typing_extensions import TypedDict
 
 from ragmed.checked import parse
+from ragmed.checksums import KEY as CHECKSUM
+from ragmed.checksums import broken_object, broken_seal, sealed_line, sealed_object
 from ragmed.errors import DamagedError
-from ragmed.files import BadLine, read_jsonl, whole_text
+from ragmed.files import BadLine, read_json, read_jsonl
 from ragmed.metrics import MetricFacts
 from ragmed.records import Sample, Score
 
 Record = TypeVar("Record")
+SCHEMA = 3
+"""Of run.json and of what lies beside it; 3: every record has its checksum."""
+INFO_REMEDY = (
+    "restore it from a copy, or ask again with `ragmed eval --restart`, which keeps this folder under another name"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,7 @@ class _References(TypedDict, total=False):
     adapters: dict[str, _Adapter]
     indexes: dict[str, _Index]
     memory: dict[str, _Memory]
+    corrected: dict[str, list[str]]
     search: _Search
 
 
@@ -165,18 +173,42 @@ class Audit(TypedDict):
     tasks: list[_AuditedTask]
 
 
+SAMPLE_REMEDY = (
+    "delete the line, and `ragmed eval` asks that question again (of a run that was imported: import it again)"
+)
+
+
 def record_line(record: Any) -> str:
-    """A record as a line of JSON. ValueError for NaN and infinity, which JSON has not."""
-    return whole_text(json.dumps(asdict(record), ensure_ascii=False, allow_nan=False)) + "\n"
+    """A record as a line of JSON with its checksum. ValueError for NaN and infinity, which JSON has not."""
+    return sealed_line(asdict(record))
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """A run.json, without its checksum. DataError where it is none; DamagedError where it is not what was written."""
+    info = read_json(path, "run file", finite=True)
+    wrong = "" if info.get("schema") != SCHEMA else broken_object(info)
+    if wrong:
+        raise DamagedError(f"run file '{path}': {wrong}; {INFO_REMEDY}")
+    info.pop(CHECKSUM, None)
+    return info
+
+
+def info_text(info: Mapping[str, Any]) -> str:
+    """run.json with its checksum. ValueError for NaN and infinity."""
+    return json.dumps(sealed_object(info), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def read_samples(path: Path) -> Iterator[Sample]:
     """The samples of a file, streamed; DamagedError names the line and what in it is wrong."""
-    for number, record in lines_of(path, "samples file"):
+    for _, sample in numbered_samples(path):
+        yield sample
+
+
+def numbered_samples(path: Path) -> Iterator[tuple[int, Sample]]:
+    """The same, each with the number of its line."""
+    for number, record in lines_of(path, "samples file", remedy=SAMPLE_REMEDY):
         where = f"samples file '{path}', line {number}"
-        yield parse(
-            Sample, record, where, error=DamagedError, quote=False, remedy="fix the line, or rerun `ragmed eval`"
-        )
+        yield number, parse(Sample, record, where, error=DamagedError, quote=False, remedy=SAMPLE_REMEDY)
 
 
 def read_scores(path: Path) -> tuple[ScoresHeader, list[Score]]:
@@ -187,7 +219,7 @@ def read_scores(path: Path) -> tuple[ScoresHeader, list[Score]]:
         return parse(kind, record, where, error=DamagedError, quote=False, remedy=again)
 
     again = "run `ragmed score` to make it again, or, where its scores came with an import, import the run again"
-    lines = lines_of(path, "scores file")
+    lines = lines_of(path, "scores file", remedy=again)
     header = next((record_of(ScoresHeader, number, record) for number, record in lines), None)
     if header is None:
         raise DamagedError(f"scores file '{path}' is empty; {again}")
@@ -198,14 +230,16 @@ def scores_text(header: ScoresHeader, scores: Iterable[Score]) -> str:
     return "".join(map(record_line, (header, *scores)))
 
 
-def lines_of(path: Path, what: str) -> Iterator[tuple[int, Any]]:
-    """The records of a file of ours with their line numbers; DamagedError for a line that is none."""
-    for item in read_jsonl(path, what, finite=True):
+def lines_of(path: Path, what: str, *, remedy: str) -> Iterator[tuple[int, Any]]:
+    """The records of a file of ours with their line numbers, without their checksums; DamagedError for a line that is
+    none, or is not what was written.
+    """
+    for item in read_jsonl(path, what, finite=True, wrong=broken_seal):
         if isinstance(item, BadLine):
-            raise DamagedError(
-                f"{what} '{path}', line {item.number}: {item.reason}; fix the line, or rerun `ragmed eval`"
-            )
-        yield item
+            raise DamagedError(f"{what} '{path}', line {item.number}: {item.reason}; {remedy}")
+        number, record = item
+        del record[CHECKSUM]
+        yield number, record
 
 
 def misfit(kind: Any, value: Any) -> str:

@@ -5,11 +5,13 @@ Names and texts come from files: what a terminal could take for a command is sho
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Collection, Sequence
 
 WIDTH = 100
 _NAME = 36  # characters; a longer name gets lines of its own above its numbers
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LEAST = 12  # columns that a wrapped last cell has at least
 
 
@@ -19,6 +21,17 @@ def printable(text: str) -> str:
     'a\\x1b[2J\\xe9'
     """
     return "".join(c if " " <= c <= "~" else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def visible(text: str) -> str:
+    r"""
+    >>> visible("a\x1b[2Jé\n")
+    'a\\x1b[2Jé\n'
+
+    Text with its letters, line ends and tabs as they are; what a terminal could take for a command, or that turns the
+    order of signs, as an escape.
+    """
+    return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:

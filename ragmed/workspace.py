@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragmed.errors import UnknownNameError
+from ragmed.files import user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Workspace:
 
     @classmethod
     def find(cls, root: str | Path | None = None) -> Workspace:
-        return cls(Path(root or os.environ.get("RAGMED_ROOT") or Path.cwd()).expanduser().resolve())
+        return cls(user_path(root or os.environ.get("RAGMED_ROOT") or Path.cwd()).resolve())
 
     @property
     def corpora(self) -> Path:
@@ -53,11 +54,11 @@ class Workspace:
     @property
     def data(self) -> Path:
         """Where published data sets lie: RAGMED_DATA, else `../shared/data` beside the root."""
-        return Path(os.environ.get("RAGMED_DATA") or self.root / ".." / "shared" / "data").expanduser().resolve()
+        return user_path(os.environ.get("RAGMED_DATA") or self.root / ".." / "shared" / "data").resolve()
 
     def recipe(self, kind: str, name_or_path: str) -> Path:
         """A kind (such as `corpora`) and a name or a path -> the recipe file; UnknownNameError lists what there is."""
-        given = Path(name_or_path).expanduser()
+        given = user_path(name_or_path)
         for candidate in (given, given / "recipe.yaml"):
             if candidate.suffix in (".yaml", ".yml") and candidate.is_file():
                 return candidate.resolve()
@@ -71,7 +72,7 @@ class Workspace:
     def adapter(self, name_or_path: str) -> Path:
         """The folder of an adapter: a name in adapters/, or a path."""
         named = self.adapters / name_or_path
-        return named if named.is_dir() else Path(name_or_path).expanduser()
+        return named if named.is_dir() else user_path(name_or_path)
 
     def names(self, kind: str) -> list[str]:
         """Names of the corpora, indexes or adapters that have a recipe here."""

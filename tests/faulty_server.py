@@ -29,6 +29,7 @@ def bare(**fields: object) -> dict[str, Any]:
 
 THINKING = answer("B", reasoning_content="It is a cold.")
 THINKING["usage"]["completion_tokens_details"] = {"reasoning_tokens": 2}
+TEXT = {"type": "text", "text": "It is a cold."}
 TOO_LONG = {"error": {"message": "maximum context length is 64 tokens", "type": "BadRequestError"}}
 # Fault -> status, further headers, body.
 REPLIES: dict[str, tuple[int, str, object]] = {
@@ -57,6 +58,13 @@ REPLIES: dict[str, tuple[int, str, object]] = {
     "wrong-type": (200, "Content-Type: text/plain\r\n", answer()),
     "stream": (200, "Content-Type: text/event-stream\r\n", "data: {}\n\ndata: [DONE]\n\n"),
     "error-200": (200, "", {"error": {"message": "the GPU is on fire"}}),
+    "error-200-lasts": (200, "", TOO_LONG),
+    "template": (500, "", {"error": {"code": 500, "message": "Jinja Exception: System role not supported"}}),
+    "short-500": (500, "", {"error": {"message": "the request exceeds the available context size"}}),
+    "repetition": (200, "", answer("B B B", "repetition")),
+    "mistral": (200, "", answer([{"type": "thinking", "thinking": [TEXT]}, {"type": "text", "text": "B"}])),
+    "tags-in-reasoning": (200, "", answer("", reasoning="<think>It is a cold.</think>B")),
+    "only-reasoning": (200, "", answer("", reasoning="It is a cold, so B")),
     "too-long": (400, "", TOO_LONG),
     "redirect": (307, "Location: http://elsewhere.example/\r\n", ""),
     "zip": (200, "Content-Encoding: gzip\r\n", answer()),

@@ -11,7 +11,17 @@ from functools import cache
 from answers import answer, answers_of, changed, compared
 
 from ragmed.comparison.compare import ComparisonSettings, Prices
-from ragmed.comparison.costs.rows import BreakEven, IndexCost, Latency, Line, QuestionCost, SearchCost, TrainingCost
+from ragmed.comparison.costs.rows import (
+    BreakEven,
+    Computing,
+    IndexCost,
+    Latency,
+    Line,
+    QuestionCost,
+    Reach,
+    SearchCost,
+    TrainingCost,
+)
 from ragmed.comparison.diagnosis.diagnose import RunFacts
 from ragmed.comparison.diagnosis.rows import Bin, Cause, Examples, Repaired, Side
 from ragmed.comparison.rows import UnderPolicy
@@ -223,18 +233,23 @@ def _decomposition(here, rag, control, tuned, ids):
 
 def _economics(task, control, tuned, rag, both):
     each = {
-        role: QuestionCost(60, tokens, 5.0, seconds, seconds * 1.8 / 3600)
+        role: QuestionCost(
+            60, tokens, 5.0, seconds, seconds * 1.8 / 3600, Computing(2 * seconds, "CPU"), Reach(0.01, tokens / 50, 0.1)
+        )
         for role, tokens, seconds in (
             ("control", 50.0, 0.1), ("tuned", 50.0, 0.16), ("retrieved", 260.0, 0.42), ("both", 260.0, 0.67)
         )
     }  # fmt: skip
-    after = {"outcome": "after", "questions": 10527, "unknown": ()}
+    after = {"outcome": "after", "questions": 10527, "between": (6500, 21000), "unknown": ()}
     open_ = Line(None, None)
     return row_of(
         "economics", task=task, control=control, tuned=tuned, retrieved=rag, both=both, per_question=each,
-        training=TrainingCost(526.5, 29634, None, "cpu", SearchCost(2638.0, 205680), 3164.5, 235314),
-        index=IndexCost(52.0, 200, 375.5, 427.5, "cpu"),
-        break_even=(BreakEven("seconds", open_, open_, **after), BreakEven("EUR", open_, open_, **after)),
+        training=TrainingCost(
+            526.5, 29634, None, "cpu", SearchCost(2638.0, 205680), 3164.5, 235314, Computing(6000.0, "CPU")
+        ),
+        index=IndexCost(52.0, 200, 375.5, 427.5, "cpu", Computing(800.0, "CPU")),
+        break_even=(BreakEven("CPU-seconds", open_, open_, **after), BreakEven("EUR", open_, open_, **after)),
+        clock_unknown=(),
     )  # fmt: skip
 
 

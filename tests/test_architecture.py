@@ -10,8 +10,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "errors", "text_table", "checked", "records", "hub", "files", "yaml_files", "matching", "metrics", "stored",
-    "workspace", "packaged", "corpora", "chunking", "embedding", "index", "retrieval", "adapters", "models",
+    "errors", "text_table", "checked", "records", "hub", "files", "checksums", "yaml_files", "matching", "metrics",
+    "stored", "workspace", "machine", "packaged", "corpora", "chunking", "embedding", "index", "retrieval", "adapters",
+    "models",
     "protection", "tasks", "prompts", "arms", "augmentation", "evaluation", "runs", "scores", "finetuning",
     "comparison", "report", "experiments", "audit", "planning", "integrations", "doctor",
 ]  # fmt: skip

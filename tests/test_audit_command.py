@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import cli
+from ragmed.adapters import SCHEMA, write_manifest
 from ragmed.audit.check import AuditSettings, audit_experiment
 from ragmed.audit.table import render_audit
 from ragmed.errors import DataError, UnknownNameError
@@ -229,11 +230,12 @@ def test_a_trained_adapter_is_taken_at_its_manifests_word(planted: Workspace) ->
     (planted.root / "made.yaml").write_text(ADAPTER)
     made_by = load_adapter_recipe(planted.root / "made.yaml").as_dict()
     manifest = {
-        "schema": 1, "name": "mine", "access": "private", "files": {}, "corpora": [{"name": "wards", "sha256": "00"}],
+        "schema": SCHEMA, "name": "mine", "access": "private", "files": {},
+        "corpora": [{"name": "wards", "sha256": "00", "access": "private"}],
         "origin": {"recipe": made_by}, "overlap": {"dropped": ["passages:wards:elm"]},
         "held_out_documents": ["wards:oak"],
     }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_manifest(folder, manifest)
     with_adapter(planted, "mine")
     found = audited(planted)
     assert found["sources"][1]["texts"] == 10

@@ -16,7 +16,7 @@ from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.records import Answer
 
-WRONG = dict.fromkeys(("unparsed", "refused", "truncated", "error"), "wrong")
+WRONG = dict.fromkeys(("unparsed", "refused", "truncated"), "wrong")
 
 
 def sample(number: int, logprobs: tuple[float, ...], gold: str, **more: Any) -> Answer:

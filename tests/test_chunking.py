@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import sys
 import time
@@ -24,6 +25,7 @@ from ragmed.records import Document, Passage
 from ragmed.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
+CASES = ROOT / ".." / "shared" / "cases"
 SPLITTERS = ["structure", "langchain:recursive"]
 Count = Callable[[Sequence[str]], list[int]]
 
@@ -156,6 +158,47 @@ def test_a_table_is_cut_between_rows() -> None:
     passages = cut("Doses:\n\n" + "\n".join(rows))
     assert len(passages) > 5
     assert [line for one in passages for line in one.text.splitlines() if line.startswith("|")] == rows
+
+
+@pytest.mark.parametrize("splitter", SPLITTERS)
+def test_later_passages_of_a_table_carry_its_header(splitter: str) -> None:
+    rows = [f"| drug {n} | {n} mg | twice a day |" for n in range(30)]
+    head = "| Drug | Dose |  |\n|:---|---:|---|"
+    text = f"Doses:\n\n{head}\n" + "\n".join(rows) + "\n\nAfter the table. " + "Word word word. " * 20
+    passages = cut(text, title="T", splitter=splitter)
+    within = [one for one in passages if one.text.startswith("| drug")]
+    assert len(within) > 5
+    assert {one.heading for one in within} == {"Drug | Dose"}
+    assert {one.heading for one in passages if one not in within} == {""}
+    assert embedded_text(within[1]).startswith("T\nDrug | Dose\n| drug")
+
+
+def test_a_header_of_a_table_stands_below_the_heading_of_its_section() -> None:
+    rows = "".join(f"| {n} | {n} mg |\n" for n in range(60))
+    table = f"| Age | Dose |\n| y | mg |\n| --- | --- |\n{rows}"
+    passages = cut(f"# A\n\n## Adults\n\n{table}\n## No header\n\n| a |\n{rows}\n```\n{table}```\n", title="A")
+    headings = [one.heading for one in passages]
+    assert set(headings) == {"Adults", "Adults > Age | Dose; y | mg", "No header"}
+    assert headings.count("Adults") == 1
+
+
+def test_a_header_longer_than_a_third_is_shortened_and_rows_are_not() -> None:
+    head = "| " + " | ".join(f"column{n}" for n in range(40)) + " |"
+    rows = [f"| row {n} |" for n in range(40)]
+    passages = cut("\n".join([head, "|" + " --- |" * 40, *rows]), limit=48)
+    within = [one for one in passages if one.text.startswith("| row")]
+    assert len(within) > 1
+    assert all(one.heading.startswith("column0 | column1") and one.heading.endswith(" …") for one in within)
+    assert all(len(one.heading.split()) <= 16 for one in within)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+def test_the_long_table_among_the_cases_has_its_header_in_each_passage() -> None:
+    record = json.loads((CASES / "13-giant" / "table.jsonl").read_text())
+    first, *later = cut(record["text"], title=record["title"], limit=256)
+    assert first.text.startswith("| Drug | Dose |")
+    assert len(later) > 10
+    assert {one.heading for one in later} == {"Drug | Dose"}
 
 
 def test_a_row_too_long_is_cut_between_words() -> None:

@@ -15,9 +15,10 @@ def call(workspace: Workspace, *words: str) -> Result:
     return CliRunner().invoke(cli, ["--root", str(workspace.root), *words])
 
 
-def out(workspace: Workspace, *words: str) -> str:
+def out(workspace: Workspace, *words: str, ends: int = 0) -> str:
+    """What a command prints; `ends`: its exit code."""
     result = call(workspace, *words)
-    assert result.exception is None, result.exception
+    assert result.exit_code == ends, result.exception
     return result.output
 
 
@@ -40,15 +41,18 @@ def test_from_recipe_to_report(small: Workspace) -> None:
     assert "no passage of 'wards' has a word of the query" in out(small, "search", "wards", "xyzzy", "--method", "bm25")
     fused = json.loads(out(small, "search", "wards", "Oak", "-k", "1", "--method", "rrf", "--json"))["hits"]
     assert (fused[0]["passage"]["document"], fused[0]["parts"]["bm25"]) == ("oak", 1)
-    text = out(small, "eval", str(small.configs / "toy.yaml"))
+    text = out(small, "eval", str(small.configs / "toy.yaml"), ends=1)  # so small an index holds no distractors
+    assert "No verdict on mmlu: general+distractor has passages as its context" in " ".join(text.split())
     assert "general+rag" in text
     assert "index.html" in text
-    results = json.loads(out(small, "compare", "toy", "--json"))
+    results = json.loads(out(small, "compare", "toy", "--json", ends=1))
     assert results["schema"] == 1
     assert {c["arm"] for c in results["contrasts"]} == {"general+rag", "general+oracle", "general+distractor"}
     assert {b["name"] for b in results["baselines"]} >= {"majority", "options-only"}
     assert "general+rag" in out(small, "compare", "toy", "--margin", "0.1", "--baseline", "general+oracle")
-    other = json.loads(out(small, "compare", "toy", "--policy", "drop", "--correction", "benjamini-hochberg", "--json"))
+    other = json.loads(
+        out(small, "compare", "toy", "--policy", "drop", "--correction", "benjamini-hochberg", "--json", ends=1)
+    )
     assert (other["policy"]["refused"], other["correction"]) == ("drop", "benjamini-hochberg")
     out(small, "report", "toy", "--output", str(small.root / "page"))
     assert (small.root / "page" / "index.html").is_file()

@@ -47,7 +47,7 @@ def test_defaults_are_filled_in() -> None:
 def test_a_policy_may_be_one_word() -> None:
     value = raw() | {"comparison": {"policy": "drop", "proportions": "clopper-pearson"}}
     comparison = make_experiment(value, default_name="toy", where="config").comparison
-    assert comparison.policy == dict.fromkeys(("unparsed", "refused", "truncated", "error"), "drop")
+    assert comparison.policy == dict.fromkeys(("unparsed", "refused", "truncated"), "drop")
     assert comparison.proportions == "clopper-pearson"
 
 
@@ -98,7 +98,7 @@ def test_a_policy_may_be_one_word() -> None:
         (("window",), 0, "at least 1"),
         (("context_tokens",), -5, "at least 0"),
         (("arms", 1), {"model": "small"}, "config 'toy.yaml', arms: the key 1 is not text; put it in quotes"),
-        (("arms", None), {"model": "small"}, "config 'toy.yaml', arms: the key None is not text; put it in quotes"),
+        (("arms", None), {"model": "small"}, "config 'toy.yaml', arms: the key nothing is not text; put it in quotes"),
         (("comparison", "policy"), {1: "wrong"}, "comparison.policy: the key 1 is not text"),
         (("comparison", "policy"), "exclude", "unknown rule 'exclude'"),
         (("comparison", "correction"), "bonferroni", "unknown correction 'bonferroni'"),

@@ -334,9 +334,12 @@ def test_a_name_too_long_is_named(tmp_path: Path) -> None:
 
 
 def test_a_corpus_without_a_document_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no document: 1 rejected, 0 files ignored; see '.*rejected\.jsonl'"):
+    said = r"holds no document: 1 record rejected, 0 files ignored; see '.*rejected\.jsonl'\n"
+    with pytest.raises(DataError, match=said + "rejected: .*, line 1: not JSON"):
         list(lines(tmp_path, b"nonsense\n").documents())
-    with pytest.raises(DataError, match="0 rejected, 1 files ignored"):
+    with pytest.raises(
+        DataError, match=r"0 records rejected, 1 file ignored.*\nignored: .*a\.png: an image; run OCR over"
+    ):
         list(pages(tmp_path, a_png=b"x").documents())
 
 
@@ -366,11 +369,15 @@ SHA = "9d1f3d286087f91c3c171be7c61f0cd88d49332862d425b5ca0c71e6382c59ef"
 
 def test_the_description_shows_what_was_left_out(tmp_path: Path) -> None:
     text = pages(tmp_path, a_md=b"good", b_png=b"x", c_PNG=b"x", d_pdf=b"x", e_md=b"").describe()
-    assert "3 files ignored: 2 .png, 1 .pdf\n" in text
+    assert "0 of 1" not in text
+    assert "1 of 2 records rejected, 3 files ignored; sha256" in text
+    assert f"ignored: {tmp_path / 'pages' / 'b.png'}: an image; run OCR over it (such as ocrmypdf) and put the" in text
+    assert "in its place (and 1 more like it)\n" in text
+    assert f"ignored: {tmp_path / 'pages' / 'd.pdf'}: a PDF; 'reader: pdf' or 'reader: folder' reads it\n" in text
     assert f"rejected: {tmp_path / 'pages' / 'e.md'}: the file is empty\n" in text
     text = lines(tmp_path / "lines", b'{"id": "a", "text": "b"}\n' + b"x\n" * 7).describe()
-    assert text.count("a.jsonl, line") == 5
-    assert "rejected: 2 more" in text
+    assert text.count("a.jsonl, line") == 1
+    assert "(and 6 more like it)\n" in text
 
 
 def test_a_broken_recipe_does_not_hide_the_others(tmp_path: Path) -> None:

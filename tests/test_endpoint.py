@@ -18,6 +18,7 @@ from ragmed.models import ModelSettings, load_model
 from ragmed.models.endpoint import client as transport
 from ragmed.models.endpoint.client import Patience
 from ragmed.models.endpoint.names import Endpoint, endpoint_host, is_loopback, parse_endpoint
+from ragmed.models.refusals import about_context, about_system, lasts
 from ragmed.records import Completion, Message
 from ragmed.workspace import Workspace
 
@@ -89,6 +90,12 @@ def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "authorization" not in "".join(server.heads).lower()
 
 
+ASKED_AGAIN = (
+    "500", "reset", "close", "html", "cut-json", "nested", "list", "no-choices", "choices-text", "no-message", "null",
+    "abort", "stream", "error-200",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("fault", "finish", "text", "words"),
     [
@@ -124,6 +131,17 @@ def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("again-503", "stop", "B", ""),
         ("again-close", "stop", "B", ""),
         ("again-reset", "stop", "B", ""),
+        ("again-html", "stop", "B", ""),
+        ("again-cut-json", "stop", "B", ""),
+        ("again-null", "stop", "B", ""),
+        ("again-error-200", "stop", "B", ""),
+        ("template", "error", "", "System role not supported"),
+        ("short-500", "error", "", "available context size"),
+        ("error-200-lasts", "error", "", "maximum context length"),
+        ("repetition", "length", "B B B", ""),
+        ("mistral", "stop", "B", ""),
+        ("tags-in-reasoning", "stop", "B", ""),
+        ("only-reasoning", "error", "", "reasoning parser"),
     ],
 )
 def test_each_fault_ends_in_its_completion(tmp_path: Path, fault: str, finish: str, text: str, words: str) -> None:
@@ -132,8 +150,42 @@ def test_each_fault_ends_in_its_completion(tmp_path: Path, fault: str, finish: s
     assert (got.finish, got.text) == (finish, text), got
     assert words in got.error
     assert bool(got.error) == (finish == "error")
-    again = {"500": 3, "reset": 3, "close": 3}
+    again = dict.fromkeys(ASKED_AGAIN, 3)
     assert server.asked[fault] == (2 if fault.startswith("again-") else again.get(fault, 1))
+
+
+NO_SYSTEM = [
+    "System role not supported",
+    "Jinja Exception: System role not supported",
+    "Conversation roles must alternate user/assistant/user/assistant/...",
+    "Developer instruction is not enabled for models/gemma-3-27b-it",
+    "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+    "messages[0].role: invalid value 'system'",
+    "this model does not support system messages",
+    "Only user and assistant roles are supported!",
+]
+SHORT = [
+    "This model's maximum context length is 512 tokens. However, you requested 16 output tokens",
+    "the request exceeds the available context size, try increasing it",
+    "prompt is too long: 210000 tokens > 200000 maximum",
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 512: too many tokens",
+    "Request Entity Too Large",
+]
+PASSES = [
+    "upstream connect error",
+    "the file system is not writable",
+    "CUDA out of memory",
+    'oh dear, could not answer {"role": "system", "content": "Do not say more than a letter."}',
+    "the server is overloaded; do not send more requests",
+]
+
+
+def test_what_servers_say_of_their_refusals() -> None:
+    assert [words for words in NO_SYSTEM if not (about_system(words) and lasts(words))] == []
+    assert [words for words in SHORT if not (about_context(words) and lasts(words))] == []
+    assert [words for words in (*SHORT, *PASSES) if about_system(words)] == []
+    assert [words for words in (*NO_SYSTEM, *PASSES) if about_context(words)] == []
+    assert [words for words in PASSES if lasts(words)] == []
 
 
 def test_thinking_is_kept_apart(tmp_path: Path) -> None:

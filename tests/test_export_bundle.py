@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import re
@@ -8,12 +9,15 @@ import pytest
 from click.testing import CliRunner
 from exporting import ARMS, graded, made, trial, write
 from ragmed.cli.main import cli
+from sealed import edit_lines, read_lines, write_lines
 
 from ragmed.checked import dump
-from ragmed.errors import DamagedError, DataError, UnknownNameError, UsageError
+from ragmed.errors import DamagedError, DataError, UnknownNameError, UnwritableError, UsageError
 from ragmed.experiments.results import compare_runs
 from ragmed.files import read_json, write_json
 from ragmed.integrations.bundle import export_bundle
+from ragmed.prompts import prompt_hash
+from ragmed.records import Message
 from ragmed.runs import Run, find_run
 
 SECRET = "MARKER-7f3a"
@@ -53,8 +57,7 @@ def soiled(folder):
     for path in (run.folder / "samples").rglob("*.jsonl"):
         scores = run.folder / "scores" / path.relative_to(run.folder / "samples")
         for file, soiled_line in ((path, _soiled_sample), (scores, _soiled_score)):
-            lines = [json.loads(line) for line in file.read_text().splitlines()]
-            file.write_text("".join(json.dumps(soiled_line(line)) + "\n" for line in lines))
+            write_lines(file, [soiled_line(line) for line in read_lines(file)])
     info = run.info()
     comparison, arms, tasks = (info["experiment"][key] for key in ("comparison", "arms", "tasks"))
     soiled = marked(info, keep=("schema", "access", "metrics", "reader", "context", "comparison"))
@@ -80,7 +83,7 @@ def soiled(folder):
         },
         "indexes": {SECRET: {"corpora": [{"name": SECRET, "sha256": SECRET}], "device": SECRET}},
     }
-    write_json(run.info_file, soiled)
+    run.write_info(soiled)
     write_json(run.folder / "audit.json", {SECRET: SECRET})
     return find_run(folder.parent, str(folder))
 
@@ -89,6 +92,7 @@ def _soiled_sample(line):
     """The fields are those of a sample, since no other is read."""
     soiled = _without_added(marked(line, keep=(*NAMES, "finish")))
     soiled["messages"] = [{"role": "user", "content": SECRET}]
+    soiled["prompt"] = prompt_hash([Message("user", SECRET)])
     for passage in soiled["passages"]:
         passage["score"] = 0.7357
     return {**soiled, "input_tokens": 73577357, "seconds": 7357.7357}
@@ -139,7 +143,7 @@ def test_what_stands_in_a_bundle_field_by_field(tmp_path):
     lines = (tmp_path / "shared" / "samples" / "m%2Frag_32" / "medqa.jsonl").read_text().splitlines()
     for line in map(json.loads, lines):
         filled = {key for key, value in line.items() if value}
-        assert filled == {"arm", "task", "example", "passages", "finish"}
+        assert filled == {"arm", "task", "example", "passages", "finish", "sha256"}
         example = {key: value for key, value in line["example"].items() if value}
         assert example.keys() == {"id", "group", "documents"}
         assert all(len(found) == 32 for found in (example["id"], example["group"], *example["documents"]))
@@ -257,7 +261,7 @@ def test_a_key_that_is_none_and_an_output_that_exists_are_refused(tmp_path):
 def test_a_score_that_is_a_text_is_refused_without_repeating_it(tmp_path):
     run = write(tmp_path / "run", {(arm, "t"): [made(i, arm, "t") for i in range(4)] for arm in ("a", "b")})
     path = run.scores_file("a", "t")
-    path.write_text(path.read_text().replace('"accuracy": 0.0', f'"accuracy": "{SECRET}"'))
+    edit_lines(path, lambda lines: lines[1]["metrics"].update(accuracy=SECRET))
     with pytest.raises(DamagedError, match=r"scores file '.*', line 2, metrics.accuracy") as refused:
         export_bundle(run, tmp_path / "bundle")
     assert SECRET not in str(refused.value)
@@ -332,3 +336,15 @@ def test_scores_of_a_bundle_stay_as_they_came(tmp_path):
     assert done.exit_code == 0, done.output
     assert "of 10 answered; accuracy, overlap as imported" in done.output
     assert everything(tmp_path / "runs" / "b" / "scores") == before
+
+
+def test_a_full_disk_leaves_no_empty_key(tmp_path, monkeypatch):
+    run = trial(tmp_path / "run", n=6)
+    (run.folder / "bundle.key").write_text("")  # as an earlier failure may have left it
+    with monkeypatch.context() as full:
+        full.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
+        with pytest.raises(UnwritableError, match=r"cannot write .*bundle\.key': No space left; make room"):
+            export_bundle(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert export_bundle(run, tmp_path / "out").samples
+    assert len((run.folder / "bundle.key").read_text().strip()) == 64

@@ -19,6 +19,7 @@ from ragmed.errors import UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.results import Rules, compare_runs, report_run, stored_settings
 from ragmed.experiments.trial import run_experiment
+from ragmed.records import ShownPassage
 from ragmed.report import effects as words
 from ragmed.report.figures.write import write_figures
 from ragmed.report.page import render_page
@@ -27,13 +28,14 @@ from ragmed.runs import find_run
 
 ARMS = ("general", "tuned", "rag", "both")
 DESIGN = ComparisonSettings(baseline="general", factorials=(ARMS,), resamples=500)
+SHOWN = (ShownPassage("wards:a#0", "wards:a"),)
 A, B = frozenset({("handbook", "aa" * 32)}), frozenset({("medquad", "bb" * 32)})
 
 
 def run(*columns, arms=ARMS, **said):
     """One list of scores an arm, in the order of ARMS -> answers."""
     table = dict(zip(arms, columns, strict=True))
-    return answers_of(table, input_tokens=10, output_tokens=2, seconds=0.5, **said)
+    return answers_of(table, input_tokens=10, output_tokens=2, seconds=0.5, cpu_seconds=1.0, **said)
 
 
 def row_of(samples, settings=DESIGN, **said):
@@ -111,7 +113,8 @@ def test_holm_goes_over_the_effects_alone():
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1"])
 @pytest.mark.parametrize(
-    "columns", [[[1.0] * 30] * 4, [[0.0, 1.0] * 15] * 4, [[0.0], [1.0], [1.0], [0.0]], [[1.0]] * 4, [["error"]] * 4]
+    "columns",
+    [[[1.0] * 30] * 4, [[0.0, 1.0] * 15] * 4, [[0.0], [1.0], [1.0], [0.0]], [[1.0]] * 4, [["refused", 0.0]] * 4],
 )
 def test_what_holds_no_evidence_has_p_1_and_an_interval(columns, metric):
     samples = run(*columns, metric=metric)
@@ -125,12 +128,14 @@ def test_what_holds_no_evidence_has_p_1_and_an_interval(columns, metric):
 
 
 def test_only_examples_that_all_four_have():
-    settings = ComparisonSettings(baseline="general", factorials=(ARMS,), policy={"error": "drop"}, resamples=200)
-    row = row_of(run([0, 0, 1], [1, "error", 1], [1, 1, 1], ["error", 1, 1]), settings)
+    settings = ComparisonSettings(baseline="general", factorials=(ARMS,), policy="drop", resamples=200)
+    row = row_of(run([0, 0, 1], [1, "refused", 1], [1, 1, 1], ["refused", 1, 1]), settings)
     assert (row.n, row.left_out) == (1, 2)
     empty = row_of(run([0], ["error"], [1], [1]), settings)
     assert (empty.n, empty.cells, empty.effects[0].difference) == (0, {}, None)
-    assert "nothing can be told" in words.sentence(empty, empty.effects[2])
+    assert words.sentence(empty, empty.effects[2]) == (
+        "there is no verdict on interaction: 1 of 1 answers of tuned did not come back"
+    )
 
 
 def test_a_metric_that_one_arm_lacks_has_no_row():
@@ -244,9 +249,22 @@ def info(trained_on="aa", shown="aa"):
         for k in range(1, 9)
     ]
     adapter = {"name": "ours", "corpora": [{"name": "wards", "sha256": trained_on * 32}], "tokens": 4096, "steps": 8}
-    adapter |= {"seconds": 90.0, "device": "cpu", "peak_memory_bytes": 2**30, "energy_joules": None, "losses": losses}
-    adapter["search"] = {"seconds": 120.0, "cells": [{"learning_rate": 0.001, "score": 0.5}], "chosen": 0}
-    index = {"corpora": [{"name": "wards", "sha256": shown * 32}], "passages": 12, "seconds": 2.0, "device": "cpu"}
+    adapter |= {
+        "seconds": 90.0,
+        "cpu_seconds": 180.0,
+        "device": "cpu",
+        "peak_memory_bytes": 2**30,
+        "energy_joules": None,
+        "losses": losses,
+    }
+    adapter["search"] = {
+        "seconds": 120.0,
+        "cpu_seconds": 240.0,
+        "cells": [{"learning_rate": 0.001, "score": 0.5}],
+        "chosen": 0,
+    }
+    index = {"corpora": [{"name": "wards", "sha256": shown * 32}], "passages": 12, "device": "cpu"}
+    index |= {"seconds": 2.0, "cpu_seconds": 4.0}
     references = {"adapters": {"ours": adapter} if trained_on else {}, "indexes": {"pages": index} if shown else {}}
     return {"experiment": {"arms": arms, "models": models}, "references": references}
 
@@ -271,7 +289,7 @@ def test_sources_of_a_run():
     ],
 )
 def test_every_output_marks_what_is_not_of_the_same_references(made, same, mark):
-    samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20)
+    samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20, passages=SHOWN)
     results = compared(samples, DESIGN, sources=arm_sources(made))
     assert results.factorials[0].same_corpus is same
     found = {(row.baseline, row.arm): row.corpora for row in results.contrasts}
@@ -305,7 +323,7 @@ def test_a_published_model_in_a_factorial_is_said_to_be_unknown():
 
 
 def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
-    samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20)
+    samples = run([0] * 20, [1] * 20, [1] * 20, [1] * 20, passages=SHOWN)
     results = compared(samples, DESIGN, sources=arm_sources(info()))
     html = render_page(results, run_info=info(), figures=["figures/forest.svg", "figures/training.svg"])
     page = plain(html)
@@ -319,7 +337,7 @@ def test_the_page_has_a_square_effects_training_and_no_losses_listed(tmp_path):
     assert "ours (model ours): trained on wards (aaaaaaaa); 4,096 tokens in 8 steps; 1.5 min on cpu" in training
     assert "peak memory 1.00 GiB." in training
     assert "| 0 | 0.001 | 0.5 |" in training
-    assert "The search that chose ours: seconds 120; chosen 0." in training
+    assert "The search that chose ours: seconds 120; cpu seconds 240; chosen 0." in training
     assert "references.adapters.ours.seconds" in page
     assert ".losses." not in page
     drawn = write_figures(results, tmp_path, adapters=info()["references"]["adapters"])
@@ -360,7 +378,7 @@ def four(small):
         "adapters": info()["references"]["adapters"],
         "indexes": {"wards": info(shown="bb")["references"]["indexes"]["pages"]},
     }
-    done.info_file.write_text(json.dumps(made))
+    done.write_info(made)
     return done
 
 
@@ -382,7 +400,7 @@ def test_runs_side_by_side_keep_their_factorials_and_marks(four, small):
     path.write_text(FOUR.split("comparison:")[0])
     run_experiment(load_experiment(path), workspace=small)
     plain = find_run(small.runs, "plain")
-    plain.info_file.write_text(json.dumps({key: value for key, value in plain.info().items() if key != "references"}))
+    plain.write_info({key: value for key, value in plain.info().items() if key != "references"})
     results = compare_runs([four, plain])
     assert [row.both for row in results.factorials] == ["four/both"]
     found = {row.arm: row.corpora for row in results.contrasts}

@@ -120,6 +120,6 @@ def test_a_card_says_what_it_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
             return self.peak
 
     card = Card()
-    monkeypatch.setattr("ragmed.experiments.memory._cuda", lambda: card)
+    monkeypatch.setattr("ragmed.experiments.memory.cuda", lambda: card)
     start_measuring()
     assert peak_memory("hf") == {"peak_bytes": 7, "of": "cuda"}

@@ -38,7 +38,9 @@ def results(arms=("general", "general+rag"), tasks=("handbook",)):
     parts = (("form", 2), ("missed", 11), ("misled", 3), ("ignored", 7), ("unknown", 0))
     counted = tuple(Cause(part, count, (), ()) for part, count in parts)
     bins = (Bin(0.4, 0.5, 23, 0.45, 0.4), Bin(0.9, 1.0, 37, 0.95, 0.8), Bin(0.0, 0.1, 0, None, None))
-    after = BreakEven("seconds", Line(3164.5, 0.162), Line(428.5, 0.425), "after", 10408, ())
+    after = BreakEven(
+        "CPU-seconds", Line(3164.5, 0.162, 0.01), Line(428.5, 0.425, 0.02), "after", 10408, (6449, 15066), ()
+    )
     interaction = replace(
         row_of("factorials").effects[0], effect="interaction", difference=0.525, ci=(0.4, 0.65), p_adjusted=0.0004,
         margin=0.05, verdict="better",
@@ -127,7 +129,7 @@ def test_every_figure_comes_as_svg_and_png(drawn, tmp_path):
         ("policies", ["0.617 0.638", "the order of the arms depends on the policy"]),
         ("calibration", ["ECE 0.123 [0.090, 0.170], n 60", "AURC 0.311 [0.250, 0.380]"]),
         ("retrieval", ["general+rag, k 5", "0.750 0.711 (45) 0.333 (15) +37.8 [+10.0, +60.0]"]),
-        ("cost", ["10,408", "from about 10,408 questions", "hours"]),
+        ("cost", ["10,408", "from about 10,408 (6,449 to 15,066) questions", "CPU-hours"]),
         ("training", ["at the end: training 1.875", "tokens of training"]),
     ],
 )
@@ -190,7 +192,7 @@ def test_a_verdict_has_one_sign_on_the_page_and_in_the_figures():
     from ragmed.report.figures.forest import VERDICTS
     from ragmed.report.wording import SIGNS
 
-    shapes = {"▲": "^", "▼": "v", "◆": "D", "○": "o", "□": "s"}
+    shapes = {"▲": "^", "▼": "v", "◆": "D", "○": "o", "□": "s", "✕": "x"}
     assert {verdict: shapes[sign] for verdict, sign in SIGNS.items()} == {v: m for v, (_, m) in VERDICTS.items()}
 
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import multiprocessing
 import os
 import random
+import re
+import socket
+import stat
 from pathlib import Path
 
 import pytest
 
 from ragmed import files
 from ragmed.errors import BusyError, DataError, UnwritableError
-from ragmed.files import BadLine, read_json, read_jsonl, read_text, sha256_file, sha256_json, write_atomic, write_json
+from ragmed.files import (
+    BadLine,
+    parse_json,
+    read_json,
+    read_jsonl,
+    read_text,
+    sha256_file,
+    sha256_json,
+    write_atomic,
+    write_json,
+)
 
 
 def jsonl(folder: Path, data: bytes) -> list[object]:
@@ -147,10 +161,114 @@ def test_exclusive_is_exclusive_and_freed_by_a_kill(tmp_path: Path) -> None:
     holder.start()
     try:
         assert ready.wait(20)
-        with pytest.raises(BusyError, match="the run is in use"), files.exclusive(lock, "the run"):
+        words = f"the run is in use by process {holder.pid} on host '{socket.gethostname()}'"
+        with pytest.raises(BusyError, match=re.escape(words)), files.exclusive(lock, "the run"):
             pass
     finally:
         holder.kill()
         holder.join()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o600
     with files.exclusive(lock, "the run"):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
+        # Who was killed is not named for who holds it now.
+        with pytest.raises(BusyError, match=f"by process {os.getpid()} on"), files.exclusive(lock, "the run"):
+            pass
+    assert lock.read_bytes() == b""
+
+
+def test_a_holder_that_has_not_signed_yet_or_signed_oddly_is_nobody_in_particular(tmp_path: Path) -> None:
+    lock = tmp_path / ".lock"
+    for content in (b"", b"\x1b[31m", b"[" * 2000, b'{"pid": 1}', b'{"pid": "x", "host": 1, "since": 2}'):
+        lock.write_bytes(content)
+        with lock.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            with pytest.raises(BusyError, match="in use by another process;"), files.exclusive(lock, "it"):
+                pass
+    lock.write_bytes(b'{"pid": 1, "host": "far\\u001b[31m", "since": "now"}')
+    with lock.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(BusyError) as caught, files.exclusive(lock, "it"):
+            pass
+    assert "process 1 on host 'far\\x1b[31m'" in str(caught.value)
+
+
+def test_a_lock_beside_other_content_leaves_it_alone(tmp_path: Path) -> None:
+    part = tmp_path / "a.part"
+    part.write_bytes(b"half of it")
+    part.chmod(0o644)
+    with (
+        files.exclusive(part, "it", signed=False),
+        pytest.raises(BusyError, match="it is in use by another process"),
+        files.exclusive(part, "it", signed=False),
+    ):
         pass
+    assert (part.read_bytes(), stat.S_IMODE(part.stat().st_mode)) == (b"half of it", 0o644)
+
+
+def test_what_is_no_file_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("folder", "fifo"):
+        with (
+            pytest.raises(UnwritableError, match="is not a regular file; remove it"),
+            files.exclusive(tmp_path / name, "it"),
+        ):
+            pass
+
+
+def dead_pid() -> int:
+    process = multiprocessing.get_context("spawn").Process(target=int)
+    process.start()
+    process.join()
+    assert process.pid is not None
+    return process.pid
+
+
+def test_what_kills_left_is_taken_away_at_the_next_use(tmp_path: Path) -> None:
+    dead, alive = dead_pid(), os.getppid()
+    for name in (
+        f".a.json.{dead}.tmp",
+        f".a.json.{alive}.tmp",
+        f".b.json.{dead}.tmp",
+        ".a.json.tmp",
+        f"a.json.{dead}.tmp",
+    ):
+        (tmp_path / name).write_text("half")
+    files.write_atomic(tmp_path / "a.json", "whole")
+    kept = [f".a.json.{alive}.tmp", ".a.json.tmp", f".b.json.{dead}.tmp", "a.json", f"a.json.{dead}.tmp"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+    inner = tmp_path / "inner"
+    (inner / f".made.{dead}.tmp").mkdir(parents=True)
+    (inner / f".made.{dead}.tmp" / "part").write_text("half")
+    files.sweep(tmp_path)
+    assert [path.name for path in inner.iterdir()] == [f".made.{dead}.tmp"]
+    with files.folder_beside(inner / "made", mode=0o700) as folder:
+        assert [path.name for path in inner.iterdir()] == [folder.name]
+        files.sweep(tmp_path, deep=True)
+        assert folder.is_dir()
+    assert list(inner.iterdir()) == []
+    kept.remove(f".b.json.{dead}.tmp")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(kept)
+
+
+def test_what_another_machine_still_writes_is_left(tmp_path: Path) -> None:
+    held = tmp_path / f".a.json.{dead_pid()}.tmp"  # the number of a process there
+    held.write_text("half")
+    with held.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        files.write_atomic(tmp_path / "a.json", "whole")
+        assert held.exists()
+    files.write_atomic(tmp_path / "a.json", "whole")
+    assert not held.exists()
+
+
+def test_a_key_that_stands_twice_is_refused_where_users_write_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"access": "private",\n "name": "x",\n "access": "open"}')
+    with pytest.raises(DataError, match=r"a\.json': the key 'access' stands twice in one object \(lines 1 and 3\)"):
+        read_json(path, "file")
+    path.write_text('{"id": 1, "text": "x"}\n{"id": 2, "id": 3}\n')
+    (_, bad) = read_jsonl(path)
+    assert isinstance(bad, BadLine)
+    assert (bad.number, bad.reason) == (2, "the key 'id' stands twice in one object; keep one")
+    assert parse_json('{"a": {"b": 1}, "b": 1}', unique=True) == {"a": {"b": 1}, "b": 1}

@@ -1,5 +1,6 @@
 """A folder of one's own, of mixed kinds: from `ragmed corpora new` to documents."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,100 @@ def test_a_description_says_why_files_are_ignored(tmp_path: Path) -> None:
         (tmp_path / "data" / name).write_text(f"<Document><QAPairs>{pairs}</QAPairs></Document>")
     new_recipe("medquad", (tmp_path / "data",), workspace=Workspace(tmp_path), reader="medquad")
     text = corpus(Workspace(tmp_path), "medquad").describe()
-    assert "3 files ignored: 2 .xml, 1 .docx; 2 of them: holds no question\n" in text
+    assert f"ignored: {tmp_path / 'data' / 'b.xml'}: holds no question (and 1 more like it)\n" in text
+    assert f"ignored: {tmp_path / 'data' / 'd.docx'}: a Word or text document, which no reader reads; save it" in text
+
+
+STRUCTURED = {
+    "a.nxml": (
+        "<!-- x --><!DOCTYPE article PUBLIC 'x'><article xml:lang='en'><body/></article>",
+        "",
+        "an article in JATS",
+    ),
+    "b.xml": ("<Document id='1'><Focus>F</Focus><QAPairs/></Document>", "medquad", "MedQuAD's XML"),
+    "c.xml": ('<document xmlns="http://cnx.rice.edu/cnxml"/>', "openstax", "OpenStax CNXML"),
+    "d.xml": ("<?xml version='1.0'?><drug><dose/></drug>", "", "XML with the root element 'drug'"),
+    "e.xml": ("<PubmedArticleSet/>", "", "records of PubMed"),
+    "f.json": ('{"questions": [{"snippets": []}]}', "bioasq", "BioASQ's JSON"),
+    "g.json": ('{"1": {"QUESTION": "q", "CONTEXTS": []}}', "pubmedqa", "PubMedQA's JSON"),
+    "h.json": ('[{"id": "1"}]', "", "one JSON list, which is no JSON Lines; write an object a line"),
+    "i.json": ('{"id": "1", "text": "a"}\n', "jsonl", "JSON Lines"),
+    "j.json": ('{\n "id": "1"}', "", "one JSON object, which is no JSON Lines"),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_one_file_of_xml_or_json_is_no_plain_text(tmp_path: Path, name: str) -> None:
+    text, reader, kind = STRUCTURED[name]
+    (tmp_path / name).write_text(text)
+    workspace = Workspace(tmp_path)
+    said = f"not plain text but {kind}" + (f"; 'reader: {reader}' reads it" if reader else "")
+    for explicit in ("text", "folder"):
+        new_recipe(explicit, (tmp_path / name,), workspace=workspace, reader=explicit)
+        with pytest.raises(DataError) as refused:
+            list(corpus(workspace, explicit).documents())
+        assert f"rejected: {tmp_path / name}: {said}" in str(refused.value)
+    if reader:
+        file = new_recipe("chosen", (tmp_path / name,), workspace=workspace)
+        assert f"reader: {reader}\n" in file.read_text()
+    else:
+        with pytest.raises(DataError, match=kind):
+            new_recipe("chosen", (tmp_path / name,), workspace=workspace)
+
+
+def test_a_list_in_place_of_json_lines_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    texts = ('[\n {"id": "1",\n "text": "a"}\n]', '[{"id": "1", "text": "a"}]', '{\n"id": "1"\n}')
+    for number, text in enumerate(texts):
+        path.write_text(text)
+        new_recipe(f"n{number}", (path,), workspace=Workspace(tmp_path))
+        with pytest.raises(DataError, match=r"a\.jsonl' is one JSON (list|object over many lines), .*jq -c"):
+            list(corpus(Workspace(tmp_path), f"n{number}").documents())
+    path.write_text('[{"id": "0"}]\n{"id": "1", "text": "a"}\n')
+    assert [one.id for one in corpus(Workspace(tmp_path), "n0").documents()] == ["1"]
+
+
+def test_archives_within_are_named(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as packed:
+        packed.writestr("inner.zip", b"PK")
+    (tmp_path / "data" / "inner.tar.gz").write_bytes(b"x")
+    for name, path, words in (
+        ("outer", "outer.zip", r"ignored: .*outer\.zip!inner\.zip: an archive within an archive, which is not opened"),
+        ("folder", "data", r"ignored: .*inner\.tar\.gz: an archive in a folder, which is not opened; name it in"),
+    ):
+        new_recipe(name, (tmp_path / path,), workspace=Workspace(tmp_path))
+        with pytest.raises(DataError, match=words):
+            list(corpus(Workspace(tmp_path), name).documents())
+
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
+SAID = {
+    "04-scan/scan-only.pdf": "page 1 holds an image and no text",
+    "07-csv/cp1252.csv": "line 2: is not UTF-8 (byte 0xe9 at offset 5); convert it to UTF-8",
+    "09-archives/only-nested.zip": ".zip: an archive within an archive, which is not opened",
+    "11-jsonl/array.jsonl": "is one JSON list, which is no JSON Lines; write an object a line",
+    "12-parquet/nested.parquet": "line 1: 'context' (text) is a ",
+}
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+@pytest.mark.parametrize("name", SAID)
+def test_the_cases_without_a_document_say_why(tmp_path: Path, name: str) -> None:
+    recipe = new_recipe("one", (CASES / name,), workspace=Workspace(tmp_path))
+    if name.endswith("parquet"):
+        recipe.write_text(recipe.read_text() + "fields: {text: context}\n")
+    with pytest.raises(DataError) as refused:
+        list(corpus(Workspace(tmp_path), "one").documents())
+    assert SAID[name] in str(refused.value)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+def test_the_tables_and_archives_among_the_cases_are_read(tmp_path: Path) -> None:
+    for number, name in enumerate(("07-csv/mac.csv", "09-archives/windows.zip", "09-archives/mac.zip")):
+        new_recipe(f"n{number}", (CASES / name,), workspace=Workspace(tmp_path))
+        found = list(corpus(Workspace(tmp_path), f"n{number}").documents())
+        assert [one.text for one in found] == ["one", "two"] if name.endswith("csv") else found
 
 
 def test_two_files_of_one_name_do_not_hide_each_other(guidelines: Path, tmp_path: Path) -> None:

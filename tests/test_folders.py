@@ -18,6 +18,7 @@ from ragmed.corpora.html import decoded, page
 from ragmed.errors import DataError, MissingDependencyError
 
 ROOT = Path(__file__).resolve().parents[1]
+CASES = ROOT / ".." / "shared" / "cases"
 DATA = Path(os.environ.get("RAGMED_DATA") or ROOT / ".." / "shared" / "data")
 
 
@@ -239,6 +240,42 @@ def test_a_page_becomes_markdown_with_its_address(tmp_path: Path) -> None:
     assert [one.heading for one in sections(TEXT, "Asthma")] == ["", "Steps now", "Steps now > Laid out"]
 
 
+SEEN = b"""<meta charset=utf-8><style>
+.note{display:none} @media print{.kept1{display:none}} .kept2{display:none} .kept2.on{display:block}
+/* .kept3{display:none} */ p.q, #z {margin: 0; visibility: hidden}</style>
+<style media=print>.kept1, h2 {display: none}</style>
+<body><header><button aria-controls=menu>Menu</button><ul id=menu hidden><li>No</ul></header>
+<h2><button aria-controls=s1>Dose</button></h2><div id=s1 hidden>Give 5 mg.</div>
+<button><h3>Route</h3></button><p class=note>No<p class=kept1>Kept 1<p class=kept2>Kept 2<p class=kept3>Kept 3
+<p class=q>No<p id=z>No<p style="color:red; DISPLAY : none">No<p hidden>No<p hidden=until-found>Kept 4
+<div aria-hidden=true>No</div><div aria-hidden=false>Kept 5</div><div role=tabpanel hidden>Kept 6</div>
+<table><tr><th><button>Age</button><th>mg<tr><td>1<td>2</table><button>Print</button>
+<article>Kept 7<footer>By A.</footer></article><p>Fact<sup><a href=#n1>1</a></sup>
+<footer><ol><li id=n1>The source</ol></footer><footer id=end>Imprint</footer><div role=contentinfo>No</div>"""
+
+
+def test_a_page_is_what_its_reader_sees_or_can_open() -> None:
+    (found,) = page(SEEN)
+    assert found["text"].split("\n\n") == [
+        "## Dose", "Give 5 mg.", "### Route", "Kept 1", "Kept 2", "Kept 3", "Kept 4", "Kept 5", "Kept 6",
+        "| Age | mg |\n| --- | --- |\n| 1 | 2 |", "Kept 7", "By A.", "Fact^1", "1. The source\n",
+    ]  # fmt: skip
+
+
+def test_a_page_saved_under_a_notice_keeps_its_text() -> None:
+    (found,) = page(b"<div aria-hidden=true><h1>Gout</h1><p>Rest.</div><div role=dialog>Accept all?</div>")
+    assert found["text"] == "# Gout\n\nRest.\n"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+def test_the_page_with_hidden_parts_among_the_cases() -> None:
+    (found,) = page((CASES / "06-html-page" / "page.html").read_bytes())
+    assert found["text"].startswith("# Sulfacort\n\nStart at 20 mg a day.^3 Stop below 0.5×10^9/L")
+    for hidden in ("cookies", "900", "Loading", "Ward 7", "Home"):
+        assert hidden not in found["text"], hidden
+    assert "Halve the dose when eGFR is under 30.\n\nSee also: Prednol" in found["text"]
+
+
 def test_pages_come_from_archives_and_the_main_part_is_taken(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as packed:
         packed.writestr("x/a.htm", "<header>Banner</header><main><p>Kept</main><footer>Foot</footer>")
@@ -247,7 +284,7 @@ def test_pages_come_from_archives_and_the_main_part_is_taken(tmp_path: Path) -> 
     made = corpus(tmp_path, "html", "data.zip", "cite: '{title}, {id}'\n")
     assert [(one.id, one.title, one.text, one.citation) for one in made.documents()] == [
         ("x/a", "a", "Kept\n", "a, x/a"),
-        ("x/b", "b", "Banner\n\nAll\n\nFoot\n", "b, x/b"),
+        ("x/b", "b", "Banner\n\nAll\n", "b, x/b"),
     ]
     assert made.ignored == 1
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from test_cli import out
 from test_mutations import COLLECTION, PDF, corpus_at, put, zip_of
 from test_pdf import pdf_of, shown
 
 from ragmed.corpora import Corpus, bioasq
 from ragmed.corpora.safe_xml import parse_xml
 from ragmed.errors import DataError
+from ragmed.workspace import Workspace
 
 SECONDS = 10.0
 """CPU seconds: far above what each of these takes, far below the hours that each took by an algorithm of n²."""
@@ -89,9 +91,20 @@ def test_a_tag_of_a_million_attributes_is_refused_before_it_fills_the_memory() -
         tracemalloc.stop()
 
 
+def test_an_element_of_a_hundred_thousand_attributes_costs_its_file_alone(tmp_path: Path) -> None:
+    attributes = " ".join(f"a{number}='1'" for number in range(100_000))
+    put(tmp_path, {"a.xml": f"<Document {attributes}/>".encode(), "b.xml": medquad(PAIR).encode()})
+    ids, reasons = told(corpus_at(tmp_path, "medquad", "data"))
+    assert (ids, reasons) == (["b/1"], ["the XML has an element with more than 1000 attributes"])
+    assert parse_xml(f"<a {attributes[:8000].rpartition(' ')[0]}/>".encode()).get("a0") == "1"
+
+
 def test_long_text_between_tags_is_no_long_tag() -> None:
     text = "é<![CDATA[<]]>" + "word\n" * 1_000_000
     assert parse_xml(f"<a>{text}<b/></a>".encode()).text == "é<" + "word\n" * 1_000_000
+
+
+PAIR = '<QAPair pid="1"><Question>q</Question><Answer>a</Answer></QAPair>'
 
 
 def medquad(pairs: str) -> str:
@@ -265,6 +278,27 @@ def test_links_in_circles_and_devices_are_told(tmp_path: Path) -> None:
     os.mkfifo(data / "pipe.txt")
     ids, reasons = told(corpus_at(tmp_path, "text", "data"))
     assert (ids, len(reasons)) == (["a"], 4)
+
+
+def test_escape_codes_of_a_file_never_reach_the_terminal(small: Workspace) -> None:
+    code = "\x1b]0;owned\x07\x1b[2J\x9b31m"
+    pages = small.corpora / "wards" / "pages"
+    (pages / "elm.md").write_text(f"# Elm{code}\n\nThe extension of Elm ward é is {code} 4000.\n", encoding="utf-8")
+    (pages / f"{code[:3]}x.md").write_bytes(b"\xff")
+    (pages / f"{code[:3]}y.doc").write_bytes(b"x")
+    for words in (
+        ["corpora", "info", "wards"],
+        ["build-index", "wards"],
+        ["search", "wards", "Elm"],
+        ["corpora", "list"],
+    ):
+        said = out(small, *words)
+        assert not {"\x1b", "\x07", "\x9b"} & set(said), words
+    assert "1 records rejected, 1 files ignored (ragmed corpora info wards says why)" in out(
+        small, "build-index", "wards"
+    )
+    assert "\\x1b]0;owned\\x07\\x1b[2J\\x9b31m" in out(small, "search", "wards", "Elm ward 4000")
+    assert "Elm ward é" in out(small, "search", "wards", "Elm ward 4000")
 
 
 @pytest.mark.parametrize("reader", ["medrag", "jsonl", "beir", "parquet", "csv", "text"])

@@ -1,6 +1,5 @@
 """What may not change within a run is named; what changes no answer is not refused."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sealed import edit_info
 
 import ragmed
 from ragmed import augmentation, prompts, tasks
@@ -155,9 +155,7 @@ def test_a_finished_run_is_held_to_its_fields_too(
 
 
 def edit(run: Run, change: Callable[[dict[str, dict[str, object]]], object]) -> None:
-    info = json.loads(run.info_file.read_text())
-    change(info["identity"])
-    run.info_file.write_text(json.dumps(info))
+    edit_info(run.info_file, lambda info: change(info["identity"]))
 
 
 @pytest.mark.parametrize(

@@ -263,8 +263,8 @@ def test_restricted_text_is_for_its_owner_only(tmp_path: Path):
     output = tmp_path / "indexes" / "small"
     build_index(RECIPE, workspace=Workspace(tmp_path), output=output)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [output, *output.rglob("*")]}
-    del modes[".lock"]
     assert modes == {
+        ".lock": 0o600,
         "small": 0o700,
         "segments": 0o700,
         "0000": 0o700,
@@ -275,6 +275,32 @@ def test_restricted_text_is_for_its_owner_only(tmp_path: Path):
         "vectors.faiss": 0o600,
         "00000.npy": 0o600,
     }
+
+
+def test_restricted_text_is_for_its_owner_only_while_it_is_built(tmp_path: Path):
+    write_corpus(tmp_path, "notes", 250, access="private")
+    output, seen = tmp_path / "indexes" / "small", {}
+
+    class Watching(HashingEmbedder):
+        def embed_passages(self, texts):
+            building = output / ".building"
+            seen.update({path.name: stat.S_IMODE(path.stat().st_mode) for path in [building, *building.rglob("*")]})
+            return super().embed_passages(texts)
+
+    build_index(RECIPE, workspace=Workspace(tmp_path), output=output, embedder=Watching(DIMENSION))
+    files = {"state.json", "documents.jsonl", "passages.arrow", ".window-00000000.npy.tmp", "00000.npy"}
+    assert files - seen.keys() <= {".window-00000000.npy.tmp"}, seen
+    assert {name: oct(mode) for name, mode in seen.items() if mode & 0o077} == {}
+
+
+def test_what_a_killed_build_left_beside_is_taken_away(built: Path, workspace: Workspace):
+    process = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left = [folder / f".{name}.{process.stdout.strip()}.tmp"
+            for folder, name in ((built, "manifest.json"), (built / "bm25", "abc"))]  # fmt: skip
+    left[0].write_text("{}")
+    (left[1] / "inner").mkdir(parents=True)
+    build_index(RECIPE, workspace=workspace, output=built)
+    assert [path for path in left if path.exists()] == []
 
 
 class Broken(HashingEmbedder):

@@ -32,6 +32,7 @@ from ragmed.integrations.inspect_samples import as_number
 from ragmed.records import Example, Message, Score
 from ragmed.scores import score_run, scored_answers
 
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 PROGRAM = """
 import sys
 from inspect_ai import Epochs, Task, eval
@@ -218,7 +219,7 @@ def test_what_our_reader_reads_alike_can_be_scored_again_and_other_scores_stay(l
     ]  # fmt: skip
     before = scored_answers(run)
     lines = score_run(run)
-    assert "mockllm/one on letters: 6 of 8 answered; reader letter 1; accuracy 1" in lines
+    assert "mockllm/one on letters: 6 of 8 answered; reader letter 2; accuracy 2" in lines
     assert "mockllm/one on several: 8 of 8 answered; right, far as imported" in lines
     assert scored_answers(run) == before
 
@@ -360,6 +361,29 @@ def test_a_log_that_was_not_finished_gives_way_to_one_that_was(logs: Path, tmp_p
     run = import_inspect([tmp_path / "logs"], output=tmp_path / "run")
     assert [len(samples) for samples in run.samples().values()] == [8]
     assert "'failed.json' was not finished and is left out: 'whole.json'" in run.info()["imported"]["notes"][0]
+    for folder, id_ in (("retried", None), ("another", "other")):
+        (tmp_path / folder).mkdir()
+
+        def elsewhere(data: dict[str, Any], id_: str | None = id_) -> None:
+            unfinished(data)
+            data["eval"]["task_id"] = id_ or data["eval"]["task_id"]
+
+        changed(whole, tmp_path / folder / "failed.json", elsewhere)
+    both = [tmp_path / "logs" / "whole.json", tmp_path / "retried"]
+    assert len(import_inspect(both, output=tmp_path / "both").samples()) == 1
+    with pytest.raises(
+        DataError, match=r"another/failed\.json' has the status 'error' and no complete results; finish it"
+    ):
+        import_inspect([tmp_path / "logs" / "whole.json", tmp_path / "another"], output=tmp_path / "none")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+def test_a_failed_log_among_the_cases_gives_way_to_its_retry(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    run_program((CASES / "41-inspect-logs" / "make_logs.py").read_text(), tmp_path / "made")
+    run = import_inspect([tmp_path / "made" / "a-retry"], output=tmp_path / "run")
+    assert [len(samples) for samples in run.samples().values()] == [6, 6]
 
 
 def test_damaged_files_and_bombs_are_refused(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

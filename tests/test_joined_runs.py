@@ -38,6 +38,6 @@ def test_a_bundle_has_no_answers_to_be_read_again(tmp_path):
         compare_runs([bundle], Rules(reader="mirage"))
     with pytest.raises(UsageError, match="is a bundle"):
         report_run(bundle, folder=tmp_path / "page", rules=Rules(reader="letter"))
-    assert compare_runs([bundle], Rules(policy="drop")).policy["error"] == "drop"
+    assert compare_runs([bundle], Rules(policy="drop")).policy["refused"] == "drop"
     score = compare_runs([find_run(tmp_path, "run")], Rules(reader="text")).scores[0]
     assert (score.metric, score.value) == ("accuracy", 1.0)  # each text is the gold one

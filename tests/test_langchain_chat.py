@@ -1,5 +1,6 @@
 """Chat models through LangChain: what is sent, what comes back, what goes wrong, and that nothing else is told."""
 
+import json
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ from ragmed.models import ModelSettings, load_model
 from ragmed.models.counting import Estimate
 from ragmed.models.langchain_chat import LangChainChat, without_keys
 from ragmed.models.langchain_reply import completion_of
-from ragmed.records import Completion
+from ragmed.records import Completion, Message
 from ragmed.workspace import Workspace
 
 
@@ -146,6 +147,50 @@ def test_a_failure_is_its_own_and_what_passes_is_asked_again() -> None:
     assert [1 <= waits[0] <= 1.25, 2 <= waits[1] <= 2.5] == [True, True]
     asked = [messages[-1][1] for messages, _, _ in model._chat(5).log]
     assert [asked.count(word) for word in ("good", "bad", "busy", "down")] == [1, 1, 3, 3]
+
+
+def test_replies_with_nothing_in_them_are_asked_again_and_lasting_failures_are_not() -> None:
+    class Failed(Exception):
+        status_code = 500
+
+    blank = AIMessage("", response_metadata={"finish_reason": "stop"})
+    page = AttributeError("'str' object has no attribute 'model_dump'")
+    broken = json.JSONDecodeError("Expecting value", "<html>", 0)
+    script = {"blank": [blank, "B"], "empty": blank, "page": [page, "B"], "other": [ValueError("x"), "B"]}
+    script |= {"json": [broken, "B"], "template": Failed("Jinja Exception: no")}
+    model, _ = chat(script=script, retries=2)
+    model.sleep = lambda seconds: None
+    got = dict(zip(script, model.generate([user(word) for word in script], max_tokens=5), strict=True))
+    assert {word for word, one in got.items() if one.text == "B"} == {"blank", "page", "json"}
+    assert {word for word, one in got.items() if one.finish == "error"} == {"empty", "other", "template"}
+    asked = [messages[-1][1] for messages, _, _ in model._chat(5).log]
+    counts = {"blank": 2, "empty": 3, "page": 2, "other": 1, "json": 2, "template": 1}
+    assert {word: asked.count(word) for word in script} == counts
+
+
+def test_a_provider_without_system_turns_is_told_them_in_the_first_user_turn() -> None:
+    class Strict(Provider):
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+            if messages[0].type == "system":
+                self.log.append("refused")
+                raise ValueError("Developer instruction is not enabled for models/m")
+            return super()._generate(messages, stop, run_manager, **kwargs)
+
+    model, _ = chat(kind=Strict)
+    prompt = [Message("system", "Be brief."), *user("A or B")]
+    assert [c.text for c in model.generate([prompt, prompt], max_tokens=5)] == ["B", "B"]
+    assert model.generate([prompt], max_tokens=5)[0].text == "B"
+    log = model._chat(5).log
+    assert log.count("refused") == 2  # the first call's two prompts, and none after
+    assert [asked[0] for asked in log if asked != "refused"] == [[("human", "Be brief.\n\nA or B")]] * 3
+
+
+def test_an_answer_among_the_thinking_is_told_apart_or_none() -> None:
+    tagged = AIMessage("", additional_kwargs={"reasoning_content": "<think>so</think>B"})
+    got = completion_of(tagged, 9, count=len)
+    assert (got.text, got.thinking, got.finish) == ("B", "so", "stop")
+    got = completion_of(AIMessage("", additional_kwargs={"reasoning_content": "so, B"}), 9, count=len)
+    assert (got.text, got.thinking, got.finish) == ("", "so, B", "error")
 
 
 @pytest.mark.parametrize(

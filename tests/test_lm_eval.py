@@ -27,6 +27,7 @@ from ragmed.metrics import MetricFacts
 from ragmed.records import Answer, Example, Message, Sample, Score
 from ragmed.scores import scored_answers
 
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 CHOICE = """
 task: tiny/choice
 dataset_path: json
@@ -287,9 +288,15 @@ def test_a_placeholder_is_no_score(copied: Path, tmp_path: Path) -> None:
     change_results(copied / "tiny__one", bypass)
     run = import_lm_eval(copied / "tiny__one", output=tmp_path / "run")
     assert set(scored_answers(run)["tiny/one", "tiny-choice"][0].score.metrics) == {"acc", "acc_norm"}
-    assert "metric 'bypass', filter 'none': left out, it stands for no score" in "\n".join(
+    assert "metric 'bypass', filter 'none': left out, a placeholder that stands for no score" in "\n".join(
         run.info()["imported"]["notes"]
     )
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+def test_a_log_that_scored_nothing_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'bypass'.* left out, a placeholder .* without --predict_only"):
+        import_lm_eval(CASES / "40-lm-eval-logs" / "g-predict-only", output=tmp_path / "run")
 
 
 def change_line(file: Path, number: int, change: Callable[[dict[str, Any]], Any]) -> None:
@@ -383,6 +390,61 @@ def test_files_as_older_versions_wrote_them_are_read(copied: Path, logs: Path, t
         change_results(folder, lambda data: [one.pop("sample_len") for one in data["results"].values()])
     run = import_lm_eval(copied, output=tmp_path / "older")
     assert scored_answers(run) == scored_answers(import_lm_eval(logs, output=tmp_path / "run"))
+
+
+def test_a_file_named_by_output_path_is_read(copied: Path, logs: Path, tmp_path: Path) -> None:
+    for folder in list(copied.iterdir()):
+        results = one_file(folder, "results_*.json")
+        results.rename(results.with_name(results.name.replace("results_", "x.y_")))
+    whole = scored_answers(import_lm_eval(logs, output=tmp_path / "whole"))
+    assert scored_answers(import_lm_eval(copied, output=tmp_path / "run")) == whole
+    one = import_lm_eval(copied / "tiny__one" / "x.y.json", output=tmp_path / "one")
+    assert list(one.info()["experiment"]["arms"]) == ["tiny/one"]
+    with pytest.raises(DataError, match=r"z\.json' does not exist; name what lm_eval was given as --output_path"):
+        import_lm_eval(copied / "z.json", output=tmp_path / "none")
+    with pytest.raises(DataError, match="holds samples; name the results file beside it"):
+        import_lm_eval(one_file(copied / "tiny__one", "samples_tiny-choice*"), output=tmp_path / "none")
+
+
+def as_list(file: Path, name: str, without: tuple[str, ...] = ()) -> None:
+    """A samples file as one list, as it was before 0.4.4."""
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    listed = [{key: value for key, value in record.items() if key not in without} for record in records]
+    file.with_name(name).write_text(json.dumps(listed, indent=2))
+    file.unlink()
+
+
+def test_folders_as_older_versions_laid_them_out_are_read(copied: Path, logs: Path, tmp_path: Path) -> None:
+    whole = scored_answers(import_lm_eval(logs, output=tmp_path / "whole"))
+    for file in copied.rglob("samples_*.jsonl"):
+        as_list(file, file.name.removesuffix("l"))
+    assert scored_answers(import_lm_eval(copied, output=tmp_path / "run")) == whole
+    for folder in list(copied.iterdir()):
+        results = one_file(folder, "results_*.json")
+        data = json.loads(results.read_text())
+        del data["model_name"]
+        data["config"]["model_args"] = f"pretrained=tiny/{folder.name[-3:]}"
+        filters = [key.partition(",")[2] for key in data["results"]["tiny-write"] if key.startswith("exact_match,")]
+        (folder / "results.json").write_text(json.dumps(data))
+        results.unlink()
+        for file in list(folder.glob("samples_*.json")):
+            task = re.sub(r"samples_(.*)_20\d\d-.*", r"\1", file.name)
+            records = json.loads(file.read_text())
+            if task == "tiny-write":
+                records.sort(key=lambda record: filters.index(record["filter"]))
+            file.write_text("".join(json.dumps(record) + "\n" for record in records))
+            as_list(file, f"pretrained__tiny__{folder.name[-3:]}_{task}.jsonl", ("filter", "doc_hash", "prompt_hash"))
+    old = scored_answers(import_lm_eval(copied, output=tmp_path / "old"))
+    assert {key: {a.example.id: a.score for a in answers} for key, answers in old.items()} == {
+        key: {a.example.id: a.score for a in answers} for key, answers in whole.items()
+    }
+    one_file(copied / "tiny__one", "*_tiny-choice.jsonl").write_text('[{"doc_id": 1')
+    with pytest.raises(DataError, match=r"is no list of samples .* the file is cut or damaged: copy it again"):
+        import_lm_eval(copied, output=tmp_path / "none")
+    results = copied / "tiny__one" / "results.json"
+    results.write_text(json.dumps({"results": {"tiny-choice": {"acc": 0.5}}, "configs": {}, "config": {}}))
+    with pytest.raises(DataError, match=r"results\.json' was written by lm_eval before 0\.4"):
+        import_lm_eval(results, output=tmp_path / "none")
 
 
 def test_the_commands_say_what_they_did(logs: Path, tmp_path: Path) -> None:

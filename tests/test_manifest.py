@@ -154,7 +154,7 @@ def test_versions_decide_and_the_program_version_does_not(workspace: Workspace, 
     before = read_manifest(output)
     monkeypatch.setattr("ragmed.index.build.__version__", "9.9.9")
     assert build_index(recipe, workspace=workspace, output=output) == before
-    for name, value in (("VERSIONS", {"structure": 2}), ("INPUT_VERSION", 2)):
+    for name, value in (("VERSIONS", {"structure": 9}), ("INPUT_VERSION", 2)):
         with monkeypatch.context() as patch:
             patch.setattr(chunking, name, value)
             patch.setattr(f"ragmed.index.build.{name}", value, raising=False)
@@ -165,5 +165,5 @@ def test_versions_decide_and_the_program_version_does_not(workspace: Workspace, 
 
 
 def test_a_splitter_of_another_package_is_known_by_its_version():
-    assert chunking.splitter_version("structure") == "1"
-    assert chunking.splitter_version("langchain:recursive").startswith("1 (langchain-text-splitters 1.")
+    assert chunking.splitter_version("structure") == "2"
+    assert chunking.splitter_version("langchain:recursive").startswith("2 (langchain-text-splitters 1.")

@@ -1,9 +1,13 @@
 """Metrics: what single answers score, by hand."""
 
+import random
+import unicodedata
+
 import pytest
+from rouge_score import rouge_scorer
 
 from ragmed.comparison.baselines import trivial_baselines
-from ragmed.errors import UnknownNameError
+from ragmed.errors import DataError, UnknownNameError
 from ragmed.metrics import METRICS, find_metric, metric_facts
 from ragmed.metrics.f1 import micro_f1
 from ragmed.records import Example, Gold, Value
@@ -94,6 +98,44 @@ def test_codes_are_counted_once_with_or_without_their_point(
 )
 def test_numbers_lists_and_named_lists_are_compared_as_what_they_are(value: Value, gold: Gold, right: float) -> None:
     assert score("accuracy", value, gold) == right
+
+
+SCRIPTS = (
+    "高血压", "вирусный гепатит В", "Säuglinge mit Übergewicht", "ارتفاع ضغط الدم", "उच्च रक्तचाप",
+    "고혈압 치료", "ความดันโลหิตสูง", "λοίμωξη", "é", "٤٠", "5 µg",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SCRIPTS)
+@pytest.mark.parametrize("name", ["rouge_l", "rouge_1"])
+def test_a_text_of_any_script_is_all_of_itself_and_nothing_of_another(name: str, text: str) -> None:
+    assert score(name, text, text) == 1.0
+    assert score(name, text.upper(), text) == 1.0
+    assert score(name, unicodedata.normalize("NFD", text), text) == 1.0
+    assert score(name, "nothing", text) == 0.0
+
+
+def test_rouge_shares_words_between_scripts_as_within_them() -> None:
+    assert score("rouge_1", "Säuglinge schlafen", "Säuglinge trinken") == 0.5
+    assert score("rouge_1", "高血", "高血压病") == pytest.approx(2 / 3)
+    assert score("rouge_2", "高血压", "高血压病") == pytest.approx(0.8)
+    # words of a-z are the same, stemmed, beside others
+    assert score("rouge_1", "treatments of naïve patients", "treatment of patient") == pytest.approx(6 / 7)
+    assert score("rouge_1", "the drug’s dose – 5", "the drug's dose - 5") == 1.0
+
+
+def test_rouge_of_ascii_texts_is_that_of_the_package() -> None:
+    draw, theirs = random.Random(0), rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    pieces = ["Treatment", "treatments", "of", "a_b", "12.5", "mg/kg", "--", "running", "\n", "x", "D'or", "IV"]
+    for _ in range(200):
+        answer, gold = (" ".join(draw.choices(pieces, k=draw.randrange(1, 9))) + " x" for _ in range(2))
+        for ours, name in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL")):
+            assert score(ours, answer, gold) == theirs.score(gold, answer)[name].fmeasure
+
+
+def test_a_reference_without_words_is_refused() -> None:
+    with pytest.raises(DataError, match="rouge_l: the reference '—' of example 'q1' has no word"):
+        score("rouge_l", "any", "—")
 
 
 def test_rouge_takes_the_best_of_several_references() -> None:

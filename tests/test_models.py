@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ragmed.adapters import SCHEMA, write_manifest
 from ragmed.errors import DataError, ModelError, UnknownNameError, UsageError
 from ragmed.models import ModelName, ModelSettings, describe_models, load_model, parse_model_name
 from ragmed.models.scripted import load_scripted
@@ -129,7 +130,7 @@ def test_a_border_that_melts_keeps_the_whole_continuation(tmp_path: Path) -> Non
     model: Any = load_on_cpu(f"path:{save_tiny(tmp_path, template=melting)}", tmp_path)
     assert model.tokenizer.tokenize("the fever")[-1] == "Ġfever"
     (item,) = model._items(["the fe"], [["ver"]])
-    assert model._decode([*item.prompt, *item.continuations[0]]) == "the fever"
+    assert model._generator.decode([*item.prompt, *item.continuations[0]]) == "the fever"
 
 
 def test_what_does_not_fit_is_an_error_of_its_own(tiny: Any) -> None:
@@ -198,7 +199,8 @@ def test_adapters(tmp_path: Path) -> None:
     other = save_tiny(tmp_path / "other", hidden=16)
     with pytest.raises(ModelError, match=r"does not fit 'path:.*other'"):
         load_on_cpu(f"path:{other}+adapter:{adapter}", tmp_path)
-    (adapter / "manifest.json").write_text('{"schema": 1, "base": {"weights": "0123456789abcdef"}, "files": {}}')
+    made_by = {"name": "a", "access": "open", "corpora": [], "base": {"weights": "0123456789abcdef"}, "files": {}}
+    write_manifest(adapter, {"schema": SCHEMA, **made_by})
     with pytest.raises(ModelError, match="trained on other weights"):
         load_on_cpu(f"path:{base}+adapter:{adapter}", tmp_path)
 
@@ -293,7 +295,9 @@ def test_what_needs_other_packages_ends_in_a_sentence(folder: Path, changes: dic
 
 
 def test_a_template_that_fails_later_ends_in_a_sentence(folder: Path) -> None:
-    (folder / "chat_template.jinja").write_text("{{ 1 / (messages[-1].content | length - 3) }}")
+    (folder / "chat_template.jinja").write_text(
+        "{{ messages[0].content }}{{ messages[-1].content }}{{ 1 / (messages[-1].content | length - 3) }}"
+    )
     with pytest.raises(ModelError, match=r"chat template refuses these messages \(ZeroDivisionError"):
         load(folder).score([user("abc")], [["A"]])
 

@@ -37,11 +37,12 @@ SHOWN = (ShownPassage("w:a#0", "w:a", 1, gold=True),)
 
 def coded(arm, predicted, gold, *, number=0, task="notes", **more):
     """An answer with its codes, None where nothing could be read."""
+    more = {"question": f"Code note {number}.", **more}
     if predicted is None:
-        return answer(f"n{number:03d}", arm, task, status="unparsed", gold=gold, question="Code it.", **more)
+        return answer(f"n{number:03d}", arm, task, status="unparsed", gold=gold, **more)
     counts = code_counts([(Example("", "", gold=gold), predicted)])[0]
     scores = {"code_f1": counts}
-    return answer(f"n{number:03d}", arm, task, value=predicted, gold=gold, scores=scores, question="Code it.", **more)
+    return answer(f"n{number:03d}", arm, task, value=predicted, gold=gold, scores=scores, **more)
 
 
 def trial(arms=ARMS, n=60, *, unread=(), groups=1, task="notes"):
@@ -133,7 +134,9 @@ def test_an_arm_without_an_answer_that_can_be_read_has_found_nothing():
     given = trial(("general",)) | trial(("rag",), unread=set(range(60)))
     results = compared(given, SETTINGS, metrics={"notes": metrics_named("code_f1")})
     assert [row.value for row in results.scores][1] == 0.0
-    assert results.contrasts[0].verdict == "worse"
+    assert results.contrasts[0].p < 0.01
+    assert results.contrasts[0].verdict == "no-verdict"
+    assert results.contrasts[0].reason == "only 0 of 60 answers of rag could be read"
 
 
 def test_codes_of_one_case_are_resampled_together():

@@ -3,14 +3,16 @@ from pathlib import Path
 
 import pytest
 
+from ragmed.comparison.baselines import trivial_baselines
 from ragmed.errors import DataError, UsageError
 from ragmed.experiments.config import make_experiment
-from ragmed.experiments.trial import run_experiment
+from ragmed.experiments.trial import dry_run, run_experiment
 from ragmed.metrics import find_metric
 from ragmed.prompts import build_messages
 from ragmed.records import ContextDocument
 from ragmed.runs import find_run
 from ragmed.tasks import TaskSettings, load_task
+from ragmed.tasks.own import own_task
 from ragmed.workspace import Workspace
 
 
@@ -59,7 +61,9 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
     [
         ({"answer": "C"}, "line 1: the answer 'C' is none of the options; write a letter .A, B. or the text of one"),
         ({"options": {"A": "x"}, "answer": "A"}, "line 1: two options or more are needed, found 1"),
-        ({"options": {"A": "x", "B": "X"}, "answer": "x"}, "the answer 'x' is none of the options"),
+        ({"options": {"A": "Xy", "B": "XY"}, "answer": "xy"}, "line 1: 'xy' is options A and B but for capitals"),
+        ({"options": {"A": "x", "B": " x"}}, "line 1: all options have one text, 'x'"),
+        ({"options": {"A": "x", "B": " ", "C": "z"}}, "line 1: option B is empty"),
         ({"question": "", "context": " "}, "line 1: 'question' must be text"),
         ({"context": 7}, "line 1: 'context' must be text, or a list"),
         ({"context": ["note"]}, "line 1: 'context' must be text, or a list"),
@@ -72,7 +76,7 @@ def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
         ({"id": 3}, "line 1: 'id' must be text"),
         ({"documents": "oak"}, "line 1: 'documents' must be a list"),
         ({"split": "train"}, "line 1: split is 'train'"),
-        ({"anwser": "A"}, "line 1: unknown key 'anwser'"),
+        ({"documnets": ["oak"]}, "line 1: unknown key 'documnets'; is 'documents' meant"),
     ],
 )
 def test_a_record_that_cannot_be_used_is_named(small: Workspace, changes: dict[str, object], message: str) -> None:
@@ -143,8 +147,94 @@ def test_what_excel_writes_is_read(small: Workspace) -> None:
     bound = load_task("ours", TaskSettings(file="questions.CSV"), workspace=small, seed=0)
     assert {e.id: (dict(e.options), e.gold) for e in bound.examples} == {
         "q1": ({"A": "Clerk", "B": "Nurse"}, "B"),
-        "q2": ({"A": "B", "B": "A"}, "A"),  # a letter is a letter, whatever the options say
+        "q2": ({"A": "B", "B": "A"}, "B"),  # this file answers with texts
     }
+    assert bound.notes == (
+        "questions.CSV: answers that are the letter of one option and the text of another were taken as texts "
+        "(q2: A is option B).",
+    )
+
+
+GROUPS = "id,question,A,B,C,D,answer\nq1,Which?,A,B,AB,O,O\nq2,Which?,O,A,B,AB,A\nq3,Which?,O,B,A,AB,B\n"
+
+
+def test_an_answer_that_is_a_letter_and_anothers_text_is_decided_by_the_file(small: Workspace) -> None:
+    (small.root / "questions.csv").write_text(GROUPS)
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert {e.id: e.gold for e in bound.examples} == {"q1": "D", "q2": "B", "q3": "B"}
+    assert "(q2: A is option B)" in bound.notes[0]
+    (small.root / "questions.csv").write_text(GROUPS + "q4,Which?,O,A,B,AB,D\n")
+    with pytest.raises(DataError, match=r"line 3: the answer 'A' is the letter .* the text of another, B; .*line 5"):
+        load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+
+
+def test_columns_and_keys_that_nobody_reads_are_named(small: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    (small.root / "questions.csv").write_text("question,A,B,answer,explanation,\nWhich?,a1,b2,A,because,\n")
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert (len(bound.examples), bound.notes) == (
+        1,
+        ("questions.csv: columns that are not read: explanation, (without a name).",),
+    )
+    write(small.root, record(1, explanation="because"), record(2, difficulty=3))
+    config = {
+        "models": {"m": "scripted:first-option"},
+        "tasks": {"ours": {"file": "questions.jsonl", "scoring": "letters"}},
+        "arms": {"general": {"model": "m"}},
+    }
+    experiment = make_experiment(config, default_name="ours", where="config")
+    note = "note: questions.jsonl: keys that are not read: explanation, difficulty."
+    assert note in dry_run(experiment, workspace=small).splitlines()
+    run_experiment(experiment, workspace=small)
+    assert note in capsys.readouterr().err.splitlines()
+
+
+@pytest.mark.parametrize(("encoding", "notes"), [("cp1252", 1), ("utf-16", 0), ("utf-8-sig", 0)])
+def test_what_a_spreadsheet_saves_is_read(small: Workspace, encoding: str, notes: int) -> None:
+    (small.root / "questions.csv").write_bytes(
+        "question;A;B;answer\nDosis für Säuglinge?;5 µg;7 µg;A\n".encode(encoding)
+    )
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert (bound.examples[0].question, bound.examples[0].options["A"]) == ("Dosis für Säuglinge?", "5 µg")
+    assert len(bound.notes) == notes
+    assert all("was read as Windows-1252" in note and "für, Säuglinge" in note for note in bound.notes)
+
+
+def test_of_two_options_with_one_text_either_is_right_and_it_is_said(small: Workspace) -> None:
+    (small.root / "questions.csv").write_text(
+        "id,question,A,B,C,answer\nq1,Dose?,12 mg,24 mg,12  mg,12 mg\nq2,Dose?,12 mg,24 mg,12 mg,C\nq3,Dose?,1,2,3,C\n"
+    )
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    asked = {example.id: example for example in bound.examples}
+    assert [asked[name].gold for name in ("q1", "q2", "q3")] == ["A", "C", "C"]
+    batch = [(asked[name], letter) for name in ("q1", "q2", "q3") for letter in "ABC"]
+    assert find_metric("accuracy").score(batch) == [1, 0, 1, 1, 0, 1, 0, 0, 1]
+    (note,) = bound.notes
+    assert note.startswith("ours: in 2 of 3 examples the right option's text stands under several letters")
+    rows, notes = trivial_baselines("ours", "accuracy", bound.examples)
+    assert notes == [note]
+    assert {row.name: row.value for row in rows} == pytest.approx(
+        {"majority": 1.0, "longest-option": (1 + 2 / 3 + 1 / 3) / 3, "shortest-option": 0.5, "chance": 5 / 9}
+    )
+
+
+CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not beside the checkout")
+
+
+@needs_cases
+def test_the_question_files_of_the_cases_are_read_or_refused() -> None:
+    def golds(name: str) -> dict[str, object]:
+        return {example.id: example.gold for example in own_task("t", CASES / name).load(Workspace(CASES)).examples}
+
+    files = "22-question-files"
+    assert golds(f"{files}/blood-groups.csv") == {"q1": "D", "q2": "D", "q3": "B", "q4": "B"}
+    assert golds(f"{files}/extra.csv") == {"q1": "A"}
+    assert golds(f"{files}/cp1252.csv") == {"q1": "A"}
+    assert golds(f"{files}/same-options.csv") == {"q1": "A", "q2": "A"}
+    with pytest.raises(DataError, match="none for option C"):
+        golds(f"{files}/gap.csv")
+    same = own_task("t", CASES / "25-same-options" / "q.csv").load(Workspace(CASES)).examples
+    assert find_metric("accuracy").score([(example, "B") for example in same]) == [1.0, 1.0]
 
 
 def test_a_spreadsheet_of_its_own_format_is_refused(small: Workspace) -> None:
@@ -166,9 +256,11 @@ def test_questions_without_options_are_answered_with_text(small: Workspace) -> N
         ("question,question,answer\na,b,c\n", "twice"),
         ("question,A,B,answer\na,x,y\n", "3 cells, the header has 4"),
         ("\n", "holds no question"),
-        ("sep=;\nquestion;A;B;answer\na;x;x;X\n", "line 3: the answer 'X' is none of the options"),
+        ("sep=;\nquestion;A;B;answer\na;x;y;X1\n", "line 3: the answer 'X1' is none of the options"),
+        ("question,A,B,C,answer\na,x,,z,A\n", "line 2: option B is empty"),
+        ("question,A,B,D,answer\na,x,y,z,A\n", "line 1: there is a column D and none for option C"),
         ("question,A,B,answer\na,x,y,C\n", "line 2: the answer 'C' is none of the options"),
-        ("question,A,B,answer\na,,y,B\n", "the question's options|an option with text|two or more options"),
+        ("question,A,B,answer\na,,y,B\n", "line 2: option A is empty"),
         (
             "question,A,B,answer\na,x,y,A\nb,,,free\n",
             r"questions\.csv': line 2 has options, line 3 has none; a file holds one kind",
@@ -176,6 +268,7 @@ def test_questions_without_options_are_answered_with_text(small: Workspace) -> N
         ('question,A,B,answer\n"a,x,y,A\n', "line 2"),
         ("question,answer\n", "holds no question"),
         ("question,answer\n,b\n", "'question' must be text"),
+        ("question,answer\na,—\n", "line 2: the answer '—' has no word"),
     ],
 )
 def test_a_wrong_spreadsheet_is_named_with_its_line(small: Workspace, text: str, words: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from answers import answer, changed, compared
 
 from ragmed.comparison.compare import ComparisonSettings, Prices
-from ragmed.comparison.costs.cost import break_even
+from ragmed.comparison.costs.break_even import bounded
 from ragmed.comparison.costs.rows import BreakEven, Line
 from ragmed.records import Message
 from ragmed.report import effects
@@ -200,13 +200,15 @@ def test_enter_on_a_count_takes_the_keyboard_along(visit):
 @pytest.mark.parametrize("typed", ["-3", "", "1e999"])
 def test_a_price_that_is_none_is_said_beside_its_field(visit, typed):
     page = visit.page
-    page.fill("[name=machine_hour]", "3.6")
-    before = page.locator(".money-line").all_inner_texts()
-    assert before
+    for name, price in (("machine_hour", "3.6"), ("million_input_tokens", "0.5"), ("million_output_tokens", "1.5")):
+        page.fill(f"[name={name}]", price)
     assert page.locator("#price-error-machine_hour").inner_text() == ""
     page.locator("[name=machine_hour]").select_text()
     page.keyboard.press("Delete")
-    page.keyboard.type(typed)
+    page.keyboard.type(typed[:-1])  # each character that makes a price of it is followed
+    before = page.locator(".money-line").all_inner_texts()
+    assert before
+    page.keyboard.type(typed[-1:])
     assert page.locator("#price-error-machine_hour").inner_text() == "Give a number, 0 or more."
     assert page.locator("[name=machine_hour]").get_attribute("aria-invalid") == "true"
     assert page.locator("#price-error-million_input_tokens").inner_text() == ""
@@ -250,11 +252,23 @@ def test_money_follows_the_prices_as_the_comparison_would_have_it(visit, prices)
     sides = [(row.training, "tuned"), (row.index, "retrieved")]
     asked = {role: {name: getattr(row.per_question[role], name) for name in measured} for _, role in sides}
     each = {role: prices.of_question(**took) if prices.given else None for role, took in asked.items()}
-    lines = [Line(prices.of_seconds(once.total_seconds), each[role]) for once, role in sides]
-    outcome, questions = break_even(*lines)
+    kinds = (prices.million_input_tokens, prices.million_output_tokens)
+    reach = {role: row.per_question[role].reach for _, role in sides}
+    reach = {role: (kinds[0] * one.input_tokens + kinds[1] * one.output_tokens) / 1e6 for role, one in reach.items()}
+    lines = [Line(prices.of_seconds(once.total_seconds), each[role], reach[role]) for once, role in sides]
+    found = bounded(*lines)
     missing = "a kind of token has no price" if prices.machine_hour else "a machine hour has no price"
-    said = effects.break_even(BreakEven(prices.currency or "money", *lines, outcome, questions, (missing,)))
-    expected = [f"{said[0].upper()}{said[1:]}."] if prices.given else []
+    said = effects.break_even(
+        BreakEven(
+            prices.currency or "money",
+            *lines,
+            found.outcome,
+            found.questions,
+            found.between,
+            (found.reason or missing,),
+        )
+    )
+    expected = [f"{said[0].upper()}{said[1:]}."] if prices.by_token else []
     assert visit.page.locator(".money-line").all_inner_texts() == expected
     money = visit.page.locator(".economics tbody tr").nth(2).locator(".money").inner_text()
     assert money == ("-" if each["retrieved"] is None else f"{1000 * each['retrieved']:,.4f}")

@@ -11,9 +11,12 @@ import pytest
 
 from ragmed.chunking.structure import sections
 from ragmed.corpora import Corpus, load_recipe, pdf
+from ragmed.corpora.hyphens import joined
 from ragmed.corpora.worker import Worker
 from ragmed.errors import DataError
 from ragmed.records import Document
+
+CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 
 
 def corpus(folder: Path, extra: str = "") -> Corpus:
@@ -86,12 +89,14 @@ def encrypted(password: str) -> bytes:
 
 
 def test_pages_of_a_pdf_stand_under_headings(tmp_path: Path) -> None:
-    first = shown("Diabetes is com-", "mon; double-blind trials, double-", "blind and Anti-", "TNF. x-", "ray, x-ray.")
+    first = shown(
+        "Diabetes is common, com-", "mon; double-blind trials, double-", "blind and Anti-", "TNF. x-", "ray, x-ray."
+    )
     data = pdf_of(first, shown("# Dose", "5 mg"), b"", info=b"/Title(On diabetes)/CreationDate(D:20320301120000Z)")
     put(tmp_path, b__trial_pdf=data)
     (document,) = corpus(tmp_path, "citation: The trial register\nlicense: L\n").documents()
     assert document.text == (
-        "## Page 1\n\nDiabetes is common; double-blind trials, double-blind and Anti-TNF. x-ray, x-ray.\n"
+        "## Page 1\n\nDiabetes is common, common; double-blind trials, double-blind and Anti-TNF. x-ray, x-ray.\n"
         "\n## Page 2\n\n\\# Dose\n5 mg\n"
     )
     cited = "On diabetes. The trial register, b/trial"
@@ -99,6 +104,107 @@ def test_pages_of_a_pdf_stand_under_headings(tmp_path: Path) -> None:
         "b/trial", "On diabetes", document.text, "", "L", "open", "2032-03-01", cited, document.corpus
     )
     assert [one.heading for one in sections(document.text, document.title)] == ["Page 1", "Page 2"]
+
+
+def at(x: float, y: float, text: str, size: float = 10) -> bytes:
+    return b"BT /F1 %d Tf 1 0 0 1 %d %d Tm (%s) Tj ET " % (size, x, y, text.encode("cp1252"))
+
+
+def one_page(folder: Path, *contents: bytes, **more: bytes) -> str:
+    put(folder, a_pdf=pdf_of(*contents, **more))
+    (document,) = corpus(folder).documents()
+    return document.text.removeprefix("## Page 1\n\n")
+
+
+def test_powers_are_marked_and_ordinals_and_small_print_are_not(tmp_path: Path) -> None:
+    by_rise = b"BT /F1 11 Tf 60 700 Td (0.5 x 10) Tj /F1 7 Tf 5 Ts (-9) Tj "
+    by_rise += b"/F1 11 Tf 0 Ts (/L on the 1) Tj 3 Ts (st) Tj 0 Ts ET "
+    by_place = b"BT /F1 12 Tf 60 600 Td [(2) -278 (x 10)] TJ /F1 8 Tf 32.9 4 Td (9) Tj /F1 12 Tf 4.5 -4 Td (/L) Tj ET "
+    by_matrix = b"BT /F1 1 Tf 12 0 0 12 60 500 Tm (75 mg/m) Tj 8 0 0 8 106.7 504 Tm (2) Tj "
+    by_matrix += b"12 0 0 12 111.2 500 Tm ( a day) Tj ET "
+    lines = b"BT /F1 12 Tf 14 TL 60 450 Td (kg/m) Tj /F1 8 Tf 4 Ts (2) Tj /F1 12 Tf 0 Ts (next) ' ET "
+    small = at(60, 400, "Dose", 12) + at(120, 403, "see below", 8) + at(60, 380, "CO") + at(75, 377, "2", 7)
+    assert one_page(tmp_path, by_rise + by_place + by_matrix + lines + small) == (
+        "0.5 x 10^-9/L on the 1st\n2 x 10^9/L\n75 mg/m^2 a day\nkg/m^2\nnext\nDose see below\nCO2\n"
+    )
+    far = b"BT /F1 11 Tf 60 700 Td [(Limit) -3000 (2 x 10)] TJ /F1 7 Tf 5 Ts (9) Tj ET"
+    assert one_page(tmp_path, far) == "Limit 2 x 10^9\n"
+
+
+LEFT = (
+    "Sulfacort is given to all patients with", "an acute attack of fever. It is started", "at once and continued for "
+    "seven days", "unless the kidneys fail on day three.", "Then it is stopped.",
+)  # fmt: skip
+RIGHT = (
+    "Prednol is kept for those who cannot", "swallow. Its dose is halved in renal", "failure, and it is never given "
+    "with a", "diuretic of the loop kind, such as X.",
+)  # fmt: skip
+ACROSS = "A line across both of the columns, which is long enough to meet each of them"
+
+
+def test_columns_drawn_line_by_line_are_read_one_after_the_other(tmp_path: Path) -> None:
+    page = at(60, 760, ACROSS)
+    for number, left in enumerate(LEFT):
+        page += at(60, 740 - 12 * number, left)
+        page += at(320, 740 - 12 * number, RIGHT[number]) if number < len(RIGHT) else b""
+    page += at(60, 660, ACROSS)
+    power = page.replace(b"(Then it is stopped.) Tj", b"(Then at 10) Tj /F1 7 Tf 4 Ts (9) Tj 0 Ts /F1 10 Tf (/L.) Tj")
+    moved = b"q 0.5 0 0 0.5 10 10 cm " + page + b"Q"
+    assert one_page(tmp_path, page) == "\n".join([ACROSS, *LEFT, *RIGHT, ACROSS, ""])
+    one_move = b"BT /F1 10 Tf 60 700 Td 12 TL "
+    for left, right in zip(LEFT, RIGHT, strict=False):
+        one_move += b"[(%s) -9000 (%s)] TJ T* " % (left.encode(), right.encode())
+    assert one_page(tmp_path, one_move + b"ET") == "\n".join([*LEFT[:4], *RIGHT, ""])
+    assert one_page(tmp_path, moved) == "\n".join([ACROSS, *LEFT, *RIGHT, ACROSS, ""])
+    assert one_page(tmp_path, power) == "\n".join([ACROSS, *LEFT[:4], "Then at 10^9/L.", *RIGHT, ACROSS, ""])
+
+
+def test_tables_stay_row_by_row(tmp_path: Path) -> None:
+    rows = [(f"Drug {number}", f"{number} mg twice a day, at meals and at night") for number in range(6)]
+    page = b"".join(at(60, 700 - 12 * n, a) + at(320, 700 - 12 * n, b) for n, (a, b) in enumerate(rows))
+    assert one_page(tmp_path, page) == "".join(f"{a} {b}\n" for a, b in rows)
+
+
+def test_a_scan_with_the_line_of_a_fax_is_a_scan(tmp_path: Path) -> None:
+    image = b"q 595 0 0 842 0 0 cm /I Do Q "
+    fax = at(40, 825, "FAX 2031-02-03 14:05 FROM WARD 7 P. 01/03")
+    ocr = image + b"3 Tr " + fax
+    logo = b"q 60 0 0 60 500 770 cm /I Do Q " + fax
+    slide = image + at(60, 500, "Sepsis")
+    for name, page in (("fax", image + fax), ("ocr", ocr), ("logo", logo), ("slide", slide)):
+        put(tmp_path, **{f"{name}_pdf": pdf_of(page, objects=(IMAGE,), resources=b"/XObject<</I 7 0 R>>")})
+    assert {one.id for one in corpus(tmp_path).documents()} == {"ocr", "logo", "slide"}
+    assert refused(tmp_path)["fax.pdf"].startswith(
+        "page 1 is an image, with no text but a line at its edge, as a fax or a scanner adds, and no other page has"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TNF-\nalpha, low-\ndose, beta-\nblockers", "TNF-alpha, low-dose, beta-blockers"),
+        ("Anti-\ninflammatory, non-\u2010\nx", "Anti-inflammatory, non-\u2010\nx"),
+        ("IL-\n6, COVID-\n19, 10-\n20 mg, non-\nST-elevation", "IL-6, COVID-19, 10-20 mg, non-ST-elevation"),
+        ("treat-\nment of hyperten-\nsion, calcifi-\ncation", "treatment of hypertension, calcification"),
+        ("inflam-\nmatory and inflammatory", "inflammatory and inflammatory"),
+        ("drug-\neluting stents; drug-eluting", "drug-eluting stents; drug-eluting"),
+        ("short- \nand long-term; soft\u00ad\nware; side-\neffect", "short- and long-term; software; side-effect"),
+        ("a - \nb; end-\n\nNext", "a - \nb; end-\n\nNext"),
+    ],
+)  # fmt: skip
+def test_hyphens_at_the_ends_of_lines(text: str, expected: str) -> None:
+    assert joined(text) == expected
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the folder of cases is not here")
+def test_the_pdfs_among_the_cases(tmp_path: Path) -> None:
+    put(tmp_path, a_pdf=(CASES / "02-pdf-superscripts" / "neutropenia.pdf").read_bytes())
+    put(tmp_path, b_pdf=(CASES / "05-ligatures" / "ligatures.pdf").read_bytes())
+    powers, ligatures = (one.text for one in corpus(tmp_path).documents())
+    for words in ("0.5 x 10^9/L.", "20 x 10^9/L need", "75 mg/m^2 every", "note^12."):
+        assert words in powers
+    words = "first office amflexin Anti-inflammatory IL-6 TNF-alpha beta-blockers COVID-19 low-dose non-ST-elevation"
+    assert not [word for word in words.split() if word not in ligatures]
 
 
 def test_pdfs_that_cannot_be_read_are_rejected_with_reason_and_remedy(tmp_path: Path) -> None:

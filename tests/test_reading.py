@@ -13,6 +13,7 @@ from ragmed.tasks.letters import find_letter, is_refusal
 from ragmed.tasks.reading import READERS, find_reader
 
 OPTIONS = {"A": "10 mg", "B": "40 mg"}
+FOUR = dict(zip("ABCD", ("amlodipine", "ramipril", "furosemide", "atenolol"), strict=True))
 
 
 def read(reader: str, text: str | None, *, options: Any = OPTIONS, **more: Any) -> tuple[str, Value]:
@@ -28,7 +29,7 @@ def read(reader: str, text: str | None, *, options: Any = OPTIONS, **more: Any) 
         ("B.", "B"),
         (" (C) because of the murmur", "C"),
         ("**D**", "D"),
-        ("B. Amlodipine", "B"),
+        ("B. Ramipril", "B"),
         ("B\nThe reason is", "B"),
         ("The answer is C.", "C"),
         ("The answer is (D), since A is wrong.", "D"),
@@ -41,11 +42,11 @@ def read(reader: str, text: str | None, *, options: Any = OPTIONS, **more: Any) 
         ("The correct option is C: foo. Option A is wrong.", "C"),
         ("Option A is wrong, so the answer must be B", "B"),
         ("Option D.", "D"),
-        ("B: Amlodipine", "B"),
+        ("B: Ramipril", "B"),
     ],
 )
 def test_a_letter_is_read(text: str, letter: str) -> None:
-    assert find_letter(text, "ABCD") == letter
+    assert find_letter(text, FOUR) == letter
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_letter_is_read(text: str, letter: str) -> None:
     ],
 )
 def test_what_is_no_letter_stays_unread(text: str) -> None:
-    assert find_letter(text, "ABCD") is None
+    assert find_letter(text, FOUR) is None
 
 
 @pytest.mark.parametrize(
@@ -77,20 +78,32 @@ def test_hostile_texts_are_read_in_no_time(start: str, filler: str) -> None:
     text = start + filler * (100_000 // len(filler))
     started = time.process_time()
     for whole in (text, text + "x", text + " is x"):
-        find_letter(whole, "ABCD")
+        find_letter(whole, FOUR)
         is_refusal(whole)
         is_abstention(whole)
     assert time.process_time() - started < 1
 
 
+def test_a_text_at_the_end_of_what_was_cut_may_go_on() -> None:
+    assert read("letter", "The answer is 40 mg", finish="length") == ("truncated", None)
+    assert read("letter", "The answer is 40 mg, since", finish="length") == ("answered", "B")
+    assert read("letter", "The answer is 40 mg") == ("answered", "B")
+
+
+def test_of_two_options_with_one_text_either_letter_is_read() -> None:
+    same = {"A": "24 mg", "B": "12 mg", "C": "48 mg", "D": "12 mg"}
+    texts = ("B", "D. 12 mg", "The answer is B (12 mg).", "12 mg", "A. 12 mg")
+    assert [find_letter(text, same) for text in texts] == ["B", "D", "B", "B", None]
+
+
 def test_much_white_space_hides_no_letter() -> None:
-    assert find_letter("The answer" + " " * 2000 + "is\n\n" + " \n" * 1000 + "(B)" + " " * 2000, "ABCD") == "B"
-    assert find_letter(" \n" * 1000 + "C" + " " * 1000 + "\nfor a reason", "ABCD") == "C"
-    assert find_letter("A" + " " * 1000 + "patient", "ABCD") is None
+    assert find_letter("The answer" + " " * 2000 + "is\n\n" + " \n" * 1000 + "(B)" + " " * 2000, FOUR) == "B"
+    assert find_letter(" \n" * 1000 + "C" + " " * 1000 + "\nfor a reason", FOUR) == "C"
+    assert find_letter("A" + " " * 1000 + "patient", FOUR) is None
 
 
 def test_only_the_letters_on_offer_count() -> None:
-    assert find_letter("C", "AB") is None
+    assert find_letter("C", OPTIONS) is None
 
 
 def test_refusals_are_told_from_answers() -> None:
@@ -139,8 +152,7 @@ def test_a_reader_says_whether_it_needs_options() -> None:
 
 @pytest.mark.parametrize("name", ["letter", "label", "list", "codes", "json", "number"])
 def test_a_refusal_in_words_is_one_where_nothing_else_is_read(name: str) -> None:
-    expected = ("answered", ("I'm sorry, but I cannot help",)) if name == "list" else ("refused", None)
-    assert read(name, "I'm sorry, but I cannot help.") == expected
+    assert read(name, "I'm sorry, but I cannot help.") == ("refused", None)
 
 
 def test_a_free_text_is_never_taken_for_a_refusal() -> None:

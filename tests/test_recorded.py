@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sealed import edit_lines, read_lines, write_lines
 
 from ragmed.arms import Arm
 from ragmed.augmentation import Augmentation
@@ -124,13 +125,13 @@ def test_an_arm_of_a_run_gives_the_same_samples(small: Workspace, done: Run) -> 
 
 def test_todays_reader_decides(small: Workspace, done: Run) -> None:
     path = done.samples_file("general", "pubmedqa")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = read_lines(path)
     lines[0] |= {"completion": "The answer is A."}
     lines[1] |= {"finish": "length", "completion": "Well, one might"}
     lines[2] |= {"finish": "refused", "completion": "The answer is B."}  # a filter's word, whatever else it wrote
     lines[3] |= {"completion": "No."}
     lines[4] |= {"finish": "error", "completion": None, "error": "out of memory"}
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lines(path, lines)
     got = again(small, f"{done.folder}/general")["old", "pubmedqa"]
     assert [(a.score.status, a.score.value) for a in got[:5]] == [
         ("answered", "A"), ("truncated", None), ("refused", None), ("unparsed", None), ("error", None),
@@ -142,12 +143,12 @@ def test_likelihoods_are_those_of_the_same_question(small: Workspace, done: Run)
     with pytest.raises(MismatchError, match="scored 'mmlu' by letters, and option-text is asked"):
         again(small, "toy/general", **{"scoring: letters": "scoring: option-text"})
     path = done.samples_file("general", "mmlu")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = read_lines(path)
     options = lines[0]["example"]["options"]
     lines[0]["example"]["options"] = dict(zip(options, reversed(options.values())))
     lines[1]["option_logprobs"] = []
     lines[2]["option_logprobs"] = [-1.0]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_lines(path, lines)
     got = again(small, "toy/general")["old", "mmlu"]
     assert [a.score.status for a in got[:4]] == ["error", "error", "error", "answered"]
     assert "another order of them" in got[0].sample.error
@@ -159,7 +160,7 @@ def test_how_many_tokens_options_had_is_recorded_or_missed(small: Workspace, don
     by_tokens = {"{scoring: letters}": "{scoring: letters, normalise: tokens}"}
     assert {a.score.status for a in again(small, "toy/general", **by_tokens)["old", "mmlu"]} == {"answered"}
     path = done.samples_file("general", "mmlu")
-    path.write_text(path.read_text().replace('"option_tokens": [1, 1]', '"option_tokens": [0, 0]'))
+    edit_lines(path, lambda lines: [line.update(option_tokens=[0, 0]) for line in lines])
     shutil.rmtree(small.runs / "again")
     got = again(small, "toy/general", **by_tokens)["old", "mmlu"]
     assert {(a.score.status, a.sample.error) for a in got} == {

@@ -53,7 +53,7 @@ def test_the_terminal_table():
     assert re.search(r"general\+rag +0\.617 +\[0\.490, 0\.729\] +60  unparsed 2\n", text)
     assert re.search(r"general\+rag - general +\+36\.7 +\[\+21\.3, \+50\.7\] +<0\.001 +25 +3  better\n", text)
     assert re.search(r"biomedical - general .* 1\.000 +1 +0  cannot tell\n", text)
-    assert "not answered counts as: unparsed: wrong; refused: wrong; truncated: wrong; error: wrong" in text
+    assert "not answered counts as: unparsed: wrong; refused: wrong; truncated: wrong" in text
     assert "baselines (accuracy): majority 1.000, longest-option 0.000, shortest-option 1.000, chance 0.500" in text
     assert "Intervals are 95 % each, not adjusted" in text
 

@@ -7,6 +7,7 @@ from ragmed.experiments.run_list import update_list
 from ragmed.files import write_json
 from ragmed.report.run_list import RunEntry, render_list, write_list
 from ragmed.runs import Run
+from ragmed.stored import SCHEMA
 
 
 def test_a_run_has_its_verdict_its_date_its_size_and_a_link():
@@ -57,10 +58,10 @@ def test_every_run_is_listed_also_one_that_cannot_be_read(tmp_path):
         "identity": {"tasks": {}},
         "tasks": {},
     }
-    info = {"schema": 2, "name": "n", "access": "open", **whole}
-    write_json(runs / "old" / "run.json", info | {"started": "2026-01-02T03:04:05Z"})
-    write_json(runs / "new" / "run.json", info | {"started": "2026-11-02T03:04:05Z"})
-    write_json(runs / "bad" / "run.json", {"schema": 2})
+    info = {"schema": SCHEMA, "name": "n", "access": "open", **whole}
+    Run(runs / "old").write_info(info | {"started": "2026-01-02T03:04:05Z"})
+    Run(runs / "new").write_info(info | {"started": "2026-11-02T03:04:05Z"})
+    Run(runs / "bad").write_info({"schema": SCHEMA})
     (runs / "new" / "report").mkdir()
     (runs / "new" / "report" / "index.html").write_text("")
     write_json(Run(runs / "new").results_file, {"scores": "nonsense"})

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -6,10 +7,11 @@ import pytest
 from ragmed.errors import BusyError, DamagedError, MismatchError, UsageError
 from ragmed.records import Example, Message, Sample, ShownPassage
 from ragmed.runs import Run, find_run
+from ragmed.stored import SCHEMA, info_text
 
 IDS = ["a", "b", "c", "d", "e"]
 INFO = {
-    "schema": 2,
+    "schema": SCHEMA,
     "name": "trial",
     "access": "open",
     "identity": {"run": {"seed": 0}, "tasks": {"toy": {"data": "1"}}},
@@ -48,23 +50,32 @@ def test_whole_windows_are_kept_and_a_torn_one_is_taken_off(run: Run) -> None:
     whole = path.read_bytes()
     for cut in range(1, len(whole)):
         path.write_bytes(whole[:cut])
-        done = run.done("general", "toy", IDS, window=2)
+        done = 5 - len(run.missing("general", "toy", IDS, window=2))
         assert done in (0, 2)
         assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:done])
     path.write_bytes(whole)
-    assert run.done("general", "toy", IDS, window=2) == 4
+    assert run.missing("general", "toy", IDS, window=2) == [4]
+
+
+def test_a_pipe_in_the_place_of_samples_is_told(run: Run) -> None:
+    path = run.samples_file("general", "toy")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(DamagedError, match="is not a regular file; move it away"):
+        run.missing("general", "toy", IDS, window=2)
 
 
 def test_a_short_last_window_is_whole_when_it_ends_the_task(run: Run) -> None:
     run.append("general", "toy", [sample(i) for i in IDS[:4]])
     run.append("general", "toy", [sample("e")])
-    assert run.done("general", "toy", IDS, window=4) == 5
+    assert run.missing("general", "toy", IDS, window=4) == []
 
 
 def test_samples_of_other_examples_are_refused(run: Run) -> None:
     run.append("general", "toy", [sample("a"), sample("x")])
     with pytest.raises(DamagedError, match=r"line 2: the sample is of 'x'"):
-        run.done("general", "toy", IDS, window=2)
+        run.missing("general", "toy", IDS, window=2)
 
 
 def test_a_line_that_is_no_sample_is_named(run: Run) -> None:
@@ -72,7 +83,7 @@ def test_a_line_that_is_no_sample_is_named(run: Run) -> None:
     with run.samples_file("general", "toy").open("a") as stream:
         stream.write("{}\n")
     with pytest.raises(DamagedError, match=r"toy.jsonl', line 2"):
-        run.done("general", "toy", IDS, window=1)
+        run.missing("general", "toy", IDS, window=1)
     with pytest.raises(DamagedError, match=r"toy.jsonl', line 2"):
         run.samples()
 
@@ -123,8 +134,8 @@ def test_samples_are_plain_json_lines(run: Run) -> None:
 
 def test_a_run_file_that_lacks_a_part_is_named(run: Run) -> None:
     run.info_file.write_text('{"schema": 1}')
-    with pytest.raises(MismatchError, match="has schema 1, this version reads 2"):
+    with pytest.raises(MismatchError, match="has schema 1, this version reads 3"):
         run.info()
-    run.info_file.write_text('{"schema": 2, "name": "trial"}')
+    run.info_file.write_text(info_text({"schema": SCHEMA, "name": "trial"}))
     with pytest.raises(DamagedError, match=r"run.json': experiment: field required"):
         run.info()

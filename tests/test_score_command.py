@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from exporting import made, write
+from sealed import edit_lines
 
 import ragmed.metrics.accuracy
 import ragmed.metrics.overlap
@@ -60,10 +61,10 @@ def test_scores_of_a_run_of_our_own_are_made_again(small: Workspace) -> None:
     before = file.read_bytes()
     file.write_text("damaged")
     assert call(small.root, "score", "toy", "--task", "mmlu") == (
-        "general on mmlu: 12 of 12 answered; reader likelihood 1; accuracy 1\n"
+        "general on mmlu: 12 of 12 answered; reader likelihood 1; accuracy 2\n"
     )
     assert file.read_bytes() == before
-    assert "general on pubmedqa: 8 of 8 answered; reader letter 1; accuracy 1" in call(small.root, "score", "toy")
+    assert "general on pubmedqa: 8 of 8 answered; reader letter 2; accuracy 2" in call(small.root, "score", "toy")
 
 
 def test_answers_that_mirage_released_are_read_again(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_answers_that_mirage_released_are_read_again(tmp_path: Path) -> None:
     run = import_mirage(tmp_path / "benchmark.json", [tmp_path / "p"], output=tmp_path / "runs" / "mirage")
     assert not run.scores_file("gpt/cot", "mirage/mmlu").exists()
     assert call(tmp_path, "score", "mirage") == (
-        "gpt/cot on mirage/mmlu: 1 of 2 answered; reader mirage-strict 1; accuracy 1\n"
+        "gpt/cot on mirage/mmlu: 1 of 2 answered; reader mirage-strict 1; accuracy 2\n"
     )
     assert run.scores_file("gpt/cot", "mirage/mmlu").exists()
 
@@ -84,35 +85,35 @@ def test_answers_that_mirage_released_are_read_again(tmp_path: Path) -> None:
 def test_a_reader_of_another_version_makes_all_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = notes(tmp_path)
     call(tmp_path, "score", "notes")
-    newer = replace(READERS["letter"], version=2, read_text=lambda sample, text: "A")
+    newer = replace(READERS["letter"], version=99, read_text=lambda sample, text: "A")
     monkeypatch.setitem(READERS, "letter", newer)
     assert scored_answers(run)["general", "letters"][0].score.value == "A"
-    assert lines_of(run, "letters")[0]["reader_version"] == 2
-    assert "reader letter 2; accuracy 1" in call(tmp_path, "score", "notes", "--task", "letters")
+    assert lines_of(run, "letters")[0]["reader_version"] == 99
+    assert "reader letter 99; accuracy 2" in call(tmp_path, "score", "notes", "--task", "letters")
 
 
 def test_a_metric_of_another_version_makes_all_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = notes(tmp_path)
     call(tmp_path, "score", "notes")
     old = ragmed.metrics.accuracy.ACCURACY
-    newer = replace(old, facts=replace(old.facts, version=2), score=lambda batch: [0.0] * len(batch))
+    newer = replace(old, facts=replace(old.facts, version=99), score=lambda batch: [0.0] * len(batch))
     monkeypatch.setattr(ragmed.metrics.accuracy, "ACCURACY", newer)
     assert scored_answers(run)["general", "letters"][0].score.metrics == {"accuracy": 0.0}
-    assert "reader letter 1; accuracy 2" in call(tmp_path, "score", "notes", "--task", "letters")
+    assert "reader letter 2; accuracy 99" in call(tmp_path, "score", "notes", "--task", "letters")
 
 
 def test_one_metric_alone_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = notes(tmp_path)
     call(tmp_path, "score", "notes")
     file = run.scores_file("general", "notes")
-    file.write_text(file.read_text().replace('"rouge_l": 1.0', '"rouge_l": 0.125'))  # to see that it is not made again
+    edit_lines(file, lambda lines: lines[1]["metrics"].update(rouge_l=0.125))  # to see that it is not made again
     old = ragmed.metrics.overlap.ROUGE_1
-    newer = replace(old, facts=replace(old.facts, version=2), score=lambda batch: [0.5] * len(batch))
+    newer = replace(old, facts=replace(old.facts, version=99), score=lambda batch: [0.5] * len(batch))
     monkeypatch.setattr(ragmed.metrics.overlap, "ROUGE_1", newer)
-    line = "general on notes: 2 of 2 answered; reader text 1; rouge_l 1, rouge_1 2\n"  # letters has no such metric
+    line = "general on notes: 2 of 2 answered; reader text 1; rouge_l 2, rouge_1 99\n"  # letters has no such metric
     assert call(tmp_path, "score", "notes", "--metric", "rouge_1") == line
     header, first, _ = lines_of(run, "notes")
-    assert header["metrics"] == {"rouge_l": 1, "rouge_1": 2}
+    assert header["metrics"] == {"rouge_l": 2, "rouge_1": 99}
     assert first["metrics"] == {"rouge_l": 0.125, "rouge_1": 0.5}
     monkeypatch.setitem(READERS, "text", replace(READERS["text"], version=2))  # then the others are stale, too
     assert "reader text 2" in call(tmp_path, "score", "notes", "--metric", "rouge_1")

@@ -1,9 +1,9 @@
 """Scores are derived: made again where they are stale or damaged, kept only where they are of a whole file."""
 
-import json
 from pathlib import Path
 
 import pytest
+from sealed import edit_info, edit_lines, read_lines, write_lines
 
 from ragmed import runs as runs_module
 from ragmed.errors import MismatchError, UnwritableError
@@ -26,7 +26,7 @@ def done(small: Workspace) -> Run:
     return find_run(small.runs, "toy")
 
 
-@pytest.mark.parametrize("damage", ["", "x\n", "other", "counts", "extra"])
+@pytest.mark.parametrize("damage", ["", "x\n", "other", "counts", "extra", "turned", "read otherwise"])
 def test_damaged_scores_are_made_again(done: Run, damage: str) -> None:
     path = done.scores_file("general", "mmlu")
     whole = path.read_text()
@@ -35,8 +35,13 @@ def test_damaged_scores_are_made_again(done: Run, damage: str) -> None:
         "other": "".join([lines[0], *lines[2:], lines[1]]),  # of other samples than those beside them
         "counts": whole.replace('"accuracy": 1.0', '"accuracy": [1.0, 2.0]'),
         "extra": whole.replace('"accuracy": 1.0', '"accuracy": 1.0, "zzz": 1.0'),
+        "turned": whole.replace('"accuracy": 0.0', '"accuracy": 1.0'),
+        "read otherwise": whole.replace('"value": "A"', '"value": "B"'),
     }
+    assert texts.get(damage, damage) != whole
     path.write_text(texts.get(damage, damage))
+    if damage in texts:
+        write_lines(path, read_lines(path))  # with checksums that are right
     scored_answers(done)
     assert path.read_text() == whole
 
@@ -64,7 +69,7 @@ def test_a_run_that_may_only_be_read_is_compared(done: Run, monkeypatch: pytest.
 
 
 def test_a_metric_that_no_task_measures_yet_is_added_as_a_secondary_one_and_stays(small: Workspace, done: Run) -> None:
-    assert "accuracy 1, abstained 1" in score_run(done, tasks=["mmlu"], metrics=["abstained"])[0]
+    assert "accuracy 2, abstained 1" in score_run(done, tasks=["mmlu"], metrics=["abstained"])[0]
     run_experiment(toy(small), workspace=small)
     rows = {(row.task, row.metric): row.primary for row in compare_runs([done]).contrasts}
     assert rows == {("mmlu", "accuracy"): True, ("mmlu", "abstained"): False, ("pubmedqa", "accuracy"): True}
@@ -77,18 +82,14 @@ def test_a_reader_leaves_tasks_that_it_cannot_read_as_they_are_and_tells(done: R
 
 
 def test_an_arm_that_is_missing_from_the_identity_counts_as_its_defaults(small: Workspace, done: Run) -> None:
-    info = json.loads(done.info_file.read_text())
-    del info["identity"]["arms"]["general+rag"]
-    done.info_file.write_text(json.dumps(info))
+    edit_info(done.info_file, lambda info: info["identity"]["arms"].pop("general+rag"))
     with pytest.raises(MismatchError, match=r'arms\.general\+rag\.model = "", now it is "small"'):
         run_experiment(toy(small), workspace=small)
 
 
 def fail(done: Run, place: int) -> None:
     path = done.samples_file("general+rag", "pubmedqa")
-    lines = path.read_text().splitlines()
-    lines[place] = json.dumps({**json.loads(lines[place]), "finish": "error", "completion": None, "error": "503"})
-    path.write_text("\n".join(lines) + "\n")
+    edit_lines(path, lambda lines: lines[place].update(finish="error", completion=None, error="503"))
 
 
 def test_what_is_asked_again_is_held_to_versions_and_prompts(

@@ -1,5 +1,6 @@
 """Thinking and answer apart: the tags, a local model's budget, and what a sample keeps of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ragmed.errors import UsageError
 from ragmed.evaluation import answer
 from ragmed.models import ModelSettings, load_model
 from ragmed.models.scripted import Entry, ScriptedModel
-from ragmed.models.thinking import left_open, split_thinking
+from ragmed.models.thinking import left_open, split_thinking, to_the_answer
 from ragmed.records import Completion, Example, Sample, Score
 from ragmed.scores import score_samples
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
@@ -36,6 +37,36 @@ from ragmed.workspace import Workspace
         ("<think>\n\n</think>\n\nB", "", "B"),
         (" B, if x < 3 ", "", " B, if x < 3 "),
         ("", "", ""),
+        ("<unused94>thought\nNot A, so C?<unused95>B", "Not A, so C?", "B"),
+        ("<unused94>thought\nNot A, so", "Not A, so", ""),
+        ("<unused94>thoughtful<unused95>B", "thoughtful", "B"),
+        ("<|channel>thought\nNot A.\n<channel|>B.", "Not A.", "B."),
+        ("<|channel>thought\n<channel|>B.", "", "B."),
+        ("<|channel|>analysis<|message|>A?<|end|><|start|>assistant<|channel|>final<|message|>B<|return|>", "A?", "B"),
+        (
+            "<|channel|>analysis<|message|>A?<|end|><|start|>assistant<|channel|>commentary<|message|>Hm.<|end|>"
+            "<|start|>assistant<|channel|>final <|constrain|>json<|message|>B",
+            "A?<|channel|>commentary<|message|>Hm.",
+            "B",
+        ),
+        ("<|channel|>commentary to=self<|message|>A?<|channel|>final<|message|>B", "A?", "B"),
+        ("<|channel|>analysis<|message|>A, and then", "A, and then", ""),
+        ("<|channel|>final<|message|>B", "", "B"),
+        ("analysisThe user asks. A?assistantfinalB", "The user asks. A?", "B"),
+        ("analysisWe weigh A and then", "We weigh A and then", ""),
+        ("analysis of the urine: B", "", "analysis of the urine: B"),
+        (
+            "<seed:think>A? <seed:cot_budget_reflect>ten</seed:cot_budget_reflect></seed:think>B",
+            "A? <seed:cot_budget_reflect>ten</seed:cot_budget_reflect>",
+            "B",
+        ),
+        ("<|inner_prefix|>A?<|inner_suffix|>B", "A?", "B"),
+        ("<|START_THINKING|>A?<|END_THINKING|><|START_RESPONSE|>B<|END_RESPONSE|>", "A?", "B"),
+        ("◁think▷A?◁/think▷B", "A?", "B"),
+        ("<|im_start|>think\nA?<|im_start|>answer\nB", "A?", "B"),
+        ("## Thinking\n\nA?\n\n## Final Response\n\nB", "A?", "B"),
+        ("Here is my thought process:\nA?\nHere is my response:\nB", "A?", "B"),
+        ("First.\n## Thinking\nB", "", "First.\n## Thinking\nB"),
     ],
 )
 def test_thinking_is_told_from_the_answer(text: str, thinking: str, said: str) -> None:
@@ -45,6 +76,27 @@ def test_thinking_is_told_from_the_answer(text: str, thinking: str, said: str) -
 def test_a_prompt_that_opens_the_thinking_is_seen() -> None:
     assert left_open("<assistant><think>\n") == "<think>"
     assert left_open("<assistant><think>\n\n</think>\n\n") == left_open("say <think> first") == ""
+
+    for opened in ("<unused94>thought\n", "<|channel>thought\n", "<seed:think>", "<|inner_prefix|>"):
+        assert left_open(f"<turn>{opened}") == opened.strip()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "added"),
+    [
+        ("<assistant><think>\n", "\n</think>\n\n"),
+        ("<|start|>assistant", "<|channel|>final<|message|>"),
+        (
+            "<|start|>assistant<|channel|>analysis<|message|>",
+            "<|end|><|start|>assistant<|channel|>final<|message|>",
+        ),
+        ("<turn>model\n<|channel>thought\n", "<channel|>"),
+        ("<|im_start|>assistant\n", ""),
+    ],
+)
+def test_what_makes_the_answer_come_next(prompt: str, added: str) -> None:
+    assert to_the_answer(prompt) == added
+    assert left_open(prompt + added) == ""
 
 
 def load(folder: Path, thinking: int, context: int = 0) -> Any:
@@ -112,6 +164,57 @@ def test_likelihoods_are_those_of_a_model_that_does_not_think(tmp_path: Path) ->
     assert on.score(ASKED, [["A", "B"]] * 2) == off.score(ASKED, [["A", "B"]] * 2)
     assert set(on.fingerprint()) - set(off.fingerprint()) == {"template_thinking", "thinking_tokens"}
     assert on.count_tokens(ASKED) == off.count_tokens(ASKED)  # the longer of its two templates
+
+
+CHANNELS = ["<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"]
+HARMONY = (
+    "{% for m in messages %}<|start|>{{ m.role }}{% if m.role == 'assistant' %}<|channel|>final{% endif %}"
+    "<|message|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+    "{# <|channel|>analysis<|message|> #}"
+)
+
+
+def says(model: Any, text: str) -> None:
+    """Makes a local model write a text, whatever it reads; it ends where it is cut."""
+    ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    model._generator.generate = lambda prompts, **given: [model._generator.finished(ids, ()) for _ in prompts]
+
+
+def test_thinking_that_nobody_asked_for_is_no_answer_of_a_local_model(tmp_path: Path) -> None:
+    model = load(save_tiny(tmp_path, template=PLAIN), 0)
+    says(model, "<unused94>thought\nthe cough? A<unused95>B")
+    (completion,) = model.generate(ASKED[:1], max_tokens=60)
+    assert (completion.text, completion.thinking) == ("B", "the cough? A")
+    assert completion.thinking_tokens == len(model.tokenizer("the cough? A")["input_ids"])
+
+
+def test_marks_that_are_special_tokens_are_not_lost_and_the_final_channel_is_opened(tmp_path: Path) -> None:
+    model = load(save_tiny(tmp_path, template=HARMONY, special=CHANNELS), 0)
+    assert model.chat.render(ASKED[0]).endswith("<|start|>assistant<|channel|>final<|message|>")
+    assert model.chat.kind == "template, thinking closed"
+    assert model.chat.closing() == "<|end|>"
+    says(model, "<|channel|>analysis<|message|>A?<|end|><|start|>assistant<|channel|>final<|message|>B<|return|>")
+    (completion,) = model.generate(ASKED[:1], max_tokens=60)
+    assert (completion.text, completion.thinking) == ("B", "A?")
+
+
+def test_a_budget_ends_the_thinking_of_a_channel_by_force(tmp_path: Path) -> None:
+    model = load(save_tiny(tmp_path, template=HARMONY, special=CHANNELS), 40)
+    assert model._asks.render(ASKED[0]).endswith("<|start|>assistant")
+    first = model.tokenizer("<|channel|>analysis<|message|>the fever")["input_ids"]
+    real, asked = model._generator.generate, []
+
+    def generate(prompts: Any, **given: Any) -> Any:
+        asked.append(prompts)
+        if len(asked) == 1:
+            return [replace(model._generator.finished(first, ()), finish="length") for _ in prompts]
+        return real(prompts, **given)
+
+    model._generator.generate = generate
+    (completion,) = model.generate(ASKED[:1], max_tokens=4)
+    assert completion.thinking == "the fever"
+    closing = model.tokenizer("<|end|><|start|>assistant<|channel|>final<|message|>")["input_ids"]
+    assert asked[1][0][-len(closing) - len(first) :] == [*first, *closing]
 
 
 def test_budgets_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import os
 import random
 import signal
@@ -9,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sealed import edit_lines
 
 from ragmed.comparison.results import read_results
 from ragmed.comparison.rows import NotRun
@@ -183,7 +183,8 @@ def test_an_arm_that_never_answered_keeps_its_row_and_says_why(small: Workspace)
     config.write_text(config.read_text() + "context_tokens: 10\n")
     results = run_experiment(toy(small), workspace=small)
     rows = [s for s in results.scores if s.task == "mmlu"]
-    assert [(s.value, s.status["error"]) for s in rows] == [(0.0, 12)] * 3
+    assert [(s.value, s.status["error"]) for s in rows] == [(None, 12)] * 3
+    assert {row.verdict for row in results.contrasts if row.task == "mmlu"} == {"no-verdict"}
     assert any("12 samples have a note" in note and "the budget is 10" in note for note in results.notes)
 
 
@@ -231,6 +232,7 @@ def test_samples_of_no_arm_are_named(done: Run) -> None:
     ghost = done.samples_file("ghost", "mmlu")
     ghost.parent.mkdir()
     ghost.write_bytes(done.samples_file("general", "mmlu").read_bytes())
+    edit_lines(ghost, lambda lines: [line.update(arm="ghost") for line in lines])
     with pytest.raises(DamagedError, match="belongs to no arm"):
         compare_runs([done])
 
@@ -248,11 +250,8 @@ def test_a_run_on_private_references_is_for_its_owner_alone(small: Workspace) ->
 def test_what_ended_in_an_error_is_asked_again_and_the_rest_stays(small: Workspace, done: Run) -> None:
     whole = {key: list(samples) for key, samples in timeless(done).items()}
     file = done.samples_file("general+rag", "pubmedqa")
-    lines = file.read_text().splitlines()
-    for place in (1, 6):
-        record = json.loads(lines[place])
-        lines[place] = json.dumps({**record, "finish": "error", "completion": None, "error": "503"})
-    file.write_text("\n".join(lines) + "\n")
+    lost = {"finish": "error", "completion": None, "error": "503"}
+    edit_lines(file, lambda lines: [lines[place].update(lost) for place in (1, 6)])
     run_experiment(toy(small), workspace=small)
     assert [s.finish for s in done.samples()["general+rag", "pubmedqa"]].count("error") == 2
     run_experiment(toy(small), workspace=small, retry_errors=True)
@@ -304,9 +303,9 @@ def test_an_arm_can_be_shown_what_an_arm_of_another_run_was_shown(small: Workspa
     run = find_run(small.runs, "replayed")
     shown = [sample.passages for sample in done.samples()["general+distractor", "pubmedqa"]]
     assert [sample.passages for sample in run.samples()["again", "pubmedqa"]] == shown
-    done.samples_file("general+distractor", "pubmedqa").write_bytes(
-        done.samples_file("general+rag", "pubmedqa").read_bytes()
-    )
+    shown_now = done.samples_file("general+distractor", "pubmedqa")
+    shown_now.write_bytes(done.samples_file("general+rag", "pubmedqa").read_bytes())
+    edit_lines(shown_now, lambda lines: [line.update(arm="general+distractor") for line in lines])
     run.samples_file("again", "pubmedqa").write_bytes(b"")  # to be asked again, of other passages now
     with pytest.raises(MismatchError, match=r"was made with replays\.again on pubmedqa = "):
         run_experiment(make_experiment(raw, default_name="replayed", where="config"), workspace=small)

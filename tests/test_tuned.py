@@ -73,6 +73,8 @@ def test_the_four_arms_of_one_corpus_are_found_trained_asked_and_set_against_eac
     adapter, index = info["references"]["adapters"]["tuned"], info["references"]["indexes"]["wards"]
     assert adapter["corpora"][0]["sha256"] == index["corpora"][0]["sha256"]
     assert adapter["tokens"] > 0
+    assert adapter["cpu_seconds"] > 0
+    assert index["cpu_seconds"] > 0
     assert adapter["losses"]
     [cost] = results.economics
     assert cost.tuned == "tuned"
@@ -107,13 +109,14 @@ def test_an_adapter_of_another_recipe_than_the_one_beside_it_is_refused(lab: Wor
 def test_a_run_does_not_take_on_what_is_known_of_another_adapter(lab: Workspace) -> None:
     from ragmed.finetuning.build import finetune
 
-    run_experiment(toy(lab), workspace=lab)
+    tuned = toy(lab).only(arms=("tuned",))
+    run_experiment(tuned, workspace=lab)
     page = lab.corpora / "wards" / "pages" / "elm.md"
     page.write_text(page.read_text() + "\nVisitors wait outside.\n")
     finetune("wards", workspace=lab, restart=True)
     kept = (lab.runs / "toy" / "run.json").read_bytes()
     with pytest.raises(MismatchError, match="adapters"):
-        run_experiment(toy(lab), workspace=lab)
+        run_experiment(tuned, workspace=lab)
     assert (lab.runs / "toy" / "run.json").read_bytes() == kept
 
 

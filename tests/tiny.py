@@ -1,5 +1,6 @@
 """A tiny causal language model with random weights, written to a folder: what several tests load from disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ragmed.records import Message
@@ -12,8 +13,19 @@ MARKS = ["<end>", "<system>", "<user>", "<assistant>"]
 TAGS = ["<think>", "</think>"]
 
 
-def save_tiny(folder: Path, *, template: str = PLAIN, swap: tuple[int, int] = (0, 0), positions: int = 256) -> Path:
-    """`swap`: the two tokens whose rows change places in embedding and head, so that one is written for the other."""
+def save_tiny(
+    folder: Path,
+    *,
+    template: str = PLAIN,
+    swap: tuple[int, int] = (0, 0),
+    positions: int = 256,
+    special: Sequence[str] = (),
+    tied: bool = False,
+) -> Path:
+    """`swap`: the two tokens whose rows change places in embedding and head, so that one is written for the other.
+
+    `special`: tokens that a text without special tokens is decoded without. `tied`: the head is the embedding.
+    """
     import torch
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -25,12 +37,14 @@ def save_tiny(folder: Path, *, template: str = PLAIN, swap: tuple[int, int] = (0
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=MARKS, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(["the fever and the cough, the fever\n\n"], trainer)
     tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in TAGS])
+    tokenizer.add_special_tokens([AddedToken(mark, normalized=False) for mark in special])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
     fast.chat_template = template
     fast.save_pretrained(folder)
     config = LlamaConfig(
         vocab_size=len(fast), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=positions, initializer_range=0.3, eos_token_id=0, bos_token_id=0,
+        tie_word_embeddings=tied,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(3)

@@ -34,13 +34,14 @@ from ragmed.audit.words import WordAudit
 from ragmed.errors import DataError, MismatchError, RagmedError
 from ragmed.experiments.binding import access_of, bind_tasks
 from ragmed.experiments.config import Experiment
-from ragmed.files import read_json, write_json
+from ragmed.files import write_json
 from ragmed.index.sources import Sources
 from ragmed.index.store import Index
 from ragmed.records import Access, strictest
 from ragmed.retrieval.named import DEFAULT_EMBEDDER, open_index
 from ragmed.retrieval.spec import RetrieverSpec, make_retriever
 from ragmed.runs import Run
+from ragmed.stored import read_info
 from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
@@ -276,7 +277,7 @@ def _limits(state: _Audit, experiment: Experiment) -> list[str]:
 
 def _write(result: Mapping[str, Any], folder: Path, tiers: Sequence[Access]) -> Path:
     there = folder / "run.json"
-    known: Access = read_json(there, "run file").get("access", "private") if there.is_file() else "open"
+    known: Access = read_info(there).get("access", "private") if there.is_file() else "open"
     run = Run(folder, access=strictest([*tiers, known]))
     folder.mkdir(parents=True, exist_ok=True, mode=run.folder_mode)
     write_json(folder / FILE, result, mode=run.file_mode)

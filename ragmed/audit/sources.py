@@ -13,6 +13,7 @@ from ragmed.corpora import load_recipe
 from ragmed.errors import RagmedError, UnknownNameError
 from ragmed.experiments.config import Experiment, base_of
 from ragmed.experiments.references import index_names
+from ragmed.files import user_path
 from ragmed.finetuning.overlap import words_from_corpora
 from ragmed.finetuning.paraphrases import FILE as PARAPHRASES
 from ragmed.finetuning.paraphrases import paraphrased
@@ -127,7 +128,7 @@ def _before(recipe: AdapterRecipe, workspace: Workspace) -> list[tuple[str, Path
         adapters.append((recipe.initial, folder, read_manifest(folder)))
     base = parse_model_name(recipe.base)
     if base.scheme == "path":
-        folder = Path(base.target).expanduser()
+        folder = user_path(base.target)
         if merged := read_manifest(folder, file=MERGED):
             adapters.append((str(merged["name"]), folder, merged))
     return adapters
@@ -161,7 +162,7 @@ def _tuning(settings: ModelSettings, tasks: tuple[str, ...], workspace: Workspac
             raise UnknownNameError("adapter", adapter, workspace.names("adapters"))
         return Tuning(Path(adapter).name or adapter, folder, read_manifest(folder), tasks)
     if name.scheme in ("path", "vllm"):
-        folder = Path(name.target).expanduser()
+        folder = user_path(name.target)
         merged = read_manifest(folder, file=MERGED)
         return Tuning(str(merged["name"]), folder, merged, tasks) if merged else None
     return None

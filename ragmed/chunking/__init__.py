@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 
 from ragmed.chunking.packing import CountTokens, SectionToPack, pack
-from ragmed.chunking.structure import Section, heading_of, sections
+from ragmed.chunking.structure import Section, Table, heading_of, sections, tables
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.records import Document, Passage
 
@@ -52,8 +53,22 @@ class _Part:
     section: Section
     title: str
     heading: str
+    tables: Sequence[Table] = ()
     room: int = 0
     done: list[Passage] | None = None
+
+    def heading_at(self, start: int) -> str:
+        """The heading of a passage that begins there, with the header of the table within which that is."""
+        nth = bisect_right(self.tables, start, key=lambda table: table.body) - 1
+        header = self.tables[nth].header if nth >= 0 and start < self.tables[nth].end else ""
+        return " > ".join(part for part in (self.heading, header) if part)
+
+    def longest_heading(self) -> str:
+        """The longest one that a passage of the section can have."""
+        first = bisect_left(self.tables, self.section.start, key=lambda table: table.end)
+        last = bisect_left(self.tables, self.section.end, key=lambda table: table.body)
+        header = max((table.header for table in self.tables[first:last]), key=len, default="")
+        return " > ".join(part for part in (self.heading, header) if part)
 
 
 def embedded_text(passage: Passage) -> str:
@@ -97,9 +112,12 @@ def chunk(
     least one passage (a document of white space has none); and `count_tokens([embedded_text(passage)])[0] <= limit`,
     counted before it is yielded. `count_tokens` counts the embedder's own marks, too ([CLS] and [SEP]).
 
-    Where title and heading would take more than a third of the limit, the passage carries them shortened, with "…" at
-    the end; its text is never shortened. Raises UnknownNameError for a splitter nobody knows, UsageError for a limit
-    that leaves no room, DataError for a character that alone takes more tokens than the limit.
+    A passage that begins below the header of a table has that header at the end of its heading ("Doses > Drug | mg").
+
+    Where title and heading would take more than a third of the limit, or a table's header would, the passage carries
+    them shortened, with "…" at the end; its text is never shortened. Raises UnknownNameError for a splitter nobody
+    knows, UsageError for a limit that leaves no room, DataError for a character that alone takes more tokens than the
+    limit.
     """
     if chunking.splitter not in SPLITTERS:
         raise UnknownNameError("splitter", chunking.splitter, SPLITTERS)
@@ -138,8 +156,13 @@ class _Cutter:
 
     def _parts(self, document: Document) -> Iterator[_Part]:
         title = " ".join(document.title.split())
+        third = self.budget // 3
+        headed = [
+            replace(table, header=self._shortened(table.header, third)) if len(table.header) > third else table
+            for table in tables(document.text)
+        ]
         for section in SPLITTERS[self.chunking.splitter](document, self):
-            yield _Part(document, section, title, section.heading)
+            yield _Part(document, section, title, section.heading, headed)
 
     def _shorten(self, parts: list[_Part]) -> None:
         """Title and heading down to a third of the budget, the heading first."""
@@ -173,7 +196,8 @@ class _Cutter:
     def _prefix_tokens(self, parts: list[_Part]) -> list[int]:
         if not parts:
             return []
-        return [n - self.specials for n in self.count([f"{part.title}\n{part.heading}".strip() for part in parts])]
+        prefixes = [f"{part.title}\n{part.heading}".strip() for part in parts]
+        return [tokens - self.specials for tokens in self.count(prefixes)]
 
     def _try_whole(self, parts: list[_Part]) -> None:
         """Most sections fit whole: those are counted once, as they will be embedded."""
@@ -191,8 +215,9 @@ class _Cutter:
                 part.done = [passage]
 
     def _measure(self, parts: list[_Part]) -> None:
-        for part, tokens in zip(parts, self._prefix_tokens(parts), strict=True):
-            part.room = max(1, self.budget - self.specials - tokens - 1)
+        prefixes = [f"{part.title}\n{part.longest_heading()}".strip() for part in parts]
+        for part, tokens in zip(parts, self.count(prefixes) if prefixes else [], strict=True):
+            part.room = max(1, self.budget - tokens - 1)
 
     def _pack(self, parts: list[_Part]) -> None:
         """Packs and counts the parts; one that came out too long stays open, with less room for another round."""
@@ -205,6 +230,8 @@ class _Cutter:
                 part.done = many
             elif part.room > 1:
                 part.room = int(part.room * _SHRINK)
+            elif part.tables:
+                part.tables = ()
             elif part.title or part.heading:
                 part.title = part.heading = ""
             else:
@@ -219,7 +246,7 @@ class _Cutter:
             id="",
             document=document.id,
             title=part.title,
-            heading=part.heading,
+            heading=part.heading_at(start),
             text=document.text[start:end],
             start=start,
             end=end,
@@ -244,14 +271,14 @@ SPLITTERS: dict[str, Callable[[Document, _Cutter], Iterable[Section]]] = {
     "structure": _structure,
     "langchain:recursive": _recursive,
 }
-VERSIONS = {"structure": 1, "langchain:recursive": 1}
+VERSIONS = {"structure": 2, "langchain:recursive": 2}
 """Of a splitter, with the packing of its sections: raised whenever it cuts the same document elsewhere."""
 
 
 def splitter_version(splitter: str) -> str:
     """
     >>> splitter_version("structure")
-    '1'
+    '2'
 
     With the version of the package that does the cutting, where another one does it. UnknownNameError.
     """

@@ -15,6 +15,8 @@ from ragmed.chunking.sentences import sentences, stripped
 _HEADING = re.compile(r"[ ]{0,3}(#{1,6})(?=\s|\Z)")
 _FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})")
 _ROW = re.compile(r"[ \t]*\|")
+_DASHES = re.compile(r"^[ \t]*\|(?:[ \t]*:?-+:?[ \t]*\|)+[ \t]*(?:\n|\Z)", re.MULTILINE)
+_BAR = re.compile(r"(?<!\\)\|")
 _ITEM = re.compile(r"[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S")
 
 
@@ -26,6 +28,15 @@ class Section:
     end: int
     heading: str
     lead: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of Markdown. `body`: where its first row below the header begins; `header`: the cells above it."""
+
+    body: int
+    end: int
+    header: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,36 @@ def heading_of(line: str) -> tuple[int, str]:
     if words and not words[-1].strip("#"):  # closing marks
         words.pop()
     return len(match[1]), " ".join(words)
+
+
+def tables(text: str) -> list[Table]:
+    """
+    >>> tables("| Drug | mg |\\n| --- | --- |\\n| x | 5 |\\n")
+    [Table(body=28, end=38, header='Drug | mg')]
+
+    The tables with a header (the rows above a line of dashes), in order.
+    """
+    if not _DASHES.search(text):
+        return []
+    found: list[Table] = []
+    head: list[str] = []
+    body = -1  # where the rows of the table at hand begin; -1 outside, -2 where it has no header
+    for line in _lines(text):
+        if line.kind != "row":
+            head, body = [], -1
+        elif body >= 0:
+            found[-1] = Table(body, line.end, found[-1].header)
+        elif body == -1 and _DASHES.fullmatch(text, line.start, line.end):
+            body = line.end if any(head) else -2
+            if any(head):
+                found.append(Table(body, body, "; ".join(filter(None, head))))
+        else:
+            head.append(" | ".join(" ".join(cell.split()) for cell in _cells(text[line.start : line.end])).strip(" |"))
+    return [table for table in found if table.end > table.body]
+
+
+def _cells(row: str) -> list[str]:
+    return _BAR.split(row.strip().removeprefix("|").removesuffix("|"))
 
 
 def units(text: str, section: Section) -> list[Unit]:

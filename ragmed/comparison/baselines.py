@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from ragmed.comparison.rows import Baseline
-from ragmed.metrics.gold import accepted
+from ragmed.metrics.gold import accepted, equal_options, right_letters
 from ragmed.records import Example
 
 
@@ -18,8 +19,8 @@ def trivial_baselines(task: str, metric: str, examples: Sequence[Example]) -> tu
 
     Rows for results.json, and notes. `majority`: always the most frequent gold of these examples, of several accepted
     answers each counting (so it has seen the answers: an upper bound). `longest-option`, `shortest-option`: by
-    characters, a tie among m shares 1 / m. `chance`: mean of 1 / number of options. The last three only where every
-    example has options.
+    characters, a tie among m shares 1 / m. `chance`: mean of 1 / number of options, times the number of those with the
+    right text. The last three only where every example has options.
     """
 
     def row(name: str, value: float) -> Baseline:
@@ -27,9 +28,9 @@ def trivial_baselines(task: str, metric: str, examples: Sequence[Example]) -> tu
 
     if not any(example.gold for example in examples):
         return [], [f"{task}: no baselines, because its gold answers are not in this run."]
-    golds = Counter(answer for example in examples if example.gold for answer in set(accepted(example.gold)))
+    golds = Counter(answer for example in examples if example.gold for answer in _accepted(example))
     rows = [row("majority", max(golds.values()) / len(examples))]
-    notes: list[str] = []
+    notes = equal_options(task, examples)
     with_options = [example for example in examples if example.options]
     if not with_options:
         return rows, notes
@@ -42,21 +43,26 @@ def trivial_baselines(task: str, metric: str, examples: Sequence[Example]) -> tu
     for name, choose in (("longest-option", max), ("shortest-option", min)):
         shares = [_share(s, place, choose) for s, place in zip(with_options, places, strict=True) if place is not None]
         rows.append(row(name, sum(shares) / len(shares)))
-    rows.append(row("chance", sum(1 / len(example.options) for example in examples) / len(examples)))
+    shares = [len(place) / len(e.options) for e, place in zip(with_options, places, strict=True) if place is not None]
+    rows.append(row("chance", sum(shares) / len(shares)))
     return rows, notes
 
 
-def _gold_place(example: Example) -> int | None:
-    """Which option is the gold one: by its letter, else by its text."""
+def _accepted(example: Example) -> set[str]:
+    return {*accepted(example.gold), *right_letters(example)}
+
+
+def _gold_place(example: Example) -> set[int] | None:
+    """Which options are right: the one with the gold letter and those with its text; else the one of its text."""
     gold = str(example.gold).strip()
     letters = list(example.options)
     if gold.upper() in letters:
-        return letters.index(gold.upper())
+        return {letters.index(letter) for letter in right_letters(replace(example, gold=gold.upper()))}
     texts = [option.strip().casefold() for option in example.options.values()]
-    return texts.index(gold.casefold()) if texts.count(gold.casefold()) == 1 else None
+    return {texts.index(gold.casefold())} if texts.count(gold.casefold()) == 1 else None
 
 
-def _share(example: Example, gold: int, choose: Callable[[list[int]], int]) -> float:
+def _share(example: Example, right: set[int], choose: Callable[[list[int]], int]) -> float:
     lengths = [len(option) for option in example.options.values()]
     wanted = choose(lengths)
-    return 1 / lengths.count(wanted) if lengths[gold] == wanted else 0.0
+    return sum(lengths[place] == wanted for place in right) / lengths.count(wanted)

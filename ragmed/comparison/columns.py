@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,7 +133,7 @@ def _table(
         name=task,
         ids=ids,
         examples=examples,
-        groups={id_: _group(examples[id_]) for id_ in ids},
+        groups=groups_of(examples, ids),
         metrics={
             **facts_by_name(declared),
             **{n: f for n, f in undeclared.items() if n not in facts_by_name(declared)},
@@ -147,7 +148,7 @@ def _table(
 
 
 def under(table: TaskTable, policy: Mapping[str, str]) -> TaskTable:
-    """The same table with another policy: what each status other than `answered` counts as."""
+    """The same table with another policy: what an answer without a value counts as."""
     columns = {
         (arm, metric): _column(found, facts, policy, _worst(table, facts))
         for arm, found in table.answers.items()
@@ -174,8 +175,45 @@ def _require_same(arm: str, task: str, found: Mapping[str, Answer], examples: Ma
                 )
 
 
-def _group(example: Example) -> str:
-    return f"group {example.group}" if example.group else f"example {example.id}"
+def groups_of(examples: Mapping[str, Example], ids: Sequence[str]) -> dict[str, str]:
+    """
+    >>> asked = {"a": Example("a", "Which?"), "b": Example("b", "Which?"), "c": Example("c", "When?")}
+    >>> groups_of(asked, "abc")
+    {'a': 'example a', 'b': 'example a', 'c': 'example c'}
+
+    The group of each example, by its id: examples that share a group, or ask the very same, are one observation.
+    """
+    groups = {id_: f"group {examples[id_].group}" if examples[id_].group else f"example {id_}" for id_ in ids}
+    first: dict[tuple[object, ...], str] = {}
+    joined: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while name in joined:
+            name = joined[name]
+        return name
+
+    for id_ in ids:
+        asked = examples[id_]
+        key = (asked.context, _plain(asked.question), *sorted(map(_plain, asked.options.values())))
+        if not (asked.context or asked.question.strip()):
+            continue  # of an imported example nothing but its id may be known
+        one, other = root(first.setdefault(key, groups[id_])), root(groups[id_])
+        if one != other:
+            joined[other] = one
+    return {id_: root(name) for id_, name in groups.items()}
+
+
+def _plain(text: str) -> str:
+    """A text without what does not change what is asked: case, form of letters, blanks, marks at its ends."""
+    words = unicodedata.normalize("NFKC", text).casefold().split()
+    return " ".join(words).strip(" .?!:;")
+
+
+def repeated(table: TaskTable) -> int:
+    """How many examples of a table ask what another one asks, case and blanks apart, and are in no declared group with
+    it."""
+    declared = {(table.examples[id_].group or f"example {id_}") for id_ in table.ids}
+    return len(declared) - len(set(table.groups.values()))
 
 
 def _measured(answers: Iterable[Answer], metric: str) -> bool:
@@ -190,8 +228,10 @@ def _column(answers: Mapping[str, Answer], facts: MetricFacts, policy: Mapping[s
         score = answer.score
         if score.status == "answered":
             values[id_] = score.metrics.get(facts.name)
+        elif score.status == "error" or policy[score.status] == "drop":
+            values[id_] = None
         else:
-            values[id_] = None if policy[score.status] == "drop" else _nothing(facts, answer.example, worst)
+            values[id_] = _nothing(facts, answer.example, worst)
     unscored = sum(a.score.status == "answered" and facts.name not in a.score.metrics for a in answers.values())
     return Column(values, unscored)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ragmed.comparison.baselines import trivial_baselines
-from ragmed.comparison.columns import TaskTable, build_tables, sample_notes
+from ragmed.comparison.columns import TaskTable, build_tables, repeated, sample_notes
+from ragmed.comparison.completeness import completeness_notes
 from ragmed.comparison.contrasts import asked_pairs, contrasts
 from ragmed.comparison.costs.cost import cost_row, economics, economics_notes
 from ragmed.comparison.costs.prices import Prices
@@ -15,9 +17,9 @@ from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
 from ragmed.comparison.factorial import factorials
 from ragmed.comparison.overall import overall
 from ragmed.comparison.paired import draws_note, is_binary, scored
-from ragmed.comparison.policies import by_policy
+from ragmed.comparison.policies import ByPolicy, by_policy
 from ragmed.comparison.results import SCHEMA, Results
-from ragmed.comparison.rows import Baseline, Contrast, Effect, NotRun, Overall, Score
+from ragmed.comparison.rows import Baseline, Contrast, Effect, NotRun, Overall, PolicyContrast, Score
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import ArmSources, corpora_notes, declared
 from ragmed.errors import DataError
@@ -70,6 +72,7 @@ def compare(
     same = {name: str(t.get("task") or t.get("file") or "") for name, t in about.tasks.items()}
     pooled, pooling = overall(paired, settings=settings, same=same, tables=tables)
     policies = by_policy(tables, arms=scored_arms, contrasts=paired, settings=settings)
+    paired = [_held_to(row, one) for row, one in zip(paired, _found(policies, paired), strict=True)]
     baselines, found = _baselines(tables, settings)
     behind = diagnose(answers, tables, contrasts=paired, settings=settings, facts=about)
     corpora = corpora_notes(known, [*(row.arms for row in squares), *((row.baseline, row.arm) for row in paired)])
@@ -85,6 +88,8 @@ def compare(
         *economics_notes(saved, settings.prices),
         *found,
         *pooling,
+        *completeness_notes(tables, arms, settings),
+        *_repeated_notes(tables),
         *_metric_notes(tables, pairs),
         *sample_notes(answers),
     ]
@@ -103,6 +108,23 @@ def compare(
         retrieval=behind.retrieval, leakage=behind.leakage, leakage_contrasts=behind.leakage_contrasts,
         corpora_notes=tuple(corpora), notes=(*notes, *corpora, *said),
     )  # fmt: skip
+
+
+def _found(policies: ByPolicy, rows: Sequence[Contrast]) -> list[PolicyContrast]:
+    by_name = {(one.task, one.metric, one.baseline, one.arm): one for one in policies.policy_contrasts}
+    return [by_name[row.task, row.metric, row.baseline, row.arm] for row in rows]
+
+
+def _held_to(row: Contrast, found: PolicyContrast) -> Contrast:
+    """The row, with whether it depends on what unreadable answers count as. A claim must hold where they count as
+    wrong, since leaving them out is what a model that answers the easy questions alone would gain by; that two arms are
+    equivalent must hold under every policy.
+    """
+    unheld = row.verdict == "equivalent" or found.by_policy["wrong"].verdict != row.verdict
+    claims = row.verdict in ("better", "worse", "equivalent")
+    return replace(
+        row, depends=found.depends, verdict="cannot-tell" if found.depends and claims and unheld else row.verdict
+    )
 
 
 def _scores(table: TaskTable, arms: Sequence[str], settings: ComparisonSettings) -> list[Score]:
@@ -190,6 +212,15 @@ def _effect_notes(settings: ComparisonSettings, family: Sequence[Effect]) -> lis
         f"Adjusted p of the 2x2 effects is {_whose(settings)} over all {len(family)} of them, a family of its own: "
         "tuning and retrieval are each averaged over the other; interaction is what retrieval does for the tuned "
         "model, less what it does for the untuned one."
+    ]
+
+
+def _repeated_notes(tables: Sequence[TaskTable]) -> list[str]:
+    return [
+        f"{table.name}: {count} of {len(table.ids)} examples ask what another one asks, case and blanks apart; "
+        "examples that ask the same count as one group."
+        for table in tables
+        if (count := repeated(table))
     ]
 
 

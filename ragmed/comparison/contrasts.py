@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ragmed.comparison.columns import TaskTable
+from ragmed.comparison.completeness import missing, why_no_verdict, within_bounds
 from ragmed.comparison.factorial import check_designs, tuned_against_retrieved
 from ragmed.comparison.paired import changes, difference_of, is_binary, shared
 from ragmed.comparison.rows import Contrast
@@ -61,7 +62,15 @@ def contrasts(
     ]
     family = sum(metric == table.primary for table, _, metric in asked)
     rows = [
-        contrast(table, pair, metric, settings, family=max(1, family), corpora=rule(sources, pair))
+        contrast(
+            table,
+            pair,
+            metric,
+            settings,
+            family=max(1, family),
+            corpora=rule(sources, pair),
+            reason=why_no_verdict(table, pair, settings, sources),
+        )
         for table, pair, metric in asked
     ]
     named = [
@@ -71,8 +80,9 @@ def contrasts(
 
 
 def contrast(
-    table: TaskTable, pair: Pair, metric: str, settings: ComparisonSettings, *, family: int = 1, corpora: str = ""
-) -> Contrast:
+    table: TaskTable, pair: Pair, metric: str, settings: ComparisonSettings, *, family: int = 1, corpora: str = "",
+    reason: str = "",
+) -> Contrast:  # fmt: skip
     """One row, not yet adjusted for the others of its family."""
     kept, scores = shared(table, pair, metric)
     facts, (old, new) = table.metrics[metric], (scores[arm] for arm in pair)
@@ -80,6 +90,8 @@ def contrast(
     if kept:
         sides = (pair[:1], pair[1:])
         difference = difference_of(table, metric, kept, scores, sides=sides, settings=settings, family=family)
+        if not reason:
+            difference = within_bounds(difference, table, metric, sides=sides, settings=settings, family=family)
         if is_binary(facts, np.concatenate([old, new])):
             fixed, broke = (int(changed.sum()) for changed in changes(facts, old, new))
     return Contrast(
@@ -87,4 +99,5 @@ def contrast(
         fixed=fixed, broke=broke, groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept),
         baseline_value=table.value(metric, old) if kept else None, arm_value=table.value(metric, new) if kept else None,
         higher_is_better=facts.higher_is_better, primary=metric == table.primary, corpora=corpora,
+        missing=len(missing(table, pair, metric)), reason=reason,
     )  # fmt: skip

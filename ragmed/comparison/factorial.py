@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ragmed.comparison.columns import TaskTable
+from ragmed.comparison.completeness import why_no_verdict, within_bounds
 from ragmed.comparison.paired import difference_of, scored, shared
 from ragmed.comparison.rows import Effect, Factorial
 from ragmed.comparison.settings import ComparisonSettings
@@ -82,13 +83,18 @@ def _row(
 ) -> Factorial:  # fmt: skip
     kept, scores = shared(table, list(arms.values()), metric)
     corpora, better = rule(sources, arms.values()), table.metrics[metric].higher_is_better
+    reason = why_no_verdict(table, list(arms.values()), settings, sources)
     effects = []
     for effect, (minus, plus, halved) in EFFECTS.items():
         sides = [arms[role] for role in minus], [arms[role] for role in plus]
         difference = difference_of(
             table, metric, kept, scores, sides=sides, halved=halved, settings=settings, family=family
         ) if kept else None  # fmt: skip
-        effects.append(Effect(effect=effect, **tested(difference, settings), higher_is_better=better))
+        if difference and not reason:
+            difference = within_bounds(
+                difference, table, metric, sides=sides, halved=halved, settings=settings, family=family
+            )
+        effects.append(Effect(effect=effect, **tested(difference, settings), higher_is_better=better, reason=reason))
     return Factorial(
         task=table.name, metric=metric, n=len(kept), control=arms["control"], tuned=arms["tuned"],
         retrieved=arms["retrieved"], both=arms["both"],

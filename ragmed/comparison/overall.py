@@ -178,7 +178,9 @@ def _usable(
             if (same.get(name) or name) == (same.get(other) or other)
             or 2 * len(mine & asked.get(other, frozenset())) > len(mine) > 0
         )
-        if row.ci is None:
+        if row.reason:
+            said.append(f"{name} is left out, because {row.reason}.")
+        elif row.ci is None:
             said.append(f"{name} is left out, because no example has a score in both arms.")
         elif (twin := next(twins, None)) is not None:
             said.append(f"{name} is left out, because it asks the questions of {twin} again.")

@@ -15,6 +15,7 @@ from ragmed.comparison.columns import TaskTable, under
 from ragmed.comparison.contrasts import Pair, contrast
 from ragmed.comparison.rows import Contrast, PolicyContrast, PolicyRanking, PolicyScore, UnderPolicy
 from ragmed.comparison.settings import POLICIES, ComparisonSettings, every_failure
+from ragmed.comparison.verdicts import alone
 from ragmed.records import Measure
 
 Views = Mapping[str, TaskTable]
@@ -40,8 +41,8 @@ def by_policy(
     `policies`: every arm's score and how many examples it is of, under every policy. `policy_contrasts`: the given
     contrasts under every policy, p not adjusted. `policy_rankings`: the arms, best first (highest, where neither is
     better). None where nothing is left.
-    `depends`: some policy turns a difference round, or makes it significant (p under alpha and 0 outside the interval)
-    where another does not; of a ranking: two arms change places, ties apart.
+    `depends`: some policy turns a difference round, or allows another verdict (better, worse, equivalent, or none of
+    them) than another policy does; of a ranking: two arms change places, ties apart.
     """
     policies: list[PolicyScore] = []
     against: list[PolicyContrast] = []
@@ -107,11 +108,11 @@ def _contrast(row: Contrast, views: Views, table: TaskTable, settings: Compariso
         same = next((one for columns, one in known if columns == mine), None)
         full = same or contrast(view, pair, row.metric, settings)
         known.append((mine, full))
-        by_policy[name] = UnderPolicy(full.difference, full.ci, full.p, full.fixed, full.broke, full.n)
-    tested = [(one.p, one.ci, one.difference) for one in by_policy.values()]
-    signs = {_sign(difference) for _, _, difference in tested if difference is not None}
-    significant = {p < settings.alpha and not ci[0] <= 0 <= ci[1] for p, ci, _ in tested if ci is not None}
-    depends = {1, -1} <= signs or len(significant) > 1
+        by_policy[name] = UnderPolicy(
+            full.difference, full.ci, full.p, full.fixed, full.broke, full.n, alone(full, settings)
+        )
+    signs = {_sign(one.difference) for one in by_policy.values() if one.difference is not None}
+    depends = {1, -1} <= signs or len({one.verdict for one in by_policy.values()}) > 1
     return PolicyContrast(row.task, row.metric, row.primary, *pair, by_policy=by_policy, depends=depends)
 
 

@@ -13,8 +13,9 @@ from typing import Literal, Protocol
 from ragmed.comparison.statistics.bootstrap import Interval
 from ragmed.comparison.statistics.intervals import Estimate
 
-Verdict = Literal["better", "worse", "equivalent", "cannot-tell", "secondary"]
-"""`secondary`: by a metric that is not its task's primary one: reported with its interval, in no family."""
+Verdict = Literal["better", "worse", "equivalent", "cannot-tell", "secondary", "no-verdict"]
+"""`secondary`: by a metric that is not its task's primary one: reported with its interval, in no family. `no-verdict`:
+answers are missing, or an arm was not what it is called (the row's `reason`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ class Contrast:
 
     `p_adjusted` None: the metric is not its task's primary one, so that the contrast is in no family. `fixed`, `broke`:
     how many answers became right and wrong, where the metric is 0 or 1. `left_out`: examples without a score of both.
-    `corpora`: `same`, `different` or `unknown` where tuning stands against retrieving, else empty.
+    `corpora`: `same`, `different` or `unknown` where tuning stands against retrieving, else empty. `missing`: examples
+    whose answer did not come back in one of the two; interval and p then hold whatever it would have been. `reason`:
+    why there is no verdict. `depends`: whether the conclusion changes with what unreadable answers count as.
     """
 
     task: str
@@ -125,11 +128,17 @@ class Contrast:
     higher_is_better: bool | None
     primary: bool
     corpora: str = ""
+    missing: int = 0
+    reason: str = ""
+    depends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One effect of a two-by-two design: `tuning`, `retrieval`, `interaction` or `tuning-against-retrieval`."""
+    """One effect of a two-by-two design: `tuning`, `retrieval`, `interaction` or `tuning-against-retrieval`.
+
+    `reason`: why there is no verdict.
+    """
 
     effect: str
     difference: float | None
@@ -143,6 +152,7 @@ class Effect:
     noninferiority: Noninferiority
     verdict: Verdict
     higher_is_better: bool | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +212,7 @@ class Overall:
     higher_is_better: bool | None
     primary: bool
     corpora: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +228,7 @@ class PolicyScore:
 
 @dataclass(frozen=True, slots=True)
 class UnderPolicy:
-    """A contrast under one policy; p is not adjusted."""
+    """A contrast under one policy; p is not adjusted, and `verdict` is what it alone would say."""
 
     difference: float | None
     ci: Interval | None
@@ -225,6 +236,7 @@ class UnderPolicy:
     fixed: int | None
     broke: int | None
     n: int
+    verdict: Verdict = "cannot-tell"
 
 
 @dataclass(frozen=True, slots=True)

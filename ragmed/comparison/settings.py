@@ -11,7 +11,8 @@ from ragmed.comparison.costs.prices import Prices
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.records import STATUSES
 
-FAILURES = tuple(status for status in STATUSES if status != "answered")
+FAILURES = tuple(status for status in STATUSES if status not in ("answered", "error"))
+"""What an arm did instead of an answer. `error` is none: an answer that did not come back says nothing of the arm."""
 POLICIES = ("wrong", "drop")
 CORRECTIONS = ("holm", "benjamini-hochberg")
 PROPORTIONS = ("wilson", "clopper-pearson")
@@ -22,14 +23,17 @@ Factorial = tuple[str, str, str, str]
 @dataclass(frozen=True, slots=True)
 class ComparisonSettings:
     """
-    >>> ComparisonSettings(baseline="general", policy={"error": "drop"}).policy["unparsed"]
+    >>> ComparisonSettings(baseline="general", policy={"refused": "drop"}).policy["unparsed"]
     'wrong'
 
     `baseline`: the arm that others are held against; in a config, where unsaid, its first arm that shows the question.
     `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial `tuned`
     against `retrieved`. `factorials`: the arms (control, tuned, retrieved, both) of two-by-two designs. `prices`: what
-    machines and tokens cost. `policy`: what a status other than `answered` counts as, `wrong` (a score of 0) or `drop`
-    (left out of all arms that are compared); `wrong` unless set. One word is the policy for all of them. `correction`:
+    machines and tokens cost. `policy`: what an answer without a value (`unparsed`, `refused`, `truncated`) counts as,
+    `wrong` (a score of 0) or `drop` (left out of all arms that are compared); `wrong` unless set. One word is the
+    policy for all of them. An answer that did not come back (`error`) is missing: `min_returned` is the share of an
+    arm's answers that must have come back, and `min_read` the share of those that must have been read, for a verdict
+    to be given. `correction`:
     what adjusts p over a family. `proportions`: the interval of a share. `baseline_arms`: arms reported beside the
     trivial baselines, in no contrast. Raises UsageError for values that make no sense.
     """
@@ -37,6 +41,8 @@ class ComparisonSettings:
     baseline: str = ""
     contrasts: tuple[tuple[str, str], ...] = ()
     margin: float = 0.05
+    min_returned: float = 0.95
+    min_read: float = 0.5
     alpha: float = 0.05
     policy: Annotated[Mapping[str, str], Shorthand((str,), every_failure)] = field(default_factory=dict)
     correction: str = "holm"
@@ -57,6 +63,9 @@ class ComparisonSettings:
             raise UsageError(f"alpha is {self.alpha}; give a number between 0 and 1, such as 0.05")
         if not 0 <= self.margin < 1:
             raise UsageError(f"margin is {self.margin}; give a fraction from 0 to below 1, such as 0.05 for 5 points")
+        for name in ("min_returned", "min_read"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give a share above 0 and up to 1, such as 0.95")
         if self.resamples < 100:
             raise UsageError(f"resamples is {self.resamples}; give at least 100, better 10000")
         if self.resamples > MOST_RESAMPLES:
@@ -74,10 +83,10 @@ class ComparisonSettings:
 
 def every_failure(given: Mapping[str, str] | str) -> dict[str, str]:
     """
-    >>> every_failure("drop")["refused"], every_failure({"error": "drop"})["refused"]
+    >>> every_failure("drop")["refused"], every_failure({"unparsed": "drop"})["refused"]
     ('drop', 'wrong')
 
-    The rule for every status other than `answered`.
+    The rule for every status of an answer without a value.
     """
     policy = dict.fromkeys(FAILURES, given) if isinstance(given, str) else dict(given)
     for status, rule in policy.items():

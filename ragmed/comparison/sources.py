@@ -54,7 +54,7 @@ def arm_sources(info: Mapping[str, Any], prefix: str = "") -> dict[str, ArmSourc
         shown_from = str(arm.get("retriever") or arm.get("index") or "")
         index = indexes.get(shown_from) if context in SHOWING else None
         if index is not None and shown_from == searched:
-            index = {**index, "search_seconds": search.get("seconds")}
+            index = {**index, "search": search}
         found[prefix + name] = ArmSources(
             trained_on=_corpora(adapter) if tuned else None,
             shown=_corpora(index) if context in SHOWING else None,

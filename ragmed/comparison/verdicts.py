@@ -1,4 +1,4 @@
-"""What may be concluded: tested rows of one family in, the same with adjusted p and one of four words for each out."""
+"""What may be concluded: tested rows of one family in, the same with adjusted p and one word for each out."""
 
 from __future__ import annotations
 
@@ -62,6 +62,15 @@ def decide(p_adjusted: float, interval: Interval, *, alpha: float, margin: float
     return "cannot-tell"
 
 
+def alone(row: Contrast, settings: ComparisonSettings) -> Verdict:
+    """What a contrast would say if it were the only one."""
+    if row.ci is None:
+        return "cannot-tell"
+    low, high = row.ci
+    span = (-high, -low) if row.higher_is_better is False else (low, high)
+    return decide(row.p, span, alpha=settings.alpha, margin=settings.margin, equivalence=row.equivalence.p)
+
+
 def conclude(rows: Sequence[tuple[str, bool, R]], settings: ComparisonSettings) -> list[R]:
     """The rows with what they say together: adjusted p, non-inferiority shown or not, the verdict.
 
@@ -106,6 +115,8 @@ def _concluded(name: str, row: R, adjusted: tuple[float, float, float], settings
             low, high = -high, -low
         shown = noninferiority < settings.alpha and low > -settings.margin
         verdict = decide(p, (low, high), alpha=settings.alpha, margin=settings.margin, equivalence=equivalence)
+    if row.reason:
+        verdict, shown = "no-verdict", False
     return replace(
         row, p_adjusted=p, verdict=verdict, equivalence=replace(row.equivalence, p_adjusted=equivalence),
         noninferiority=replace(row.noninferiority, p_adjusted=noninferiority, shown=shown),

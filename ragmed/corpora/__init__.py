@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from ragmed.corpora.kinds import kind_of_name
 from ragmed.corpora.recipe import (
     READERS,
     Found,
@@ -27,12 +28,24 @@ from ragmed.corpora.recipe import (
 from ragmed.errors import DataError, RagmedError, UsageError
 from ragmed.files import canonical_json
 from ragmed.records import Document
+from ragmed.text_table import visible
 from ragmed.workspace import Workspace
 
 __all__ = ["READERS", "Corpus", "Found", "Ignored", "Reader", "Recipe", "Rejected", "describe_corpora", "load_recipe"]
 
 _HASHED = ("id", "title", "text", "source", "license", "access", "date", "citation")
-SHOWN = 5  # rejected records, and suffixes of ignored files, that a description names
+SHOWN = 10  # reasons why something was left out that are told, each with the first it holds for
+_KINDS = 1000  # of reasons that are kept apart
+_DETAIL = re.compile(r"'[^']*'|0x[0-9a-f]+|\d+")  # what differs between two reasons of one kind
+
+
+@dataclass(slots=True)
+class _Reason:
+    """Why records or files were left out: the first of them, and how many there are."""
+
+    where: str
+    reason: str
+    count: int = 0
 
 
 class Corpus:
@@ -57,9 +70,7 @@ class Corpus:
         # alarm among them less likely than 1e-23.
         self._ids: set[bytes] = set()
         self._done = False
-        self._suffixes: Counter[str] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._refused: list[Rejected] = []
+        self._why: dict[str, dict[str, _Reason]] = {"rejected": {}, "ignored": {}}
 
     def documents(self) -> Iterator[Document]:
         """Streams the accepted documents, in the reader's order; each call reads the corpus again.
@@ -72,9 +83,7 @@ class Corpus:
             for item in reader_named(self.recipe.reader)(self.recipe):
                 if isinstance(item, Ignored):
                     self.ignored += 1
-                    self._suffixes[Path(item.file).suffix.lower() or "no suffix"] += 1
-                    if not item.reason.startswith("not one of "):  # the suffix says that
-                        self._reasons[item.reason] += 1
+                    self._note("ignored", item.file, _why_ignored(item))
                     continue
                 self.records += 1
                 if isinstance(item, Found):
@@ -84,8 +93,7 @@ class Corpus:
                     self.rejected += 1
                     item = Rejected(item.file, item.line, reason)
                     refuse(item)
-                    if len(self._refused) < SHOWN:
-                        self._refused.append(item)
+                    self._note("rejected", f"{item.file}, line {item.line}" if item.line else item.file, reason)
                 elif isinstance(item, Found):
                     yield item.document
         if not self.accepted:
@@ -108,7 +116,8 @@ class Corpus:
             f"access: {recipe.access}",
             f"citation: {recipe.citation or 'not stated'}",
             f"{counts['documents']} documents, {counts['characters']} characters; "
-            f"{counts['rejected']} of {counts['records']} records rejected; sha256 {str(counts['sha256'])[:16]}",
+            f"{counts['rejected']} of {counts['records']} records rejected, {counts['ignored']} files ignored; "
+            f"sha256 {str(counts['sha256'])[:16]}",
         ]
         lines.extend(self._left_out())
         if first:
@@ -116,21 +125,23 @@ class Corpus:
             lines.append(f"cited as: {first.citation or 'nothing: give the recipe a title, a citation or cite'}")
         return "\n".join(lines)
 
+    def _note(self, what: str, where: str, reason: str) -> None:
+        known = self._why[what]
+        kind = _DETAIL.sub("", reason)
+        if kind in known or len(known) < _KINDS:
+            known.setdefault(kind, _Reason(where, reason)).count += 1
+
     def _left_out(self) -> list[str]:
-        """What the corpus holds that is no document of it, in a few lines."""
+        """What the corpus holds that is no document of it: a line for each kind of reason, with its first case."""
         lines = []
-        if self.ignored:
-            kinds = ", ".join(f"{count} {suffix}" for suffix, count in self._suffixes.most_common(SHOWN))
-            more = len(self._suffixes) - SHOWN
-            kinds += f" and {more} more kinds" if more > 0 else ""
-            kinds += "".join(f"; {count} of them: {reason}" for reason, count in self._reasons.most_common(1))
-            lines.append(f"{self.ignored} files ignored: {kinds}")
-        for refused in self._refused:
-            where = f"{refused.file}, line {refused.line}" if refused.line else refused.file
-            lines.append(f"rejected: {where}: {refused.reason}")
-        if self.rejected > len(self._refused):
-            lines.append(f"rejected: {self.rejected - len(self._refused)} more")
-        return [line.encode("utf-8", "backslashreplace").decode("utf-8") for line in lines]
+        for what, total in (("ignored", self.ignored), ("rejected", self.rejected)):
+            told = sorted(self._why[what].values(), key=lambda one: -one.count)[:SHOWN]
+            for one in told:
+                more = f" (and {one.count - 1} more like it)" if one.count > 1 else ""
+                lines.append(f"{what}: {one.where}: {one.reason}{more}")
+            if rest := total - sum(one.count for one in told):
+                lines.append(f"{what}: {rest} more, for other reasons")
+        return [visible(line) for line in lines]
 
     def summary(self) -> dict[str, int | str]:
         """What the whole stream was: `documents + rejected = records`; `sha256` over the accepted documents, in order.
@@ -176,10 +187,26 @@ class Corpus:
         return ""
 
     def _nothing(self) -> str:
-        text = f"corpus '{self.recipe.name}' holds no document: {self.rejected} rejected, {self.ignored} files ignored"
+        said = f"{_counted(self.rejected, 'record')} rejected, {_counted(self.ignored, 'file')} ignored"
+        text = f"corpus '{self.recipe.name}' holds no document: {said}"
         if self.rejected and self.rejected_path:
-            return f"{text}; see '{self.rejected_path}'"
-        return f"{text}; check 'reader' and 'paths' in its recipe"
+            text += f"; see '{self.rejected_path}'"
+        elif not self.rejected:
+            text += "; check 'reader' and 'paths' in its recipe"
+        return "\n".join([text, *self._left_out()])
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _why_ignored(item: Ignored) -> str:
+    """What a file is, where its name says it; else by its suffix, so that those of a kind are told together."""
+    if not item.reason.startswith("not one of "):
+        return item.reason
+    suffix = Path(item.file).suffix.lower()
+    kind = kind_of_name(item.file) or item.reason
+    return f"a {suffix} file, {item.reason}" if suffix and kind == item.reason else kind
 
 
 def describe_corpora(workspace: Workspace) -> str:

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ragmed.corpora.kinds import no_json_lines
 from ragmed.corpora.recipe import Found, Recipe, Rejected, found_or_rejected, string_of, text_of
 from ragmed.errors import DataError
-from ragmed.files import BadLine, read_jsonl
+from ragmed.files import BadLine, open_binary, read_jsonl
 from ragmed.records import Document
 
 FIELDS: dict[str, str] = {name: name for name in ("id", "title", "text", "source", "license", "date", "citation")}
@@ -21,6 +22,7 @@ FIELDS: dict[str, str] = {name: name for name in ("id", "title", "text", "source
 
 REQUIRED = ("id", "text")
 
+_HEAD = 64 * 1024
 SEARCHED = 1000
 """Columns among which near names are looked for: a header may have millions, and each takes its time."""
 
@@ -55,11 +57,18 @@ def require_columns(recipe: Recipe, columns: Collection[str], where: str) -> Non
 
 def read_lines(path: Path, what: str, make: Callable[[dict[str, Any]], Document]) -> Iterator[Found | Rejected]:
     """Documents and refused lines of a JSON Lines file. `make`: its document, or ValueError with the reason."""
+    objects = False
     for item in read_jsonl(path, what, whole=False):
         if isinstance(item, BadLine):
             yield Rejected(str(path), item.number, item.reason)
         else:
+            objects = True
             yield found_or_rejected(partial(make, item[1]), str(path), item[0])
+    if not objects:
+        with open_binary(path) as stream:
+            reason = no_json_lines(stream.read(_HEAD).decode("utf-8-sig", "replace"))
+        if reason:
+            raise DataError(f"{what} '{path}' is {reason}")
 
 
 def document_of(record: Mapping[str, object], fields: Mapping[str, str], recipe: Recipe) -> Document:

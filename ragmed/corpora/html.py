@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import Any
 
-from ragmed.corpora.html_text import markdown_of
+from ragmed.corpora.html_text import is_hidden, markdown_of
 from ragmed.corpora.members import Member, read_members
 from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
 from ragmed.corpora.worker import Worker
@@ -47,7 +47,8 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
         next(read(recipe)).document.source  # 'https://www.example.org/guidelines/asthma'
 
     Where a page marks its one main part (`main`), that is the text, as the standard means it: outside are menus and
-    notices that every page repeats. Otherwise it is the whole body, without `nav`. Title, date, licence and the
+    notices that every page repeats. Otherwise it is the whole body, without `nav` and the site's footer. What a page
+    hides from its readers is left out, what they can open by a click is not. Title, date, licence and the
     canonical address come from the page's own metadata, the citation from them and its authors. Rejected: a page
     without text, one whose bytes are not in the encoding that it declares, or that declares none and is not UTF-8.
     """
@@ -129,7 +130,7 @@ def _strictly(data: bytes, name: str, says: str) -> str:
 
 
 def _main(tree: Any) -> Any:
-    mains = [node for node in tree.css("main, [role=main]") if node.text().strip()]
+    mains = [node for node in tree.css("main, [role=main]") if node.text().strip() and not is_hidden(node)]
     return mains[0] if len(mains) == 1 else tree.body
 
 

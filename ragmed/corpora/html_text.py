@@ -1,18 +1,25 @@
 """An HTML tree in, its text with Markdown headings, lists, tables and listings out.
 
-What is no text of the page is left out: scripts, styles, navigation, form controls, drawings. All else is kept.
+The text is what a reader sees, or can open by a click. What is no text of the page is left out: scripts, styles,
+navigation, form controls, drawings, what the page hides, the site's footer. All else is kept.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 DROPPED = frozenset(
-    "script style noscript template nav svg canvas iframe object embed video audio map button select textarea input "
+    "script style noscript template nav svg canvas iframe object embed video audio map select textarea input "
     "head title annotation annotation-xml dialog".split()
 )
-DROPPED_ROLES = frozenset("navigation search menu menubar".split())
+DROPPED_ROLES = frozenset("navigation search menu menubar contentinfo dialog alertdialog".split())
+LABELLED = frozenset("h1 h2 h3 h4 h5 h6 summary dt th caption legend".split())
+"""Elements whose words may stand in a button that opens what follows, or sorts a column."""
+
+SECTIONS = frozenset("article aside blockquote details dialog fieldset figure main nav section td".split())
+"""A footer in one of these is that part's own, with its authors or sources; any other is the site's."""
 BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dir div dl dt fieldset figcaption figure footer "
     "form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu ol p pre section summary table tbody td tfoot th "
@@ -26,8 +33,18 @@ MAX_INDENT = 8  # a deeper list is no list
 MAX_SPAN = 100
 """Columns or rows that a cell is taken to span: a hostile page says a million."""
 
+MAX_RULES = 500
+"""Rules of a page's styles that are looked at: each is searched for in all the others."""
+
 _SPACE = re.compile(r"\s+")
 _HEADING_MARK = re.compile(r"^([ ]{0,3})(#{1,6})(?=\s|\Z)", re.MULTILINE)
+_HEADINGS = "h1, h2, h3, h4, h5, h6, [role=heading]"
+_HIDING = re.compile(r"(?:^|[;{\s])(?:display\s*:\s*none|visibility\s*:\s*hidden)\b", re.I)
+_SHOWING = re.compile(r"(?:^|[;{\s])(?:display\s*:\s*(?!none\b)[a-z]|visibility\s*:\s*visible)", re.I)
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_AT_RULE = re.compile(r"@[^;{}]*(?:;|\{(?:[^{}]*\{[^{}]*\})*[^{}]*\})")  # such as what holds in print alone
+_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+_SIMPLE = re.compile(r"[a-z][a-z0-9]*|[a-z0-9]*(?:[.#][A-Za-z_][\w-]*)+")
 _WITHIN = "table table, table h1, table h2, table h3, table h4"
 
 
@@ -37,6 +54,7 @@ def markdown_of(root: Any) -> str:
 
     Powers keep their mark (10^9, not 109), struck text its own (~~5 mg~~); a cell that spans rows is repeated in each.
     """
+    hidden = _Hidden(root)
     writer = _Writer({node.mem_id for node in _layout_tables(root)})
     steps: list[tuple[Any, bool]] = [(root, True)]
     while steps:
@@ -45,7 +63,7 @@ def markdown_of(root: Any) -> str:
             writer.leave(node)
         elif node.is_text_node:
             writer.text(node.text_content or "")
-        elif node.is_element_node and not _dropped(node):
+        elif node.is_element_node and (node.mem_id == root.mem_id or not (_dropped(node) or hidden.holds(node))):
             writer.enter(node)
             steps.append((node, False))
             child = node.last_child
@@ -56,7 +74,86 @@ def markdown_of(root: Any) -> str:
 
 
 def _dropped(node: Any) -> bool:
-    return node.tag in DROPPED or (node.attributes.get("role") or "").lower() in DROPPED_ROLES
+    if node.tag == "button":
+        return not _labels(node)
+    if node.tag == "footer":
+        return _is_of_site(node)
+    return node.tag in DROPPED or _role(node) in DROPPED_ROLES
+
+
+def _role(node: Any) -> str:
+    return (node.attributes.get("role") or "").strip().lower()
+
+
+def _above(node: Any) -> Iterator[Any]:
+    while (node := node.parent) is not None:
+        yield node
+
+
+def _labels(button: Any) -> bool:
+    """Whether a button's words are a heading, as where a click opens the section: it holds one, or stands in one."""
+    return button.css_first(_HEADINGS) is not None or any(
+        node.tag in LABELLED or _role(node) == "heading" for node in _above(button)
+    )
+
+
+def _is_of_site(footer: Any) -> bool:
+    """Not the footer of an article, and not one that holds notes to which the text refers."""
+    if any(node.tag in SECTIONS for node in _above(footer)):
+        return False
+    notes = {node.attributes.get("id") for node in footer.css("[id]")} - {footer.attributes.get("id")}
+    references = _root(footer).css("sup a[href^='#'], a[role=doc-noteref]")
+    return not any((node.attributes.get("href") or "")[1:] in notes for node in references)
+
+
+class _Hidden:
+    """What a page hides: by the attribute `hidden`, by its own style or by the page's, from readers by `aria-hidden`.
+
+    What a click on a heading or a tab shows is not hidden, nor is what the page's styles show in another state.
+    """
+
+    def __init__(self, root: Any) -> None:
+        page = _root(root)
+        openers = [node for node in page.css("button[aria-controls]") if _labels(node)]
+        openers += page.css("[role=tab][aria-controls], [role=heading] [aria-controls], summary[aria-controls]")
+        named = " ".join(node.attributes.get("aria-controls") or "" for node in openers)
+        self._opened = set(named.split())
+        styles = [node.text() for node in page.css("style") if _on_screen(node)]
+        selectors = ", ".join(_hiding("\n".join(styles)))
+        self._by_style = {node.mem_id for node in page.css(selectors)} if selectors else set()
+
+    def holds(self, node: Any) -> bool:
+        marks = node.attributes
+        if marks.get("id") in self._opened or _role(node) == "tabpanel":
+            return False
+        if node.mem_id in self._by_style or _HIDING.search(marks.get("style") or ""):
+            return True
+        if "hidden" in marks and (marks["hidden"] or "").strip().lower() != "until-found":
+            return True
+        # A page that was saved while a notice lay over it has its whole text marked so.
+        return (marks.get("aria-hidden") or "").strip().lower() == "true" and node.css_first("main, h1") is None
+
+
+def _on_screen(style: Any) -> bool:
+    return (style.attributes.get("media") or "all").strip().lower() in ("all", "screen")
+
+
+def is_hidden(node: Any) -> bool:
+    """Whether an element says itself that it is not shown."""
+    return "hidden" in node.attributes or bool(_HIDING.search(node.attributes.get("style") or ""))
+
+
+def _hiding(css: str) -> list[str]:
+    """The simple selectors (`.sr`, `p.note`, `#banner`) that a page's styles hide in every state and medium."""
+    rules = [match.groups() for match in _RULE.finditer(_AT_RULE.sub("", _COMMENT.sub("", css)))]
+    shown = " ".join(selector for selector, body in rules if _SHOWING.search(body))
+    hiding = (one.strip() for selector, body in rules if _HIDING.search(body) for one in selector.split(","))
+    names = [one for one in dict.fromkeys(hiding) if _SIMPLE.fullmatch(one)]
+    return [one for one in names[:MAX_RULES] if not re.search(rf"{re.escape(one)}(?![\w-])", shown)]
+
+
+def _root(node: Any) -> Any:
+    return [node, *_above(node)][-1]
 
 
 def _layout_tables(root: Any) -> list[Any]:

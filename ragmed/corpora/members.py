@@ -6,7 +6,6 @@ The one place that walks what a corpus is made of: sorted folders, links that le
 from __future__ import annotations
 
 import io
-import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -17,7 +16,7 @@ from typing import IO, Any, TypeVar
 from ragmed.corpora.archives import Budget, Entry, Guarded, Kind, kind_of, tar_entries, unpacked, zip_entries
 from ragmed.corpora.recipe import Ignored, Recipe, Rejected
 from ragmed.errors import DataError
-from ragmed.files import not_text
+from ragmed.files import RepeatedKey, not_text, parse_json, repeated
 
 T = TypeVar("T")
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
@@ -225,9 +224,11 @@ def load_object(member: Member) -> dict[str, Any]:
     if text.count("[") + text.count("{") > MAX_JSON_PARTS or text.count(",") > 4 * MAX_JSON_PARTS:
         raise ValueError(f"the JSON holds more than {MAX_JSON_PARTS} lists and objects; split it")
     try:
-        value = json.loads(text)
+        value = parse_json(text, unique=True)
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
+    except RepeatedKey as error:
+        raise ValueError(repeated(error, text)) from error
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(value, dict):

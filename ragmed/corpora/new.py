@@ -9,10 +9,13 @@ from pathlib import Path
 
 import yaml
 
+from ragmed.corpora.archives import kind_of
 from ragmed.corpora.fields import REQUIRED
+from ragmed.corpora.folder import SUFFIXES
+from ragmed.corpora.kinds import STRUCTURED, kind_of_name, kind_of_text
 from ragmed.corpora.recipe import READERS, load_recipe
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import write_atomic
+from ragmed.files import user_path, write_atomic
 from ragmed.records import Access
 from ragmed.workspace import Workspace
 
@@ -37,15 +40,15 @@ def new_recipe(
         # PosixPath('corpora/guidelines/recipe.yaml')
 
     `reader` '': by the first path's suffix, else `folder`. Where a table lacks a column that a document needs, comments
-    in the recipe say which line is missing. Raises DataError where a path is missing or the recipe is
-    there already, UsageError or UnknownNameError for a name or a reader that cannot be.
+    in the recipe say which line is missing. Raises DataError where a path is missing, the recipe is there already, or
+    the file is of a kind that no reader reads; UsageError or UnknownNameError for a name or a reader that cannot be.
     """
     if not _NAME.match(name):
         raise UsageError(f"'{name}' cannot name a corpus; use letters, digits, '.', '_' and '-'")
     for path in paths:
         if not path.exists():
             raise DataError(f"'{path}' does not exist")
-    chosen = reader or BY_SUFFIX.get(paths[0].suffix.lower(), "folder")
+    chosen = reader or BY_SUFFIX.get(paths[0].suffix.lower(), "") or _reader_of(paths[0])
     if chosen not in READERS:
         raise UnknownNameError("corpus reader", chosen, READERS)
     file = workspace.corpora / name / "recipe.yaml"
@@ -54,7 +57,7 @@ def new_recipe(
     values = {
         "title": title or f"{name.replace('-', ' ').capitalize()} (own references)",
         "reader": chosen,
-        "paths": [str(path.expanduser().resolve()) for path in paths],
+        "paths": [str(user_path(path).resolve()) for path in paths],
         "license": license,
         "access": access,
     }
@@ -64,6 +67,23 @@ def new_recipe(
     write_atomic(file, text + _fields_to_name(columns, chosen))
     load_recipe(file, data=workspace.data)
     return file
+
+
+def _reader_of(path: Path) -> str:
+    """The reader of a folder, an archive or one file, by what that holds; DataError where no reader reads it."""
+    if not path.is_file() or kind_of(path) != "plain":
+        return "folder"
+    kind, suffix = "", path.suffix.lower()
+    if suffix in STRUCTURED:
+        with path.open("rb") as stream:
+            kind, reader = kind_of_text(path.name, stream.read(_HEADER_BYTES).decode("utf-8-sig", "replace"))
+        if reader:
+            return reader
+    elif suffix not in SUFFIXES:
+        kind = kind_of_name(path.name)
+    if kind:
+        raise DataError(f"'{path}' is {kind}")
+    return "folder"
 
 
 def _columns(path: Path, reader: str) -> tuple[list[str], str]:
@@ -78,7 +98,8 @@ def _columns(path: Path, reader: str) -> tuple[list[str], str]:
         except (ArrowException, OSError):
             return [], ""  # what is wrong with it, reading it will say
     with path.open("rb") as stream:
-        line = stream.readline(_HEADER_BYTES).decode("utf-8-sig", "replace").strip("\r\n")
+        start = stream.read(_HEADER_BYTES).splitlines()  # of bytes: at \n, \r\n and \r alone
+        line = start[0].decode("utf-8-sig", "replace") if start else ""
     if reader == "jsonl":
         try:
             record = json.loads(line)
@@ -87,7 +108,10 @@ def _columns(path: Path, reader: str) -> tuple[list[str], str]:
         return [str(key) for key in record] if isinstance(record, dict) else [], ""
     usual = "," if path.suffix.lower() == ".csv" else "\t"
     mark = max((usual, *_DELIMITERS), key=line.count)
-    names = [name.strip() for name in next(csv.reader([line], delimiter=mark), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=mark), [])]
+    except csv.Error:
+        return [], ""  # what is wrong with it, reading it will say
     return names, "" if mark == usual else mark
 
 

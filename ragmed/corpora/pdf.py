@@ -14,7 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
+from ragmed.corpora import hyphens
 from ragmed.corpora.members import Member, read_members
+from ragmed.corpora.pdf_layout import read_in_order
 from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected
 from ragmed.corpora.worker import Worker
 from ragmed.errors import MissingDependencyError
@@ -30,8 +32,7 @@ UNREADABLE_SHARE = 0.2
 
 OCR = "run OCR over it (such as ocrmypdf) and put the result in its place"
 _END = 2048  # bytes in which a whole file has its end mark; the standard says 1024, and some programs append a little
-_HYPHEN = re.compile(r"([^\W\d_]+)(?:\u00ad|[-\u2010])[ \t]*\n[ \t]*([^\W\d_]+)")
-_COMPOUND = re.compile(r"[^\W\d_]+[-\u2010][^\W\d_]+")
+_ORDINAL = re.compile(r"(\d)\^(st|nd|rd|th)\b")
 _HEADING = re.compile(r"^([ ]{0,3})(#{1,6})(?=\s|\Z)", re.MULTILINE)
 _NO_TITLE = re.compile(r"untitled|document\d*|microsoft \w+ - .*|.*\.(docx?|indd|qxd|tex|dvi|pptx?|rtf|pdf|fm)", re.I)
 _NO_CHARACTER = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]")
@@ -47,9 +48,10 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
         next(read(recipe)).document.text[:20]  # '## Page 1\\n\\nDiabetes '
 
     The title is the file's own, where it has one that is no file name; the date is the recipe's, else the day the
-    file was made. A word parted at a line's end is joined, with its hyphen where the document has it so elsewhere.
-    Rejected: an encrypted, damaged, cut, scanned or too large file. Pages that could not be read, or that hold an
-    image and no text, are named in a Rejected of their own beside the document that the others make.
+    file was made. Powers keep a mark (10^9, not 109); columns that are drawn line by line are read one after the other;
+    a word parted at a line's end is joined as `hyphens` says. Rejected: an encrypted, damaged, cut, scanned or too
+    large file. Pages that could not be read, or that hold an image and no text but a line at the edge, are named in a
+    Rejected of their own beside the document that the others make.
     """
     with ExitStack() as stack:
         yield from read_members(recipe, SUFFIXES, member_reader(recipe, stack))
@@ -90,18 +92,10 @@ def _garbled(text: str) -> str:
 
 def _joined(texts: list[str]) -> str:
     whole = "\n".join(texts)
-    compounds = {compound.lower().replace("\u2010", "-") for compound in _COMPOUND.findall(whole)}
-
-    def join(match: re.Match[str]) -> str:
-        left, right = match[1], match[2]
-        if f"{left}-{right}".lower() in compounds or not right[0].islower():
-            return match[0] if "\u00ad" in match[0] else f"{left}-{right}"
-        return left + right
-
     parts = []
     for number, text in enumerate(texts, 1):
         # A line that looks like a heading of ours must not end the page.
-        body = _HEADING.sub(r"\1\\\2", _HYPHEN.sub(join, text)).strip()
+        body = _HEADING.sub(r"\1\\\2", hyphens.joined(text, whole)).strip()
         if body:
             parts.append(f"## Page {number}\n\n{body}\n")
     return "\n".join(parts)
@@ -174,10 +168,16 @@ def _page(reader: Any, number: int, warnings: list[str]) -> dict[str, str]:
         page = reader.pages[number]
         if "/Contents" in page and page.get_contents() is None:
             return {"text": "", "wrong": "points to content that is not there"}
-        text = _NO_CHARACTER.sub("\ufffd", page.extract_text().replace("\x0b", "\n").replace("\x0c", "\n"))
+        scan = _put_in_order(page)
+        # With a visitor pypdf takes the operations as they were put in order, and does not write them out first.
+        drawn = page.extract_text(visitor_text=lambda *_: None)
+        text = _NO_CHARACTER.sub("\ufffd", drawn.replace("\x0b", "\n").replace("\x0c", "\n"))
+        text = _ORDINAL.sub(r"\1\2", text)
         here = next((warning for warning in warnings[before:] if _LOST.search(warning)), "")
         wrong = f"is damaged ({here[:80]})" if here else ""
-        if not text.strip() and _has_image(page):
+        if scan and text.strip():
+            text, wrong = "", "is an image, with no text but a line at its edge, as a fax or a scanner adds"
+        elif not text.strip() and _has_image(page):
             wrong = "holds an image and no text"
         elif not text.strip() and warnings and not wrong:
             wrong = f"has no text in a damaged file ({warnings[-1][:80]})"
@@ -186,6 +186,17 @@ def _page(reader: Any, number: int, warnings: list[str]) -> dict[str, str]:
         raise
     except Exception as error:
         return {"text": "", "wrong": f"cannot be read ({_words(error)})"}
+
+
+def _put_in_order(page: Any) -> bool:
+    """Powers marked, columns one after the other; whether the page is a scan. What is too odd for that stays as it is
+    drawn: pypdf may read it all the same."""
+    try:
+        return read_in_order(page).is_scan()
+    except MemoryError:
+        raise
+    except Exception:
+        return False
 
 
 def _has_image(page: Any) -> bool:

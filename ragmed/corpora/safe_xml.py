@@ -16,6 +16,9 @@ PIECE = 256 * 1024
 MAX_TAG = 1024 * 1024
 """Bytes of one tag or comment: a tag's attributes, millions of them, would be in memory before they can be counted."""
 
+MAX_ATTRIBUTES = 1000
+"""Of one element: no format that is read has a dozen."""
+
 MAX_ELEMENTS = 2_000_000
 """An element takes about 100 times the bytes it is written in (`<a/>`), so that bytes alone are no limit."""
 
@@ -27,7 +30,8 @@ def parse_xml(data: bytes) -> Element:
 
     The root; names with a namespace as `{uri}name`, as in xml.etree. A DOCTYPE that only names its DTD is passed over
     and the DTD never loaded; the character names of HTML (`&nbsp;`) are then read as the characters they stand for.
-    ValueError, with the reason: not well-formed, too large, too deep, or an entity or DTD of its own.
+    ValueError, with the reason: not well-formed, too large, too deep, an element of too many attributes, an entity or a
+    DTD of its own.
     """
     if len(data) > MAX_XML_BYTES:
         raise ValueError(f"the XML is larger than {MAX_XML_BYTES} bytes")
@@ -86,6 +90,8 @@ class _Builder:
             raise ValueError(f"the XML is nested deeper than {MAX_DEPTH} elements")
         if self._count > MAX_ELEMENTS:
             raise ValueError(f"the XML has more than {MAX_ELEMENTS} elements")
+        if len(attributes) > MAX_ATTRIBUTES:
+            raise ValueError(f"the XML has an element with more than {MAX_ATTRIBUTES} attributes")
         self._tree.start(_braced(name), {_braced(key): value for key, value in attributes.items()})
 
     def _end(self, name: str) -> None:

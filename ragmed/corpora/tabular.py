@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from ragmed.corpora.fields import check_fields, document_of, fields_of, require_columns
-from ragmed.corpora.members import Member, read_members
+from ragmed.corpora.members import PIECE, Member, read_members
 from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, found_or_rejected
 from ragmed.errors import DataError
 from ragmed.files import not_text, require_file
@@ -145,19 +146,25 @@ def _csv_reason(error: csv.Error, lines: _Lines) -> str:
 def _plain(error: csv.Error) -> str:
     """The csv module's words, but for those that speak to a programmer."""
     if "new-line character" in str(error):
-        return "it has a carriage return without a line feed; end lines with \\n or \\r\\n"
+        return "it has a carriage return without a line feed, where other lines have one; end all lines alike"
     return str(error)
 
 
 class _Lines:
-    """A binary stream as text lines for the csv module, which joins those that a quoted cell spans.
+    """A binary stream as text lines for the csv module, which joins those that a quoted cell spans. Lines end with a
+    line feed, or with carriage returns alone where there is no line feed at the start, as old programs for Macs do.
 
     Bytes that are no UTF-8 are replaced, and the row is marked `wrong`: it is rejected, and those after it are read.
     `first`: the line that the row began on. ValueError once a row is longer than MAX_ROW_BYTES.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        self._stream = (
+            stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
+        )
+        start = self._stream.peek(PIECE)
+        self._readline = self._to_return if b"\r" in start[:-1] and b"\n" not in start else self._stream.readline
+        self._ahead = b""
         self.number = 0
         self.ended = False
         self.begin_row()
@@ -169,7 +176,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._stream.readline(MAX_ROW_BYTES + 1)
+        line = self._readline(MAX_ROW_BYTES + 1)
         if not line:
             self.ended = True
             raise StopIteration
@@ -185,6 +192,15 @@ class _Lines:
         self.wrong = self.wrong or not_text(line)
         # A byte-order mark is not part of the first column's name.
         return line.removeprefix(codecs.BOM_UTF8 if self.number == 1 else b"").decode("utf-8", "replace")
+
+    def _to_return(self, limit: int) -> bytes:
+        """The next line up to a carriage return, with a line feed in its place."""
+        pieces, size = [self._ahead], len(self._ahead)
+        while b"\r" not in pieces[-1] and size < limit and (piece := self._stream.read(PIECE)):
+            pieces.append(piece)
+            size += len(piece)
+        line, mark, self._ahead = b"".join(pieces).partition(b"\r")
+        return line + b"\n" if mark else line
 
 
 def _read_parquet_file(path: Path | None, recipe: Recipe) -> Iterator[Found | Rejected]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from ragmed.corpora.kinds import not_plain
 from ragmed.corpora.members import MAX_MEMBER_BYTES, Member, load_text, read_members
 from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, text_of
 from ragmed.yaml_files import parse_yaml
@@ -31,7 +32,8 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
         next(read(recipe)).document.title  # 'Atrial fibrillation'
 
     Files in the order of `members`, which also says what is skipped, Ignored and Rejected; an empty, binary,
-    unreadable or huge file is Rejected. DataError for a folder with nothing in it.
+    unreadable or huge file is Rejected, and so is a path that is one file of XML, JSON or a table. DataError for a
+    folder with nothing in it.
     """
     yield from read_members(recipe, SUFFIXES, lambda member: [read_member(member, recipe)])
 
@@ -40,6 +42,9 @@ def read_member(member: Member, recipe: Recipe) -> Found:
     """The document of one file; ValueError says why there is none."""
     name = PurePosixPath(member.name)
     text = load_text(member, MAX_FILE_BYTES)
+    reason = not_plain(member.name, text)
+    if reason:
+        raise ValueError(reason)
     front, body = _front_matter(text) if name.suffix.lower() in MARKDOWN else ({}, text)
     heading = _TITLE.search(body)
     title = front.pop("title", "") or (heading[1].rstrip(" \t#") if heading else "") or name.stem

@@ -25,6 +25,7 @@ from ragmed.embedding.folders import (
 )
 from ragmed.embedding.overlapped import TooLong, encode_overlapped
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
+from ragmed.files import user_path
 from ragmed.hub import hub_reason
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _folder(name: str, kind: str, rest: str) -> tuple[Path, str]:
 
         return packaged_embedder_folder(rest), ""
     if kind == "path":
-        folder = Path(rest).expanduser()
+        folder = user_path(rest)
         if not rest or not folder.is_dir():
             raise ModelError(f"embedder '{name}': there is no folder '{folder}'")
         return folder, ""

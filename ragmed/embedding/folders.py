@@ -8,6 +8,7 @@ from typing import Any
 
 from ragmed.errors import MissingDependencyError, ModelError
 from ragmed.files import sha256_file, sha256_json
+from ragmed.machine import note_slow_dtype
 
 MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json", "*/*.txt", "*/*.safetensors", "*/*.model")
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
@@ -31,6 +32,7 @@ def _hidden(path: Path, folder: Path) -> bool:
 
 def load_model(name: str, folder: Path, precision: str, device: str) -> Any:
     _refuse_unsafe(name, folder)
+    note_slow_dtype(f"embedder '{name}'", precision, device)
     try:
         import torch
         from safetensors import SafetensorError

@@ -20,6 +20,11 @@ def bind_tasks(experiment: Experiment, workspace: Workspace) -> dict[str, BoundT
     return {n: load_task(n, s, workspace=workspace, seed=experiment.seed) for n, s in experiment.tasks.items()}
 
 
+def notes_of(bound: Mapping[str, BoundTask]) -> list[str]:
+    """What is to be known of how the questions were read, each once."""
+    return list(dict.fromkeys(note for task in bound.values() for note in task.notes))
+
+
 def bind_development(name: str, experiment: Experiment, workspace: Workspace) -> BoundTask:
     """A task over its development examples, scored as the experiment scores its test examples."""
     settings = experiment.tasks[name]

@@ -17,6 +17,7 @@ from typing import Any
 
 from ragmed.errors import UsageError
 from ragmed.experiments.model_args import ModelEntry, batch_size, model_entry
+from ragmed.files import user_path
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.tasks import TASKS, find_task
 from ragmed.tasks.own import SUFFIXES, check_questions_file, own_task
@@ -100,7 +101,7 @@ def _is_file(task: str) -> bool:
     """Whether it is a file of questions; UsageError for a file that cannot be one."""
     if check_questions_file(Path(task)):
         return True
-    if task not in TASKS and Path(task).expanduser().is_file():
+    if task not in TASKS and user_path(task).is_file():
         raise UsageError(f"'{task}': questions are read from files that end in {', '.join(SUFFIXES)}")
     return False
 
@@ -126,7 +127,7 @@ def _tasks_by_name(tasks: Sequence[str]) -> dict[str, str]:
 
 
 def _place(task: str) -> Path:
-    return Path(task).expanduser().resolve()
+    return user_path(task).resolve()
 
 
 def _task(name: str, flags: Flags, model: Mapping[str, Any], workspace: Workspace) -> dict[str, Any]:
@@ -158,8 +159,8 @@ def _whole(limit: float) -> int:
 def _seed(text: str) -> int:
     """lm-evaluation-harness takes up to four seeds; here one decides all that is drawn."""
     first = text.split(",")[0].strip()
-    if not re.fullmatch(r"\d+", first):
-        raise UsageError(f"--seed is a number of at least 0, found '{text}'")
+    if not re.fullmatch(r"[0-9]{1,18}", first):
+        raise UsageError(f"--seed is a number of at least 0, of at most 18 digits, found '{text[:60]}'")
     return int(first)
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ragmed.machine import cuda
+
 HERE = ("hf", "path", "packaged", "vllm")
 """Kinds of models that answer in this process; what a server takes, it alone knows."""
 
 
 def start_measuring() -> None:
     """Forgets the card's earlier peak. The process's own cannot be forgotten: see `peak_memory`."""
-    cuda = _cuda()
-    if cuda is not None:
-        cuda.reset_peak_memory_stats()
+    card = cuda()
+    if card is not None:
+        card.reset_peak_memory_stats()
 
 
 def peak_memory(scheme: str) -> dict[str, Any] | None:
@@ -28,8 +30,8 @@ def peak_memory(scheme: str) -> dict[str, Any] | None:
     """
     if scheme not in HERE:
         return None
-    cuda = _cuda()
-    allocated = int(cuda.max_memory_allocated()) if cuda is not None else 0
+    card = cuda()
+    allocated = int(card.max_memory_allocated()) if card is not None else 0
     if allocated:
         return {"peak_bytes": allocated, "of": "cuda"}
     try:
@@ -38,9 +40,3 @@ def peak_memory(scheme: str) -> dict[str, Any] | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"peak_bytes": int(peak) * (1 if sys.platform == "darwin" else 1024), "of": "process"}
-
-
-def _cuda() -> Any:
-    """PyTorch's CUDA module where PyTorch is in use already, and a card with it; it is not loaded for this."""
-    torch = sys.modules.get("torch")
-    return torch.cuda if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized() else None

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from ragmed.errors import UnknownNameError, UsageError
+from ragmed.files import user_path
 from ragmed.models import MODEL_SCHEMES, parse_model_name
 from ragmed.models.names import ADAPTABLE, ADAPTER_MARK
 from ragmed.models.settings import FOR, REMOTE, ModelSettings
@@ -170,7 +170,7 @@ def _server(backend: str, *, model: str, base_url: str) -> str:
 def _weights(backend: str, *, pretrained: str, revision: str, peft: str) -> str:
     if pretrained.partition(":")[0] in MODEL_SCHEMES and ":" in pretrained:
         raise UsageError(f"{MODEL_ARGS} pretrained={pretrained} is a full name; write -m {pretrained}")
-    folder = Path(pretrained).expanduser().is_dir()
+    folder = user_path(pretrained).is_dir()
     if revision and folder:
         raise UsageError(f"{MODEL_ARGS} revision={revision}: the folder '{pretrained}' has no revisions; leave it out")
     for value, mark, key in ((revision, "@", "revision"), (peft, ADAPTER_MARK, "peft")):

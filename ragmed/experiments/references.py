@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +13,13 @@ from ragmed.augmentation import FromReferences, Replayed
 from ragmed.errors import MismatchError
 from ragmed.experiments.config import Experiment
 from ragmed.index.store import Index
+from ragmed.machine import total
 from ragmed.records import Passage
 from ragmed.retrieval import Retriever
 from ragmed.retrieval.named import index_folder, open_index
 from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever
 from ragmed.runs import Run, find_run
+from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
 
@@ -51,6 +55,37 @@ class References:
                 kept[name] |= {passage.id: passage for passage in passages if passage.id not in kept[name]}
         return {name: list(passages.values()) for name, passages in kept.items()}
 
+    def require_documents(self, arm: Arm, bound: BoundTask) -> None:
+        """MismatchError for gold documents that are misnamed, with the nearest names that are there.
+
+        A name that is one of the index but for its suffix, case, Unicode form, blanks or a `.0` is misnamed whatever
+        the arm; one that nothing is near to only where the arm shows gold documents, and these are named as the corpora
+        name them: of published ids (`ids: pmid`) an index may hold a part, though not none.
+        """
+        task = bound.task
+        names = sorted({name for example in bound.examples for name in example.documents})
+        if not names or not task.gold_documents or (task.ids and not self.naming(task.ids)):
+            return
+        found = self.passages_of(names, ids=task.ids)
+        absent = [name for name in names if not found[name]]
+        if not absent or (task.ids and len(absent) < len(names)):
+            return
+        known = {} if task.ids else self._spellings()
+        near = {name: known[same] for name in absent if (same := _bare(name)) in known}
+        if not near and arm.context != "oracle":
+            return  # an index of something else: what it holds of the questions is unknown, as it may be
+        shown = [f"'{name}'" + (f" (there is '{near[name]}')" if name in near else "") for name in (near or absent)]
+        more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+        remedy = "name them as `ragmed search` shows them" if near else "correct the names, or leave the arm out"
+        raise MismatchError(
+            f"arm '{arm.name}' on task '{bound.name}': {len(absent)} of {len(names)} gold documents are not in "
+            f"'{arm.references}': {', '.join(shown[:3])}{more}; {remedy}"
+        )
+
+    def _spellings(self) -> dict[str, str]:
+        """The documents of all indexes, by what is left of their names without what is easily mistaken."""
+        return {_bare(p.document): p.document for index in self.indexes.values() for p in index}
+
     def record(self) -> dict[str, Any]:
         """What the comparison needs to know: the corpora behind it, and what building its indexes cost."""
         manifests = [index.manifest for index in self.indexes.values()]
@@ -63,11 +98,22 @@ class References:
             "indexes": list(self.indexes),
             "corpora": list(corpora.values()),
             "passages": sum(m.counts.passages for m in manifests),
-            "seconds": sum(m.seconds for m in manifests),
+            "seconds": sum(m.seconds.wall for m in manifests),
+            "cpu_seconds": total(m.seconds.cpu for m in manifests),
+            "gpu_seconds": total(m.seconds.gpu for m in manifests),
             "device": ", ".join(dict.fromkeys(m.device for m in manifests)),
             "searched_on": {name: index.device for name, index in self.indexes.items()},
             "taken_over": sum(m.counts.taken_over for m in manifests),
         }
+
+
+def _bare(name: str) -> str:
+    """
+    >>> _bare("Sepsis.MD"), _bare("12.0")
+    ('sepsis', '12')
+    """
+    text = " ".join(unicodedata.normalize("NFC", name).casefold().split())
+    return re.sub(r"\.(0|md|txt|html?|pdf|xml|jsonl?)$", "", text)
 
 
 def replayed_run(arm: Arm, task: str, *, workspace: Workspace) -> tuple[Run, str]:

@@ -16,13 +16,16 @@ from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compa
 from ragmed.comparison.rows import NotRun
 from ragmed.comparison.settings import every_failure
 from ragmed.comparison.sources import ArmSources, arm_sources
-from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UsageError
+from ragmed.errors import DamagedError, DataError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.facts import run_facts
 from ragmed.experiments.run_list import update_list
 from ragmed.files import write_json
 from ragmed.metrics import MetricFacts
+from ragmed.retrieval.named import current_manifest
 from ragmed.runs import Run
 from ragmed.scores import Answers, declared_metrics, fits, scored_answers
+from ragmed.stored import INFO_REMEDY
+from ragmed.workspace import Workspace
 
 
 def write_results(run: Run, settings: ComparisonSettings) -> Results:
@@ -31,21 +34,25 @@ def write_results(run: Run, settings: ComparisonSettings) -> Results:
     return results
 
 
-def report_run(run: Run, *, folder: Path | None = None, rules: Rules | None = None) -> Path:
+def report_run(
+    run: Run, *, folder: Path | None = None, rules: Rules | None = None, workspace: Workspace | None = None
+) -> Path:
     """Writes results.json and the page of a run again, from its samples, and returns where the page lies.
 
     `rules`: others than the run's config declares. Then the page alone is written, into a `folder` of its own, and
-    results.json stays what the config makes of the samples; UsageError without a folder.
+    results.json stays what the config makes of the samples; UsageError without a folder. `workspace`: where the run was
+    made; the notes then say which of its indexes are older than their corpora, or were built anew since.
     """
+    today = _outdated(run, workspace) if workspace else []
     if rules is None:
-        return _written(run, stored_settings(run), folder or run.report_folder)[1]
+        return _written(run, stored_settings(run), folder or run.report_folder, today)[1]
     if folder is None or folder.resolve() == run.report_folder.resolve():
         raise UsageError("other rules than the config's need a page of their own: give --output FOLDER")
-    return _page(run, *_results(run, stored_settings(run), rules), folder)
+    return _page(run, *_results(run, stored_settings(run), rules, today), folder)
 
 
-def _written(run: Run, settings: ComparisonSettings, folder: Path) -> tuple[Results, Path]:
-    results, answers = _results(run, settings)
+def _written(run: Run, settings: ComparisonSettings, folder: Path, today: Sequence[str] = ()) -> tuple[Results, Path]:
+    results, answers = _results(run, settings, today=today)
     write_json(run.results_file, dump(results), mode=run.file_mode)
     page = _page(run, results, answers, folder)
     runs = run.folder.resolve().parent
@@ -60,7 +67,9 @@ def _page(run: Run, results: Results, answers: Answers, folder: Path) -> Path:
     return write_page(results, run_info=run.info(), answers=answers, folder=folder, mode=run.file_mode)
 
 
-def _results(run: Run, settings: ComparisonSettings, rules: Rules | None = None) -> tuple[Results, Answers]:
+def _results(
+    run: Run, settings: ComparisonSettings, rules: Rules | None = None, today: Sequence[str] = ()
+) -> tuple[Results, Answers]:
     rules = rules or Rules()
     answers, unfinished = stored_answers(run, reader=rules.reader)
     settings = rules.over(settings, answers)
@@ -83,7 +92,7 @@ def _results(run: Run, settings: ComparisonSettings, rules: Rules | None = None)
         for task, facts in info["tasks"].items()
         if facts.get("held_out")
     ]
-    every = (*results.notes, *_searched(info), *_unchecked(info, answers), *held_out)
+    every = (*results.notes, *today, *_searched(info), *_corrected(info), *_unchecked(info, answers), *held_out)
     return dataclasses.replace(results, not_run=not_run, notes=every), answers
 
 
@@ -100,6 +109,34 @@ def _searched(info: Mapping[str, Any]) -> list[str]:
     return [
         f"k {cell['k']} and context_tokens {cell['context_tokens']} were chosen out of {len(search['cells'])} on "
         f"{search['n']} development examples of {search['task']}: {cell['score']:.3f}{shown}"
+    ]
+
+
+def _outdated(run: Run, workspace: Workspace) -> list[str]:
+    """A note for each index that is no longer what the run was made with, if it was made in this workspace."""
+    if run.folder.parent != workspace.runs.resolve():
+        return []
+    info = run.info()
+    used = [name for of in info.get("references", {}).get("indexes", {}).values() for name in of.get("indexes", [])]
+    notes = []
+    for name in dict.fromkeys(used):
+        made = info["identity"].get("indexes", {}).get(name, {}).get("identity")
+        try:
+            manifest = current_manifest(name, workspace=workspace)
+            if manifest is not None and manifest.searches != made:
+                notes.append(f"index '{name}' was built anew after this run; `ragmed eval` says what can be done.")
+        except MismatchError as error:
+            notes.append(f"{error} (this run was made before)")
+        except RagmedError:  # its corpus or its recipe is gone: nothing to compare with
+            continue
+    return notes
+
+
+def _corrected(info: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{task}: {', '.join(ids[:10])}{f' and {len(ids) - 10} more' if len(ids) > 10 else ''} changed after the task "
+        "was first asked, and alone were asked again."
+        for task, ids in info.get("references", {}).get("corrected", {}).items()
     ]
 
 
@@ -330,7 +367,7 @@ def stored_settings(run: Run) -> ComparisonSettings:
         run.info()["experiment"]["comparison"],
         f"run file '{run.info_file}', experiment.comparison",
         error=DamagedError,
-        remedy="fix it, or rerun the evaluation",
+        remedy=INFO_REMEDY,
     )
 
 

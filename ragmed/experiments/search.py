@@ -12,17 +12,20 @@ from itertools import product
 from typing import Any
 
 from ragmed.arms import Arm
-from ragmed.augmentation import Augmentation
+from ragmed.augmentation import Augmentation, Prepared
 from ragmed.checked import dump
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer
 from ragmed.experiments.binding import bind_development
+from ragmed.experiments.check import Prompting, require_answers
 from ragmed.experiments.config import Experiment, Search
 from ragmed.experiments.identity import arm_identity, model_identity, run_identity, task_identity
 from ragmed.experiments.references import References, open_references
 from ragmed.files import read_json, sha256_json, write_json
+from ragmed.machine import total
 from ragmed.metrics import find_metric
 from ragmed.models import Model, load_model
+from ragmed.models.settings import REMOTE
 from ragmed.runs import Run
 from ragmed.scores import development_score
 from ragmed.tasks import BoundTask
@@ -95,12 +98,17 @@ def try_cells(
     """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens."""
     arm = experiment.arms[search.arm]
     most = dataclasses.replace(arm, k=max(search.k or (arm.k,)))
-    augmentations = references.augmenter(most, seed=experiment.seed).augment(bound, bound.examples, model=None)
+    prepared = Prepared(references.augmenter(most, seed=experiment.seed), bound)
+    augmentations = prepared.augment(bound, bound.examples, model=None)
     model = load_model(experiment.models[arm.model], workspace=workspace, seed=experiment.seed)
-    cells = [
-        _cell(dataclasses.replace(arm, k=k, context_tokens=budget), bound, augmentations, model, experiment)
+    grid = [
+        dataclasses.replace(arm, k=k, context_tokens=budget)
         for k, budget in product(search.k or (arm.k,), search.context_tokens or (arm.context_tokens,))
     ]
+    if experiment.models[arm.model].scheme in REMOTE:
+        largest = max(_budget(cell, experiment, model) for cell in grid)
+        require_answers([Prompting(most, bound, prepared, largest)], model)
+    cells = [_cell(cell, bound, augmentations, model, experiment) for cell in grid]
     order = sorted(range(len(cells)), key=lambda i: (-cells[i]["score"], cells[i]["input_tokens"], i))
     return {
         "arm": arm.name,
@@ -111,15 +119,20 @@ def try_cells(
         "chosen": order[0],
         "input_tokens": sum(cell["input_tokens"] for cell in cells),
         "seconds": round(sum(cell["seconds"] for cell in cells), 1),
+        "cpu_seconds": total(cell["cpu_seconds"] for cell in cells),
+        "gpu_seconds": total(cell["gpu_seconds"] for cell in cells),
     }
+
+
+def _budget(arm: Arm, experiment: Experiment, model: Model) -> int:
+    return min(limit for limit in (arm.context_tokens, experiment.context_tokens, model.context_tokens) if limit)
 
 
 def _cell(
     arm: Arm, bound: BoundTask, augmentations: Sequence[Augmentation], model: Model, experiment: Experiment
 ) -> dict[str, Any]:
-    limits = (arm.context_tokens, experiment.context_tokens, model.context_tokens)
     first = [dataclasses.replace(augmentation, hits=augmentation.hits[: arm.k]) for augmentation in augmentations]
-    samples = answer(arm, bound, bound.examples, first, model=model, budget=min(limit for limit in limits if limit))
+    samples = answer(arm, bound, bound.examples, first, model=model, budget=_budget(arm, experiment, model))
     development = development_score(samples, bound)
     return {
         "k": arm.k,
@@ -130,4 +143,6 @@ def _cell(
         "passages": sum(len(sample.passages) for sample in samples) / len(samples),
         "input_tokens": sum(sample.input_tokens for sample in samples),
         "seconds": round(sum(sample.seconds for sample in samples), 3),
+        "cpu_seconds": total(sample.cpu_seconds for sample in samples),
+        "gpu_seconds": total(sample.gpu_seconds for sample in samples),
     }

@@ -11,9 +11,11 @@ import gc
 import os
 import platform
 import subprocess
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import metadata
 from itertools import groupby
 from pathlib import Path
@@ -28,7 +30,8 @@ from ragmed.augmentation import Augmenter, ClosedBook, Prepared
 from ragmed.comparison.results import Results
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer, unanswered
-from ragmed.experiments.binding import access_of, applies, bind_tasks
+from ragmed.experiments.binding import access_of, applies, bind_tasks, notes_of
+from ragmed.experiments.check import Prompting, require_answers
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.identity import (
     arm_identity,
@@ -42,15 +45,19 @@ from ragmed.experiments.references import index_names, open_references, replayed
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
+from ragmed.experiments.today import corrected_tasks, require_unchanged, same_example
 from ragmed.experiments.tuned import adapter_hashes, adapters_to_train, manifests, train_missing
-from ragmed.files import read_json
+from ragmed.files import read_json, whole_text
 from ragmed.metrics import metric_facts
-from ragmed.models import MayNotScore, Model, load_model
+from ragmed.models import HasNotes, MayNotScore, Model, OneByOne, load_model
+from ragmed.models.present import present_files
 from ragmed.models.recorded import RecordedAnswers
+from ragmed.models.settings import REMOTE
 from ragmed.protection import refuse_leaks
-from ragmed.records import Passage, strictest
+from ragmed.records import Passage, Sample, strictest
 from ragmed.retrieval.named import index_recipe
-from ragmed.runs import SCHEMA, Run
+from ragmed.runs import Run
+from ragmed.stored import SCHEMA
 from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
@@ -72,14 +79,25 @@ class Assignment:
 
 
 def run_experiment(
-    experiment: Experiment, *, workspace: Workspace, output: Path | None = None, retry_errors: bool = False
+    experiment: Experiment,
+    *,
+    workspace: Workspace,
+    output: Path | None = None,
+    retry_errors: bool | None = None,
+    restart: bool = False,
 ) -> Results:
     """The results (see `results.json`), after everything that was missing has been asked.
 
-    `retry_errors`: samples that ended in `error`, as where a server was down, are asked again, and replaced.
-    Raises MismatchError where `output` holds a run made otherwise, BusyError where another process writes to it.
+    Samples of servers that ended in `error` in an earlier call are asked again, and replaced: a server that was down
+    may be up. `retry_errors`: those of all models, or (False) of none.
+    `restart`: everything is asked again, and the run that lies there is kept under another name. Questions that were
+    corrected since they were asked are asked again, they alone, which is said and stays in the run.
+    Raises MismatchError where `output` holds a run made otherwise, finished or not, BusyError where another process
+    writes to it.
     """
     bound = bind_tasks(experiment, workspace)
+    for note in notes_of(bound):
+        print(f"note: {note}", file=sys.stderr)
     access = access_of(experiment, bound, workspace)  # before anything is trained or sent
     asked = [experiment.models[arm.model] for arm in experiment.arms.values()]
     refuse_leaks(access, asked, os.environ)
@@ -92,17 +110,24 @@ def run_experiment(
     refuse_leaks(strictest([access, *trained_on]), asked, os.environ)
     kept = strictest([access, *trained_on, *(model.access for model in recorded.values())])
     run = Run(output or workspace.runs / experiment.name, access=kept)
+    if restart and (aside := run.set_aside()):
+        tqdm.write(f"what was asked before is kept as '{aside}'", file=sys.stderr)
     with run.held():
         experiment = searched(experiment, workspace=workspace, run=run)
-        begun = run.begin(describe(experiment, bound, run, recorded), defaults=identity_defaults())
+        corrected = corrected_tasks(bound, run)
+        begun = run.begin(describe(experiment, bound, run, recorded), defaults=identity_defaults(), corrected=corrected)
         run = Run(run.folder, access=begun["access"])  # of what was asked before, too
+        for gone in require_unchanged(experiment, run, workspace):
+            print(f"note: {gone}: no longer here, so not compared with what answered", file=sys.stderr)
         run.add_identity("adapters", adapter_hashes(experiment, workspace))  # before what is known of them
         run.add_references("adapters", adapters)
         if experiment.search:
             run.add_references("search", read_json(run.folder / SEARCHED, "search record"))
-        ask(pending(experiment, bound, run), experiment, workspace=workspace, run=run)
-        if retry_errors:
-            ask(failed(experiment, bound, run), experiment, workspace=workspace, run=run)
+        new = pending(experiment, bound, run)  # which also mends what a kill left of the files
+        again = failed(experiment, bound, run, retry_errors)
+        ask(new, experiment, workspace=workspace, run=run)
+        ask(outdated(experiment, bound, run), experiment, workspace=workspace, run=run)
+        ask(again, experiment, workspace=workspace, run=run)
         return write_results(run, experiment.comparison)
 
 
@@ -126,9 +151,11 @@ def pending(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) ->
     for model in experiment.models:
         for task in bound.values():
             for arm in (a for a in experiment.arms.values() if a.model == model and applies(a, task)):
-                done = run.done(arm.name, task.name, [e.id for e in task.examples], window=experiment.window)
-                if done < len(task.examples):
-                    assignments.append(Assignment(arm, task, range(done, len(task.examples))))
+                one_by_one = experiment.models[model].scheme in REMOTE
+                ids = [example.id for example in task.examples]
+                places = run.missing(arm.name, task.name, ids, window=experiment.window, one_by_one=one_by_one)
+                if places:
+                    assignments.append(Assignment(arm, task, places))
     return assignments
 
 
@@ -179,11 +206,17 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
     run.add_identity("versions", {name: _version(name) for name in packages})
     augmenters = make_augmenters(assignments, experiment, workspace=workspace, run=run)
     for name in dict.fromkeys(assignment.arm.model for assignment in assignments):
+        files = present_files(experiment.models[name], workspace)  # before the loading: see `require_unchanged`
         model = load_model(experiment.models[name], workspace=workspace, seed=experiment.seed)
         run.add_identity("weights", {name: model.fingerprint()})
+        run.add_identity("files", {name: files})
+        if isinstance(model, HasNotes) and model.notes:
+            run.add_references("models", {name: dict(model.notes)})
         mine = [assignment for assignment in assignments if assignment.arm.model == name]
         if isinstance(model, MayNotScore) and any(assignment.bound.needs_likelihoods for assignment in mine):
             model.require_scoring()
+        if experiment.models[name].scheme in REMOTE:
+            require_answers([_prompting(a, augmenters, model, experiment) for a in mine if not a.again], model)
         for assignment in mine:
             augmenter = augmenters[assignment.arm.name, assignment.bound.name]
             ask_assignment(assignment, augmenter, model, experiment, run)
@@ -191,32 +224,63 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
         gc.collect()
 
 
+def _prompting(
+    assignment: Assignment,
+    augmenters: Mapping[tuple[str, str], Augmenter],
+    model: Model,
+    experiment: Experiment,
+) -> Prompting:
+    arm, bound = assignment.arm, assignment.bound
+    return Prompting(arm, bound, augmenters[arm.name, bound.name], budget_of(arm, experiment, model))
+
+
 def ask_assignment(
     assignment: Assignment, augmenter: Augmenter, model: Model, experiment: Experiment, run: Run
 ) -> None:
-    """Window by window; a kill while samples are asked again leaves everything as it was."""
+    """Window by window, each kept whole; of a server every answer as it comes, so that what was paid for stays. Where
+    samples are asked again, a kill leaves those that they replace.
+    """
     arm, bound, places = assignment.arm, assignment.bound, assignment.places
     budget = budget_of(arm, experiment, model)
-    samples = list(run.samples_of(arm.name, bound.name)) if assignment.again else []
-    if assignment.again or places[0]:
-        require_same_prompt(assignment, augmenter, model, experiment, run)
+    samples = run.ordered_samples(arm.name, bound.name) if assignment.again else []
+    one_by_one = isinstance(model, OneByOne)
+    require_same_prompt(assignment, augmenter, model, experiment, run)
     start_measuring()
     answered, label = len(bound.examples) - len(places), f"{arm.name} on {bound.name}"
+
+    def keep(found: Sequence[tuple[int, Sample]]) -> None:
+        placed = [replace(sample, place=place) for place, sample in found]
+        if assignment.again:
+            for sample in placed:
+                samples[sample.place] = sample
+        else:
+            run.append(arm.name, bound.name, placed)
+        bar.update(len(placed))
+
     with tqdm(total=len(bound.examples), initial=answered, desc=label, unit="q", disable=None) as bar:
-        for start in range(0, len(places), experiment.window):
-            window = places[start : start + experiment.window]
-            examples = [bound.examples[place] for place in window]
-            augmentations = augmenter.augment(bound, examples, model=model)
-            answers = answer(arm, bound, examples, augmentations, model=model, budget=budget)
-            if assignment.again:
-                for place, sample in zip(window, answers, strict=True):
-                    samples[place] = sample
-            else:
-                run.append(arm.name, bound.name, answers)
-            bar.update(len(answers))
-    if assignment.again:
+        try:
+            for start in range(0, len(places), experiment.window):
+                window = places[start : start + experiment.window]
+                examples = [bound.examples[place] for place in window]
+                augmentations = augmenter.augment(bound, examples, model=model)
+                each = partial(_keep_one, keep, window) if one_by_one else None
+                answers = answer(arm, bound, examples, augmentations, model=model, budget=budget, keep=each)
+                if not one_by_one:
+                    keep(list(zip(window, answers, strict=True)))
+        finally:
+            if assignment.again and one_by_one:  # what came before a Ctrl-C or a server's end stays
+                run.replace(arm.name, bound.name, samples)
+    if assignment.again and not one_by_one:
         run.replace(arm.name, bound.name, samples)
+    ids = [example.id for example in bound.examples]
+    run.missing(arm.name, bound.name, ids, window=experiment.window, one_by_one=one_by_one)  # sets them in order
     _keep_peak(arm, experiment, run)
+
+
+def _keep_one(
+    keep: Callable[[Sequence[tuple[int, Sample]]], None], window: Sequence[int], number: int, sample: Sample
+) -> None:
+    keep([(window[number], sample)])
 
 
 def require_same_prompt(
@@ -225,11 +289,15 @@ def require_same_prompt(
     """MismatchError where the first stored sample would be asked with another prompt now: whatever changed (words,
     passages, budget, code), what is asked from here on would not be the same trial.
     """
-    if isinstance(model, RecordedAnswers) or augmenter.needs_model:
-        return
     arm, bound = assignment.arm, assignment.bound
-    stored = next(run.samples_of(arm.name, bound.name))
-    first = bound.examples[:1]
+    if isinstance(model, RecordedAnswers) or augmenter.needs_model or (arm.name, bound.name) not in run.asked():
+        return
+    examples = {whole_text(example.id): example for example in bound.examples}
+    samples = run.samples_of(arm.name, bound.name)
+    stored = next((s for s in samples if same_example(s.example, examples[s.example.id])), None)
+    if stored is None:  # all of them were corrected since
+        return
+    first = [examples[stored.example.id]]
     augmentations = augmenter.augment(bound, first, model=model)
     budget = budget_of(arm, experiment, model)
     now = unanswered(arm, bound, first, augmentations, model=model, budget=budget)[0]
@@ -254,14 +322,44 @@ def budget_of(arm: Arm, experiment: Experiment, model: Model) -> int:
     return min(limit for limit in (arm.context_tokens, experiment.context_tokens, model.context_tokens) if limit)
 
 
-def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Assignment]:
-    """The arms and tasks that are through, but for samples that ended in `error`."""
+def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run, retry: bool | None) -> list[Assignment]:
+    """The samples that ended in `error` and are asked again: those of servers, or by `retry` of all models or none."""
+    if retry is False:
+        return []
     places: dict[tuple[str, str], list[int]] = {}
     for key, samples in groupby(run.stream(), key=lambda entry: entry[:2]):
         places[key] = [place for place, (_, _, sample) in enumerate(samples) if sample.finish == "error"]
     arms = [arm for model in experiment.models for arm in experiment.arms.values() if arm.model == model]
-    asked = [(arm, task, places.get((arm.name, task.name), [])) for arm in arms for task in bound.values()]
+    asked = [
+        (arm, task, places.get((arm.name, task.name), []))
+        for arm in arms
+        if retry or experiment.models[arm.model].scheme in REMOTE
+        for task in bound.values()
+    ]
     return [Assignment(arm, task, wrong, again=True) for arm, task, wrong in asked if wrong]
+
+
+def outdated(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Assignment]:
+    """The arms and tasks with samples of questions that were corrected since. Says which, and keeps it in the run."""
+    assignments = []
+    known = set(run.asked())
+    for arm in (arm for model in experiment.models for arm in experiment.arms.values() if arm.model == model):
+        for task in (task for task in bound.values() if (arm.name, task.name) in known):
+            pairs = zip(run.ordered_samples(arm.name, task.name), task.examples, strict=True)
+            places = [place for place, (s, now) in enumerate(pairs) if not same_example(s.example, now)]
+            if places:
+                assignments.append(Assignment(arm, task, places, again=True))
+    for name in dict.fromkeys(assignment.bound.name for assignment in assignments):
+        ids = sorted({a.bound.examples[place].id for a in assignments if a.bound.name == name for place in a.places})
+        few = f"{', '.join(ids[:5])}{f' and {len(ids) - 5} more' if len(ids) > 5 else ''}"
+        tqdm.write(
+            f"task '{name}': changed since asked, and alone asked again: {few} (all again, with the old run kept: "
+            "--restart)",
+            file=sys.stderr,
+        )
+        before = run.info().get("references", {}).get("corrected", {}).get(name, [])
+        run.add_references("corrected", {name: sorted({*before, *ids})})
+    return assignments
 
 
 def make_augmenters(
@@ -287,6 +385,7 @@ def make_augmenters(
                 augmenter, samples = references.replayed(arm, bound.name, workspace=workspace)
                 run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
             else:
+                references.require_documents(arm, bound)
                 augmenter = references.augmenter(arm, seed=experiment.seed)
             made[arm.name, bound.name] = augmenter if augmenter.needs_model else Prepared(augmenter, bound)
     return made
@@ -302,6 +401,7 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
         asked = experiment.search
         lines.append(f"search: arm {asked.arm} on the development examples of {asked.task}, before anything is asked")
     tasks = bind_tasks(experiment, workspace)
+    lines += [f"note: {note}" for note in notes_of(tasks)]
     require_replays(experiment, tasks, workspace)
     for bound in tasks.values():
         lines.append(f"{bound.name}: {len(bound.examples)} examples, scoring {bound.settings.scoring}")

@@ -9,15 +9,15 @@ from typing import Any
 from ragmed.adapters import CONFIG, MANIFEST, MERGED, adapter_hash, read_manifest, remedy
 from ragmed.errors import MismatchError, UnknownNameError
 from ragmed.experiments.config import Experiment, base_of
-from ragmed.files import read_json
+from ragmed.files import read_json, user_path
 from ragmed.finetuning.recipe import load_adapter_recipe
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.records import strictest
 from ragmed.workspace import Workspace
 
 KEPT = (
-    "name", "corpora", "access", "tokens", "steps", "seconds", "device", "dtype", "peak_memory_bytes",
-    "energy_joules", "losses", "search", "trained_as", "rows", "overlap", "held_out_documents",
+    "name", "corpora", "access", "tokens", "steps", "seconds", "cpu_seconds", "gpu_seconds", "device", "dtype",
+    "peak_memory_bytes", "energy_joules", "losses", "search", "trained_as", "rows", "overlap", "held_out_documents",
     "trainable_parameters", "notes",
 )  # fmt: skip
 """What a run keeps of an adapter's manifest."""
@@ -61,7 +61,7 @@ def adapter_hashes(experiment: Experiment, workspace: Workspace) -> dict[str, st
     for name, adapter in _adapters(experiment):
         folder = workspace.adapter(adapter)
         if (folder / CONFIG).is_file():
-            found[name] = adapter_hash(folder, read_json(folder / CONFIG, "adapter configuration"))
+            found[name] = adapter_hash(folder, read_json(folder / CONFIG, "adapter configuration", finite=True))
     return found
 
 
@@ -90,7 +90,7 @@ def _adapters(experiment: Experiment) -> list[tuple[str, str]]:
 def _merged(settings: ModelSettings) -> Mapping[str, Any]:
     """The manifest in a folder that an adapter was merged into."""
     name = parse_model_name(settings.name)
-    return read_manifest(Path(name.target).expanduser(), file=MERGED) if name.scheme in ("path", "vllm") else {}
+    return read_manifest(user_path(name.target), file=MERGED) if name.scheme in ("path", "vllm") else {}
 
 
 def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any]:

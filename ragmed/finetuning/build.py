@@ -14,16 +14,18 @@ from typing import Any
 
 from ragmed.adapters import (
     CONFIG,
-    MANIFEST,
     MERGED,
+    RESTARTED,
     SCHEMA,
     WEIGHTS,
+    WORK,
     adapter_hash,
     check_adapter,
     read_manifest,
+    write_manifest,
 )
 from ragmed.errors import MismatchError, UsageError
-from ragmed.files import exclusive, read_json, sha256_file, sha256_json, write_atomic, write_json
+from ragmed.files import exclusive, read_json, sha256_file, sha256_json, sweep, write_atomic, write_json
 from ragmed.finetuning import lora, selection
 from ragmed.finetuning.checkpoints import Progress, refuse_other
 from ragmed.finetuning.overlap import OverlapReport, kept_out
@@ -34,12 +36,15 @@ from ragmed.finetuning.sequences import Rows, encode, pack, packs
 from ragmed.finetuning.texts import TextSet, TrainingText
 from ragmed.finetuning.training import Place, Show, Trainer
 from ragmed.finetuning.training_texts import training_texts
+from ragmed.machine import total
 from ragmed.models import ModelSettings
-from ragmed.models.loading import check_folder, load_weights, resolve_device, weights_folder, weights_hash
+from ragmed.models.adapted import template_hash, use_template
+from ragmed.models.loading import check_folder, load_weights, resolve_device, weights_folder
+from ragmed.models.present import weights_hash
 from ragmed.records import Access, strictest
 from ragmed.workspace import Workspace
 
-WORK, DONE = ".training", "done.json"
+DONE = "done.json"
 PACKAGES = ("torch", "transformers", "tokenizers", "peft")
 Bars = Callable[[str], Show]
 
@@ -98,9 +103,10 @@ def finetune(
         manifest, fresh = finetune("handbook-2031", workspace=Workspace.find())
 
     The adapter of a recipe (a name in adapters/, or a file): its manifest, and whether it was trained just now rather
-    than found. Resumes from the last checkpoint. Raises MismatchError where the folder holds an adapter or a training
-    of another recipe (`restart` starts again), DataError where a training text overlaps with what is evaluated,
-    ModelError, UsageError.
+    than found. Resumes from the last checkpoint. With `restart` an adapter that is there stays until the new one is
+    trained; a restart that was stopped goes on at the next call. Raises MismatchError where the folder holds an adapter
+    or a training of another recipe (`restart` starts again), DataError where a training text overlaps with what is
+    evaluated, ModelError, UsageError.
     """
     recipe = load_adapter_recipe(workspace.recipe("adapters", name))
     folder = (output or workspace.adapters / recipe.name).resolve()
@@ -114,12 +120,16 @@ def finetune(
         made_of = origin(recipe, material, workspace)
         job = AdapterJob(recipe, folder, workspace, processes, material, made_of, again, bars)
         make_folder(folder, job.folder_mode)
-        if not restart and (found := _finished(job)):
+        begun = (folder / WORK / RESTARTED).is_file()
+        if not restart and not begun and (found := _finished(job)):
             return found, False
         with exclusive(folder / ".lock", f"adapter '{recipe.name}'") if processes.first else nullcontext():
-            if restart and processes.first:  # the manifest too: what is killed from here on resumes as a new training
-                (folder / MANIFEST).unlink(missing_ok=True)
+            if processes.first:
+                sweep(folder, deep=True)
+            if restart and processes.first:  # the adapter that is there stays until the new one can take its place
                 shutil.rmtree(folder / WORK, ignore_errors=True)
+                make_folder(folder / WORK, job.folder_mode)
+                write_atomic(folder / WORK / RESTARTED, "", mode=job.file_mode)
             processes.wait()
             return _train(job), True
 
@@ -204,17 +214,22 @@ def _cell(job: AdapterJob, cell: AdapterRecipe) -> Mapping[str, Any]:
     folder, snapshot_of = weights_folder(cell.base, job.workspace)
     model, tokenizer, hashes = load_weights(settings, folder, snapshot_of=snapshot_of)
     _refuse_long_rows(model, cell)
+    initial = job.workspace.adapter(cell.initial) if cell.initial else None
+    if initial and use_template(tokenizer, initial):
+        raise UsageError(
+            f"initial: '{cell.initial}' has a chat template of its own, which the new adapter would not keep; merge it "
+            "into its base, and train on that"
+        )
     model.to(device)
     apart = packs(model)
     rows = make_rows(job.material.trained, tokenizer, cell, apart=apart)
     held = make_rows(job.material.held, tokenizer, cell, apart=apart) if job.material.held else None
-    initial = job.workspace.adapter(cell.initial) if cell.initial else None
     tuned = lora.with_new_adapter(model, cell, initial=initial, base=hashes["weights"])
     trainer = Trainer(tuned, rows, held, training=cell.training, seed=cell.seed, team=job.team)
     progress = trainer.run(place, show=job.bars(cell.name) if job.bars and job.team.first else None)
     record = {
         "identity": made_by,
-        "base": {"name": cell.base, **hashes},
+        "base": {"name": cell.base, **hashes, **_turns_learnt_in(job.material, tokenizer)},
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(trainer.device),
         "threads": torch_threads(),
@@ -230,6 +245,12 @@ def _cell(job: AdapterJob, cell: AdapterRecipe) -> Mapping[str, Any]:
             path.unlink()
     job.team.wait()
     return record
+
+
+def _turns_learnt_in(material: Material, tokenizer: Any) -> dict[str, str]:
+    """The hash of the chat template, where turns were learnt: asked in another one, the adapter would not know them."""
+    turns = any(text.messages for text in (*material.trained, *material.held))
+    return {"template": template_hash(tokenizer)} if turns else {}
 
 
 def _refuse_long_rows(model: Any, recipe: AdapterRecipe) -> None:
@@ -260,6 +281,8 @@ def _search(job: AdapterJob, cells: Sequence[AdapterRecipe], done: Sequence[Mapp
                 "epochs": cell.training.epochs,
                 "tokens": record["progress"]["tokens"],
                 "train_seconds": record["progress"]["seconds"],
+                "train_cpu_seconds": record["progress"].get("cpu_seconds"),
+                "train_gpu_seconds": record["progress"].get("gpu_seconds"),
                 **_development(job, work, work / "development.json"),
             }
         )
@@ -271,6 +294,8 @@ def _search(job: AdapterJob, cells: Sequence[AdapterRecipe], done: Sequence[Mapp
         "chosen": selection.choose(rows),
         "tokens": sum(row["tokens"] for row in rows),
         "seconds": round(sum(row["train_seconds"] + row["seconds"] for row in rows), 1),
+        "cpu_seconds": total(row.get(key) for row in rows for key in ("train_cpu_seconds", "cpu_seconds")),
+        "gpu_seconds": total(row.get(key) for row in rows for key in ("train_gpu_seconds", "gpu_seconds")),
     }
 
 
@@ -286,12 +311,14 @@ def _development(job: AdapterJob, adapter: Path | None, file: Path) -> dict[str,
 
 
 def _publish(job: AdapterJob, cell: AdapterRecipe, record: Mapping[str, Any], search: Mapping[str, Any] | None) -> None:
-    """Files first, the manifest last; then the work folder goes. A kill before leaves everything to be done again."""
-    (job.folder / MANIFEST).unlink(missing_ok=True)
+    """Files first, the manifest last; then the work folder goes. After a kill in between, the next call does it again:
+    until then an older manifest does not fit the files, and the adapter is refused.
+    """
     for name in (CONFIG, WEIGHTS):
         write_atomic(job.folder / name, (job.folder / WORK / cell.name / name).read_bytes(), mode=job.file_mode)
     files = {name: sha256_file(job.folder / name) for name in (CONFIG, WEIGHTS)}
-    write_json(job.folder / MANIFEST, describe(job, cell, record, search) | {"files": files}, mode=job.file_mode)
+    write_manifest(job.folder, describe(job, cell, record, search) | {"files": files}, mode=job.file_mode)
+    (job.folder / WORK / RESTARTED).unlink(missing_ok=True)
     shutil.rmtree(job.folder / WORK)
 
 
@@ -321,6 +348,8 @@ def describe(
         "stopped_early": progress.stopped_early,
         "kept_step": progress.best_step or progress.step,
         "seconds": progress.seconds,
+        "cpu_seconds": progress.cpu_seconds,
+        "gpu_seconds": progress.gpu_seconds,
         "device": record["device"],
         "dtype": record["dtype"],
         "threads": record["threads"],

@@ -23,7 +23,8 @@ Tensors = Mapping[str, Any]
 class Progress:
     """Where a training stands. `step`: updates done; `tokens`: read so far, without padding; `trained_tokens`:
     those with a loss. `losses`: one record a measurement. `window_*`: what was summed since the last one. `seconds`,
-    `joules`: of all sittings. `micro_batch`: what memory allowed, once it had to be halved.
+    `cpu_seconds`, `gpu_seconds`, `joules`: of all sittings and processes, None where they are not known. `micro_batch`:
+    what memory allowed, once it had to be halved.
     """
 
     step: int = 0
@@ -37,6 +38,8 @@ class Progress:
     waited: int = 0
     stopped_early: bool = False
     seconds: float = 0.0
+    cpu_seconds: float | None = None
+    gpu_seconds: float | None = None
     joules: float | None = None
     peak_memory: int = 0
     micro_batch: int = 0

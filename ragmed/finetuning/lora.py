@@ -13,7 +13,7 @@ from ragmed.errors import UnknownNameError, UsageError
 from ragmed.files import write_json
 from ragmed.finetuning.checkpoints import write_tensors
 from ragmed.finetuning.recipe import AdapterRecipe
-from ragmed.models.loading import check_adapter_fits
+from ragmed.models.adapted import check_adapter_fits
 
 
 def with_new_adapter(model: Any, recipe: AdapterRecipe, *, initial: Path | None = None, base: str = "") -> Any:
@@ -98,7 +98,10 @@ def _json(value: Any) -> Any:
 
 @contextmanager
 def foreign_warnings() -> Iterator[None]:
-    """peft 0.21 asks transformers 5 for an attribute that was renamed."""
+    """peft 0.21 asks transformers 5 for an attribute that was renamed, and warns of merging into a head that is shared
+    with the embedding: where ours are merged, the two are parted (`models.adapted`).
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
         yield

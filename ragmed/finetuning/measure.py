@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ragmed.machine import Spent, Stopwatch
 
 _RAPL = Path("/sys/class/powercap")
 
 
 class Meter:
     """
-    >>> meter = Meter("cpu"); meter.seconds() >= 0
+    >>> Meter("cpu").spent().wall >= 0
     True
 
     `peak_memory`: bytes; on a GPU those that torch allocated there, on a CPU the most the process ever held (the base
@@ -24,7 +25,7 @@ class Meter:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._started = time.monotonic()
+        self._watch = Stopwatch()
         self._energy = _energy_reader(device)
         self._joules = self._energy() if self._energy else 0.0
         if device.startswith("cuda"):
@@ -32,8 +33,9 @@ class Meter:
 
             torch.cuda.reset_peak_memory_stats(device)
 
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
+    def spent(self) -> Spent:
+        """Since the start; see `ragmed.machine.Spent`."""
+        return self._watch.spent()
 
     def peak_memory(self) -> int:
         if self._device.startswith("cuda"):

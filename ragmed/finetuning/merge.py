@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
-from ragmed.adapters import MERGED, SCHEMA, read_manifest
+from ragmed.adapters import MERGED, SCHEMA, read_manifest, write_manifest
 from ragmed.errors import DataError, UsageError
-from ragmed.files import fsync_folder, write_json
+from ragmed.files import folder_beside, fsync_folder, make_folder
 from ragmed.finetuning.lora import foreign_warnings
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.models.loading import load_folder, weights_folder
@@ -40,17 +38,15 @@ def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
     unknown = {"schema": SCHEMA, "name": name.adapter, "corpora": [], "access": known}
     manifest = dict(read_manifest(adapter)) or unknown
     open_ = manifest["access"] == "open"
-    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    beside.mkdir(parents=True, mode=0o755 if open_ else 0o700)
-    try:
+    mode = 0o755 if open_ else 0o700
+    make_folder(output.parent, mode=mode)
+    with folder_beside(output, mode=mode) as beside:
         with foreign_warnings():
             merged.model.save_pretrained(beside)
         merged.tokenizer.save_pretrained(beside)
-        write_json(beside / MERGED, manifest | {"files": {}})
+        write_manifest(beside, manifest | {"files": {}}, file=MERGED)
         for path in beside.iterdir():
             path.chmod(0o644 if open_ else 0o600)
         fsync_folder(beside)
         beside.rename(output)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return output

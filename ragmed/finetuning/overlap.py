@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, cast
 
 from ragmed.embedding import load_embedder
 from ragmed.errors import DataError
+from ragmed.files import user_path
 from ragmed.finetuning.recipe import AdapterRecipe, KeepOut
 from ragmed.finetuning.texts import TextSet, TrainingText, count_texts
 from ragmed.matching.ngrams import Finder, Target, question_targets, text_targets
@@ -75,7 +75,7 @@ def kept_out(textset: TextSet, recipe: AdapterRecipe, *, workspace: Workspace) -
     named = dict.fromkeys([*keep_out.tasks, *([recipe.select.task] if recipe.select.task else [])])
     examples = {name: _examples(find_task(name), workspace) for name in named}
     for file in keep_out.files:
-        path = workspace.root / Path(file).expanduser()
+        path = workspace.root / user_path(file)
         examples[file] = _examples(own_task(path.stem, path, access="private"), workspace)
     overlaps = find_overlaps(textset.texts, examples, keep_out)
     if overlaps and keep_out.on_overlap == "refuse":

@@ -12,6 +12,7 @@ from ragmed.augmentation import Augmentation
 from ragmed.errors import UsageError
 from ragmed.evaluation import answer
 from ragmed.finetuning.recipe import AdapterRecipe
+from ragmed.machine import total
 from ragmed.models import ModelSettings, load_model
 from ragmed.tasks import BoundTask, TaskSettings, find_task
 from ragmed.workspace import Workspace
@@ -46,6 +47,8 @@ def development_score(adapter: Path | None, recipe: AdapterRecipe, workspace: Wo
         "answered": development.answered,
         "input_tokens": sum(sample.input_tokens for sample in samples),
         "seconds": round(sum(sample.seconds for sample in samples), 3),
+        "cpu_seconds": total(sample.cpu_seconds for sample in samples),
+        "gpu_seconds": total(sample.gpu_seconds for sample in samples),
     }
 
 

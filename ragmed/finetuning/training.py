@@ -22,6 +22,7 @@ from ragmed.finetuning.measure import Meter
 from ragmed.finetuning.parallel import Team
 from ragmed.finetuning.recipe import Training
 from ragmed.finetuning.sequences import Ints, Rows
+from ragmed.machine import Spent
 
 Show = Callable[[Progress, int, float, float], None]
 """Called after each step with the progress, the number of steps, the loss of the step and tokens a second."""
@@ -84,7 +85,7 @@ class Trainer:
             self.weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
         self._body_and_head = body_and_head(model)
-        self.progress = Progress(micro_batch=training.micro_batch)
+        self.progress = Progress(micro_batch=training.micro_batch, cpu_seconds=0.0)
         self.best: Tensors | None = None
         self._new_best = False
 
@@ -92,11 +93,17 @@ class Trainer:
         """Trains to the end, from the last checkpoint where there is one; the weights are then those to keep."""
         self._resume(place)
         progress = self.progress
-        before, joules = progress.seconds, progress.joules or 0.0
+        before, joules = Spent(progress.seconds, progress.cpu_seconds, progress.gpu_seconds), progress.joules or 0.0
         meter = Meter(str(self.device))
 
         def note_costs() -> None:
-            progress.seconds = round(before + meter.seconds(), 3)
+            now = meter.spent()
+            progress.seconds = round(before.wall + now.wall, 3)
+            # One process cannot tell what the processors of the others did; cards are held by all for the same time.
+            alone = self.team.size == 1 and before.cpu is not None and now.cpu is not None
+            progress.cpu_seconds = round((before.cpu or 0.0) + (now.cpu or 0.0), 3) if alone else None
+            if now.gpu is not None:
+                progress.gpu_seconds = round((before.gpu or 0.0) + now.gpu * self.team.size, 3)
             progress.peak_memory = max(progress.peak_memory, meter.peak_memory())
             spent = meter.energy()
             progress.joules = None if spent is None else round(joules + spent, 1)
@@ -112,7 +119,7 @@ class Trainer:
                 note_costs()
                 self._checkpoint(place)
             if show:
-                show(progress, len(self.steps), loss, (progress.tokens - first) / max(1e-9, meter.seconds()))
+                show(progress, len(self.steps), loss, (progress.tokens - first) / max(1e-9, meter.spent().wall))
         if self.best is not None:
             self._put(self.best)
         return progress

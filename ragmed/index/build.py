@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 import platform
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from ragmed.checked import dump, parse
 from ragmed.chunking import INPUT_VERSION, Chunking, chunk, embedded_text, splitter_version
 from ragmed.embedding import BadTextsError, Embedder, load_embedder
 from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
-from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, write_json
+from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, sweep, write_json
 from ragmed.index.check import self_check
 from ragmed.index.devices import Devices, choose_devices
 from ragmed.index.manifest import (
@@ -47,6 +46,7 @@ from ragmed.index.reuse import Reuse
 from ragmed.index.sources import Sources
 from ragmed.index.store import SAME_VECTORS
 from ragmed.index.vectors import Layout, Vectors, appearing, empty_index, write_faiss, write_vectors
+from ragmed.machine import Spent, Stopwatch
 from ragmed.records import Document, Passage
 from ragmed.workspace import Workspace
 
@@ -134,15 +134,15 @@ class _Build:
         self.folder = output / ".building"
         self.segment = self.folder / SEGMENT
         self.fingerprint = embedder.fingerprint()
-        self.started = time.monotonic()
+        self.watch = Stopwatch()
+        self.resumed = False
         # a factory string that FAISS does not know fails here, not later
         empty_index(recipe.factory, embedder.dimension, metric=embedder.metric)
         asked = recipe.chunking
         self.chunking = Chunking(asked.splitter, asked.max_tokens, asked.overlap_sentences)
 
     def run(self) -> Manifest:
-        for left in self.output.glob(".manifest.json.*.tmp"):  # of a build that was killed while it wrote that
-            left.unlink()
+        sweep(self.output, deep=True)
         finished = self._finished()
         state = self._state()
         if finished or state:
@@ -153,6 +153,7 @@ class _Build:
                 return self._with_facts_of_now(finished, facts)
             if state and state.identity != identity:
                 state = None
+        self.resumed = state is not None
         if not state:
             state = self._write_passages()
         layout = Layout(
@@ -249,7 +250,7 @@ class _Build:
         facts = self.sources.facts()
         files = {name: sha256_file(self.segment / name) for name in ("documents.jsonl", "passages.arrow")}
         state = _State(self._identity(facts), facts, count, files)
-        write_json(self.folder / "state.json", dump(state))
+        write_json(self.folder / "state.json", dump(state), mode=self._mode)
         return state
 
     def _documents(self, lines: IO[str]) -> Iterator[Document]:
@@ -299,7 +300,7 @@ class _Build:
         places, known = reuse.vectors(row, passages)
         if known is None:
             return self._embed(passages)
-        write_json(self.folder / "taken.json", self._taken() | {str(row): len(places)})
+        write_json(self.folder / "taken.json", self._taken() | {str(row): len(places)}, mode=self._mode)
         vectors = np.empty((len(passages), known.shape[1]), dtype=np.float32)
         vectors[places] = known
         rest = sorted(set(range(len(passages))) - set(places))
@@ -350,6 +351,7 @@ class _Build:
 
     def _manifest(self, state: _State, layout: Layout, taken: int) -> Manifest:
         longest, approximation = self._checked(layout)
+        spent = self.watch.spent().rounded()
         documents = sum(corpus.documents for corpus in state.corpora)
         files = [path.relative_to(self.folder).as_posix() for path in _products(self.folder)]
         return Manifest(
@@ -368,7 +370,7 @@ class _Build:
             device=str(getattr(self.embedder, "device", "cpu")),
             searched_on=self._devices(layout).text,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - self.started, 3),
+            seconds=Spent(spent.wall) if self.resumed else spent,
         )
 
     def _publish(self) -> Manifest:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from ragmed.checked import dump, parse
+from ragmed.checked import Shorthand, dump, parse
 from ragmed.embedding import Fingerprint
 from ragmed.errors import DamagedError, DataError
 from ragmed.files import sha256_file, sha256_json, write_atomic
 from ragmed.index.recipe import IndexRecipe
+from ragmed.machine import Spent
 from ragmed.records import Access
 
 SCHEMA = 3
@@ -102,7 +103,8 @@ class Manifest:
 
     `segments` are searched as one, their rows counted through. `tombstones`: a segment's folder -> the keys
     (`CORPUS:ID`) of the documents that are deleted in it. `device`: where it was embedded; `searched_on`: where and by
-    what its self-check searched it. `files`: path relative to the folder -> size and hash.
+    what its self-check searched it. `seconds`: what building took; a number alone is the wall clock's, and of a build
+    that went on where another had stopped no more is known. `files`: path relative to the folder -> size and hash.
     A field that is absent from the file is at its default.
     """
 
@@ -118,7 +120,7 @@ class Manifest:
     versions: Mapping[str, str]
     device: str
     created: str
-    seconds: float
+    seconds: Annotated[Spent, Shorthand((float, int), lambda wall: {"wall": wall})]
     tombstones: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     searched_on: str = "cpu by faiss"
     schema: int = SCHEMA
@@ -127,6 +129,12 @@ class Manifest:
     @property
     def dimension(self) -> int:
         return self.embedder.dimension
+
+    @property
+    def searches(self) -> str:
+        """One hash of what decides a search by vectors: the segments, and what is deleted in them."""
+        segments = [segment.identity for segment in self.segments]
+        return sha256_json([segments, {name: sorted(keys) for name, keys in self.tombstones.items() if keys}])
 
 
 def render(manifest: Manifest) -> str:

@@ -108,7 +108,8 @@ def _facts(path: Path) -> list[int]:
         facts = path.stat()
     except OSError:
         return []
-    return [facts.st_size, facts.st_mtime_ns]
+    # the system sets the time of change at every write, and nobody can set it back, as copying tools do the other one
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns]
 
 
 def changed_corpora(names: Sequence[str], built: Sequence[CorpusFacts], *, workspace: Workspace) -> list[str]:

@@ -105,8 +105,7 @@ class Index:
     @property
     def identity(self) -> str:
         """One hash of what decides a search by vectors: the segments, and what is deleted in them."""
-        segments = [segment.identity for segment in self.manifest.segments]
-        return sha256_json([segments, {name: sorted(keys) for name, keys in self.manifest.tombstones.items() if keys}])
+        return self.manifest.searches
 
     @property
     def contents(self) -> str:

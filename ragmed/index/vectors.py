@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ import numpy.typing as npt
 
 from ragmed.embedding import Metric
 from ragmed.errors import DamagedError, DataError, UsageError
-from ragmed.files import fsync_file, fsync_folder
+from ragmed.files import fsync_file, fsync_folder, make_folder
 from ragmed.index.devices import import_faiss
 
 Vectors = npt.NDArray[np.float32]
@@ -94,9 +96,15 @@ def give_back(rows: npt.NDArray[np.float16]) -> None:
 
 @contextmanager
 def appearing(path: Path) -> Iterator[Path]:
-    """A name to write to; the file is flushed and appears under `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A name to write to; the file is flushed and appears under `path` when the block ends well.
+
+    File and new folders are as private as the first folder that is there, from their first byte.
+    """
+    mode = stat.S_IMODE(next(folder for folder in path.parents if folder.exists()).stat().st_mode)
+    make_folder(path.parent, mode=mode)
     beside = path.with_name(f".{path.name}.tmp")
+    beside.unlink(missing_ok=True)
+    os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o666))
     yield beside
     fsync_file(beside)
     beside.replace(path)

@@ -26,6 +26,7 @@ import os
 import secrets
 import shutil
 import zipfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,17 +34,18 @@ from typing import Any
 
 import ragmed
 from ragmed.arms import CONTEXTS, PASSAGE_ORDERS
+from ragmed.comparison.columns import groups_of
 from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.comparison.sources import Corpora, arm_sources
-from ragmed.errors import DamagedError, DataError, UnknownNameError, UsageError
+from ragmed.errors import DamagedError, DataError, UnknownNameError, UnwritableError, UsageError
 from ragmed.experiments.results import stored_answers, stored_settings
-from ragmed.files import fsync_folder, make_folder, read_text, write_atomic, write_json
+from ragmed.files import fsync_folder, make_folder, read_text, write_atomic, writing
 from ragmed.metrics import MetricFacts
 from ragmed.records import Answer, Example, Sample, Score, ShownPassage
-from ragmed.runs import SCHEMA, Run
+from ragmed.runs import Run
 from ragmed.scores import RECORDED, declared_metrics
-from ragmed.stored import ScoresHeader
+from ragmed.stored import INFO_REMEDY, SCHEMA, ScoresHeader
 
 KEY_FILE = "bundle.key"
 NOTE = (
@@ -112,18 +114,23 @@ def export_bundle(
         make_folder(made.folder, mode=run.folder_mode)
         for (arm, task), given in answers.items():
             counts = any(facts.kind == "ratio" for facts in measured[task])
-            mine = [_bare(answer, names[arm], names[task], secret, counts=counts) for answer in given]
+            groups = _shared_groups([answer.example for answer in given])
+            mine = [
+                _bare(answer, names[arm], names[task], secret, counts=counts, group=groups.get(answer.example.id, ""))
+                for answer in given
+            ]
             mine.sort(key=lambda answer: answer.example.id)
             made.append(names[arm], names[task], [answer.sample for answer in mine])
             versions = {facts.name: facts.version for facts in measured[task]}
             header = ScoresHeader(made.samples_hash(names[arm], names[task]), RECORDED, 1, versions)
             made.write_scores(names[arm], names[task], header, [answer.score for answer in mine])
-        write_json(made.info_file, written, mode=run.file_mode)
+        made.write_info(written)
         if output.suffix == ".zip":
             write_atomic(output, _zipped(made), mode=run.file_mode)
         else:
-            made.folder.rename(output)
-            fsync_folder(output.absolute().parent)
+            with writing(output):
+                made.folder.rename(output)
+                fsync_folder(output.absolute().parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     arms, tasks = (tuple(dict.fromkeys(names[key[place]] for key in answers)) for place in (0, 1))
@@ -160,15 +167,11 @@ def _names(info: Mapping[str, Any], rename: Sequence[str]) -> dict[str, str]:
 def _key(run: Run, shared: Path | None) -> bytes:
     """The secret, 32 bytes; made where the run has none yet."""
     path = shared or run.folder / KEY_FILE
-    if shared is None and not path.exists():
+    if shared is None and not (path.exists() and path.stat().st_size):  # an empty one never made an id
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise DataError(f"cannot write '{path}': {error.strerror}; give a key of your own with --key") from error
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(secrets.token_hex(32) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+            write_atomic(path, secrets.token_hex(32) + "\n", mode=0o600)
+        except UnwritableError as error:
+            raise UnwritableError(f"{error}, or give a key of your own with --key") from error
     try:
         key = bytes.fromhex(read_text(path, "bundle key").strip())
     except ValueError:
@@ -253,7 +256,7 @@ def _asked(identity: Mapping[str, Any], secret: _Secret) -> dict[str, str]:
 
 def _comparison(settings: ComparisonSettings, names: Mapping[str, str]) -> dict[str, Any]:
     if settings.baseline not in names:
-        raise DamagedError(f"the control '{settings.baseline}' is no arm of the run; name one of its arms in run.json")
+        raise DamagedError(f"the control '{settings.baseline}' is no arm of the run; {INFO_REMEDY}")
     return {
         **{name: getattr(settings, name) for name in _SETTINGS},
         "policy": dict(settings.policy),
@@ -272,8 +275,9 @@ def _whole(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def _bare(answer: Answer, arm: str, task: str, secret: _Secret, *, counts: bool) -> Answer:
-    """Only what is listed: everything else keeps the empty default of its field."""
+def _bare(answer: Answer, arm: str, task: str, secret: _Secret, *, counts: bool, group: str) -> Answer:
+    """Only what is listed: everything else keeps the empty default of its field. `group`: the example's; equal
+    questions are one, since a bundle holds no question to compare."""
     sample, example = answer.sample, answer.example
     gold = example.gold if counts and isinstance(example.gold, tuple) else ()
     bare = Example(
@@ -281,13 +285,21 @@ def _bare(answer: Answer, arm: str, task: str, secret: _Secret, *, counts: bool)
         "",
         gold=tuple(secret.hashed("gold", entry) for entry in gold) if gold else "",
         documents=tuple(sorted(secret.hashed("document", document) for document in example.documents)),
-        group=secret.hashed("group", example.group) if example.group else "",
+        group=secret.hashed("group", group) if group else "",
     )
     shown = tuple(_bare_passage(sample, place, secret) for place in range(len(sample.passages)))
     return Answer(
         Sample(arm, task, bare, passages=shown, finish=sample.finish),
         Score(bare.id, answer.score.status, metrics=answer.score.metrics),
     )
+
+
+def _shared_groups(examples: Sequence[Example]) -> dict[str, str]:
+    """The groups of the examples that have one, declared or by asking what another asks."""
+    groups = groups_of({example.id: example for example in examples}, sorted(example.id for example in examples))
+    sizes = Counter(groups.values())
+    declared = {example.id for example in examples if example.group}
+    return {id_: group for id_, group in groups.items() if sizes[group] > 1 or id_ in declared}
 
 
 def _bare_passage(sample: Sample, place: int, secret: _Secret) -> ShownPassage:

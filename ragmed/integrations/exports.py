@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from ragmed.files import fsync_folder, writing
+from ragmed.files import beside, fsync_folder, sweep, writing
 from ragmed.metrics import MetricFacts
 from ragmed.records import Answer, Value
 from ragmed.runs import Run
@@ -81,14 +81,16 @@ def started(info: Mapping[str, Any]) -> datetime:
 @contextmanager
 def whole_file(path: Path, *, mode: int) -> Iterator[IO[bytes]]:
     """A stream to write to; the file appears when the block ends well, with `mode` from its first byte."""
-    beside = path.with_name(f".{os.getpid()}.tmp")
+    name = path.with_name(path.name[:40])  # beside a name that leaves no room for more
     with writing(path):
+        sweep(path.parent, name.name)
+        unfinished = beside(name)
         try:
-            with os.fdopen(os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode), "w+b") as stream:
+            with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode), "w+b") as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            beside.replace(path)
+            unfinished.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
         fsync_folder(path.parent)

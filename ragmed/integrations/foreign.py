@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,12 +13,12 @@ import ragmed
 from ragmed.checked import dump
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import fsync_folder, make_folder, write_json, writing
+from ragmed.files import folder_beside, fsync_folder, make_folder, writing
 from ragmed.metrics import METRICS, MetricFacts
 from ragmed.records import Access, Example, Gold, Sample, Score, Value
-from ragmed.runs import SCHEMA, Run
+from ragmed.runs import Run
 from ragmed.scores import RECORDED, score_samples, scored_answers
-from ragmed.stored import ScoresHeader
+from ragmed.stored import SCHEMA, ScoresHeader
 from ragmed.tasks import examples_hash
 from ragmed.tasks.reading import find_reader
 
@@ -72,12 +70,10 @@ def write_run(
         exists = output.exists()
     if exists:
         raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
-    beside = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    run = Run(beside, access=access)
-    try:
-        make_folder(output.parent, mode=run.folder_mode)
-        with writing(output):
-            beside.mkdir(mode=run.folder_mode)
+    mode = Run(output, access=access).folder_mode
+    make_folder(output.parent, mode=mode)
+    with folder_beside(output, mode=mode) as beside:
+        run = Run(beside, access=access)
         for (arm, task), given in samples.items():
             for start in range(0, len(given), WINDOW):
                 run.append(arm, task, given[start : start + WINDOW])
@@ -87,11 +83,9 @@ def write_run(
                 header = ScoresHeader(run.samples_hash(arm, task), reader.name, reader.version, versions)
                 run.write_scores(arm, task, header, (scores or {})[arm, task])
         info = _info(output.name, arms, tasks, comparison, origin) | {"access": access}
-        write_json(run.info_file, info, mode=run.file_mode)
+        run.write_info(info)
         with writing(output):
             beside.rename(output)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     fsync_folder(output.parent)
     return Run(output, access=access)
 

@@ -57,6 +57,11 @@ class _Log:
     def task(self) -> str:
         return str(self.header.eval.task)
 
+    def replaces(self) -> tuple[tuple[str, str, str], ...]:
+        """What a log must share with another to stand for it: model, task, and the folder or the task's id."""
+        ids = (str(self.path.resolve().parent), f"id {self.header.eval.task_id}")
+        return tuple((self.model, self.task, id_) for id_ in ids)
+
     @property
     def finished(self) -> bool:
         return self.header.status == "success" and self.header.results is not None
@@ -91,11 +96,12 @@ def import_inspect(
         run = import_inspect([Path("logs")], output=Path("runs/inspect"))
 
     `paths`: logs (`.eval`, `.json`), or folders of them; a log that was not finished is left out, with a note, where
-    another of its model and task was. Arms are the models' names; where one has several logs of a task, the folder
-    stands behind it, or the file's name where the folder is the same. Where there are epochs, examples are `ID#EPOCH`
-    in a group of their ID, and resampled together. The metric is `accuracy` or `mean`, as printed; where there are
-    several scorers, or a scorer gives several values, each metric has the name under which it was printed. What is
-    neither is not checked, and a note says so. `baseline`: the control; else the first arm, which a note says.
+    another of its model and task was, in the same folder or under the same task id. Arms are the models' names; where
+    one has several logs of a task, the folder stands behind it, or the file's name where the folder is the same. Where
+    there are epochs, examples are `ID#EPOCH` in a group of their ID, and resampled together. The metric is `accuracy`
+    or `mean`, as printed; where there are several scorers, or a scorer gives several values, each metric has the name
+    under which it was printed. What is neither is not checked, and a note says so. `baseline`: the control; else the
+    first arm, which a note says.
 
     Raises MissingDependencyError without inspect_ai, DataError for a log that is damaged or not finished, MismatchError
     where the printed value is not what the samples come to (to 1e-12), or where models were asked different questions,
@@ -114,7 +120,7 @@ def import_inspect(
         scores=taken.scores,
         arms=arms,
         tasks={task: _task(task, taken) for task in taken.asked},
-        comparison=ComparisonSettings(baseline, policy={"error": "drop"}),
+        comparison=ComparisonSettings(baseline),
         origin={
             "kind": "inspect",
             "files": [{"name": log.path.name, "sha256": sha256_file(log.path)} for log in logs],
@@ -148,20 +154,21 @@ def _logs(paths: Sequence[Path], taken: _Taken) -> list[_Log]:
     if not files:
         raise DataError(f"no logs (.eval, .json) in {', '.join(map(str, paths))}; name the folder of --log-dir")
     logs = [_Log(file, _read(file, header_only=True)) for file in files]
-    finished = {(log.model, log.task): log.path.name for log in logs if log.finished}
+    # What replaced a log lies beside it, or has its id, as `inspect eval-retry` gives it.
+    finished = {key: log.path.name for log in logs if log.finished for key in log.replaces()}
     for log in logs:
         if not log.task:
             raise DataError(f"'{log.path}' does not say which task it is of; run the evaluation again")
         if log.finished:
             continue
-        if (log.model, log.task) not in finished:
+        instead = next((finished[key] for key in log.replaces() if key in finished), "")
+        if not instead:
             raise DataError(
                 f"'{log.path}' has the status '{log.header.status}' and no complete results; finish it with `inspect "
                 "eval-retry`, or score it with `inspect score`"
             )
         taken.notes[
-            f"'{log.path.name}' was not finished and is left out: '{finished[log.model, log.task]}' is of the same "
-            "model and task."
+            f"'{log.path.name}' was not finished and is left out: '{instead}' is of the same model and task."
         ] = None
     return [log for log in logs if log.finished]
 

@@ -3,6 +3,10 @@
     PATH/MODEL/results_DATE.json          what was printed; model, tasks, settings
     PATH/MODEL/samples_TASK_DATE.jsonl    a line for each document and filter, written with --log_samples
 
+    NAME_DATE.json, samples_TASK_DATE.jsonl           the same, where --output_path was NAME.json
+    PATH/MODEL/samples_TASK_DATE.json                 0.4.3: the samples as one list
+    PATH/results.json, PATH/MODELARGS_TASK.jsonl      0.4.0 to 0.4.2, the samples as one list, the filter not named
+
 Read from what lm_eval 0.4.13 writes (lm_eval/loggers/evaluation_tracker.py, lm_eval/evaluator.py; also with tokens,
 hashes or metric lists missing, as older versions leave them out). A number is taken over only where the printed value
 is the mean of the samples' values, and that is checked.
@@ -24,7 +28,7 @@ from typing import Any
 
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, MismatchError
-from ragmed.files import BadLine, read_json, read_jsonl, sha256_file
+from ragmed.files import BadLine, parse_json, read_json, read_jsonl, read_text, require_file, sha256_file
 from ragmed.integrations.foreign import ForeignTask, control, foreign_metric, unknown_costs, write_run
 from ragmed.integrations.lm_eval_samples import Line, read_line
 from ragmed.integrations.reading import is_finite
@@ -34,6 +38,8 @@ from ragmed.runs import Run
 from ragmed.scores import RECORDED
 
 TOLERANCE = 1e-12
+_DATED = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+\Z")
+_HEAD = 1024
 PLACEHOLDER = "bypass"  # what lm_eval prints where it was run to score nothing
 # What lm_eval/api/metrics.py registers with the aggregation `mean`, for tasks that name none.
 MEANS = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "likelihood"}
@@ -79,11 +85,12 @@ def import_lm_eval(path: Path, *, output: Path, access: Access = "private", base
     """
         run = import_lm_eval(Path("logs"), output=Path("runs/harness"))
 
-    `path`: a results file, or a folder with any number of them. Arms are the models' names, with the folder behind
-    them where one model was asked the same task twice; tasks keep their names, and are `TASK/FILTER` where a task has
-    several filters; examples are named by `doc_id`. Metrics keep their names and numbers. One that is no mean over
-    samples (BLEU, F1, perplexities, standard errors) is left out, with a note. An answer that no filter could read is
-    `unparsed` where all its scores are 0. `baseline`: the control; else the first arm, which a note says.
+    `path`: a results file, a folder with any number of them, or what --output_path was. Arms are the models' names,
+    with the folder behind them where one model was asked the same task twice; tasks keep their names, and are
+    `TASK/FILTER` where a task has several filters; examples are named by `doc_id`. Metrics keep their names and
+    numbers. One that is no mean over samples (BLEU, F1, perplexities, standard errors) is left out, with a note. An
+    answer that no filter could read is `unparsed` where all its scores are 0. `baseline`: the control; else the first
+    arm, which a note says.
 
     Raises DataError where a file is missing, cut or of another shape, MismatchError where the mean of the samples is
     not what was printed (to 1e-12), or where models were asked different documents, UnknownNameError where `baseline`
@@ -95,7 +102,10 @@ def import_lm_eval(path: Path, *, output: Path, access: Access = "private", base
         for task in log.tasks:
             _take_task(log, task, taken)
     if not taken.lines:
-        raise DataError(f"nothing in '{path}' has scores by sample: {' '.join(taken.notes)}")
+        raise DataError(
+            f"nothing in '{path}' has scores by sample: {' '.join(taken.notes)} Run lm_eval with a metric and "
+            "--log_samples, without --predict_only."
+        )
     asked = {arm for arm, _ in taken.lines}
     arms = {log.arm: {"model": log.model} for log in logs if log.arm in asked}
     baseline, notes = control(list(arms), baseline)
@@ -172,12 +182,25 @@ def _facts(
 
 
 def _logs(path: Path) -> list[_Log]:
-    if not path.exists():
-        raise DataError(f"'{path}' does not exist; name the folder that lm_eval was given as --output_path")
-    files = [path] if path.is_file() else sorted(path.rglob("results_*.json"))
-    if not files:
-        raise DataError(f"no results_*.json in '{path}'; name the folder that lm_eval was given as --output_path")
+    if path.suffix == ".json" and not path.exists():  # what --output_path was, to which lm_eval adds the date
+        files = sorted(file for file in path.parent.glob("*.json") if _DATED.sub("", file.stem) == path.stem)
+    elif path.is_file():
+        files = [path]
+    else:
+        files = sorted(path.rglob("results_*.json"))
+    if not files and not path.exists():
+        raise DataError(f"'{path}' does not exist; name what lm_eval was given as --output_path")
+    if path.is_file() and _is_samples(path):
+        raise DataError(f"'{path}' holds samples; name the results file beside it, or their folder")
     read = [(file, read_json(file, "results file")) for file in files]
+    if path.is_dir():
+        others = (file for file in sorted(path.rglob("*.json")) if file not in files and not _is_samples(file))
+        read += [(file, data) for file in others if (data := _named_otherwise(file))]
+    if not read:
+        raise DataError(
+            f"no results_*.json in '{path}', nor another results file of lm_eval; name what lm_eval was given as "
+            "--output_path"
+        )
     twice = Counter((_model(data), task) for file, data in read for task in _tasks(file, data))
     clashing = {model for (model, _), count in twice.items() if count > 1}
     logs = []
@@ -195,6 +218,19 @@ def _logs(path: Path) -> list[_Log]:
                 "them into folders of their own"
             )
     return logs
+
+
+def _is_samples(file: Path) -> bool:
+    return file.name.startswith("samples_")
+
+
+def _named_otherwise(file: Path) -> dict[str, Any] | None:
+    """What a file holds that is a results file by another name; None for any other file."""
+    try:
+        data = read_json(file, "results file")
+    except DataError:
+        return None  # some other program's
+    return data if isinstance(data.get("results"), dict) and isinstance(data.get("configs"), dict) else None
 
 
 def _tasks(file: Path, data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -223,35 +259,84 @@ def _model(data: Mapping[str, Any]) -> str:
 
 
 def _samples_file(log: _Log, task: str) -> Path:
-    date = log.file.stem.rpartition("_")[2]
-    name = f"samples_{task}_{date}.jsonl"
-    file = log.file.parent / name
-    if Path(name).name != name or not file.is_file():
+    dated = _DATED.search(log.file.stem)
+    arguments = log.data["config"].get("model_args") if isinstance(log.data.get("config"), dict) else None
+    older = re.sub("/|=", "__", arguments) if isinstance(arguments, str) else ""
+    wanted = f"samples_{task}{dated[0]}.jsonl" if dated else f"{older}_{task}.jsonl"
+    for name in (wanted, wanted.removesuffix("l")):
+        file = log.file.parent / name
+        if Path(name).name == name and file.is_file():
+            return file
+    raise DataError(
+        f"'{log.file}' has results of task '{task}', but there is no '{wanted}' beside it: the answers themselves "
+        "are needed; put the file there, or run lm_eval again with --log_samples"
+    )
+
+
+def _records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each sample with its place: a line each, or one list, as older versions wrote them."""
+    require_file(file, "samples file")
+    with file.open("rb") as stream:
+        listed = stream.read(_HEAD).lstrip().startswith(b"[")
+    if not listed:
+        yield from _lines_in(file)
+        return
+    try:
+        values = parse_json(read_text(file, "samples file"))
+    except (ValueError, RecursionError) as error:
         raise DataError(
-            f"'{log.file}' has results of task '{task}', but there is no '{name}' beside it: the answers themselves "
-            "are needed; run lm_eval again with --log_samples"
-        )
-    return file
+            f"'{file}' is no list of samples ({error}); the file is cut or damaged: copy it again"
+        ) from error
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, dict):
+            raise DataError(f"'{file}', sample {number}: an object was expected, found {type(value).__name__}")
+        yield f"'{file}', sample {number}", value
 
 
-def _take_task(log: _Log, task: str, taken: _Taken) -> None:
-    file = _samples_file(log, task)
-    taken.files.append(file)
-    by_filter: dict[str, dict[str, Line]] = {}
+def _lines_in(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in read_jsonl(file, "samples file"):
         if isinstance(item, BadLine):
             raise DataError(f"'{file}', line {item.number}: {item.reason}; the file is cut or damaged: copy it again")
-        number, record = item
-        line = read_line(record, where=f"'{file}', line {number}", config=log.mapping_of("configs", task))
+        yield f"'{file}', line {item[0]}", item[1]
+
+
+def _filter_of(record: Mapping[str, Any], filters: Sequence[str], by_filter: Mapping[str, Mapping[str, Line]]) -> str:
+    """The filter that a sample names; where it names none, the next one that has not had its document."""
+    if "filter" in record:
+        return str(record["filter"])
+    id_ = str(record.get("doc_id"))
+    return next((name for name in filters if id_ not in by_filter.get(name, {})), filters[0] if filters else "none")
+
+
+def _take_task(log: _Log, task: str, taken: _Taken) -> None:
+    filters = _filters(log, task)
+    file = _samples_file(log, task)
+    taken.files.append(file)
+    by_filter: dict[str, dict[str, Line]] = {}
+    for where, record in _records(file):
+        named = {**record, "filter": _filter_of(record, filters, by_filter)}
+        line = read_line(named, where=where, config=log.mapping_of("configs", task))
         lines = by_filter.setdefault(line.filter, {})
         id_ = line.example.id
         if id_ in lines:
-            raise DataError(f"'{file}', line {number}: document {id_} is there twice; run lm_eval again")
+            raise DataError(f"{where}: document {id_} is there twice; run lm_eval again")
         lines[id_] = line
     _refuse_cut(log, task, file, {filter_: len(lines) for filter_, lines in by_filter.items()})
     for filter_, lines in by_filter.items():
         name = f"{task}/{filter_}" if len(by_filter) > 1 else task
         _take_filter(log, task, lines, taken, name=name)
+
+
+def _filters(log: _Log, task: str) -> list[str]:
+    """The filters of a task, in the order in which they were run."""
+    printed = log.data["results"][task]
+    filters = list(dict.fromkeys(key.rpartition(",")[2] for key in printed if "," in key))
+    if not filters and any(isinstance(value, int | float) for value in printed.values()):
+        raise DataError(
+            f"'{log.file}' was written by lm_eval before 0.4, which names no filter and keeps no scores by sample; run "
+            "lm_eval 0.4 or newer with --log_samples"
+        )
+    return filters
 
 
 def _refuse_cut(log: _Log, task: str, file: Path, counts: Mapping[str, int]) -> None:
@@ -300,7 +385,7 @@ def _is_mean(log: _Log, task: str, metric: str, printed: Any, lines: Sequence[Li
     """Whether the printed value is the mean of the samples' values; MismatchError where it ought to be and is not."""
     where = f"task '{task}', metric '{metric}', filter '{lines[0].filter}'"
     if metric == PLACEHOLDER:
-        taken.notes[f"{where}: left out, it stands for no score (--predict_only)."] = None
+        taken.notes[f"{where}: left out, a placeholder that stands for no score (--predict_only)."] = None
         return False
     values = [line.numbers.get(metric) for line in lines]
     declared = _aggregation(log, task, metric)

@@ -184,8 +184,10 @@ def _sample(arm: str, task: str, example: Example, given: Mapping[str, str | Non
         example=example,
         messages=(Message("user", f"{example.question}\n{options}"),),
         completion=text,
-        finish="stop" if text is not None else "error",
-        error="" if text is not None else EMPTY if example.id in given else NO_FILE,
+        # an empty list: the model was asked and gave nothing; no file: whether it was asked is unknown
+        finish="stop" if text is not None else "refused" if example.id in given else "error",
+        error="" if text is not None or example.id in given else NO_FILE,
+        note=EMPTY if text is None and example.id in given else "",
     )
 
 

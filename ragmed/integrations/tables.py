@@ -44,9 +44,9 @@ _SAMPLE: dict[str, Kind] = {
     "finish": "label", "value": "text", "gold": "text", "documents": "texts", "passages": "texts",
     "passage_scores": "reals", "passage_gold": "truths", "dropped": "texts", "input_tokens": "whole",
     "output_tokens": "whole", "thinking_tokens": "whole", "seconds": "real", "retrieval_seconds": "real",
-    "request_seconds": "real", "error": "text", "note": "text", "question": "text", "context": "text",
-    "prompt": "text",
-    "completion": "text", "thinking": "text", "options": "texts", "continuations": "texts", "option_logprobs": "reals",
+    "request_seconds": "real", "cpu_seconds": "real", "gpu_seconds": "real", "error": "text", "note": "text",
+    "question": "text", "context": "text", "prompt": "text", "completion": "text",
+    "thinking": "text", "options": "texts", "continuations": "texts", "option_logprobs": "reals",
     "option_tokens": "wholes",
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragmed.metrics import Batch, Metric, MetricFacts
-from ragmed.metrics.gold import agrees
+from ragmed.metrics.gold import agrees, right_letters
 
 
 def accuracy(batch: Batch) -> list[float]:
@@ -13,9 +13,9 @@ def accuracy(batch: Batch) -> list[float]:
     [1.0, 0.0]
 
     1.0 where the value is the gold answer, as `agrees` has it: of several gold answers, any is right; a list is right
-    where it holds the same entries.
+    where it holds the same entries. Of two options with one text, either letter is right.
     """
-    return [float(agrees(value, example.gold)) for example, value in batch]
+    return [float(agrees(value, example.gold) or value in right_letters(example)) for example, value in batch]
 
 
-ACCURACY = Metric(MetricFacts("accuracy", "binary", matches_gold=True), accuracy)
+ACCURACY = Metric(MetricFacts("accuracy", "binary", version=2, matches_gold=True), accuracy)

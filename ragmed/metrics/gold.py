@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragmed.records import Gold, Value
+from ragmed.records import Example, Gold, Value
 
 
 def accepted(gold: Gold) -> tuple[str, ...]:
@@ -16,6 +16,37 @@ def accepted(gold: Gold) -> tuple[str, ...]:
     The texts each of which is a right answer. Named lists are one answer, in the words Python writes them with.
     """
     return gold if isinstance(gold, tuple) else (gold if isinstance(gold, str) else str(gold),)
+
+
+def right_letters(example: Example) -> tuple[str, ...]:
+    """
+    >>> from ragmed.records import Example
+    >>> right_letters(Example("q1", "?", options={"A": "12 mg", "B": "24 mg", "C": "12 mg"}, gold="C"))
+    ('A', 'C')
+
+    The letters of all options with the text of the gold one, in order: of two options with one text, either is right.
+    Empty where the gold is no letter.
+    """
+    if not isinstance(example.gold, str) or example.gold not in example.options:
+        return ()
+    right = _plain(example.options[example.gold])
+    return tuple(letter for letter, text in example.options.items() if _plain(text) == right or letter == example.gold)
+
+
+def equal_options(task: str, examples: Sequence[Example]) -> list[str]:
+    """What is to be said of examples whose right text stands under several letters: a sentence, or none."""
+    several = [example.id for example in examples if len(right_letters(example)) > 1]
+    if not several:
+        return []
+    named = ", ".join(several[:5]) + (" …" if len(several) > 5 else "")
+    return [
+        f"{task}: in {len(several)} of {len(examples)} examples the right option's text stands under several letters; "
+        f"any of them counts as right, except with a reader of MIRAGE ({named})."
+    ]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
 
 
 def agrees(value: Value, gold: Gold) -> bool:

@@ -7,9 +7,9 @@ the only door: every kind of model has a loader `(settings, *, workspace, seed) 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
 from ragmed.models.settings import ModelSettings, check_settings
@@ -18,6 +18,8 @@ from ragmed.workspace import Workspace
 
 __all__ = [
     "MODEL_SCHEMES",
+    "ComputesHere",
+    "HasNotes",
     "Model",
     "ModelName",
     "ModelSettings",
@@ -75,6 +77,45 @@ class MayNotScore(Protocol):
 
     def require_scoring(self) -> None:
         """ModelError, with the remedy, where they cannot."""
+
+
+@runtime_checkable
+class OneByOne(Protocol):
+    """A model whose answers come one by one and depend on no neighbours: a server's. `each` is called with the place of
+    a prompt and its answer as soon as that is there, in any order; what it raises ends everything, and is raised.
+    """
+
+    def generate_each(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None],
+        stop: Sequence[str] = (),
+    ) -> None: ...
+
+    def score_each(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        continuations: Sequence[Sequence[str]],
+        *,
+        each: Callable[[int, OptionScores], None],
+    ) -> None: ...
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """A model of which more is known than can be compared between two machines: numbers that are rounded elsewise."""
+
+    notes: Mapping[str, Any]
+    """Name -> what a run keeps, as JSON; empty where nothing was found."""
+
+
+@runtime_checkable
+class ComputesHere(Protocol):
+    """A model that computes in this process, so that the processor time of its answers can be measured."""
+
+    computes_here: Literal[True]
 
 
 def load_model(settings: ModelSettings | str, *, workspace: Workspace, seed: int = 0) -> Model:

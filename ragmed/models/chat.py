@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from ragmed.errors import ModelError
-from ragmed.models.thinking import TAGS, closing_tag, left_open
+from ragmed.models.thinking import marks_of, to_the_answer
 from ragmed.records import Message
 
 _LABELS = {"system": "System", "user": "User", "assistant": "Assistant"}
@@ -17,8 +17,11 @@ _PLAIN = "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between
 # letters must be what comes next; templates without these names ignore them.
 _DATE = datetime(2024, 7, 26)
 _SETTINGS: dict[str, Any] = {"date_string": f"{_DATE:%d %b %Y}", "enable_thinking": False}
-_CLOSED = ", thinking closed"
+_CLOSED, _PARTS, _FOLDED = ", thinking closed", ", content as parts", ", system text in the first user turn"
 _ANSWER = "what the assistant answered"
+_SHOWN = 60
+# A line break shows a list of parts that is printed as Python writes it, instead of being read.
+_PROBE = [Message("system", "be brief\nand plain"), Message("user", "one\nquestion")]
 
 
 class ChatTemplate:
@@ -26,28 +29,36 @@ class ChatTemplate:
         ChatTemplate(tokenizer).render([Message("user", "Hi")])
         # '<|im_start|>user\\nHi<|im_end|>\\n<|im_start|>assistant\\n'
 
-    The tokenizer's own template; where it has none, plain labelled turns. A template that refuses system turns gets
-    the system text at the head of the first user turn. `kind` says which of these happened. With a template the text
-    carries the special tokens itself; plain text gets those that the tokenizer adds (`adds_special_tokens`).
-    A reasoning model's template is set not to let it think, unless `thinking` is 'on'; where it opens the thinking
-    all the same, that is closed again, so that the answer is what comes next.
+    The tokenizer's own template; where it has none, plain labelled turns. A template that reads a turn's content as a
+    list of parts gets it so, and one that refuses or leaves out system turns gets the system text at the head of the
+    first user turn. `kind` says which of these happened. A template that asks for the date gets `date`, the same in
+    every run. With a template the text carries the special tokens itself; plain text gets those that the tokenizer
+    adds (`adds_special_tokens`). A reasoning model's template is set not to let it think, unless `thinking` is 'on';
+    where it opens the thinking all the same, that is closed again, so that the answer is what comes next.
+    ModelError for a template that leaves out what it is given.
     """
 
     def __init__(self, tokenizer: Any, *, thinking: Literal["on", "off"] = "off") -> None:
         self._tokenizer = tokenizer
         self._settings = {**_SETTINGS, "enable_thinking": thinking == "on"}
         self.adds_special_tokens = not tokenizer.chat_template
-        self.kind = "plain" if self.adds_special_tokens else "template"
-        if self.kind == "template" and not self._takes_system():
-            self.kind = "template, system text in the first user turn"
-            self._apply([Message("user", "Hi")])  # a template that cannot do this is broken: better reported at once
-        if self.kind != "plain" and thinking == "off" and left_open(self._apply([Message("user", "Hi")])):
-            self.kind += _CLOSED
+        self._parts = self._folds = self._closes = False
+        if self.adds_special_tokens:
+            self.kind = "plain"
+            self.date = ""
+            return
+        self._source = self._read_source()
+        asks = any(name in self._source for name in ("strftime_now", "date_string"))
+        self.date = f"{_DATE:%Y-%m-%d}" if asks else ""
+        self._parts, self._folds = self._form()
+        self._closes = thinking == "off" and bool(to_the_answer(self._apply([Message("user", "Hi")])))
+        said = ((self._parts, _PARTS), (self._folds, _FOLDED), (self._closes, _CLOSED))
+        self.kind = "template" + "".join(words for is_so, words in said if is_so)
 
     def knows_thinking(self) -> bool:
-        """Whether the template speaks of thinking: by its switch, or by a tag that opens or closes it."""
+        """Whether the template speaks of thinking: by its switch, or by a mark that opens or closes it."""
         source = repr(self._tokenizer.chat_template)
-        return "enable_thinking" in source or any(tag in source for pair in TAGS.items() for tag in pair)
+        return "enable_thinking" in source or bool(marks_of(source))
 
     def fingerprint(self) -> str:
         """Hash of the template and of how it is used."""
@@ -56,17 +67,20 @@ class ChatTemplate:
         return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def render(self, messages: Sequence[Message]) -> str:
-        """Text of the turns, with the mark that opens the assistant's turn. ModelError where the template fails."""
+        """Text of the turns, with the mark that opens the assistant's turn.
+
+        ModelError where the template fails, or leaves out the text of a turn: the question that is in no prompt would
+        be answered all the same.
+        """
         if not messages:
             raise ModelError("a prompt without messages cannot be rendered; give at least one user message")
         if self.kind == "plain":
             turns = [f"{_LABELS[message.role]}: {message.content}" for message in messages]
             return "\n\n".join([*turns, f"{_LABELS['assistant']}:"])
-        folds = self.kind.removesuffix(_CLOSED) != "template"
-        text = self._apply(_fold_system(messages) if folds else messages)
-        if self.kind.endswith(_CLOSED) and (opened := left_open(text)):
-            text += f"\n{closing_tag(opened)}\n\n"
-        return text
+        text = self._apply(fold_system(messages) if self._folds else messages)
+        if lost := _lost(messages, text):
+            raise ModelError(_left_out(lost))
+        return text + to_the_answer(text) if self._closes else text
 
     def closing(self) -> str:
         """What ends an assistant's turn, such as <|im_end|>; empty where the template closes it by nothing but space.
@@ -78,17 +92,42 @@ class ChatTemplate:
         turns = [Message("user", "Hi"), Message("assistant", _ANSWER)]
         return self._apply(turns, opening=False).rpartition(_ANSWER)[2].rstrip()
 
-    def _takes_system(self) -> bool:
+    def _read_source(self) -> str:
         try:
-            return "be brief" in self._apply([Message("system", "be brief"), Message("user", "Hi")])
-        except ModelError:
-            return False
+            return str(self._tokenizer.get_chat_template())
+        except ValueError as error:  # several templates, and none of them is the default
+            raise ModelError(f"the model's tokenizer does not say which chat template to use: {error}") from error
+
+    def _form(self) -> tuple[bool, bool]:
+        """How the template is given turns: (content as parts, system text in the first user turn).
+
+        The first way in which it repeats all that it is given; ModelError where there is none, with what it said or
+        left out when it was given a question alone.
+        """
+        for folds in (False, True):
+            for parts in (False, True):
+                self._parts = parts
+                try:
+                    if not _lost(_PROBE, self._apply(fold_system(_PROBE) if folds else _PROBE)):
+                        return parts, folds
+                except ModelError:
+                    continue
+        self._parts = False
+        lost = _lost(_PROBE[1:], self._apply(_PROBE[1:]))
+        raise ModelError(_left_out(lost or _PROBE[0]))
 
     def _apply(self, messages: Sequence[Message], *, opening: bool = True) -> str:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+        turns = [
+            {"role": m.role, "content": [{"type": "text", "text": m.content}] if self._parts else m.content}
+            for m in messages
+        ]
         try:
             text = self._tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=opening, strftime_now=_DATE.strftime, **self._settings
+                turns,
+                chat_template=_pinned(self._source),
+                tokenize=False,
+                add_generation_prompt=opening,
+                **self._settings,
             )
         except Exception as error:  # a template is a program of the publisher's: it can fail in any way
             reason = str(error).strip() or "no reason given"
@@ -98,7 +137,42 @@ class ChatTemplate:
         return str(text)
 
 
-def _fold_system(messages: Sequence[Message]) -> list[Message]:
+def _lost(messages: Sequence[Message], text: str) -> Message | None:
+    """The last of the messages whose words the text does not hold; white space at their ends does not count."""
+    return next((message for message in reversed(messages) if message.content.strip() not in text), None)
+
+
+def _left_out(message: Message) -> str:
+    words = " ".join(message.content.split())
+    shown = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+    return (
+        f"the model's chat template leaves out or changes the {message.role} turn '{shown}', so that the model would "
+        "not be asked what is meant; mend chat_template.jinja in its folder, or take a model whose template repeats "
+        "what it is given"
+    )
+
+
+def _pinned(template: str) -> str:
+    """A template whose `strftime_now` gives the pinned date: a macro, because templates can be passed no function.
+
+    Directives are replaced one by one, `%-d` and the like (no leading zero) first. The line break after the macro is
+    one that templates do not print.
+    """
+    if "strftime_now" not in template:
+        return template
+    unpadded = {f"%-{letter}": f"{_DATE:%{letter}}".lstrip("0") or "0" for letter in "dmyHIMSj"}
+    padded = {f"%{letter}": f"{_DATE:%{letter}}" for letter in "aAbBcdeDfFGhHIjmMnpRSTuUVwWxXyYZz"}
+    filters = "".join(f"|replace({key!r}, {value!r})" for key, value in {**unpadded, **padded, "%%": "%"}.items())
+    return f"{{%- macro strftime_now(format) %}}{{{{ format{filters} }}}}{{%- endmacro %}}\n{template}"
+
+
+def fold_system(messages: Sequence[Message]) -> list[Message]:
+    """
+    >>> fold_system([Message("system", "Be brief."), Message("user", "Hi")])
+    [Message(role='user', content='Be brief.\\n\\nHi')]
+
+    The messages without system turns: their text opens the first user turn.
+    """
     system = [message.content for message in messages if message.role == "system"]
     others = [message for message in messages if message.role != "system"]
     if system and others and others[0].role == "user":

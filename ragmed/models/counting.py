@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from ragmed.errors import DataError, ModelError, UsageError
-from ragmed.files import sha256_json
+from ragmed.files import sha256_json, user_path
 from ragmed.models.names import parse_model_name
 from ragmed.records import Message
 from ragmed.workspace import Workspace
@@ -75,7 +74,7 @@ def load_counter(name: str, *, workspace: Workspace) -> TokenCounter:
         return Estimate()
     parsed = parse_model_name(name)
     if parsed.scheme == "path":
-        folder = Path(parsed.target).expanduser()
+        folder = user_path(parsed.target)
         if not folder.is_dir():
             raise DataError(f"tokenizer '{name}': there is no folder '{folder}'")
     elif parsed.scheme == "packaged":

@@ -9,7 +9,15 @@ from typing import Literal
 
 Finish = Literal["stop", "length", "refused"]
 _STOP = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed", "finish", "finished")
-_LENGTH = ("length", "max_tokens", "max_output_tokens", "model_length", "incomplete", "model_context_window_exceeded")
+_LENGTH = (
+    "length",
+    "max_tokens",
+    "max_output_tokens",
+    "model_length",
+    "incomplete",
+    "model_context_window_exceeded",
+    "repetition",
+)  # ended by the server, not by the model
 _REFUSED = (
     "content_filter", "content_filtered", "refusal", "safety", "sensitive", "guardrail_intervened",
     "prohibited_content", "blocklist", "spii", "recitation", "error_toxic",

@@ -11,16 +11,18 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, RagmedError, UsageError
+from ragmed.models.chat import fold_system
 from ragmed.models.counting import TokenCounter, load_counter
 from ragmed.models.endpoint.secret import without_pieces
-from ragmed.models.langchain_reply import completion_of
+from ragmed.models.langchain_reply import completion_of, is_blank
 from ragmed.models.names import MODEL_SCHEMES, parse_model_name
 from ragmed.models.provider_address import provider_addresses
+from ragmed.models.refusals import about_system, lasts
 from ragmed.models.settings import ModelSettings
 from ragmed.records import Completion, Message, OptionScores
 from ragmed.workspace import Workspace
@@ -38,7 +40,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "timeout": ("timeout", "request_timeout"),
     "max_retries": ("max_retries",),
 }
-_TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+_TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
+# Connections that broke, and replies with status 200 that are no JSON, or a part of it.
+_BROKEN = {
+    "ConnectError", "ReadError", "RemoteProtocolError", "TimeoutException", "APIConnectionError",
+    "JSONDecodeError", "APIResponseValidationError", "ChunkedEncodingError", "IncompleteRead",
+}  # fmt: skip
 _LONGEST_WAIT = 60.0
 
 Build = Callable[[Mapping[str, Any]], "BaseChatModel"]
@@ -49,9 +56,10 @@ class LangChainChat:
         load(ModelSettings("chat:anthropic:NAME"), workspace=Workspace.find(), seed=0)
 
     `build`: options of the provider's class -> its chat model; it is called once for each answer length. Requests that
-    failed for a moment (too many, a server's error, a broken connection) are asked again up to `retries` times, with
-    the wait that the provider names, or a growing one; the packages' own retries are switched off, so that there are
-    not two of them. `timeout` bounds a wait for the provider's bytes, not the whole of an answer that trickles in.
+    failed for a moment (too many, a server's error, a broken connection, a reply with nothing in it) are asked again up
+    to `retries` times, with the wait that the provider names, or a growing one; the packages' own retries are switched
+    off, so that there are not two of them. `timeout` bounds a wait for the provider's bytes, not the whole of an answer
+    that trickles in.
     Log-likelihoods are not to be had from chat models: `score` refuses.
     """
 
@@ -66,6 +74,7 @@ class LangChainChat:
         self._counter = counter
         self._provider = parse_model_name(settings.name).target.partition(":")[0]
         self._chats: dict[int, BaseChatModel] = {}
+        self._folds = False
         bare = build({})
         self._class = type(bare)
         self._known = _option_names(bare)
@@ -99,36 +108,81 @@ class LangChainChat:
         self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
     ) -> list[Completion]:
         """One completion for each prompt, in order, up to `concurrency` at a time; a failure is its own `error`."""
+        done: dict[int, Completion] = {}
+        self.generate_each(prompts, max_tokens=max_tokens, stop=stop, each=done.__setitem__)
+        return [done[place] for place in range(len(prompts))]
+
+    def generate_each(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None],
+        stop: Sequence[str] = (),
+    ) -> None:
+        """The same, each completion as it comes."""
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}")
-        from langchain_core.messages import AIMessage
-
         chat = self._chat(max_tokens)
-        answers: dict[int, Any] = {}
+        counts = self._counter.count(prompts)
+        failed: dict[int, Any] = {}
         waiting = list(range(len(prompts)))
         for attempt in range(self._settings.retries + 1):
             if attempt:
-                self.sleep(max(_wait(answers[i], attempt) for i in waiting))
-            replies = self._batch(chat, [prompts[i] for i in waiting], stop)
-            answers.update(zip(waiting, replies, strict=True))
-            waiting = [i for i in waiting if isinstance(answers[i], Exception) and _transient(answers[i])]
+                self.sleep(max(_wait(failed[i], attempt) for i in waiting))
+            again = []
+            for place, reply in self._ask(chat, prompts, waiting, stop):
+                if _may_pass(reply) and attempt < self._settings.retries:
+                    failed[place] = reply
+                    again.append(place)
+                else:
+                    each(place, self._completion(reply, counts[place]))
+            waiting = sorted(again)
             if not waiting:
-                break
-        counts = self._counter.count(prompts)
-        done = []
-        for i, tokens in enumerate(counts):
-            answer = answers[i]
-            if isinstance(answer, AIMessage):
-                count, budget = self._counter.count_text, self.thinking_tokens
-                done.append(completion_of(answer, tokens, count=count, thinking_tokens=budget))
-            else:
-                done.append(Completion("", "error", tokens, 0, self._failure(answer)))
-        return done
+                return
+
+    def _completion(self, reply: Any, tokens: int) -> Completion:
+        from langchain_core.messages import AIMessage
+
+        if not isinstance(reply, AIMessage):
+            return Completion("", "error", tokens, 0, self._failure(reply))
+        count, budget = self._counter.count_text, self.thinking_tokens
+        return completion_of(reply, tokens, count=count, thinking_tokens=budget)
+
+    def score_each(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        continuations: Sequence[Sequence[str]],
+        *,
+        each: Callable[[int, OptionScores], None],
+    ) -> None:
+        self.score(prompts, continuations)
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         raise UsageError(f"'{self.name}' gives no log-likelihoods of options; set the task's scoring to generate")
 
-    def _batch(self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], stop: Sequence[str]) -> list[Any]:
+    def _ask(
+        self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], places: Sequence[int], stop: Sequence[str]
+    ) -> Iterator[tuple[int, Any]]:
+        """Place and reply, or what went wrong, as they come. Once a provider has refused a system turn, its text opens
+        the first user turn, in every prompt from then on.
+        """
+        folds = self._folds
+        given = [fold_system(prompts[i]) if folds else prompts[i] for i in places]
+        refused = []
+        for number, reply in self._batch(chat, given, stop):
+            if not folds and _refuses_system(reply, prompts[places[number]]):
+                refused.append(places[number])
+            else:
+                yield places[number], reply
+        if refused:
+            self._folds = True
+            yield from self._ask(chat, prompts, sorted(refused), stop)
+
+    def _batch(
+        self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], stop: Sequence[str]
+    ) -> Iterator[tuple[int, Any]]:
+        """Place and reply, or what went wrong, as they come."""
         from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
         from langsmith.run_helpers import tracing_context
 
@@ -137,7 +191,7 @@ class LangChainChat:
         given: dict[str, Any] = {"stop": list(stop)} if stop else {}
         config: Any = {"max_concurrency": self._settings.concurrency, "callbacks": []}
         with tracing_context(enabled=False):
-            return list(chat.batch(inputs, config=config, return_exceptions=True, **given))
+            yield from chat.batch_as_completed(inputs, config=config, return_exceptions=True, **given)
 
     def _chat(self, max_tokens: int) -> BaseChatModel:
         if max_tokens not in self._chats:
@@ -265,13 +319,25 @@ def _option_names(chat: BaseChatModel) -> set[str]:
     return names
 
 
+def _may_pass(answer: Any) -> bool:
+    """Whether the same prompt may fare better in a moment: a passing failure, or a reply with nothing in it."""
+    return _transient(answer) if isinstance(answer, Exception) else is_blank(answer)
+
+
+def _refuses_system(answer: Any, prompt: Sequence[Message]) -> bool:
+    told = any(message.role == "system" for message in prompt)
+    return told and isinstance(answer, Exception) and _status(answer) != 429 and about_system(str(answer))
+
+
 def _transient(error: BaseException) -> bool:
     status = _status(error)
     if status:
-        return status in _TRANSIENT
+        return status in _TRANSIENT and not (status == 500 and lasts(str(error)))
     names = {kind.__name__ for kind in type(error).__mro__}
-    broken = {"ConnectError", "ReadError", "RemoteProtocolError", "TimeoutException", "APIConnectionError"}
-    return isinstance(error, (ConnectionError, TimeoutError)) or bool(names & broken)
+    if isinstance(error, (ConnectionError, TimeoutError)) or names & _BROKEN:
+        return True
+    # What the packages raise where a reply with status 200 is another's page (text for an object), or holds no choices.
+    return isinstance(error, (AttributeError, TypeError)) and bool(re.search(r"model_dump|null value for", str(error)))
 
 
 def _status(error: BaseException) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragmed.models.finish import finish_of, may_be_thinking
@@ -30,7 +31,8 @@ def completion_of(
     `thinking_tokens`: what the model may think. A reply that ended for a reason nobody knows is an `error`; one whose
     provider gives no reason at all ended by itself.
     """
-    text, thinking, refusal, apart = _parts(reply)
+    parts = _parts(reply)
+    text, thinking, refusal, apart = parts.text, parts.thinking, parts.refusal, parts.marked
     usage: Mapping[str, Any] = reply.usage_metadata or {}
     details: Mapping[str, Any] = usage.get("output_token_details") or {}
     given = int(usage.get("input_tokens") or prompt_tokens)
@@ -42,13 +44,48 @@ def completion_of(
     if finish is None and word:
         what = "the answer ended" if text.strip() else "the provider ended without an answer,"
         return Completion(text, "error", given, written, f"{what} for the reason '{word[:80]}'", thinking, thought)
+    if parts.only_thinking and finish in (None, "stop"):
+        reason = (
+            "the reply ended by itself with all of its text marked as thinking: thinking without an answer, or an "
+            "answer in the wrong field"
+        )
+        return Completion("", "error", given, written, reason, thinking, thought)
+    if is_blank(reply):
+        return Completion("", "error", given, 0, "the provider's reply holds nothing", thinking, thought)
     if may_be_thinking(finish, told_apart=apart or thought > 0, budget=thinking_tokens):
         text, thinking, thought = "", text, written
     return Completion(text or refusal, finish or "stop", given, written, "", thinking, thought)
 
 
-def _parts(reply: AIMessage) -> tuple[str, str, str, bool]:
-    """The text, the thinking, the model's own words of refusal, and whether the reply marks thinking in any way."""
+def is_blank(reply: AIMessage) -> bool:
+    """
+    >>> from langchain_core.messages import AIMessage
+    >>> is_blank(AIMessage("", response_metadata={"finish_reason": "stop"}, usage_metadata=None))
+    True
+
+    Whether a reply that ended by itself holds nothing at all, not even a token that was billed: the provider lost it.
+    """
+    parts = _parts(reply)
+    usage: Mapping[str, Any] = reply.usage_metadata or {}
+    ended = finish_of(_reason(reply.response_metadata or {}) or "stop") == "stop"
+    said = parts.text.strip() or parts.refusal or parts.marked or reply.tool_calls or usage.get("output_tokens")
+    return ended and not said
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """`refusal`: the model's own words of it. `marked`: the reply marks thinking in any way. `only_thinking`: all of it
+    stands where thinking does, outside of the text.
+    """
+
+    text: str
+    thinking: str
+    refusal: str
+    marked: bool
+    only_thinking: bool
+
+
+def _parts(reply: AIMessage) -> _Parts:
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []
@@ -68,11 +105,14 @@ def _parts(reply: AIMessage) -> tuple[str, str, str, bool]:
     refusals.append(str(extra.get("refusal") or ""))
     thoughts.append(str(extra.get("reasoning_content") or ""))
     whole = "".join(texts)
+    beside = "\n\n".join(thought for thought in thoughts if thought.strip())
+    if beside and not whole.strip() and split_thinking(beside)[1] != beside:  # marks that a parser passed over
+        whole, thoughts, beside = beside, [], ""
     inline, text = split_thinking(whole)
     thinking = "\n\n".join(thought for thought in (*thoughts, inline) if thought.strip())
     blocked = any(isinstance(block, Mapping) and block.get("type") in _THOUGHTS for block in blocks)
-    apart = bool(thinking) or text != whole or blocked
-    return text, thinking, "\n".join(filter(None, refusals)), apart
+    marked = bool(thinking) or text != whole or blocked
+    return _Parts(text, thinking, "\n".join(filter(None, refusals)), marked, bool(beside) and not whole.strip())
 
 
 def _thought(block: Mapping[str, Any]) -> str:

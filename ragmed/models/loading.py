@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import warnings
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ragmed.adapters import WEIGHTS, adapter_hash, check_adapter
 from ragmed.errors import DataError, MissingDependencyError, ModelError, RagmedError, UsageError
-from ragmed.files import read_json, sha256_file, sha256_json
+from ragmed.files import read_json, sha256_file, sha256_json, user_path
 from ragmed.hub import hub_reason, offline
+from ragmed.machine import note_slow_dtype
+from ragmed.models.adapted import with_adapter
 from ragmed.models.local import LocalModel
 from ragmed.models.names import parse_model_name
+from ragmed.models.present import weights_hash
 from ragmed.models.settings import DTYPES, ModelSettings
 from ragmed.packaged import packaged_model_folder
 from ragmed.workspace import Workspace
@@ -28,6 +29,7 @@ _PROBE_TOKENS = 8
 # Weights in other formats, and what lies in subfolders (other formats of the same weights), are not fetched.
 _FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 _LEFT = ("*/*", "consolidated*")
+_TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken")
 
 
 def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LocalModel:
@@ -42,7 +44,7 @@ def weights_folder(model: str, workspace: Workspace) -> tuple[Path, str]:
     """Where the weights of a local model lie, and the repository of the hub that they are a snapshot of, if any."""
     name = parse_model_name(model)
     if name.scheme == "path":
-        return Path(name.target).expanduser(), ""
+        return user_path(name.target), ""
     if name.scheme == "packaged":
         return packaged_model_folder(name.target, workspace.models), ""
     return hub_folder(name.target, name.revision), name.target
@@ -88,15 +90,18 @@ def load_folder(
     name = settings.name.partition("+adapter:")[0]
     device = resolve_device(settings.device)
     model, tokenizer, hashes = load_weights(settings, folder, snapshot_of=snapshot_of)
-    if adapter or parse_model_name(settings.name).adapter:
-        place = adapter or Path(parse_model_name(settings.name).adapter).expanduser()
-        merge = settings.quantization == "none" and model.dtype == torch.float32
-        model, hashes["adapter"] = _with_adapter(model, place, name, hashes["weights"], merge)
     placed = settings.quantization != "none" or settings.device == "map"
     try:
         model = model.eval() if placed else model.to(device).eval()
     except RuntimeError as error:
         raise ModelError(f"'{name}' does not fit on '{device}': {_first_line(error)}") from error
+    notes: dict[str, Any] = {}
+    if adapter or parse_model_name(settings.name).adapter:
+        place = adapter or user_path(parse_model_name(settings.name).adapter)
+        merge = settings.quantization == "none" and model.dtype == torch.float32
+        model, hashes["adapter"], notes["adapter"] = with_adapter(
+            model, tokenizer, place, name=name, base=hashes["weights"], merge=merge
+        )
     try:
         _check_causal(model, name)
         return LocalModel(
@@ -106,6 +111,7 @@ def load_folder(
             hashes=hashes,
             thinking_tokens=settings.thinking_tokens,
             context_tokens=settings.context_tokens,
+            notes=notes,
         )
     except RagmedError:
         raise
@@ -123,6 +129,7 @@ def load_weights(settings: ModelSettings, folder: Path, *, snapshot_of: str = ""
     name = settings.name.partition("+adapter:")[0]
     dtype = _dtype(settings.dtype, settings.device)
     check_folder(folder, snapshot_of)
+    note_slow_dtype(f"model '{name}'", str(dtype).removeprefix("torch."), resolve_device(settings.device))
     placement = _placement(settings, resolve_device(settings.device), dtype)
     try:
         model, tokenizer = _read(folder, dtype, name, placement)
@@ -130,7 +137,7 @@ def load_weights(settings: ModelSettings, folder: Path, *, snapshot_of: str = ""
     except RagmedError:
         raise
     except Exception as error:  # the files are a stranger's, and the libraries that read them fail in their own ways
-        raise ModelError(f"'{name}' could not be loaded: {_reason(error)}") from error
+        raise ModelError(f"'{name}' could not be loaded: {_reason(error, folder)}") from error
     if settings.quantization != "none":
         hashes["quantization"] = settings.quantization
     return model, tokenizer, hashes
@@ -164,12 +171,12 @@ def _require(package: str, what: str) -> None:
 
 
 def _read(folder: Path, dtype: Any, name: str, placement: dict[str, Any]) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
     if not sys.stderr.isatty():
         transformers_logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = read_tokenizer(folder, name)
     model, report = AutoModelForCausalLM.from_pretrained(
         folder, use_safetensors=True, dtype=dtype, output_loading_info=True, trust_remote_code=False, **placement
     )
@@ -183,6 +190,26 @@ def _read(folder: Path, dtype: Any, name: str, placement: dict[str, Any]) -> tup
     if "disk" in set(getattr(model, "hf_device_map", {}).values()):
         raise ModelError(f"'{name}' does not fit into the memory of the GPUs and of the machine; quantize it")
     return model, tokenizer
+
+
+def read_tokenizer(folder: Path, name: str) -> Any:
+    """The tokenizer of a folder; DataError where there is none, since transformers would make an empty one up."""
+    from transformers import AutoTokenizer
+
+    if not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+        raise DataError(
+            f"'{name}' has no tokenizer ({', '.join(_TOKENIZERS)}); copy it from the model that its weights come from"
+        )
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # the library has many ways of saying that a package is not here
+        lacking = [package for package in ("sentencepiece", "tiktoken") if importlib.util.find_spec(package) is None]
+        if (folder / "tokenizer.json").is_file() or not lacking:
+            raise
+        raise MissingDependencyError(
+            f"the tokenizer of '{name}' is no tokenizer.json, and could not be read without {' and '.join(lacking)}: "
+            f"pip install {' '.join(lacking)} ({_first_line(error)})"
+        ) from error
 
 
 def _some(keys: Collection[str]) -> str:
@@ -232,7 +259,7 @@ def _dtype(dtype: str, device: str) -> Any:
 
     if dtype not in DTYPES:
         raise UsageError(f"dtype '{dtype}' is not one of {', '.join(DTYPES)}")
-    if dtype == "auto":  # most CPUs compute bfloat16 slower than float32, and less exactly
+    if dtype == "auto":  # CPUs compute bfloat16 less exactly, and where they lack instructions for it, much slower
         return torch.float32 if resolve_device(device) == "cpu" else torch.bfloat16
     return getattr(torch, dtype)
 
@@ -251,9 +278,26 @@ def check_folder(folder: Path, repository: str) -> None:
         raise DataError(f"{what} has no *.safetensors; other formats can hold code and are not read")
 
 
-def _reason(error: BaseException) -> str:
-    if "trust_remote_code" in str(error):
+def _reason(error: BaseException, folder: Path) -> str:
+    said = str(error)
+    if "trust_remote_code" in said:
         return "it needs code of its publisher, which is not run; choose a model that transformers itself knows"
+    config = read_json(folder / "config.json", "model config")
+    kind = config.get("model_type")
+    if "Unrecognized configuration class" in said:
+        if any(key.endswith("_config") and key != "quantization_config" for key in config):
+            return (
+                f"it is a multimodal model ('{kind}'), which transformers does not load as a language model; serve it, "
+                "and name the server: endpoint:URL#MODEL"
+            )
+        return f"a model of the type '{kind}' is no causal language model; choose one that writes text after text"
+    if "does not recognize this architecture" in said:
+        return f"the transformers that is installed knows no model type '{kind}'; run: pip install -U transformers"
+    if "ignore_mismatched_sizes" in said:
+        return (
+            "its weights have other shapes than its config.json says; where the vocabulary was resized, save weights "
+            "and config.json together (model.save_pretrained)"
+        )
     return _first_line(error)
 
 
@@ -276,60 +320,3 @@ def file_hashes(folder: Path, tokenizer: Any) -> dict[str, str]:
         "config": sha256_file(folder / "config.json"),
         "tokenizer": sha256_json(vocabulary),
     }
-
-
-def weights_hash(folder: Path) -> str:
-    """
-        weights_hash(Path("models/m"))
-
-    One hash over the names and sha256 of a folder's safetensors. Read again each time (about 1 s a gigabyte): a hash
-    kept beside the weights could outlive a change of them. In the hub's cache a file is a link to a blob that the hub
-    named after its sha256, and the name is taken.
-    """
-    hashes = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        blob = path.resolve()
-        named = path.is_symlink() and len(blob.name) == 64 and all(c in "0123456789abcdef" for c in blob.name)
-        hashes[path.name] = blob.name if named else sha256_file(path)
-    return sha256_json(hashes)
-
-
-def _with_adapter(model: Any, folder: Path, name: str, base: str, merge: bool) -> tuple[Any, str]:
-    """The model with the LoRA adapter, and the adapter's hash.
-
-    In float32 the adapter is merged into the weights, exact to 1e-6 and as fast as no adapter. In 16 bits and below
-    merging would round away small updates, so there it stays beside the weights, as it was trained.
-    """
-    from peft import PeftModel
-
-    config = check_adapter(folder, name, base)
-    try:
-        digest = adapter_hash(folder, config)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5 for a renamed attribute
-            warnings.filterwarnings("ignore", message=".*missing adapter keys")  # an error of ours, below
-            tuned = PeftModel.from_pretrained(model, str(folder), use_safetensors=True)
-            check_adapter_fits(tuned, folder)
-            if merge:
-                return tuned.merge_and_unload(), digest
-            return tuned.get_base_model(), digest
-    except Exception as error:
-        reason = str(error) if isinstance(error, RagmedError) else _first_line(error)
-        raise ModelError(
-            f"the adapter '{folder}' does not fit '{name}': {reason}; load it on the model it was trained on"
-        ) from error
-
-
-def check_adapter_fits(tuned: Any, folder: Path) -> None:
-    """Every tensor of the file must have found its place, and every place its tensor: peft only warns of the latter."""
-    from peft import get_peft_model_state_dict
-    from safetensors import safe_open
-
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
-        given = set(file.keys())
-    expected = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
-    if missing := expected - given:
-        raise ModelError(f"it lacks {_some(missing)}")
-    # Trained embeddings and heads lie in the file under the names they have in the model.
-    if unknown := given - expected - set(tuned.state_dict()):
-        raise ModelError(f"the model has no place for {_some(unknown)}")

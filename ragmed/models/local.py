@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Any, Literal, Protocol
 
 from ragmed.errors import ModelError, UsageError
 from ragmed.files import sha256_json
@@ -14,7 +14,7 @@ from ragmed.models.chat import ChatTemplate
 from ragmed.models.generation import Generator, Writer
 from ragmed.models.reasoning import Reasoner
 from ragmed.models.scoring import Scorer, TokenItem, TokenScores
-from ragmed.models.thinking import left_open
+from ragmed.models.thinking import left_open, single_marks, split_thinking
 from ragmed.records import Completion, Message, OptionScores
 
 _NO_LIMIT = 10**9
@@ -66,6 +66,7 @@ class TokenModel:
     def fingerprint(self) -> dict[str, str]:
         """Hashes of weights, config, tokenizer, template and adapter, dtype, kind of device; no library versions."""
         template = {"template": self.chat.fingerprint(), "template_kind": self.chat.kind}
+        template |= {"template_date": self.chat.date} if self.chat.date else {}
         if self._reasoner:
             template |= {"template_thinking": self._asks.fingerprint(), "thinking_tokens": str(self.thinking_tokens)}
         return {**self._hashes, **template}
@@ -103,12 +104,23 @@ class TokenModel:
     ) -> list[Completion]:
         if self._reasoner is None:
             written = self._generator.generate(ids, max_tokens=max_tokens, stop=stop)
-            return [Completion(answer.text, answer.finish, 0, answer.tokens) for answer in written]
+            return [self._apart(Completion(answer.text, answer.finish, 0, answer.tokens)) for answer in written]
         opened = [bool(left_open(text)) for text in texts]
         return [
-            Completion(answer.text, answer.finish, 0, answer.tokens, "", answer.thinking, answer.thinking_tokens)
+            self._apart(
+                Completion(answer.text, answer.finish, 0, answer.tokens, "", answer.thinking, answer.thinking_tokens)
+            )
             for answer in self._reasoner.generate(ids, opened=opened, max_tokens=max_tokens, stop=stop)
         ]
+
+    def _apart(self, completion: Completion) -> Completion:
+        """Some models think although nobody asked them to: a letter that they weigh there is no answer."""
+        more, text = split_thinking(completion.text)
+        if not more:
+            return replace(completion, text=text)
+        thinking = "\n\n".join(part for part in (completion.thinking, more) if part)
+        tokens = completion.thinking_tokens + len(self._encode([more], plain=True)[0])
+        return replace(completion, text=text, thinking=thinking, thinking_tokens=min(tokens, completion.output_tokens))
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         """Log-likelihoods; many prompts in one call are read faster, because what all share is read once.
@@ -173,9 +185,6 @@ class TokenModel:
         end = -self._appended if special and self._appended else None
         return [list(map(int, ids[:end])) for ids in encoded["input_ids"]]
 
-    def _decode(self, ids: list[int]) -> str:
-        return plain_text(self.tokenizer, ids)
-
     def _too_long(self, prompt: int, answer: int) -> str:
         return (
             f"the prompt has {prompt} tokens and its answer up to {answer}: together more than the "
@@ -188,8 +197,11 @@ class LocalModel(TokenModel):
         model = load_folder(ModelSettings("path:m"), Path("m"))
         model.score([[Message("user", "A or B?")]], [["A", "B"]])[0].logprobs  # (-0.7, -1.1)
 
-    `model` and `tokenizer` are those of transformers. `context_tokens` 0: all that the model can read.
+    `model` and `tokenizer` are those of transformers. `context_tokens` 0: all that the model can read. `notes`: what a
+    run keeps of how the model was loaded, beside its fingerprint.
     """
+
+    computes_here: Literal[True] = True
 
     def __init__(
         self,
@@ -200,15 +212,17 @@ class LocalModel(TokenModel):
         hashes: Mapping[str, str],
         thinking_tokens: int = 0,
         context_tokens: int = 0,
+        notes: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model.eval()
+        self.notes = dict(notes or {})
         eos = end_tokens(model.generation_config.eos_token_id, tokenizer)
         limit = context_of(name, model.config.get_text_config(), tokenizer, context_tokens)
         machine = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device.type)}
         super().__init__(
             name,
             tokenizer,
-            writer=Generator(model, partial(plain_text, tokenizer), eos=eos),
+            writer=Generator(model, decoder(tokenizer), eos=eos),
             scorer=Scorer(model),
             context_tokens=limit,
             hashes={**hashes, **machine},
@@ -216,8 +230,21 @@ class LocalModel(TokenModel):
         )
 
 
-def plain_text(tokenizer: Any, ids: Sequence[int]) -> str:
-    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+def decoder(tokenizer: Any) -> Callable[[list[int]], str]:
+    """Token ids -> text without special tokens, but for the marks by which thinking is told from the answer."""
+    added = {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    marks = {added[mark] for mark in single_marks(tokenizer.get_vocab()) if mark in added}
+
+    def plain(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def marked(ids: list[int]) -> str:
+        if marks.isdisjoint(ids):
+            return plain(ids)
+        runs = groupby(ids, key=lambda number: number in marks)
+        return "".join(str(tokenizer.decode(list(run))) if mark else plain(list(run)) for mark, run in runs)
+
+    return marked if marks else plain
 
 
 def context_of(name: str, config: Any, tokenizer: Any, asked: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ragmed.errors import UsageError
 from ragmed.models.generation import Writer, Written
-from ragmed.models.thinking import TAGS
+from ragmed.models.thinking import TAGS, closing_text, marks_of, starts_thinking, until_closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,14 @@ class Reasoner:
     """
         Reasoner(generator, tokenizer, budget=512).generate([ids], opened=[True], max_tokens=64)
 
-    `tokenizer`: that of transformers, whose template says which pair of tags the model uses. UsageError for a budget
+    `tokenizer`: that of transformers, whose template says which pair of marks the model uses. UsageError for a budget
     that does not even hold the closing tag.
     """
 
     def __init__(self, generator: Writer, tokenizer: Any, *, budget: int) -> None:
         self.generator = generator
-        template = str(tokenizer.chat_template)
-        closing = next((close for tag, close in TAGS.items() if tag in template or close in template), "</think>")
-        self._closing = list(map(int, tokenizer(f"\n{closing}\n\n", add_special_tokens=False)["input_ids"]))
+        family = (*marks_of(str(tokenizer.chat_template)), "<think>")[0]
+        self._closing = list(map(int, tokenizer(closing_text(family), add_special_tokens=False)["input_ids"]))
         self._room = budget - len(self._closing)
         if self._room < 1:
             least = len(self._closing) + 1
@@ -77,7 +76,7 @@ class Reasoner:
             elif i in answers:
                 done.append(self._together(written, begun[i], answers[i]))
             else:
-                thinking = _untagged(self.generator.decode(self._before_end(written.ids)))[0]
+                thinking = until_closed(self.generator.decode(self._before_end(written.ids)))[0]
                 done.append(Reasoned(thinking, written.tokens, "", "stop", written.tokens))
         return done
 
@@ -86,14 +85,13 @@ class Reasoner:
         by_end = written.finish == "stop" and written.ids[-1] in self.generator.eos
         if written.finish == "stop" and not by_end:
             return "closed"
-        tagged = written.text.lstrip().lower().startswith(tuple(tag.lower() for tag in TAGS))
-        if not (inside or tagged or self._opens & set(written.ids[:3])):
+        if not (inside or starts_thinking(written.text) or self._opens & set(written.ids[:3])):
             return "none"
         return "ended" if by_end else "cut"
 
     def _together(self, written: Written, begun: Sequence[int], answer: Written) -> Reasoned:
         # A token may hold the end of the closing tag and the first letters of the answer.
-        thinking, tail = _untagged(self.generator.decode(list(written.ids)))
+        thinking, tail = until_closed(self.generator.decode(list(written.ids)))
         text = (tail + answer.text).lstrip()
         return Reasoned(thinking, len(begun), text, answer.finish, len(begun) + answer.tokens)
 
@@ -103,15 +101,3 @@ class Reasoner:
 
     def _before_end(self, ids: Sequence[int]) -> list[int]:
         return [token for token in ids if token not in self.generator.eos]
-
-
-def _untagged(text: str) -> tuple[str, str]:
-    """The thinking without its tags, and what follows the closing one."""
-    closings = [(at, close) for close in TAGS.values() if (at := text.find(close)) >= 0]
-    tail = ""
-    if closings:
-        at, close = min(closings)
-        text, tail = text[:at], text[at + len(close) :]
-    text = text.strip()
-    opening = next((tag for tag in TAGS if text.lower().startswith(tag.lower())), "")
-    return text[len(opening) :].strip(), tail

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import cast, get_args
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import read_json, records, sha256_file, sha256_json
+from ragmed.files import records, sha256_file, sha256_json, user_path
 from ragmed.models.names import MODEL_SCHEMES, parse_model_name
 from ragmed.models.settings import ModelSettings
 from ragmed.models.thinking import split_thinking
 from ragmed.records import Access, Completion, Example, Message, OptionScores, Sample
-from ragmed.stored import read_samples
+from ragmed.stored import read_info, read_samples
 from ragmed.workspace import Workspace
 
 _KEYS = ("task", "id", "text")
@@ -69,6 +69,17 @@ class RecordedAnswers:
         key = self._key(task)
         return sum(1 for name, example in self._answers if name == key and example not in asked)
 
+    def held(self) -> str:
+        """What it holds, in words: `answers to 'medqa' (0001, 0002, …)`."""
+        by_task: dict[str, list[str]] = {}
+        for task, example in self._answers:
+            by_task.setdefault(task, []).append(example)
+        named = [
+            f"{f'{task!r}' if task else 'examples'} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})"
+            for task, ids in list(by_task.items())[:5]
+        ]
+        return f"answers to {', '.join(named)}" if named else "no answers"
+
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         return [0 for _ in prompts]
 
@@ -92,7 +103,7 @@ class RecordedAnswers:
 def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> RecordedAnswers:
     """The loader of `recorded:` names. DataError for a file that is none, a broken line, two answers to one example."""
     target = parse_model_name(settings.name).target
-    path = Path(target).expanduser()
+    path = user_path(target)
     if path.is_file() or path.suffix == ".jsonl":
         return _load_file(settings.name, path)
     run, slash, arm = target.rpartition("/")
@@ -120,7 +131,7 @@ def _load_file(name: str, path: Path) -> RecordedAnswers:
 
 
 def _load_run(name: str, run: str, arm: str, workspace: Workspace) -> RecordedAnswers:
-    places = (Path(run).expanduser(), workspace.runs / run)
+    places = (user_path(run), workspace.runs / run)
     folder = next((place for place in places if (place / "run.json").is_file()), None)
     if folder is None:
         raise DataError(f"model '{name}': there is no run '{run}' here or under '{workspace.runs}'")
@@ -137,7 +148,7 @@ def _load_run(name: str, run: str, arm: str, workspace: Workspace) -> RecordedAn
             key = (sample.task, sample.example.id)
             _refuse_second(key, answers, f"samples file '{path}', sample {number}")
             answers[key] = sample
-    info = read_json(folder / "run.json", "run file")
+    info = read_info(folder / "run.json")
     experiment, access = info.get("experiment"), info.get("access")
     tasks = experiment.get("tasks") if isinstance(experiment, dict) else None
     known = tasks if isinstance(tasks, dict) else {}

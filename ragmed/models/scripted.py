@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragmed.errors import DataError
-from ragmed.files import records, sha256_json
+from ragmed.files import records, sha256_json, user_path
 from ragmed.models.names import parse_model_name
 from ragmed.models.settings import ModelSettings
 from ragmed.models.thinking import split_thinking
@@ -128,7 +128,7 @@ def load_scripted(name: str, target: str) -> ScriptedModel:
     """
     if target in BUILT_IN:
         return ScriptedModel(name, rule=target)
-    path = Path(target).expanduser()
+    path = user_path(target)
     entries: list[Entry] = []
     default = ""
     for where, value in _read(path):

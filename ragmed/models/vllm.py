@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ragmed.errors import MissingDependencyError, ModelError, RagmedError, UsageError
-from ragmed.files import read_json
+from ragmed.files import read_json, user_path
 from ragmed.models.names import parse_model_name
 from ragmed.models.settings import ModelSettings
 from ragmed.workspace import Workspace
@@ -35,16 +35,16 @@ class VllmWriter:
     def __init__(
         self, llm: Any, tokenizer: Any, *, eos: frozenset[int], sampling: dict[str, Any], request: Any
     ) -> None:
+        from ragmed.models.local import decoder
+
         self.llm = llm
-        self.tokenizer = tokenizer
         self.eos = eos
         self.sampling = sampling
         self.request = request
+        self._decode = decoder(tokenizer)
 
     def decode(self, ids: list[int]) -> str:
-        from ragmed.models.local import plain_text
-
-        return plain_text(self.tokenizer, ids)
+        return self._decode(ids)
 
     def generate(
         self,
@@ -124,7 +124,7 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
     os.environ["VLLM_NO_USAGE_STATS"] = "1"  # it would report each start to its makers
     from ragmed.models.loading import check_folder, hub_folder
 
-    folder, repository = Path(target).expanduser(), ""
+    folder, repository = user_path(target), ""
     if not folder.is_dir():
         repository, at, revision = target.partition("@")
         if repository.count("/") != 1 or (at and not revision):
@@ -141,16 +141,17 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
 
 
 def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, workspace: Workspace) -> TokenModel:
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
     from vllm import LLM
     from vllm.lora.request import LoRARequest  # type: ignore[import-not-found, unused-ignore]
 
     from ragmed.adapters import adapter_hash, check_adapter
-    from ragmed.models.loading import file_hashes
+    from ragmed.models.adapted import ready_tokenizer
+    from ragmed.models.loading import file_hashes, read_tokenizer
     from ragmed.models.local import TokenModel, context_of, end_tokens
 
     name = parse_model_name(settings.name)
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    tokenizer = read_tokenizer(folder, settings.name)
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     limit = context_of(settings.name, config, tokenizer, settings.context_tokens)
     hashes = file_hashes(folder, tokenizer) | ({"revision": folder.name} if repository else {})
@@ -161,6 +162,7 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
         adapter = workspace.adapter(name.adapter)
         lora = check_adapter(adapter, settings.name.partition("+adapter:")[0], hashes["weights"])
         hashes["adapter"] = adapter_hash(adapter, lora)
+        ready_tokenizer(tokenizer, adapter, settings.name)
         options = {"enable_lora": True, "max_lora_rank": _rank(lora)}
         request = LoRARequest("adapter", 1, str(adapter))
     llm = LLM(

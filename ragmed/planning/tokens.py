@@ -15,7 +15,7 @@ from typing import Any, Literal
 from ragmed.arms import Arm
 from ragmed.errors import ModelError, RagmedError
 from ragmed.experiments.config import Experiment
-from ragmed.files import read_json
+from ragmed.files import read_json, user_path
 from ragmed.index.manifest import MANIFEST
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.models.counting import Estimate, TokenCounter, load_counter
@@ -170,8 +170,8 @@ def _counter(folder: Path, workspace: Workspace, name: str) -> tuple[TokenCounte
 def folder_of(name: str, workspace: Workspace) -> Path | None:
     """Where the files of a model that runs here lie, None where they do not: nothing is fetched."""
     parsed = parse_model_name(name)
-    if parsed.scheme in ("path", "vllm") and (Path(parsed.target).expanduser() / "config.json").is_file():
-        return Path(parsed.target).expanduser()
+    if parsed.scheme in ("path", "vllm") and (user_path(parsed.target) / "config.json").is_file():
+        return user_path(parsed.target)
     if parsed.scheme == "packaged":
         folder = workspace.models / parsed.target
         return folder if (folder / NOTE).is_file() else None

@@ -31,8 +31,8 @@ def sentences(results: Results, task: str) -> Iterator[str]:
 def _policies(results: Results, task: str) -> Iterator[str]:
     for (metric,), rows in in_groups(of_task(results.policies, task), "metric"):
         rules = [rule for rule in wording.POLICIES if any(row.values.get(rule) is not None for row in rows)]
-        if all(len({row.values.get(rule) for rule in rules}) == 1 for row in rows):
-            continue  # everything was answered: the rules agree
+        if all(len({row.values.get(rule) for rule in rules}) < 2 for row in rows):
+            continue  # everything was answered, or nothing came back: the rules agree
         names = " / ".join(wording.POLICIES[rule] for rule in rules)
         values = ", ".join(
             f"{row.arm} {' / '.join(wording.fraction(row.values.get(rule)) for rule in rules)}" for row in rows

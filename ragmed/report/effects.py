@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragmed.comparison.costs.rows import BreakEven
+from ragmed.comparison.costs.rows import BreakEven, Computing
 from ragmed.comparison.rows import Effect, Factorial
 from ragmed.report import wording
 
@@ -26,6 +26,8 @@ def sentence(row: Factorial, effect: Effect) -> str:
     What an effect's verdict allows to be claimed, and no more.
     """
     name, verdict = effect.effect, effect.verdict
+    if verdict == "no-verdict":
+        return f"there is no verdict on {name.replace('-', ' ')}: {effect.reason}"
     if effect.difference is None:
         return f"nothing can be told of {name}: no example is left that all four arms have a score for"
     if verdict == "secondary":
@@ -58,6 +60,8 @@ def short_sentence(row: Factorial, effect: Effect) -> str:
     The same for a main effect, or for tuning against retrieval, by the primary metric, in as few words as can be.
     """
     name, verdict = effect.effect, effect.verdict
+    if verdict == "no-verdict":
+        return f"there is no verdict on {name.replace('-', ' ')}"
     if name == "tuning-against-retrieval":
         more, less = ("higher", "lower") if row.higher_is_better is None else ("better", "worse")
         return {
@@ -128,10 +132,13 @@ def verdict(row: Factorial, effect: Effect) -> str:
 def break_even(row: BreakEven) -> str:
     """
     >>> from ragmed.comparison.costs.rows import Line
-    >>> break_even(BreakEven("seconds", Line(3600, 0.5), Line(60, 2.0), outcome="after", questions=2360, unknown=()))
-    'in seconds, tuning costs less than retrieving from about 2,360 questions on'
+    >>> lines = Line(3600, 0.5, 0.0), Line(60, 2.0, 0.0)
+    >>> break_even(BreakEven("CPU-seconds", *lines, "after", 2360, (1750, 2970), ()))
+    'in CPU-seconds, tuning costs less than retrieving from about 2,360 (1,750 to 2,970) questions on'
     """
     number = "" if row.questions is None else f"{row.questions:,}"
+    if row.between is not None:
+        number += f" ({row.between[0]:,} to {row.between[1]:,})"
     outcome = {
         "after": f"tuning costs less than retrieving from about {number} questions on",
         "until": f"tuning costs less than retrieving up to about {number} questions, and more beyond",
@@ -154,6 +161,14 @@ def duration(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def computing(spent: Computing | None) -> str:
+    """
+    >>> computing(Computing(90.0, "CPU")), computing(None)
+    ('1.5 min of CPU', 'unknown')
+    """
+    return "unknown" if spent is None else f"{duration(spent.seconds)} of {spent.of}"
 
 
 def whole(value: float | None) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.checked import dump
+from ragmed.comparison.costs.break_even import LEAST_WINDOWS, ONCE_VARIES
 from ragmed.comparison.results import Results
 from ragmed.errors import UsageError
 from ragmed.files import make_folder, write_atomic, writing
@@ -170,6 +171,8 @@ def _template() -> Any:
     environment.globals |= {
         "sentence": verdict.sentence,
         "effects": effects,
+        "once_varies": ONCE_VARIES,
+        "least_windows": LEAST_WINDOWS,
         "wording": wording,
         "in_groups": in_groups,
         "key_of": sections.key_of,

@@ -5,6 +5,7 @@ Plain text: whoever shows it escapes it. No sentence claims more than its row's 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from ragmed.comparison.results import Results
@@ -13,7 +14,7 @@ from ragmed.report import effects, wording
 
 EFFECTS = ("retrieval", "tuning", "tuning-against-retrieval")
 ADVICE = ("retrieve", "fine-tune", "both", "neither", "cannot be told")
-ORDER = ("better", "worse", "equivalent", "cannot-tell")
+ORDER = ("better", "worse", "equivalent", "cannot-tell", "no-verdict")
 SHOWN = 4  # names of tasks in a headline before the rest is counted
 
 
@@ -22,9 +23,9 @@ def headline(results: Results) -> list[str]:
         headline(results)[0]
         # Fine-tune, retrieve, both or neither? On medqa (n 400): retrieve. Retrieval helps, +12.0 points …
 
-    Where there is a 2x2, first what it answers. Then a sentence for each two other arms that were compared; all by the
-    primary metric of each task. Then what a reader must know before believing it: differences that depend on how
-    unreadable answers count, leaked questions, too few examples.
+    First why there is no verdict, where there is none. Where there is a 2x2, then what it answers. Then a sentence for
+    each two other arms that were compared; all by the primary metric of each task. Then what a reader must know before
+    believing it: differences that depend on how unreadable answers count, leaked questions, too few examples.
     """
     squares = _squares(results)
     answered = {(row.task, arm) for row in squares for arm in row.arms}
@@ -36,7 +37,25 @@ def headline(results: Results) -> list[str]:
     pairs = list(dict.fromkeys((row.baseline, row.arm) for row in rows))
     singles = [_pair([row for row in rows if (row.baseline, row.arm) == pair], results) for pair in pairs]
     answers = [*_designs(squares), *singles] or ["No two arms were compared."]
-    return [*answers, *_warnings(results), *_too_few([*squares, *rows])]
+    return [*no_verdicts(results), *answers, *_warnings(results), *_too_few([*squares, *rows])]
+
+
+def no_verdicts(results: Results) -> list[str]:
+    """
+        no_verdicts(results)
+        # ['No verdict on medqa: 120 of 120 answers of rag did not come back (the first: ConnectError: refused).']
+
+    Each task and reason for which there is no verdict by its primary metric, once.
+    """
+    rows = [(row.task, row.reason) for row in results.contrasts if row.primary]
+    rows += [(row.task, effect.reason) for row in _squares(results) for effect in row.effects]
+    rows += [
+        (row.task, f"{row.status['error']} of {sum(row.status.values())} answers of {row.arm} did not come back")
+        for row in results.scores
+        if not results.contrasts and row.primary and not row.n and row.status.get("error")
+    ]
+    parts = dict.fromkeys((task, part) for task, reason in rows for part in reason.split("; ") if part)
+    return [f"No verdict on {task}: {part}." for task, part in parts]
 
 
 def _squares(results: Results) -> list[Factorial]:
@@ -77,6 +96,8 @@ def _one(row: Factorial) -> str:
     """`On medqa (n 400): retrieve. Retrieval helps, +12.0 points [...]; what tuning does cannot be told, ...`"""
     where = f"On {row.task} (n {row.n}): {advice(row)}."
     by_name = {effect.effect: effect for effect in row.effects}
+    if any(effect.reason for effect in row.effects):
+        return where
     if any(effect.difference is None for effect in row.effects):
         return f"{where} No example is left that all four arms have a score for."
     mark = wording.corpora_mark(row)
@@ -114,7 +135,7 @@ def _too_few(rows: Sequence[Factorial | Contrast]) -> Iterator[str]:
 
 def _open(row: Factorial | Contrast) -> bool:
     if isinstance(row, Factorial):
-        return advice(row) == "cannot be told"
+        return advice(row) == "cannot be told" and not any(effect.reason for effect in row.effects)
     return row.verdict == "cannot-tell" and row.difference is not None
 
 
@@ -148,9 +169,14 @@ def _counted(rows: Sequence[Contrast]) -> str:
 def _short(row: Contrast) -> str:
     """`general+rag against general on medqa: better, +35.0 points [+16.0, +52.1], adjusted p 0.007.`"""
     text = f"{row.arm} against {row.baseline} on {row.task}: {wording.marked(row)}"
-    if row.difference is None:
+    if row.difference is None or row.reason:
         return f"{text}."
-    return f"{text}, {wording.points(row.difference)} points {wording.points_span(row.ci)}, {wording.p_in_words(row)}."
+    numbers = f"{wording.points(row.difference)} points {wording.points_span(row.ci)}, {wording.p_in_words(row)}"
+    return f"{text}, {numbers}{_depends(row)}."
+
+
+def _depends(row: Contrast) -> str:
+    return "; this depends on what unreadable answers count as" if row.depends else ""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -179,11 +205,13 @@ def sentence(row: Contrast) -> str:
     One contrast, with its numbers: the difference and its interval first, then p.
     """
     where, arm, control = f"On {row.task} ({row.metric})", row.arm, row.baseline
+    if row.reason and row.primary:
+        return f"{where}, there is no verdict on {arm} and {control}: {row.reason}."
     if row.difference is None:
         return (
             f"{where}, nothing can be told of {arm} and {control}: no example is left that both arms have a score for."
         )
-    return f"{where}, {_claim(row)}: {_numbers(row)}."
+    return f"{where}, {_claim(row)}: {_numbers(row)}{_depends(row)}."
 
 
 def _claim(row: Contrast) -> str:
@@ -210,12 +238,23 @@ def _numbers(row: Contrast) -> str:
     )
     if row.fixed is not None:
         text += f"; {row.arm} fixed {row.fixed} and broke {row.broke}"
+    if row.missing:
+        text += f"; {row.missing} answers are missing, and interval and p hold whatever they would have been"
     mark = wording.corpora_mark(row)
     return f"{text}; {mark}" if mark else text
 
 
 def _warnings(results: Results) -> Iterator[str]:
-    dependent = [row for row in results.policy_contrasts if row.depends and row.primary]
+    asked = Counter((row.baseline, row.arm) for row in results.contrasts if row.primary)
+    squares = {(row.task, arm) for row in _squares(results) for arm in row.arms}
+    dependent = [
+        row
+        for row in results.contrasts
+        if row.depends
+        and row.primary
+        and not row.reason
+        and (asked[row.baseline, row.arm] > 1 or {(row.task, row.arm), (row.task, row.baseline)} <= squares)
+    ]  # a pair on one task alone says so in its own sentence
     if dependent:
         named = dict.fromkeys(f"{row.arm} against {row.baseline} on {row.task}" for row in dependent)
         yield f"Depends on what unreadable answers count as: {_listed(list(named))}."

@@ -128,7 +128,7 @@ def baseline(row: Baseline) -> str:
     return text
 
 
-SIGNS = {"better": "▲", "worse": "▼", "equivalent": "◆", "cannot-tell": "○", "secondary": "□"}
+SIGNS = {"better": "▲", "worse": "▼", "equivalent": "◆", "cannot-tell": "○", "secondary": "□", "no-verdict": "✕"}
 """One sign for each verdict, in the page's tables and plots and in the figures."""
 
 

@@ -14,8 +14,6 @@ that others are made where any of it changes. No embedder is loaded for any of t
 
 from __future__ import annotations
 
-import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +27,17 @@ import numpy.typing as npt
 from ragmed.checked import dump, parse
 from ragmed.chunking import INPUT_VERSION, embedded_text
 from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
-from ragmed.files import fsync_file, fsync_folder, make_folder, read_json, sha256_file, sha256_json, write_json, writing
+from ragmed.files import (
+    folder_beside,
+    fsync_file,
+    fsync_folder,
+    make_folder,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_json,
+    writing,
+)
 from ragmed.index.search import Rows
 from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
@@ -189,26 +197,20 @@ def _make(
     bm25 = _import_bm25s().BM25(k1=identity["k1"], b=identity["b"], method="lucene")
     bm25.index((tokens, vocabulary), create_empty_token=False, show_progress=False)
     mode = stat.S_IMODE(index.folder.stat().st_mode)  # postings give the text away: they are as private as the index
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    with writing(folder):
-        make_folder(folder.parent, mode=mode)
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(mode=mode)
+    make_folder(folder.parent, mode=mode)
+    with writing(folder), folder_beside(folder, mode=mode) as beside:
+        bm25.save(beside, allow_pickle=False, show_progress=False)
+        files = sorted(beside.iterdir())
+        for path in files:
+            path.chmod(mode & 0o666)
+            fsync_file(path)
+        mean_length = sum(map(len, tokens)) / len(tokens)
+        record = Postings(identity, mean_length, {path.name: sha256_file(path) for path in files}).whole()
+        write_json(beside / POSTINGS, dump(record), mode=mode & 0o666)
+        fsync_folder(beside)
         try:
-            bm25.save(beside, allow_pickle=False, show_progress=False)
-            files = sorted(beside.iterdir())
-            for path in files:
-                path.chmod(mode & 0o666)
-                fsync_file(path)
-            mean_length = sum(map(len, tokens)) / len(tokens)
-            record = Postings(identity, mean_length, {path.name: sha256_file(path) for path in files}).whole()
-            write_json(beside / POSTINGS, dump(record), mode=mode & 0o666)
-            fsync_folder(beside)
-            try:
-                beside.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another process made the same postings meanwhile
-                    raise
-            fsync_folder(folder.parent)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            beside.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process made the same postings meanwhile
+                raise
+        fsync_folder(folder.parent)

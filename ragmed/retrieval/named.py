@@ -85,22 +85,45 @@ def open_index(name: str, *, workspace: Workspace, device: str = "auto") -> Inde
     of its corpora: it names the field or the corpus.
     """
     recipe = index_recipe(name, workspace)
+    if current_manifest(name, workspace=workspace) is None:
+        build_named(name, workspace=workspace, device=device)
+    return Index.open(workspace.indexes / recipe.name, devices=device)
+
+
+def current_manifest(name: str, *, workspace: Workspace) -> Manifest | None:
+    """The manifest of an index that is what its recipe and its corpora would make today; None where it is not built.
+
+    Raises MismatchError otherwise: it names the field or the corpus. No index is loaded.
+    """
+    recipe = index_recipe(name, workspace)
     folder = workspace.indexes / recipe.name
     if not (folder / MANIFEST).is_file():
-        build_named(name, workspace=workspace, device=device)
-    index = Index.open(folder, devices=device)
-    made = index.manifest.recipe
-    for key in made.differences(recipe):
+        return None
+    manifest = read_manifest(folder)
+    for key in manifest.recipe.differences(recipe):
         raise MismatchError(
-            f"index '{name}' was built with {key} = {getattr(made, key)}, its recipe now has {getattr(recipe, key)}; "
-            f"run: ragmed build-index {name}"
+            f"index '{name}' was built with {key} = {getattr(manifest.recipe, key)}, its recipe now has "
+            f"{getattr(recipe, key)}; run: ragmed build-index {name}"
         )
-    changed = changed_corpora(recipe.corpora, index.manifest.corpora, workspace=workspace)
+    changed = changed_corpora(recipe.corpora, manifest.corpora, workspace=workspace)
     if changed:
         raise MismatchError(
             f"index '{name}' was built before its corpus changed ({', '.join(changed)}); run: ragmed build-index {name}"
         )
-    return index
+    return manifest
+
+
+def stale(name: str, workspace: Workspace) -> str:
+    """Why an index is not what its recipe and its corpora would make today; '' where it is, or where nobody can tell
+    (a folder elsewhere, a corpus that is not here).
+    """
+    try:
+        current_manifest(name, workspace=workspace)
+    except MismatchError as error:
+        return str(error)
+    except RagmedError:
+        return ""
+    return ""
 
 
 def describe_indexes(workspace: Workspace) -> str:
@@ -145,12 +168,17 @@ def describe_manifest(manifest: Manifest) -> str:
         f"index {manifest.name}: {counts.passages} passages of {counts.documents} documents, {size / 1e6:.1f} MB",
         f"embedder {manifest.recipe.embedder} ({manifest.recipe.precision}), {manifest.dimension} dimensions, {how}; "
         f"FAISS {manifest.recipe.factory}; on {manifest.device}; checked on {manifest.searched_on}; "
-        f"built {manifest.created} in {manifest.seconds:.1f} s",
+        f"built {manifest.created} in {manifest.seconds.wall:.1f} s",
     ]
     for corpus in manifest.corpora:
-        rejected = f", {corpus.rejected} records rejected (rejected.jsonl says why)" if corpus.rejected else ""
+        left = [
+            f"{count} {what}"
+            for count, what in ((corpus.rejected, "records rejected"), (corpus.ignored, "files ignored"))
+            if count
+        ]
+        why = f", {', '.join(left)} (ragmed corpora info {corpus.name} says why)" if left else ""
         about = f"{corpus.documents} documents, {corpus.license or 'licence not stated'}, {corpus.access}"
-        lines.append(f"corpus {corpus.name}: {about}{rejected}")
+        lines.append(f"corpus {corpus.name}: {about}{why}")
     if counts.taken_over:
         lines.append(f"{counts.taken_over} vectors were taken over from the corpora's own indexes")
     for lost in (segment.approximation for segment in manifest.segments if segment.approximation):

@@ -10,10 +10,10 @@ import hashlib
 import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import sha256_json
+from ragmed.files import sha256_json, user_path
+from ragmed.metrics.gold import equal_options
 from ragmed.records import Example
 from ragmed.tasks.reading import LIKELIHOODS
 from ragmed.tasks.task import (
@@ -62,7 +62,8 @@ TASKS: dict[str, str] = {
 class BoundTask:
     """A task with its settings: `examples` in the order in which they are asked, `shots` as they are shown.
 
-    `held_out`: how many examples were taken out of scoring for the few-shot examples to come from.
+    `held_out`: how many examples were taken out of scoring for the few-shot examples to come from. `notes`: what is to
+    be known of how they were read and are scored, each a sentence.
     """
 
     task: Task
@@ -70,6 +71,7 @@ class BoundTask:
     examples: tuple[Example, ...]
     shots: tuple[Example, ...]
     held_out: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -181,7 +183,8 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
         examples = examples[: settings.limit]
     examples = [_reordered(example, settings.options, seed) for example in examples]
     drawn = _drawn(pool, settings.shots, settings.few_shot or task.few_shot)
-    return BoundTask(task, settings, tuple(examples), drawn, held_out)
+    notes = (*split.notes, *equal_options(name, examples))
+    return BoundTask(task, settings, tuple(examples), drawn, held_out, notes)
 
 
 def _drawn(pool: Sequence[Example], count: int, how: str) -> tuple[Example, ...]:
@@ -201,7 +204,7 @@ def _drawn(pool: Sequence[Example], count: int, how: str) -> tuple[Example, ...]
 def _own(name: str, settings: TaskSettings, workspace: Workspace) -> Task:
     from ragmed.tasks.own import own_task
 
-    return own_task(name, workspace.root / Path(settings.file).expanduser(), access=settings.access)
+    return own_task(name, workspace.root / user_path(settings.file), access=settings.access)
 
 
 def _shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
@@ -234,7 +237,12 @@ def _check(task: Task, split: Split) -> None:
         if not example.question.strip() and not any(part.text.strip() for part in example.context):
             raise DataError(f"task '{task.name}', example '{example.id}': there is neither a question nor a text")
         if task.kind == "choice":
-            if len(example.options) < 2 or any(not text.strip() for text in example.options.values()):
-                raise DataError(f"task '{task.name}', example '{example.id}': two or more options with text are needed")
+            empty = [letter for letter, text in example.options.items() if not text.strip()]
+            if len(example.options) < 2 or empty:
+                named = " and ".join(empty)
+                found = f"and option {named} is empty" if empty else f"and there are {len(example.options)}"
+                raise DataError(
+                    f"task '{task.name}', example '{example.id}': two or more options with text are needed, {found}"
+                )
             if example.gold not in example.options:
                 raise DataError(f"task '{task.name}', example '{example.id}': the answer '{example.gold}' is no option")

@@ -10,27 +10,33 @@ or a row of a CSV file, as a spreadsheet writes it, where the options are the co
     id,question,A,B,answer,documents
     q1,Who signs form R7?,the ward clerk,the consultant,B,forms/r7; forms/r8
 
-`answer` is needed (the letter of an option, or its text), and a `question`, or a `context` that stands for it; `id`,
-too, in JSON Lines (a row without one is named after its number). Records without options are answered with text, scored
-by ROUGE-L against `answer`; a file has all of one kind. `documents` (ids in the corpus, or CORPUS:ID) give the oracle
-arm its passages; it exists only where every scored record names some. `context`: the question's own material (a note,
-an abstract), shown before it: a text, or in JSON Lines a list of `{"text", "title", "date"}`, of which `text` is
-needed; a retriever is asked the question, and the first text of the context only where there is none. `group`: records
-that share one are resampled together. `split`: `dev` records may be shown as few-shot examples and are never scored.
-`date` (2031, 2031-05 or 2031-05-17): when it was asked; `ragmed audit` names documents that are newer.
+`answer` is needed (the letter of an option, or its text; where it is the letter of one and the text of another, the
+text is meant, unless other records answer with letters: then it is refused), and a `question`, or a `context` that
+stands for it; `id`, too, in JSON Lines (a row without one is named after its number). Records without options are
+answered with text, scored by ROUGE-L against `answer`; a file has all of one kind. `documents` (ids in the corpus, or
+CORPUS:ID) give the oracle arm its passages; it exists only where every scored record names some. `context`: the
+question's own material (a note, an abstract), shown before it: a text, or in JSON Lines a list of `{"text", "title",
+"date"}`, of which `text` is needed; a retriever is asked the question, and the first text of the context only where
+there is none. `group`: records that share one are resampled together. `split`: `dev` records may be shown as few-shot
+examples and are never scored. `date` (2031, 2031-05 or 2031-05-17): when it was asked; `ragmed audit` names documents
+that are newer. Other columns and keys are not read; they, and all else that was not taken as it stands, are named in
+the notes of the split.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import difflib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError, UsageError
-from ragmed.files import read_text, records, sha256_file
+from ragmed.files import not_text, read_text, records, require_file, sha256_file
+from ragmed.metrics.overlap import has_words
 from ragmed.records import Access, ContextDocument, Example
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import LETTER, TEXT
@@ -42,6 +48,7 @@ _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 _SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?\r?\n', re.I)  # a line that spreadsheets write before the header
 _DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 _DELIMITERS = ",;\t"  # spreadsheets of half of Europe write semicolons
+_NOT_ASCII = re.compile(r"[^\W_]*[^\x00-\x7f]\w*")
 _ANSWER_TOKENS = 128
 
 
@@ -88,12 +95,14 @@ def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
 def _read(path: Path) -> Split:
     splits: dict[str, list[Example]] = {"test": [], "dev": []}
     kinds: dict[bool, str] = {}
-    given = _lines(path) if path.suffix.lower() == ".jsonl" else _rows(path)
+    notes: list[str] = []
+    given = list(_lines(path, notes) if path.suffix.lower() == ".jsonl" else _rows(path, notes))
+    keys = _AnswerKeys()
     for where, record in given:
         split = record.get("split", "test")
         if split not in splits:
             raise DataError(f"{where}: split is {split!r}; write test or dev")
-        example = _example(record, where)
+        example = _example(record, where, keys)
         kinds.setdefault(bool(example.options), where)
         if len(kinds) == 2:
             with_options, without = (kinds[kind].removeprefix(f"questions file '{path}', ") for kind in (True, False))
@@ -102,20 +111,33 @@ def _read(path: Path) -> Split:
         splits[split].append(example)
     if not splits["test"]:
         raise DataError(f"questions file '{path}' holds no question to be scored")
-    return Split(tuple(splits["test"]), tuple(splits["dev"]))
+    notes += keys.notes(path)
+    return Split(tuple(splits["test"]), tuple(splits["dev"]), tuple(notes))
 
 
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _lines(path: Path, notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    ignored: dict[str, None] = {}
     for where, record in records(path, "questions file"):
-        for key in record:
-            if key not in KEYS:
-                raise DataError(f"{where}: unknown key '{key}'; known: {', '.join(KEYS)}")
-        yield where, dict(record)
+        ignored |= dict.fromkeys(_unread(record, KEYS, where, "key"))
+        yield where, {key: value for key, value in record.items() if key in KEYS}
+    if ignored:
+        notes.append(f"{path.name}: keys that are not read: {', '.join(ignored)}.")
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _unread(names: Iterable[str], known: Sequence[str], where: str, what: str) -> list[str]:
+    """The names that nobody reads; DataError for one that is a slip of the pen for one that is missing."""
+    names = list(names)
+    missing = [name for name in known if name not in names]
+    unread = [name for name in names if name not in known]
+    for name in unread:
+        if near := difflib.get_close_matches(name.lower(), missing, n=1, cutoff=0.8):
+            raise DataError(f"{where}: unknown {what} '{name}'; is '{near[0]}' meant? Rename it, or leave it out")
+    return unread
+
+
+def _rows(path: Path, notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a CSV as records, with the line on which each ends."""
-    text = read_text(path, "questions file")
+    text = _spreadsheet_text(path, notes)
     declared = _SEPARATOR.match(text)
     text = text[declared.end() :] if declared else text
     delimiter = declared[1] if declared else max(_DELIMITERS, key=text.split("\n", 1)[0].count)
@@ -123,7 +145,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [_column(name) for name in next(rows, [])]
-        letters = _letters(header, f"questions file '{path}', line {before + 1}")
+        letters = _letters(header, path, f"questions file '{path}', line {before + 1}", notes)
         for row in rows:
             number = rows.line_num + before
             where = f"questions file '{path}', line {number}"
@@ -138,20 +160,51 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"questions file '{path}', line {rows.line_num + before}: {error}") from error
 
 
+def _spreadsheet_text(path: Path, notes: list[str]) -> str:
+    """UTF-8; or what spreadsheets write without being asked: UTF-16 with its mark, or Windows-1252, which is noted."""
+    data = require_file(path, "questions file").read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise DataError(f"questions file '{path}' is damaged UTF-16 ({error.reason}); save it as UTF-8") from error
+    if not not_text(data) or b"\x00" in data:
+        return read_text(path, "questions file")
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        return read_text(path, "questions file")  # which says why it is no text
+    words = list(dict.fromkeys(_NOT_ASCII.findall(text)))[:3]
+    notes.append(f"{path.name} is not UTF-8 and was read as Windows-1252; check its letters, such as those of "
+                 f"{', '.join(words)}, or save it as UTF-8.")  # fmt: skip
+    return text
+
+
 def _column(name: str) -> str:
     """A header's name as it is written here: options are capital letters, all others small."""
     name = name.strip()
     return name.upper() if len(name) == 1 else name.lower()
 
 
-def _letters(header: list[str], where: str) -> list[str]:
+def _letters(header: list[str], path: Path, where: str, notes: list[str]) -> list[str]:
     letters = [name for name in header if len(name) == 1 and "A" <= name <= "Z"]
-    for name in header:
-        if name not in COLUMNS and name not in letters:
-            raise DataError(f"{where}: unknown column '{name}'; known: {', '.join(COLUMNS)}, and A, B, C … for options")
+    for name in [*COLUMNS, *letters]:
         if header.count(name) > 1:
             raise DataError(f"{where}: the column '{name}' is there twice")
+    gaps = [letter for letter in _alphabet(max(letters, default="")) if letter not in letters]
+    if gaps:
+        raise DataError(f"{where}: there is a column {max(letters)} and none for option {', '.join(gaps)}; options are "
+                        "the columns A, B, C … without a gap")  # fmt: skip
+    unread = _unread((name for name in header if name not in letters), COLUMNS, where, "column")
+    if unread:
+        named = ", ".join(name or "(without a name)" for name in dict.fromkeys(unread))
+        notes.append(f"{path.name}: columns that are not read: {named}.")
     return letters
+
+
+def _alphabet(last: str) -> list[str]:
+    """A to a last letter; none for ''."""
+    return [chr(code) for code in range(ord("A"), ord(last) + 1)] if last else []
 
 
 def _record(cells: dict[str, str], letters: list[str], number: int) -> dict[str, Any]:
@@ -165,7 +218,7 @@ def _record(cells: dict[str, str], letters: list[str], number: int) -> dict[str,
     return record | ({"options": options} if options else {})
 
 
-def _example(record: Mapping[str, Any], where: str) -> Example:
+def _example(record: Mapping[str, Any], where: str, keys: _AnswerKeys) -> Example:
     context = _context(record.get("context", ""), where)
     question = record.get("question", "" if context else None)
     for key, text in (("id", record.get("id")), ("answer", record.get("answer")), ("question", question)):
@@ -176,28 +229,74 @@ def _example(record: Mapping[str, Any], where: str) -> Example:
         raise DataError(f'{where}: \'options\' must be letters with texts, such as {{"A": "yes", "B": "no"}}')
     if list(options) != [chr(ord("A") + i) for i in range(len(options))]:
         raise DataError(f"{where}: the letters of 'options' must be A, B, C … in this order, found {list(options)}")
+    empty = [letter for letter, text in options.items() if not text.strip()]
+    if empty:
+        raise DataError(f"{where}: option {', '.join(empty)} is empty; every option up to the last one needs text")
     if not isinstance(documents, list) or not all(isinstance(document, str) for document in documents):
         raise DataError(f"{where}: 'documents' must be a list of document ids")
     group = record.get("group", "")
     if not isinstance(group, str):
         raise DataError(f"{where}: 'group' must be text")
-    gold = _letter(record["answer"], options, where) if options else record["answer"]
+    gold = keys.letter(record["answer"].strip(), options, record["id"], where) if options else record["answer"]
+    if not options and not has_words(record["answer"]):
+        raise DataError(
+            f"{where}: the answer '{record['answer']}' has no word that an answer could share; write it out"
+        )
     date = _date(record.get("date", ""), where)
     return Example(record["id"], question, context, options, gold, tuple(documents), group, date)
 
 
-def _letter(answer: str, options: Mapping[str, str], where: str) -> str:
-    """The letter that an answer is, or else the letter of the only option with its text."""
-    if len(options) < 2:
-        raise DataError(f"{where}: two options or more are needed, found {len(options)}")
-    if answer in options:
-        return answer
-    folded = answer.strip().casefold()
-    same = [letter for letter, text in options.items() if text.strip().casefold() == folded]
-    if len(same) != 1:
-        raise DataError(f"{where}: the answer '{answer}' is none of the options; write a letter ({', '.join(options)}) "
-                        "or the text of one option")  # fmt: skip
-    return same[0]
+class _AnswerKeys:
+    """The answers of a file, each the letter of an option or its text; where it could be both, the file decides.
+
+    With the options O, A, B, AB the answer "A" is the letter of O and the text of B. It is the text, unless the file
+    answers with letters elsewhere: then nothing tells which is meant.
+    """
+
+    def __init__(self) -> None:
+        self._by_letter = ""
+        self._either: list[tuple[str, str, str, str]] = []
+
+    def letter(self, answer: str, options: Mapping[str, str], id_: str, where: str) -> str:
+        """The letter of the option that is meant; raises DataError where it is none, or one of several."""
+        texts = {letter: " ".join(text.split()) for letter, text in options.items()}
+        if len(options) < 2:
+            raise DataError(f"{where}: two options or more are needed, found {len(options)}")
+        if len(set(texts.values())) == 1:
+            raise DataError(f"{where}: all options have one text, '{texts['A']}'; there is nothing to choose")
+        written = " ".join(answer.split())
+        same = [letter for letter, text in texts.items() if text == written]
+        if answer in options:
+            if not same:
+                self._by_letter = self._by_letter or where
+            if not same or answer in same:
+                return answer
+            self._either.append((where, id_, answer, same[0]))
+            return same[0]
+        same = same or [letter for letter, text in texts.items() if text.casefold() == written.casefold()]
+        if len({texts[letter] for letter in same}) != 1:
+            among = f"'{answer}' is options {' and '.join(same)} but for capitals" if same else (
+                f"the answer '{answer}' is none of the options")  # fmt: skip
+            raise DataError(f"{where}: {among}; write a letter ({', '.join(options)}) or the text of one option")
+        return same[0]
+
+    def notes(self, path: Path) -> list[str]:
+        """What was decided; DataError where nothing decides. To be asked when all answers were read."""
+        if not self._either:
+            return []
+        where, _, answer, letter = self._either[0]
+        if self._by_letter:
+            elsewhere = self._by_letter.removeprefix(f"questions file '{path}', ")
+            raise DataError(
+                f"{where}: the answer '{answer}' is the letter of one option and the text of another, {letter}; this "
+                f"file answers with letters elsewhere ({elsewhere}), so that "
+                "either may be meant: write the options so that no text is a letter, such as 'group A'"
+            )
+        named = ", ".join(f"{id_}: {answer} is option {letter}" for _, id_, answer, letter in self._either)
+        return [
+            f"{path.name}: answers that are the letter of one option and the text of another were taken as texts "
+            f"({named})."
+        ]
 
 
 def _context(given: Any, where: str) -> tuple[ContextDocument, ...]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,21 +30,40 @@ _DECLINED = re.compile(
     r"|the response was filtered)\b",
     re.IGNORECASE,
 )
-_BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,2}[.)])\s+")
+_BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,2}[.)]|\(?[a-z]\))(?:\s+|$)")
+_LEAD_IN = re.compile(r"^[^:;\n]{0,80}\b(?:are|is|includes?|following|answer|list):\s+(?=\S)", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?:\S+\s+){3,}\S+[.!?]\s*$")
 # ICD-10(-CM): a letter, a digit, a digit, A or B, and up to four more after a point that may be left out. What else
 # clinical prose holds of this shape (A1C, Q12H, T2DM, H1N1) is none; B12 and T12 cannot be told from codes. X holds
 # a place (W19XXXA).
-_CODE = re.compile(r"\b([A-Z][0-9][0-9AB])(?:\.([0-9AX][0-9A-Z]{0,3})|([0-9][0-9A-Z]{0,3}|X[0-9X]{2}[0-9A-Z]))?\b")
+# A letter as the third character stands in a few categories alone; elsewhere it is a receptor or a gene (V1A, A2B).
+_CODE = re.compile(
+    r"\b([A-Z][0-9][0-9]|C4A|C7[AB]|D3A|M1A|O9A|Z3A)(?:\.([0-9AX][0-9A-Z]{0,3})|([0-9][0-9A-Z]{0,3}|X[0-9X]{2}[0-9A-Z]))?\b"
+)
+_SEPARATED_BEFORE = re.compile(r"(?:^|[;,\n(])\s*$")
+_SEPARATED_AFTER = re.compile(r"\s*(?:$|[;,.\n)])")
+_VITAMIN = re.compile(r"\bvit(?:amin|\.) $", re.IGNORECASE)
 # A label is denied by one of these before it in its clause, with up to three words between, or by "ruled out" after it.
 _CLAUSE_END = re.compile(r"[.,:;!?—]|\b(?:but|so|hence|thus|therefore)\b")
 _WORD = re.compile(r"[\w'-]+")
-_DENIAL = re.compile(r"(?:\b(?:not|no|never|neither|nor|cannot|non|opposite of)|n't|\bun-)(?!\w)")
-_RULED_OUT = re.compile(r"[*_\"'`]*\s(?:(?!but|because|since|as|so)[\w']+\s){0,3}ruled out\b")
+_DENIAL = re.compile(
+    r"(?:\b(?:not|no|never|neither|nor|cannot|non|opposite of|rather than|instead of|unlikely|hardly|doubt)|n't|\bun-)"
+    r"(?!\w)"
+)
+_RULED_OUT = re.compile(
+    r"[*_\"'`]*\s(?:(?:(?!but|because|since|as|so)[\w']+\s){0,3}ruled out"
+    r"|(?:is|was) (?:wrong|incorrect|not|unlikely)|(?:is|was|does)n't|(?:does|can|should) ?not)\b"
+)
 # A word with its own digits (v2, v2.1, COVID-19), which is passed over, or a number.
 _NUMBER = re.compile(
     r"(?<!\w)[^\W\d_]\w*(?:[.-]\d+)*|(?P<number>[-+−–]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?)"
+    r"(?P<more>[²³¹⁰-⁹½¼¾⅓⅔])?"
 )
+_STATED_NUMBER = re.compile(r"(?:\banswer(?: is|:| =)|\\boxed\{)[\s*_$]*$", re.IGNORECASE)
+
 _DASHES = str.maketrans("−–", "--", ",")
+_BRACE = re.compile(r'[{}]|"(?:[^"\\\n]|\\.)*"')
+_MOST_NUMBERS = 1000  # a text that holds more of them is no answer
 _DEPTH = 50  # levels of a JSON answer: what reads and writes it later must never run out of stack
 
 
@@ -66,6 +86,10 @@ class Reader:
     """Whether a text in which nothing was read refuses to answer, in words."""
     needs_options: bool = False
     """Whether what it reads is one of an example's options, so that it fits no task without."""
+    letters_alone: bool = False
+    """Whether answers count by their letters alone, as in the published script that it reproduces: elsewhere, of two
+    options with one text either is right.
+    """
     needs_text: bool = True
     """Whether it reads what was written, so that it fits no sample that holds log-likelihoods alone."""
 
@@ -101,7 +125,7 @@ def find_reader(name: str) -> Reader:
 
 
 def _letter(sample: Sample, text: str) -> Value:
-    return find_letter(text, sample.example.options)
+    return find_letter(text, sample.example.options, cut=sample.finish == "length")
 
 
 def _mirage(sample: Sample, text: str) -> Value:
@@ -151,31 +175,73 @@ def _text(sample: Sample, text: str) -> Value:
 def _list(sample: Sample, text: str) -> Value:
     """Entries between semicolons or on lines of their own, without bullets and numbers; each once, in order.
 
-    A line that ends in a colon is a heading.
+    A line that ends in a colon is a heading, a sentence beside bullets is none of them. A JSON list of texts is one.
     """
-    parts = [_BULLET.sub("", part).strip(" \t.;") for line in text.splitlines() for part in line.split(";")]
+    if is_refusal(text):
+        return None
+    with suppress(ValueError, RecursionError):
+        given = parse_json(text.strip())
+        if isinstance(given, list) and given and all(isinstance(entry, str) for entry in given):
+            return tuple(dict.fromkeys(given))
+    lines = _LEAD_IN.sub("", text.strip(), count=1).splitlines()
+    if sum(_BULLET.match(line) is not None for line in lines) > 1:
+        lines = [line for line in lines if _BULLET.match(line) or not _SENTENCE.match(line)]
+    parts = [_BULLET.sub("", part).strip(" \t.;*_`") for line in lines for part in line.split(";")]
     entries = tuple(dict.fromkeys(part for part in parts if part and not part.endswith(":")))
     return entries or None
 
 
 def _codes(sample: Sample, text: str) -> Value:
-    """ICD-10 codes, in capital letters with their point, each once, in order."""
-    codes = (
-        f"{stem}.{rest}" if (rest := pointed or bare) else stem for stem, pointed, bare in _CODE.findall(text.upper())
-    )
-    return tuple(dict.fromkeys(codes)) or None
+    """ICD-10 codes, in capital letters with their point, each once, in order.
+
+    One that is denied is none. In small letters a code has its point, or stands alone between separators (p53 is none).
+    """
+    codes: dict[str, None] = {}
+    folded = _folded(text)
+    same_places = len(text) == len(text.upper()) == len(folded)
+    for match in _CODE.finditer(text.upper()):
+        rest = match[2] or match[3]
+        code = f"{match[1]}.{rest}" if rest else match[1]
+        if code not in codes and (not same_places or _is_meant(match, text, folded)):
+            codes[code] = None
+    return tuple(codes) or None
+
+
+def _is_meant(match: re.Match[str], text: str, folded: str) -> bool:
+    """Whether what looks like a code is one, and is not denied."""
+    start, end = match.span()
+    before, after = text[max(0, start - 20) : start], text[end : end + 2]
+    if match.group() != text[start:end] and not match[2]:
+        alone = _SEPARATED_BEFORE.search(before) and _SEPARATED_AFTER.match(after)
+        if not alone:
+            return False
+    return not _VITAMIN.search(before) and not _is_denied(folded, start, end)
 
 
 def _json(sample: Sample, text: str) -> Value:
-    """The JSON object between the first `{` and the last `}`; one of more than 50 levels is not read."""
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        return None
-    try:
-        value: Any = parse_json(text[start : end + 1], finite=True)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, Mapping) and _is_shallow(value) else None
+    """The only JSON object of a text, whatever stands around it; one of more than 50 levels is not read."""
+    found: list[Any] = []
+    for part in _in_braces(text):
+        with suppress(ValueError, RecursionError):
+            value: Any = parse_json(part, finite=True)
+            if not _is_shallow(value):
+                return None
+            if value not in found:
+                found.append(value)
+    return found[0] if len(found) == 1 else None
+
+
+def _in_braces(text: str) -> Iterable[str]:
+    """The stretches from a brace to the one that closes it; braces within quotes do not count."""
+    depth = start = 0
+    for mark in _BRACE.finditer(text):
+        if mark.group() == "{":
+            start = start if depth else mark.start()
+            depth += 1
+        elif mark.group() == "}" and depth:
+            depth -= 1
+            if not depth:
+                yield text[start : mark.end()]
 
 
 def _is_shallow(value: Any) -> bool:
@@ -192,8 +258,18 @@ def _parts(whole: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 
 def _number(sample: Sample, text: str) -> Value:
-    """The only number of a text; None where there are several different ones."""
-    numbers = {float(number.translate(_DASHES)) for number in _NUMBER.findall(text) if number}
+    """The only number of a text, or the only one that is stated to be the answer; one that is denied does not count.
+
+    None where there are several, or where one goes on with what is not read (10⁹, 1½).
+    """
+    found = [match for match in _NUMBER.finditer(text) if match["number"]]
+    if len(found) > _MOST_NUMBERS or any(match["more"] for match in found):
+        return None
+    stated = [match for match in found if _STATED_NUMBER.search(text[max(0, match.start() - 20) : match.start()])]
+    folded = _folded(text)
+    exact = len(folded) == len(text)
+    kept = [m for m in stated or found if not (exact and _is_denied(folded, m.start(), m.end()))]
+    numbers = {float(match["number"].translate(_DASHES)) for match in kept}
     return numbers.pop() if len(numbers) == 1 and all(map(math.isfinite, numbers)) else None
 
 
@@ -229,15 +305,22 @@ _LENGTHS: dict[str, Callable[[Sample], Sequence[int]]] = {
 READERS: dict[str, Reader] = {
     reader.name: reader
     for reader in (
-        Reader("letter", _letter, survives_cut=True, needs_options=True),
-        Reader("label", _label, survives_cut=True, needs_options=True),
+        Reader("letter", _letter, version=2, survives_cut=True, needs_options=True),
+        Reader("label", _label, version=2, survives_cut=True, needs_options=True),
         Reader("text", _text, declines=lambda text: False),
-        Reader("list", _list),
-        Reader("codes", _codes),
-        Reader("json", _json),
-        Reader("number", _number),
-        Reader("mirage", _mirage, survives_cut=True, needs_options=True),
-        Reader("mirage-strict", _mirage_strict, survives_cut=True, declines=_mirage_declines, needs_options=True),
+        Reader("list", _list, version=2),
+        Reader("codes", _codes, version=2),
+        Reader("json", _json, version=2),
+        Reader("number", _number, version=2),
+        Reader("mirage", _mirage, survives_cut=True, needs_options=True, letters_alone=True),
+        Reader(
+            "mirage-strict",
+            _mirage_strict,
+            survives_cut=True,
+            declines=_mirage_declines,
+            needs_options=True,
+            letters_alone=True,
+        ),
         *(
             Reader(name, _likelihood(lengths_of), survives_cut=True, needs_options=True, needs_text=False)
             for name, lengths_of in _LENGTHS.items()

@@ -23,10 +23,14 @@ FewShot = Literal["seeded", "one-per-class"]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What a publisher's files hold: examples to score, and examples that may be shown (`shots`, often none)."""
+    """What a publisher's files hold: examples to score, and examples that may be shown (`shots`, often none).
+
+    `notes`: what whoever asks these questions should know of how they were read.
+    """
 
     examples: tuple[Example, ...]
     shots: tuple[Example, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def question_query(example: Example) -> tuple[str, ...]:

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from ragmed.comparison.costs.break_even import LEAST_WINDOWS, ONCE_VARIES, bounded
 from ragmed.comparison.costs.prices import Prices
 from ragmed.comparison.costs.rows import (
     BreakEven,
+    Computing,
     Cost,
     Economics,
     IndexCost,
     Latency,
     Line,
-    Outcome,
     QuestionCost,
+    Reach,
     SearchCost,
     TrainingCost,
 )
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import ArmSources
+from ragmed.comparison.statistics.cluster_robust import ClusterRobust
 from ragmed.records import Sample
 
 Design = Mapping[str, str | None]
@@ -33,30 +37,6 @@ PRICED = {
     "million_input_tokens": "a million input tokens",
     "million_output_tokens": "a million output tokens",
 }
-
-
-def break_even(tuning: Line, retrieval: Line) -> tuple[Outcome, int | None]:
-    """
-    >>> break_even(Line(once=3600, each=0.5), Line(once=60, each=2.0))
-    ('after', 2360)
-
-    When tuning costs less in total. `after`: at and beyond so many questions; `until`: up to so many, and no longer
-    beyond them; `from-the-first` question on; `never`; `equal`: both cost the same, however many; `unknown`: a part is
-    missing. The number is the whole one next to where the two totals are equal.
-    """
-    if tuning.once is None or tuning.each is None or retrieval.once is None or retrieval.each is None:
-        return "unknown", None
-    once, each = tuning.once - retrieval.once, tuning.each - retrieval.each
-    if once == each == 0:
-        return "equal", None
-    if once <= 0 and each <= 0:
-        return "from-the-first", None
-    if once >= 0 and each >= 0:
-        return "never", None
-    number = once / -each
-    if not math.isfinite(number):  # a saving too small to be reached
-        return ("never", None) if once > 0 else ("from-the-first", None)
-    return ("after", math.ceil(number)) if once > 0 else ("until", math.floor(number))
 
 
 def economics(
@@ -104,25 +84,61 @@ def _row(
         "retrieval": (index.total_seconds, each["retrieved"]),
     }
     missing = _missing(design, training=training, index=index, each=each)
-    seconds = {way: Line(once, per.seconds) for way, (once, per) in sides.items()}
-    compared = [_compared("seconds", seconds, missing)]
-    if prices.given:
+    compared = [_computing_compared(design, training, index, each)]
+    if prices.by_token:
         money = {
-            way: Line(None if once is None else prices.of_seconds(once), per.price)
+            way: Line(None if once is None else prices.of_seconds(once), per.price, _price_reach(per, prices))
             for way, (once, per) in sides.items()
         }
         compared.append(_compared(prices.currency or "money", money, [*missing, *_unpriced(prices, money)]))
     return Economics(
         task, design["control"], tuned, retrieved, design["both"], training=training, index=index, per_question=each,
-        break_even=tuple(compared),
+        break_even=tuple(compared), clock_unknown=tuple(missing),
     )  # fmt: skip
+
+
+def _computing_compared(
+    design: Design, training: TrainingCost, index: IndexCost, each: Mapping[str, QuestionCost]
+) -> BreakEven:
+    """The seconds of processors or of graphics cards, where all four parts were measured in the same."""
+    tuned, retrieved = each["tuned"], each["retrieved"]
+    parts = {
+        f"what training '{design['tuned']}' took": training.total_computing,
+        f"what building the index of '{design['retrieved']}' took": index.total_computing,
+        f"what answering by '{design['tuned']}' took": tuned.computing,
+        f"what answering by '{design['retrieved']}' took": retrieved.computing,
+    }
+    missing = [f"'{design[r]}' was asked no question" for r in ("tuned", "retrieved") if not each[r].n]
+    missing += [f"{what} of processors or graphics cards is not recorded" for what, part in parts.items() if not part]
+    kinds = {part.of for part in parts.values() if part}
+    if len(kinds) > 1:
+        said = ", ".join(f"{what} in {part.of}-seconds" for what, part in parts.items() if part)
+        missing.append(f"it was not all measured in the same: {said}")
+    known = [None if missing or not part else part.seconds for part in parts.values()]
+    lines = {
+        "tuning": Line(known[0], known[2], tuned.reach.computing if tuned.reach else None),
+        "retrieval": Line(known[1], known[3], retrieved.reach.computing if retrieved.reach else None),
+    }
+    return _compared(f"{kinds.pop()}-seconds" if len(kinds) == 1 else "seconds of computing", lines, missing)
+
+
+def _price_reach(per: QuestionCost, prices: Prices) -> float | None:
+    """At most: as if input and output tokens varied together."""
+    if per.reach is None:
+        return None
+    return (
+        prices.million_input_tokens * per.reach.input_tokens + prices.million_output_tokens * per.reach.output_tokens
+    ) / 1e6
 
 
 def _compared(unit: str, lines: Mapping[str, Line], missing: Sequence[str]) -> BreakEven:
     tuning, retrieval = lines["tuning"], lines["retrieval"]
-    outcome, questions = break_even(tuning, retrieval)
-    unknown = tuple(missing) if outcome == "unknown" else ()
-    return BreakEven(unit, tuning, retrieval, outcome=outcome, questions=questions, unknown=unknown)
+    found = bounded(tuning, retrieval)
+    unknown = (*missing, *filter(None, [found.reason])) if found.outcome == "unknown" else ()
+    return BreakEven(
+        unit, tuning, retrieval, outcome=found.outcome, questions=found.questions, between=found.between,
+        unknown=unknown,
+    )  # fmt: skip
 
 
 def training_cost(adapter: Mapping[str, Any] | None) -> TrainingCost:
@@ -142,8 +158,25 @@ def training_cost(adapter: Mapping[str, Any] | None) -> TrainingCost:
     return TrainingCost(
         seconds, tokens, number(record.get("energy_joules")), str(record.get("device") or ""),
         search=SearchCost(_less(all_seconds, seconds), _less(all_tokens, tokens)) if tried else None,
-        total_seconds=all_seconds, total_tokens=all_tokens,
+        total_seconds=all_seconds, total_tokens=all_tokens, total_computing=_computing_of(tried or record, record),
     )  # fmt: skip
+
+
+def _computing_of(*records: Any) -> Computing | None:
+    """The most of what the records of one piece of work say, which hold one another; None where one says nothing."""
+    found: list[Computing] = []
+    for record in records:
+        gpu, cpu = (number(_entry(record, f"{kind}_seconds")) for kind in ("gpu", "cpu"))
+        if gpu is None and cpu is None:
+            return None
+        found.append(Computing(cpu or 0.0, "CPU") if gpu is None else Computing(gpu, "GPU"))
+    if len({one.of for one in found}) > 1:
+        return None
+    return max(found, key=lambda one: one.seconds)
+
+
+def _entry(record: Any, key: str) -> Any:
+    return record.get(key) if isinstance(record, Mapping) else None
 
 
 def _with_search(alone: float | None, tried: Any, key: str) -> float | None:
@@ -162,24 +195,40 @@ def _less(total: float | None, part: float | None) -> float | None:
 def _index_cost(index: Mapping[str, Any] | None) -> IndexCost:
     """What building took, and with `total_seconds` the search for k and context budget too, where one was made."""
     record = index or {}
-    seconds, search = number(record.get("seconds")), number(record.get("search_seconds"))
+    seconds, search = number(record.get("seconds")), number(_entry(record.get("search"), "seconds"))
     return IndexCost(
         seconds, number(record.get("passages")), search, None if seconds is None else seconds + (search or 0.0),
-        device=str(record.get("device") or ""),
+        device=str(record.get("device") or ""), total_computing=_index_computing(record),
     )  # fmt: skip
+
+
+def _index_computing(record: Mapping[str, Any]) -> Computing | None:
+    building = None if number(record.get("taken_over")) else _computing_of(record)  # paid for another index
+    if building is None or "search" not in record:
+        return building
+    search = _computing_of(record["search"])
+    if search is None or search.of != building.of:
+        return None
+    return Computing(building.seconds + search.seconds, building.of)
 
 
 def question_cost(row: Cost, prices: Prices) -> QuestionCost:
     """Means a question of one arm on one task; None where it was asked none."""
-    return _per_question(row.n, row.input_tokens, row.output_tokens, seconds=row.seconds, prices=prices)
+    if not row.n:
+        return QuestionCost(0, None, None, None, None, computing=None, reach=None)
+    took = row.computing
+    return QuestionCost(
+        row.n, row.input_tokens / row.n, row.output_tokens / row.n, row.seconds / row.n,
+        price=_price(row.n, row.input_tokens, row.output_tokens, seconds=row.seconds, prices=prices),
+        computing=Computing(took.seconds / row.n, took.of) if took else None, reach=row.reach,
+    )  # fmt: skip
 
 
-def _per_question(n: int, input_tokens: int, output_tokens: int, *, seconds: float, prices: Prices) -> QuestionCost:
-    if not n:
-        return QuestionCost(0, None, None, None, None)
-    read, wrote, took = input_tokens / n, output_tokens / n, seconds / n
-    price = prices.of_question(seconds=took, input_tokens=read, output_tokens=wrote) if prices.given else None
-    return QuestionCost(n, read, wrote, took, price)
+def _price(n: int, input_tokens: int, output_tokens: int, *, seconds: float, prices: Prices) -> float | None:
+    """Of one question."""
+    if not prices.given:
+        return None
+    return prices.of_question(seconds=seconds / n, input_tokens=input_tokens / n, output_tokens=output_tokens / n)
 
 
 def cost_row(
@@ -198,15 +247,46 @@ def cost_row(
     timed = own or [sample.seconds for sample in samples]
     read, wrote = sum(sample.input_tokens for sample in samples), sum(sample.output_tokens for sample in samples)
     seconds = float(sum(sample.seconds for sample in samples))
-    price = _per_question(len(samples), read, wrote, seconds=seconds, prices=prices).price
+    price = _price(len(samples), read, wrote, seconds=seconds, prices=prices)
     peak = number((memory or {}).get("peak_bytes"))
     return Cost(
         arm, task, read, wrote, thinking_tokens=sum(sample.thinking_tokens for sample in samples), seconds=seconds,
         n=len(samples), latency=Latency(*(_percentile(timed, share) for share in (50, 90, 99))),
         latency_of="request" if own else "batch-mean", peak_memory_bytes=peak,
         peak_memory_of=str((memory or {}).get("of", "")) if peak is not None else "",
-        price_per_1000=None if price is None else 1000 * price,
+        price_per_1000=None if price is None else 1000 * price, computing=_computing(samples),
+        reach=_reach(samples),
     )  # fmt: skip
+
+
+def _computing(samples: Sequence[Sample]) -> Computing | None:
+    """Of all samples; None where one was not measured, or on another kind of machine."""
+    each = [_computing_of({"cpu_seconds": s.cpu_seconds, "gpu_seconds": s.gpu_seconds}) for s in samples]
+    known = [one for one in each if one is not None]
+    if len(known) < len(each) or len({one.of for one in known}) != 1:
+        return None
+    return Computing(sum(one.seconds for one in known), known[0].of)
+
+
+def _reach(samples: Sequence[Sample]) -> Reach | None:
+    """From the windows in which samples were asked: all of one have the same share of what it took."""
+    windows = [list(same) for _, same in groupby(samples, key=lambda s: (s.seconds, s.cpu_seconds, s.gpu_seconds))]
+    if len(windows) < LEAST_WINDOWS:
+        return None
+    took = [_computing(window) for window in windows]
+    measured = _computing(samples) is not None
+    return Reach(
+        _half_width([one.seconds for one in took if one], windows) if measured else None,
+        _half_width([float(sum(sample.input_tokens for sample in window)) for window in windows], windows),
+        _half_width([float(sum(sample.output_tokens for sample in window)) for window in windows], windows),
+    )
+
+
+def _half_width(sums: Sequence[float], windows: Sequence[Sequence[Sample]]) -> float:
+    import numpy as np
+
+    mean = ClusterRobust.of(np.array(sums), np.array([float(len(window)) for window in windows]))
+    return mean.interval[1] - mean.estimate
 
 
 def _percentile(values: Sequence[float], share: int) -> float:
@@ -249,12 +329,17 @@ def economics_notes(rows: Sequence[Economics], prices: Prices) -> list[str]:
     if not rows:
         return []
     notes = [
-        "Seconds a question were measured in batches on the machine of this run, and without the search for passages; "
-        "training and indexing on the machines named with them. Other machines and batches break even elsewhere."
+        "Costs break even in CPU-seconds (of all threads) or GPU-seconds (for which cards were held), retrieval "
+        "included, as measured on the machines named with them; other machines and batches break even elsewhere. The "
+        "numbers that it lies between: by the 95 % interval of what a question costs, from how the windows of "
+        f"questions differ, and by {ONCE_VARIES:.0%} either way of what was paid once, measured once. Seconds by "
+        "the clock, which other work on a machine makes longer, stand beside."
     ]
     if prices.given:
         paid = "each question by its tokens, what was done once by machine hours" if prices.by_token else "by the hour"
         named = [f"{value:g} {words}" for name, words in PRICED.items() if (value := getattr(prices, name))]
         unit = f" ({prices.currency})" if prices.currency else ""
         notes.append(f"Prices{unit}: {', '.join(named)}; nothing else is priced. Paid {paid}.")
+        if not prices.by_token:
+            notes.append("By the hour, money breaks even where computing does.")
     return notes

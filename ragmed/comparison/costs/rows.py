@@ -19,9 +19,30 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
+class Computing:
+    """Seconds of `CPU` (of processors, all threads together) or `GPU` (of graphics cards), for `of`."""
+
+    seconds: float
+    of: Literal["CPU", "GPU"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Half the width of the 95 % interval of an arm's means a question, from how its windows (the questions that were
+    asked together) differ. `computing` None: that was not measured.
+    """
+
+    computing: float | None
+    input_tokens: float
+    output_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """What the `n` answers of an arm to a task took: tokens and seconds in all, seconds of one (`latency`; of a single
-    `request`, or the mean of a batch, `batch-mean`), bytes at the peak, the price of 1,000."""
+    """What the `n` answers of an arm to a task took: tokens, seconds by the clock and of `computing` (retrieval
+    included) in all, seconds of one (`latency`; of a single `request`, or the mean of a batch, `batch-mean`), bytes at
+    the peak, the price of 1,000. `reach`: how far the means a question may be off; None where too few windows of them
+    were asked to tell."""
 
     arm: str
     task: str
@@ -35,6 +56,8 @@ class Cost:
     peak_memory_bytes: float | None
     peak_memory_of: str
     price_per_1000: float | None
+    computing: Computing | None
+    reach: Reach | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,7 @@ class TrainingCost:
     search: SearchCost | None
     total_seconds: float | None
     total_tokens: float | None
+    total_computing: Computing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +91,53 @@ class IndexCost:
     search_seconds: float | None
     total_seconds: float | None
     device: str
+    total_computing: Computing | None
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionCost:
-    """Means a question, of `n`; None where it was asked none."""
+    """Means a question, of `n`; None where it was asked none. `reach`: see `Cost`."""
 
     n: int
     input_tokens: float | None
     output_tokens: float | None
     seconds: float | None
     price: float | None
+    computing: Computing | None
+    reach: Reach | None
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one way of answering costs: `once`, and `each` question. None where it is not known."""
+    """What one way of answering costs: `once`, and `each` question, with the `reach` of that mean. None where it is not
+    known.
+    """
 
     once: float | None
     each: float | None
+    reach: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """When tuning costs less than retrieving (see `break_even`), in seconds or money (`unit`); `unknown`: what is
-    missing where that cannot be told."""
+    """When tuning costs less than retrieving (see `bounded`), in CPU-seconds, GPU-seconds or money (`unit`).
+    `questions`: where the two totals are equal, `between` which numbers that may lie; None where there is no such
+    number. `unknown`: what is missing where it cannot be told."""
 
     unit: str
     tuning: Line
     retrieval: Line
     outcome: Outcome
     questions: int | None
+    between: tuple[int, int] | None
     unknown: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Economics:
-    """What tuning and retrieving cost on a task, once and for each question of each role's arm (`per_question`)."""
+    """What tuning and retrieving cost on a task, once and for each question of each role's arm (`per_question`).
+    `clock_unknown`: what of the time by the clock is not known, without which there is no money for it.
+    """
 
     task: str
     control: str | None
@@ -114,3 +148,4 @@ class Economics:
     index: IndexCost
     per_question: Mapping[str, QuestionCost]
     break_even: tuple[BreakEven, ...]
+    clock_unknown: tuple[str, ...]

@@ -8,16 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ragmed.files import parse_json
 from ragmed.models.endpoint.client import Reply
 from ragmed.models.endpoint.secret import Secret
 from ragmed.models.finish import Finish, finish_of, may_be_thinking
+from ragmed.models.refusals import lasts
 from ragmed.models.thinking import split_thinking
 from ragmed.records import Completion
 
-_THOUGHTS = ("reasoning_content", "reasoning")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+_NEVER_BEGUN = ("load", "abort", "error")  # Ollama has only loaded the model; the request was ended, not the answer
+NOTHING_BUT_REASONING = (
+    "the reply ended by itself with all of its text in the reasoning field: thinking without an answer, or an answer "
+    "in the wrong field; start the server without its reasoning parser, or with the one that belongs to the model"
+)
 _ROOM_FOR_TEMPLATES = 16  # tokens by which a server's template may be shorter than ours, beside a tenth of the prompt
 
 
@@ -41,6 +48,47 @@ def read_object(reply: Reply, secret: Secret) -> dict[str, Any]:
     if value.get("error"):
         raise UnreadError(f"the server reports an error: {server_words(reply, secret)}")
     return value
+
+
+def _times(reply: Reply) -> str:
+    return f" (asked {reply.asked} times)" if reply.asked > 1 else ""
+
+
+def no_object(reply: Reply) -> bool:
+    """
+    >>> no_object(Reply(200, "<html>")), no_object(Reply(200, "{}"))
+    (True, False)
+
+    Whether a reply with status 200 is none: another's page, JSON that was cut, a server's error that may pass.
+    """
+    if reply.failure:
+        return False
+    try:
+        value = parse_json(reply.text)
+    except (ValueError, RecursionError):
+        return True
+    if not isinstance(value, dict):
+        return True
+    if not value.get("error"):
+        return False
+    code = dig(value, "error", "code")
+    refused = isinstance(code, int) and 400 <= code < 500 and code not in (408, 425, 429)
+    return not refused and not lasts(reply.text[:20_000])
+
+
+def no_answer(reply: Reply) -> bool:
+    """Whether a reply with status 200 to a chat request is none, or holds no answer where one should be."""
+    if reply.failure or no_object(reply):
+        return not reply.failure
+    value = parse_json(reply.text)
+    if value.get("error"):  # one that lasts
+        return False
+    choice = dig(value, "choices", 0)
+    message = dig(choice, "message")
+    if not isinstance(message, dict) or choice.get("finish_reason") in _NEVER_BEGUN:
+        return True
+    said = any(message.get(key) for key in ("refusal", "tool_calls", "function_call", *_THOUGHTS))
+    return message.get("content") is None and not said and choice.get("finish_reason") != "length"
 
 
 def dig(value: Any, *path: str | int) -> Any:
@@ -85,6 +133,7 @@ def read_answer(
     expected: int = 0,
     least: int = 0,
     thinking_tokens: int = 0,
+    in_reasoning: bool = False,
     count: Callable[[str], int] | None = None,
 ) -> Completion:
     """
@@ -93,12 +142,13 @@ def read_answer(
 
     `stop`: strings that end the text; some servers leave them in it. `expected`: the prompt's tokens, where they are
     known: a server that read far fewer has cut the prompt; `least`: fewer than these it cannot have. `thinking_tokens`:
-    what the model may think. `count`: counts thinking whose tokens the server leaves out.
+    what the model may think. `in_reasoning`: this server puts whole answers into its reasoning field (see
+    `find_form`). `count`: counts thinking whose tokens the server leaves out.
     """
     try:
         value = read_object(reply, secret)
     except UnreadError as error:
-        return Completion("", "error", 0, 0, str(error))
+        return Completion("", "error", 0, 0, f"{error}{_times(reply)}")
     usage = value.get("usage")
     given, written = (whole_number(dig(usage, key)) for key in ("prompt_tokens", "completion_tokens"))
     # Not all servers count what they had read of the prompt before among the prompt's tokens.
@@ -108,10 +158,16 @@ def read_answer(
     choice = dig(value, "choices", 0)
     message = dig(choice, "message")
     if not isinstance(message, dict):
-        return Completion("", "error", given, written, "the reply holds no answer (no choices with a message)")
-    text, thinking, tagged, trouble = _texts(message)
+        reason = f"the reply holds no answer (no choices with a message){_times(reply)}"
+        return Completion("", "error", given, written, reason)
+    texts = _texts(message, in_reasoning=in_reasoning)
+    text, thinking, trouble = texts.answer, texts.thinking, texts.trouble
     finish, reason = _finish(choice, message, text=text, thinking=thinking)
-    if may_be_thinking(finish, told_apart=bool(thinking or tagged or thought), budget=thinking_tokens):
+    if finish == "stop" and texts.only_reasoning and not reason:
+        trouble = NOTHING_BUT_REASONING
+    if in_reasoning and not thinking:
+        thought = 0
+    if may_be_thinking(finish, told_apart=bool(texts.marked or thought), budget=thinking_tokens):
         text, thinking, thought = "", text, written
     if thinking and not thought and count is not None:
         thought = min(count(thinking), written) if written else count(thinking)
@@ -122,9 +178,9 @@ def read_answer(
             f"the server read {given} tokens of a prompt that has at least {least}: it cut the prompt; "
             "give it more context, or set context_tokens to what it has"
         )
-    reason = secret.quote(reason)
     if trouble or reason:
-        return Completion(text, "error", given, written, trouble or reason, thinking, thought)
+        reason = trouble or f"{secret.quote(reason)}{_times(reply)}"
+        return Completion(text, "error", given, written, reason, thinking, thought)
     if finish == "refused":
         refusal = message.get("refusal")
         text = text or (refusal if isinstance(refusal, str) else "")
@@ -134,19 +190,53 @@ def read_answer(
     return Completion(text, finish, given, written, "", thinking, thought)
 
 
-def _texts(message: Mapping[str, Any]) -> tuple[str, str, bool, str]:
-    """Answer, thinking, whether tags were seen, and what is wrong with them."""
-    content = message.get("content")
-    if isinstance(content, list):
-        pieces = [p.get("text") if isinstance(p, dict) and p.get("type") == "text" else None for p in content]
-        content = "".join(str(p) for p in pieces) if all(isinstance(p, str) for p in pieces) else pieces
-    if content is not None and not isinstance(content, str):
-        return "", "", False, "the answer's content is neither text nor null"
-    apart = next((t for key in _THOUGHTS if isinstance(t := message.get(key), str) and t.strip()), "")
-    inline, answer = split_thinking(content or "")
-    thinking = "\n\n".join(part for part in (apart.strip(), inline) if part)
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """`marked`: the reply marks thinking in any way. `only_reasoning`: all of it stands in the reasoning field."""
+
+    answer: str = ""
+    thinking: str = ""
+    marked: bool = False
+    only_reasoning: bool = False
+    trouble: str = ""
+
+
+def _texts(message: Mapping[str, Any], *, in_reasoning: bool) -> _Texts:
+    """What the message holds. A reasoning field beside an empty answer is read for marks of thinking itself: a server
+    whose parser passed them over puts both there.
+    """
+    content, pieces = _content(message.get("content"))
+    if content is None:
+        return _Texts(trouble="the answer's content is neither text nor null")
+    field = next((t for key in _THOUGHTS if isinstance(t := message.get(key), str) and t.strip()), "")
+    apart = "\n\n".join(filter(None, (field.strip(), pieces)))
+    if apart and not content.strip():
+        thought, answer = split_thinking(apart)
+        if answer != apart:
+            return _Texts(answer, thought, True)
+        return _Texts(apart) if in_reasoning else _Texts("", apart, True, only_reasoning=True)
+    inline, answer = split_thinking(content)
+    thinking = "\n\n".join(part for part in (apart, inline) if part)
     # The template's line breaks between thinking and answer belong to neither.
-    return answer.lstrip("\n") if thinking else answer, thinking, answer != (content or ""), ""
+    return _Texts(answer.lstrip("\n") if thinking else answer, thinking, bool(thinking) or answer != content)
+
+
+def _content(content: object) -> tuple[str | None, str]:
+    """Text of the answer (None where it is of another kind), and thinking that stands in pieces beside it."""
+    if not isinstance(content, list):
+        return ("" if content is None else content if isinstance(content, str) else None), ""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for piece in content:
+        kind = piece.get("type") if isinstance(piece, dict) else None
+        if kind == "text" and isinstance(piece.get("text"), str):
+            texts.append(piece["text"])
+        elif kind in _THOUGHTS:  # Mistral's: a list of pieces of text again
+            inner = piece.get(kind, piece.get("text"))
+            thoughts.append(inner if isinstance(inner, str) else _content(inner)[0] or "")
+        else:
+            return None, ""
+    return "".join(texts), "\n\n".join(filter(None, map(str.strip, thoughts)))
 
 
 def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str, thinking: str) -> tuple[Finish, str]:

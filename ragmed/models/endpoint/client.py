@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
@@ -25,9 +25,10 @@ import httpx
 from ragmed.errors import ModelError
 from ragmed.models.endpoint.names import Endpoint
 from ragmed.models.endpoint.secret import Secret
+from ragmed.models.refusals import lasts
 
 LARGEST_REPLY = 32 * 2**20
-AGAIN = (429, 500, 502, 503, 504, 529)
+AGAIN = (408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
 
 T = TypeVar("T")
 
@@ -55,18 +56,24 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: a POST of `body` as JSON, or a GET. `once`: not asked again, and a refused key is only noted."""
+    """One request: a POST of `body` as JSON, or a GET. `once`: not asked again, and a refused key is only noted.
+
+    `damaged`: whether a reply with status 200 is none all the same (a proxy's page, JSON that was cut), so that it is
+    asked again like one with status 500.
+    """
 
     url: str
     body: Mapping[str, Any] | None = None
     once: bool = False
+    damaged: Callable[[Reply], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """`status` 0: no whole reply came, and `failure` says why. `refused`: nobody listens at the address.
 
-    `seconds`: from the last attempt's request to the end of its reply, without waits between attempts.
+    `seconds`: from the last attempt's request to the end of its reply, without waits between attempts. `asked`: how
+    often that was tried.
     """
 
     status: int
@@ -76,6 +83,7 @@ class Reply:
     retry_after: float | None = None
     refused: bool = False
     seconds: float = field(default=0.0, compare=False)
+    asked: int = field(default=1, compare=False)
 
 
 class Client:
@@ -97,11 +105,13 @@ class Client:
         self._met = False
         self._tls = _trusted_authorities() if endpoint.url.startswith("https:") else _no_authorities()
 
-    def ask(self, asks: Sequence[Ask]) -> list[Reply]:
-        return _run(self._ask(asks)) if asks else []
+    def ask(self, asks: Sequence[Ask], each: Callable[[int, Reply], None] | None = None) -> list[Reply]:
+        """The replies, in order. `each` is called with place and reply as they come; what it raises is raised."""
+        return _run(self._ask(asks, each)) if asks else []
 
-    async def _ask(self, asks: Sequence[Ask]) -> list[Reply]:
+    async def _ask(self, asks: Sequence[Ask], each: Callable[[int, Reply], None] | None) -> list[Reply]:
         replies: dict[int, Reply] = {}
+        failed: list[Exception] = []
         places = iter(range(len(asks)))
         limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
         # Identity: a small compressed reply must not unpack to a huge one.
@@ -114,6 +124,12 @@ class Client:
             async def work() -> None:
                 for place in places:
                     replies[place] = await self._until_done(http, asks[place], place)
+                    if each:
+                        try:
+                            each(place, replies[place])
+                        except Exception as error:  # whatever it is, it is not the server's, and not one of a group
+                            failed.append(error)
+                            raise ModelError("") from None
 
             stopped = None
             try:
@@ -122,6 +138,8 @@ class Client:
                         group.create_task(work())
             except* ModelError as errors:
                 stopped = str(errors.exceptions[0])
+        if failed:
+            raise failed[0]
         if stopped is not None:  # outside of the handler: a traceback shows this sentence and no request
             raise ModelError(stopped)
         return [replies[place] for place in range(len(asks))]
@@ -133,18 +151,16 @@ class Client:
         for attempt in range(tries):
             started = time.perf_counter()
             reply = await self._within_deadline(http, ask)
-            reply = replace(reply, seconds=time.perf_counter() - started)
+            reply = replace(reply, seconds=time.perf_counter() - started, asked=attempt + 1)
             self._met = self._met or reply.status > 0
             if reply.refused and not (self._met and attempt + 1 < tries):
                 remedy = "add its authority with SSL_CERT_FILE" if "CERTIFICATE" in reply.failure else "is it running?"
                 raise ModelError(f"no server answers at '{self.endpoint.url}' ({reply.failure}); {remedy}")
             if reply.status in (401, 403) and not ask.once:
                 raise ModelError(self._not_accepted(reply.status))
-            if attempt + 1 == tries or (reply.status not in AGAIN and (reply.status or not reply.failure)):
+            if attempt + 1 == tries or not _may_pass(reply, ask):
                 break
             await asyncio.sleep(self.patience.wait(attempt, reply.retry_after, rng))
-        if reply.failure and tries > 1 and reply.status == 0:
-            return replace(reply, failure=f"{reply.failure} (asked {attempt + 1} times)")
         return reply
 
     async def _within_deadline(self, http: httpx.AsyncClient, ask: Ask) -> Reply:
@@ -186,6 +202,15 @@ class Client:
         what = f"the key in the environment variable '{variable}'" if variable else "requests without a key"
         remedy = "check it" if variable else "name the environment variable that holds one with key:"
         return f"the server at '{self.endpoint.url}' does not accept {what} (status {status}); {remedy}"
+
+
+def _may_pass(reply: Reply, ask: Ask) -> bool:
+    """Whether the same request may fare better in a moment."""
+    if reply.status == 0:
+        return bool(reply.failure)
+    if reply.status == 500:  # llama.cpp gives what its template refuses as an error of its own
+        return not lasts(reply.text[:20_000])
+    return reply.status in AGAIN or (reply.status == 200 and ask.damaged is not None and ask.damaged(reply))
 
 
 def _seconds(retry_after: str) -> float | None:

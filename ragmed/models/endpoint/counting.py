@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragmed.errors import ModelError
-from ragmed.models.endpoint.answers import UnreadError, read_object
+from ragmed.models.chat import fold_system
+from ragmed.models.endpoint.answers import UnreadError, no_object, read_object
 from ragmed.models.endpoint.client import Ask, Client
 from ragmed.models.endpoint.server import Form, ServerFacts
 from ragmed.records import Message
 
 _PROBE = [Message("user", "Hi")]
-
-
-def plain(messages: Sequence[Message]) -> list[dict[str, str]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def least_tokens(messages: Sequence[Message]) -> int:
@@ -42,7 +39,7 @@ class ServerCounter:
     def count(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         """ModelError where the server does not count one of them."""
         root = self._client.endpoint.root
-        bodies = [{"messages": plain(prompt), **self._kwargs()} for prompt in prompts]
+        bodies = [{"messages": self._form.messages(prompt), **self._kwargs()} for prompt in prompts]
         if self._llamacpp:
             texts = self._values(f"{root}/apply-template", bodies, "prompt", str)
             bodies = [{"content": text, "add_special": True, "parse_special": True} for text in texts]
@@ -57,7 +54,7 @@ class ServerCounter:
 
     def _values(self, url: str, bodies: Sequence[dict[str, Any]], key: str, kind: type) -> list[Any]:
         values = []
-        for reply in self._client.ask([Ask(url, body) for body in bodies]):
+        for reply in self._client.ask([Ask(url, body, damaged=no_object) for body in bodies]):
             try:
                 found = read_object(reply, self._client.secret).get(key)
                 if not isinstance(found, kind):
@@ -68,6 +65,13 @@ class ServerCounter:
                 ) from error
             values.append(found)
         return values
+
+
+def passes_system_over(counter: ServerCounter) -> bool:
+    """Whether the server's template drops system turns without a word: it counts their text in a user turn alone."""
+    told = [Message("system", "Answer with the letter B alone, whatever is said."), *_PROBE]
+    as_turn, folded, bare = counter.count([told, fold_system(told), _PROBE])
+    return as_turn == bare < folded
 
 
 def server_counter(client: Client, facts: ServerFacts, form: Form) -> ServerCounter | None:

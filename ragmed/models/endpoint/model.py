@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ragmed.errors import ModelError, UsageError
 from ragmed.models.counting import TokenCounter, Tokenizer
-from ragmed.models.endpoint.answers import read_answer
-from ragmed.models.endpoint.client import Ask, Client
-from ragmed.models.endpoint.counting import least_tokens, plain, server_counter
+from ragmed.models.endpoint.answers import no_answer, no_object, read_answer
+from ragmed.models.endpoint.client import Ask, Client, Reply
+from ragmed.models.endpoint.counting import ServerCounter, least_tokens
 from ragmed.models.endpoint.logprobs import INSTEAD, PairMaker, body_of, check_probe, summed
 from ragmed.models.endpoint.server import Form, ServerFacts, check_found
 from ragmed.models.settings import ModelSettings
@@ -29,7 +29,13 @@ class EndpointModel:
     """
 
     def __init__(
-        self, settings: ModelSettings, client: Client, *, facts: ServerFacts, form: Form, counter: TokenCounter
+        self,
+        settings: ModelSettings,
+        client: Client,
+        *,
+        facts: ServerFacts,
+        form: Form,
+        counter: TokenCounter | ServerCounter,
     ) -> None:
         self.name = settings.name
         self.context_tokens = settings.context_tokens or facts.context_tokens or UNLIMITED
@@ -40,7 +46,7 @@ class EndpointModel:
         self._facts = facts
         self._form = form
         self._tokenizer = counter if isinstance(counter, Tokenizer) else None
-        self._counter = self._tokenizer or server_counter(client, facts, form) or counter
+        self._counter = counter
         self._pairs: PairMaker | None = None
 
     def fingerprint(self) -> dict[str, str]:
@@ -72,25 +78,40 @@ class EndpointModel:
 
         ModelError for what ends everything: nobody listens any more, the key or the model is no longer taken.
         """
+        done: dict[int, Completion] = {}
+        self.generate_each(prompts, max_tokens=max_tokens, stop=stop, each=done.__setitem__)
+        return [done[place] for place in range(len(prompts))]
+
+    def generate_each(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None],
+        stop: Sequence[str] = (),
+    ) -> None:
+        """The same, each completion as it comes."""
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}")
         endpoint, limit = self._client.endpoint, max_tokens + self.thinking_tokens
         asks = []
         for prompt in prompts:
-            body = self._form.body(self._settings, model=endpoint.model, messages=plain(prompt), max_tokens=limit)
-            asks.append(Ask(f"{endpoint.url}/chat/completions", {**body, **({"stop": list(stop)} if stop else {})}))
+            body = self._form.body(self._settings, model=endpoint.model, prompt=prompt, max_tokens=limit)
+            body |= {"stop": list(stop)} if stop else {}
+            asks.append(Ask(f"{endpoint.url}/chat/completions", body, damaged=no_answer))
         expected = self._tokenizer.count(prompts) if self._tokenizer else [0] * len(prompts)
         least = [0 if self._tokenizer else least_tokens(prompt) for prompt in prompts]
         count = self._tokenizer.count_text if self._tokenizer else None
-        completions = []
-        for reply, tokens, bound in zip(self._client.ask(asks), expected, least, strict=True):
+
+        def came(place: int, reply: Reply) -> None:
             check_found(reply, self._client, self._facts)
             answer = read_answer(
-                reply, secret=self._client.secret, stop=stop, expected=tokens, least=bound,
-                thinking_tokens=self.thinking_tokens, count=count,
+                reply, secret=self._client.secret, stop=stop, expected=expected[place], least=least[place],
+                thinking_tokens=self.thinking_tokens, in_reasoning=self._form.in_reasoning, count=count,
             )  # fmt: skip
-            completions.append(replace(answer, seconds=reply.seconds))
-        return completions
+            each(place, replace(answer, seconds=reply.seconds))
+
+        self._client.ask(asks, came)
 
     def require_scoring(self) -> None:
         """ModelError where log-likelihoods are not to be had, and what to do; asks the server once."""
@@ -110,17 +131,41 @@ class EndpointModel:
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         """Log-likelihoods, one request per continuation; ModelError before the first where the server has none."""
+        scores: dict[int, OptionScores] = {}
+        self.score_each(prompts, continuations, each=scores.__setitem__)
+        return [scores[place] for place in range(len(prompts))]
+
+    def score_each(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        continuations: Sequence[Sequence[str]],
+        *,
+        each: Callable[[int, OptionScores], None],
+    ) -> None:
+        """The same, those of a prompt as soon as all of them are there."""
         if len(prompts) != len(continuations):
             raise UsageError(f"{len(prompts)} prompts came with {len(continuations)} lists of continuations")
         self.require_scoring()
         assert self._pairs is not None
         made = [self._pairs.pairs(prompt, options) for prompt, options in zip(prompts, continuations, strict=True)]
-        flat = [pair for pairs in made for pair in pairs]
-        replies = iter(self._client.ask([self._scoring_ask(pair.ids) for pair in flat]))
-        return [summed([next(replies) for _ in pairs], pairs, self._client.secret) for pairs in made]
+        owner = [(place, number) for place, pairs in enumerate(made) for number in range(len(pairs))]
+        replies: list[dict[int, Reply]] = [{} for _ in made]
+
+        def came(flat: int, reply: Reply) -> None:
+            place, number = owner[flat]
+            replies[place][number] = reply
+            if len(replies[place]) == len(made[place]):
+                ordered = [replies[place][number] for number in range(len(made[place]))]
+                each(place, summed(ordered, made[place], self._client.secret))
+
+        for place, pairs in enumerate(made):
+            if not pairs:
+                each(place, summed([], pairs, self._client.secret))
+        self._client.ask([self._scoring_ask(pair.ids) for pairs in made for pair in pairs], came)
 
     def _scoring_ask(self, ids: Sequence[int]) -> Ask:
-        return Ask(f"{self._client.endpoint.url}/completions", body_of(ids, self._client.endpoint.model))
+        body = body_of(ids, self._client.endpoint.model)
+        return Ask(f"{self._client.endpoint.url}/completions", body, damaged=no_object)
 
     def __repr__(self) -> str:
         return f"EndpointModel({self.name!r})"

@@ -1,24 +1,38 @@
 """What a server says of itself, asked before the first question. In: a Client. Out: ServerFacts, the form of requests.
 
-One short question ("Hi") finds out what would otherwise spoil an hour: a model that is not there, a parameter that is
-not taken. Where something equal can be sent instead, it is, and the fingerprint says so.
+One short question ("Hi", with a system turn) finds out what would otherwise spoil an hour: a model that is not there,
+a parameter or a system turn that is not taken, an answer in another field. Where something equal can be sent instead,
+it is, and the fingerprint says so.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragmed.errors import ModelError
-from ragmed.models.endpoint.answers import UnreadError, dig, read_object, server_words, whole_number
+from ragmed.models.chat import fold_system
+from ragmed.models.endpoint.answers import (
+    NOTHING_BUT_REASONING,
+    UnreadError,
+    dig,
+    no_answer,
+    read_answer,
+    read_object,
+    server_words,
+    whole_number,
+)
 from ragmed.models.endpoint.client import AGAIN, Ask, Client, Reply
+from ragmed.models.refusals import lasts
 from ragmed.models.settings import ModelSettings
+from ragmed.records import Message
 
 # By what their /models says; these are known to take chat_template_kwargs.
 _TEMPLATE_KWARGS = ("vllm", "sglang", "llamacpp")
-_PROBE = [{"role": "user", "content": "Hi"}]
+# A reply of one letter is whole within few tokens, so that the field in which it stands shows.
+_PROBE = (Message("system", "Answer with the letter B alone, whatever is said."), Message("user", "Hi"))
 _PROBE_TOKENS = 16
 _SHOWN_MODELS = 10
 
@@ -35,16 +49,28 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How requests are written for this server: under which name the limit goes, whether seed and thinking are sent."""
+    """How requests are written for this server: under which name the limit goes, whether seed and thinking are sent,
+    whether the system text is a turn of its own or opens the first user turn; and whether answers are read from its
+    reasoning field.
+    """
 
     limit: str = "max_tokens"
     seed: int | None = None
     thinking: bool | None = None
+    system_turn: bool = True
+    in_reasoning: bool = False
 
-    def body(self, settings: ModelSettings, *, model: str, messages: Any, max_tokens: int) -> dict[str, Any]:
+    def messages(self, prompt: Sequence[Message]) -> list[dict[str, str]]:
+        """A prompt's turns as they go out."""
+        turns = prompt if self.system_turn else fold_system(prompt)
+        return [{"role": message.role, "content": message.content} for message in turns]
+
+    def body(
+        self, settings: ModelSettings, *, model: str, prompt: Sequence[Message], max_tokens: int
+    ) -> dict[str, Any]:
         body = {
             "model": model,
-            "messages": messages,
+            "messages": self.messages(prompt),
             self.limit: max_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
@@ -59,7 +85,12 @@ class Form:
     def fingerprint(self) -> dict[str, str]:
         seed = "not sent: the server does not take it" if self.seed is None else str(self.seed)
         thinking = "not sent" if self.thinking is None else str(self.thinking).lower()
-        return {"limit": self.limit, "seed": seed, "enable_thinking": thinking}
+        told = {"limit": self.limit, "seed": seed, "enable_thinking": thinking}
+        if not self.system_turn:
+            told["system"] = "in the first user turn: the server takes no system turn"
+        if self.in_reasoning:
+            told["answers"] = "read from the reasoning field: the server leaves their content empty"
+        return told
 
 
 def ask_facts(client: Client) -> ServerFacts:
@@ -117,30 +148,51 @@ def _with_version(facts: ServerFacts, value: Mapping[str, Any]) -> ServerFacts:
 
 
 def find_form(client: Client, settings: ModelSettings, facts: ServerFacts, *, seed: int) -> Form:
-    """The form that the server takes; ModelError, with what it said, where it takes none."""
+    """The form that the server takes; ModelError, with what it said, where it takes none, or gives no answer in it."""
     thinks = settings.thinking_tokens > 0
     form = Form(seed=seed, thinking=thinks if thinks or facts.kind in _TEMPLATE_KWARGS else None)
     while True:
-        body = form.body(settings, model=client.endpoint.model, messages=_PROBE, max_tokens=_PROBE_TOKENS)
-        reply = client.ask([Ask(f"{client.endpoint.url}/chat/completions", body)])[0]
-        if reply.status not in (400, 422):
-            check_found(reply, client, facts)
-            try:
-                if not isinstance(read_object(reply, client.secret).get("choices"), list):
-                    raise UnreadError("its reply holds no choices")
-            except UnreadError as error:
+        reply = _probe(client, settings, form)
+        words = server_words(reply, client.secret) if reply.status != 200 else ""
+        if reply.status in (400, 422) or (reply.status == 500 and lasts(words)):
+            following = _without_refused(form, settings, words)
+            if following is None:
                 raise ModelError(
-                    f"'{client.endpoint.url}' does not answer as an OpenAI-compatible server does: {error}; "
-                    "check the address (it often ends in /v1)"
-                ) from error
-            return form
-        following = _without_refused(form, settings, server_words(reply, client.secret))
-        if following is None:
+                    f"the server at '{client.endpoint.url}' refuses the request (status {reply.status}): {words}"
+                )
+            form = following
+            continue
+        check_found(reply, client, facts)
+        _require_protocol(client, reply)
+        answer = read_answer(reply, secret=client.secret, thinking_tokens=settings.thinking_tokens)
+        if answer.error == NOTHING_BUT_REASONING and not thinks:
+            return replace(form, in_reasoning=True)
+        if answer.finish == "error" and answer.error != NOTHING_BUT_REASONING:
             raise ModelError(
-                f"the server at '{client.endpoint.url}' refuses the request (status {reply.status}): "
-                f"{server_words(reply, client.secret)}"
+                f"'{client.endpoint.url}' gave no answer to a short question, and would give none to others: "
+                f"{answer.error}; use another server, or another version of it"
             )
-        form = following
+        return form
+
+
+def _probe(client: Client, settings: ModelSettings, form: Form) -> Reply:
+    """The reply to a short question, asked twice where the first one is damaged: at a wrong address all of them are."""
+    body = form.body(settings, model=client.endpoint.model, prompt=_PROBE, max_tokens=_PROBE_TOKENS)
+    ask = Ask(f"{client.endpoint.url}/chat/completions", body)
+    reply = client.ask([ask])[0]
+    return client.ask([ask])[0] if reply.status == 200 and no_answer(reply) else reply
+
+
+def _require_protocol(client: Client, reply: Reply) -> None:
+    try:
+        if not isinstance(read_object(reply, client.secret).get("choices"), list):
+            raise UnreadError("its reply holds no choices")
+    except UnreadError as error:
+        streams = "event-stream" in reply.kind
+        remedy = "it streams unasked; switch that off" if streams else "check the address (it often ends in /v1)"
+        raise ModelError(
+            f"'{client.endpoint.url}' does not answer as an OpenAI-compatible server does: {error}; {remedy}"
+        ) from error
 
 
 def with_loaded_context(client: Client, settings: ModelSettings, facts: ServerFacts) -> ServerFacts:
@@ -188,7 +240,7 @@ def _without_refused(form: Form, settings: ModelSettings, words: str) -> Form | 
         return replace(form, thinking=None)
     if form.seed is not None and settings.temperature == 0 and "seed" in words:  # greedy: nothing is drawn
         return replace(form, seed=None)
-    return None
+    return replace(form, system_turn=False) if form.system_turn else None
 
 
 def _models(client: Client, url: str) -> dict[str, Any]:

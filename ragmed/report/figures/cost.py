@@ -23,7 +23,8 @@ def cost(results: Results) -> list[Figure]:
     """
         cost(results)[0].savefig("cost.png")
 
-    A panel for each task, design and unit (seconds, and money where there are prices) of which both sides are known.
+    A panel for each task, design and unit (seconds of computing, and money where tokens have prices) of which both
+    sides are known; shaded: between which numbers of questions they may cross.
     """
     rows = [(row, unit) for row in results.economics for unit in row.break_even if _known(unit)]
     panels = [_panel(row, unit) for row, unit in rows]
@@ -55,6 +56,8 @@ def _panel(row: Economics, unit: BreakEven) -> Panel:
         axes.yaxis.set_major_locator(_few())
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.6g}")
+        if unit.between:
+            axes.axvspan(*(min(end, last) for end in unit.between), color=SOFT, alpha=0.15, linewidth=0, zorder=1)
         if crossing:
             axes.axvline(crossing, color=SOFT, linewidth=0.9, linestyle=":", zorder=2)
             axes.text(
@@ -75,10 +78,10 @@ def _few() -> Any:
 
 def _scale(unit: str, most: float) -> tuple[str, float]:
     """Many seconds as hours or minutes, and much of anything else in thousands or millions."""
-    if unit == "seconds":
+    if unit.endswith("-seconds"):
         for name, size in (("hours", 3600.0), ("minutes", 60.0)):
             if most >= 2 * size:
-                return name, size
+                return f"{unit.removesuffix('seconds')}{name}", size
     for name, size in (("million", 1e6), ("thousand", 1e3)):
         if most >= 20 * size:
             return f"{name} {unit}", size

@@ -23,6 +23,7 @@ VERDICTS = {
     "equivalent": ("#00775a", "D"),
     "cannot-tell": ("#5a5a5a", "o"),
     "secondary": ("#5a5a5a", "s"),
+    "no-verdict": ("#5a5a5a", "x"),
 }
 HOLLOW = ("cannot-tell", "secondary")
 MARKS = {
@@ -162,7 +163,7 @@ def _key(rows: Sequence[Contrast | Overall]) -> list[Any]:
     from matplotlib.patches import Patch
 
     names = {"better": "better", "worse": "worse", "equivalent": "equivalent", "cannot-tell": "cannot tell"}
-    names |= {"secondary": "secondary metric, no verdict"}
+    names |= {"secondary": "secondary metric, no verdict", "no-verdict": "no verdict: answers are missing"}
     if any(row.higher_is_better is None for row in rows):
         names |= {"better": "better, or higher", "worse": "worse, or lower"}
     key = [

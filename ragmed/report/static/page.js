@@ -24,21 +24,53 @@ const page = {
     return parts.reduce((sum, [price, tokens]) => sum + price * tokens, 0) / 1e6;
   },
 
-  // What ragmed/comparison/costs/cost.py does: when tuning costs less in total.
-  breakEven(tuning, retrieval) {
-    if ([tuning.once, tuning.each, retrieval.once, retrieval.each].includes(null)) return ["unknown", null];
-    const once = tuning.once - retrieval.once;
-    const each = tuning.each - retrieval.each;
-    if (once === 0 && each === 0) return ["equal", null];
-    if (once <= 0 && each <= 0) return ["from-the-first", null];
-    if (once >= 0 && each >= 0) return ["never", null];
-    const count = once / -each;
-    if (!Number.isFinite(count)) return [once > 0 ? "never" : "from-the-first", null];
-    return once > 0 ? ["after", Math.ceil(count)] : ["until", Math.floor(count)];
+  // Half the width of the interval of a question's price: at most, as if both kinds of token varied together.
+  reach(prices, input, output) {
+    if (input === null || output === null) return null;
+    return (prices.million_input_tokens * input + prices.million_output_tokens * output) / 1e6;
   },
 
-  breakEvenSaid(unit, [outcome, questions], unknown) {
-    const count = questions === null ? "" : questions.toLocaleString("en");
+  // What ragmed/comparison/costs/break_even.py does: when tuning costs less in total.
+  breakEven(tuning, retrieval) {
+    if ([tuning.once, tuning.each, retrieval.once, retrieval.each].includes(null)) return { outcome: "unknown" };
+    const once = tuning.once - retrieval.once;
+    const each = tuning.each - retrieval.each;
+    if (once === 0 && each === 0) return { outcome: "equal" };
+    if (once <= 0 && each <= 0) return { outcome: "from-the-first" };
+    if (once >= 0 && each >= 0) return { outcome: "never" };
+    const count = once / -each;
+    if (!Number.isFinite(count)) return { outcome: once > 0 ? "never" : "from-the-first" };
+    const [outcome, whole] = once > 0 ? ["after", Math.ceil] : ["until", Math.floor];
+    return { outcome, questions: whole(count), whole };
+  },
+
+  bounded(tuning, retrieval, { onceVaries, leastWindows }) {
+    const found = page.breakEven(tuning, retrieval);
+    if (found.outcome === "unknown" || found.outcome === "equal") return found;
+    const unknown = (reason) => ({ outcome: "unknown", reason });
+    if (tuning.reach === null || retrieval.reach === null) {
+      return unknown(
+        `an interval of what a question costs needs ${leastWindows} windows of questions that were measured`,
+      );
+    }
+    const once = Math.abs(tuning.once - retrieval.once);
+    const varies = onceVaries * (tuning.once + retrieval.once);
+    const each = Math.abs(tuning.each - retrieval.each);
+    const reach = Math.hypot(tuning.reach, retrieval.reach);
+    if (varies && once <= varies) {
+      return unknown("what was paid once differs by no more than one measurement of it may vary");
+    }
+    if (reach && each <= reach) return unknown("what a question costs differs by no more than it varies");
+    if (found.questions === undefined) return found;
+    const [least, most] = [(once - varies) / (each + reach), (once + varies) / (each - reach)];
+    if (!Number.isFinite(most)) return unknown("what a question costs differs by no more than it varies");
+    return { ...found, between: [found.whole(least), found.whole(most)] };
+  },
+
+  breakEvenSaid(unit, { outcome, questions, between, reason }, missing) {
+    let count = questions === undefined ? "" : questions.toLocaleString("en");
+    if (between) count += ` (${between.map((one) => one.toLocaleString("en")).join(" to ")})`;
+    const unknown = reason || missing;
     const told = {
       after: `tuning costs less than retrieving from about ${count} questions on`,
       until: `tuning costs less than retrieving up to about ${count} questions, and more beyond`,
@@ -95,16 +127,20 @@ const page = {
         prices, page.number(data[`${role}Seconds`]), page.number(data[`${role}InputTokens`]),
         page.number(data[`${role}OutputTokens`]),
       ),
+      reach: page.reach(prices, page.number(data[`${role}InputReach`]), page.number(data[`${role}OutputReach`])),
     });
     list.querySelector(".money-line")?.remove();
-    if (!(prices.machine_hour > 0) && !page.byToken(prices)) return;
+    if (!page.byToken(prices)) return;  // by the hour, money breaks even where computing does
     const [tuning, retrieval] = [line("tuned", data.training), line("retrieved", data.index)];
     let unknown = data.unknown;
     if (!unknown) unknown = prices.machine_hour > 0 ? "a kind of token has no price" : "a machine hour has no price";
     const item = document.createElement("li");
     const strong = document.createElement("b");
     item.className = "money-line";
-    strong.textContent = page.breakEvenSaid(prices.currency || "money", page.breakEven(tuning, retrieval), unknown);
+    strong.textContent = page.breakEvenSaid(
+      prices.currency || "money",
+      page.bounded(tuning, retrieval, { onceVaries: Number(data.onceVaries), leastWindows: data.leastWindows }), unknown,
+    );
     item.append(strong);
     list.append(item);
   },

@@ -1,0 +1,123 @@
+"""Tables of answers in, what is missing from them out: whether a verdict may be given, and between which bounds.
+
+An answer that did not come back (a server was down, a prompt did not fit, a recorded file lacks it) says nothing of the
+arm: it is missing data, neither right nor wrong. Nor is an arm judged that was not what its name says, or of whose
+answers hardly any could be read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ragmed.comparison.columns import TaskTable
+from ragmed.comparison.paired import bounds, difference_of, shared
+from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.sources import SHOWING, ArmSources
+from ragmed.comparison.statistics.differences import Difference
+from ragmed.comparison.statistics.resampling import Floats
+
+LEAST_SHOWN = 0.5
+"""Of the questions of an arm that is shown passages, the share that must have been shown one."""
+
+
+def why_no_verdict(
+    table: TaskTable, arms: Sequence[str], settings: ComparisonSettings, sources: Mapping[str, ArmSources]
+) -> str:
+    """
+        why_no_verdict(table, ("general", "rag"), settings, sources)
+        # '120 of 120 answers of rag did not come back (the first: ConnectError: refused)'
+
+    Why nothing may be concluded from these arms on this task; '' where there is no such reason.
+    """
+    reasons = (_of_arm(table, arm, settings, sources.get(arm, ArmSources())) for arm in arms)
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def _of_arm(table: TaskTable, arm: str, settings: ComparisonSettings, source: ArmSources) -> str:
+    answers, total = table.answers[arm], len(table.ids)
+    failed = [answer for answer in answers.values() if answer.score.status == "error"]
+    if total - len(failed) < math.ceil(settings.min_returned * total - 1e-9):
+        first = next((answer.sample.error for answer in failed if answer.sample.error), "")
+        why = f" (the first: {' '.join(first.split())[:160]})" if first else ""
+        return f"{len(failed)} of {total} answers of {arm} did not come back{why}"
+    returned = total - len(failed)
+    read = table.status[arm]["answered"]
+    if read < math.ceil(settings.min_read * returned - 1e-9):
+        return f"only {read} of {returned} answers of {arm} could be read"
+    if source.context in SHOWING and source.index is not None:  # of imported runs nobody knows what was shown
+        without = sum(not answer.sample.passages for answer in answers.values())
+        if total - without < LEAST_SHOWN * total:
+            return (
+                f"{arm} has passages as its context ({source.context}), and got none in {without} of {total} questions"
+            )
+    return ""
+
+
+def missing(table: TaskTable, arms: Sequence[str], metric: str) -> list[str]:
+    """The examples that at least one arm has no answer to, and all others have a score for, or none either."""
+    found = []
+    for id_ in table.ids:
+        lost = [arm for arm in arms if table.answers[arm][id_].score.status == "error"]
+        known = (table.columns[arm, metric].values[id_] is not None for arm in arms if arm not in lost)
+        if lost and all(known):
+            found.append(id_)
+    return found
+
+
+def within_bounds(
+    difference: Difference, table: TaskTable, metric: str, *, sides: tuple[Sequence[str], Sequence[str]],
+    halved: bool = False, settings: ComparisonSettings, family: int = 1,
+) -> Difference:  # fmt: skip
+    """The difference with an interval and p that hold whatever the missing answers would have been.
+
+    It is computed twice more: with all that `sides[1]` misses as good as can be and all that `sides[0]` misses as bad,
+    and the other way round (Manski's bounds: Am. Econ. Rev. 1990;80:319-323). The interval reaches over all three, each
+    p is the largest of the three. Between the two lie "all right" and "all wrong". Of a ratio of counts nobody knows
+    the best: there every p is 1.
+    """
+    arms = [*sides[0], *sides[1]]
+    lost = missing(table, arms, metric)
+    if not lost:
+        return difference
+    if table.metrics[metric].kind == "ratio":
+        return replace(difference, p=1.0, equivalence=1.0, noninferiority=1.0)
+    kept, scores = shared(table, arms, metric)
+    ids = sorted({*kept, *lost})
+    low, high = bounds(np.concatenate(list(scores.values())))
+    found = [difference]
+    for bad, good in ((low, high), (high, low)):
+        filled = {arm: _filled(table, arm, metric, ids, bad if arm in sides[0] else good) for arm in arms}
+        found.append(
+            difference_of(table, metric, ids, filled, sides=sides, halved=halved, settings=settings, family=family)
+        )
+    return replace(
+        difference, ci=(min(one.ci[0] for one in found), max(one.ci[1] for one in found)),
+        p=max(one.p for one in found), equivalence=max(one.equivalence for one in found),
+        noninferiority=max(one.noninferiority for one in found),
+    )  # fmt: skip
+
+
+def _filled(table: TaskTable, arm: str, metric: str, ids: Sequence[str], value: float) -> Floats:
+    known = table.columns[arm, metric].values
+    lost = {id_ for id_ in ids if table.answers[arm][id_].score.status == "error"}
+    return np.array([value if id_ in lost else known[id_] for id_ in ids], np.float64)
+
+
+def completeness_notes(tables: Sequence[TaskTable], arms: Sequence[str], settings: ComparisonSettings) -> list[str]:
+    """What did not come back, arm by arm."""
+    notes = []
+    for table in tables:
+        for arm in arms:
+            failed = table.status.get(arm, {}).get("error", 0)
+            if failed:
+                notes.append(
+                    f"{table.name}: {failed} of {len(table.ids)} answers of {arm} did not come back. They are missing, "
+                    "neither right nor wrong: scores are of the others, and intervals and p of differences hold "
+                    "whatever they would have been. Where fewer than "
+                    f"{100 * settings.min_returned:g} % came back there is no verdict."
+                )
+    return notes
