@@ -15,6 +15,8 @@ from ragmed.tasks.reading import READERS, find_reader
 OPTIONS = {"A": "10 mg", "B": "40 mg"}
 FOUR = dict(zip("ABCD", ("amlodipine", "ramipril", "furosemide", "atenolol"), strict=True))
 
+HANGS = 10.0  # seconds for 600,000 letters; a reader that goes over them for each letter takes minutes
+
 
 def read(reader: str, text: str | None, *, options: Any = OPTIONS, **more: Any) -> tuple[str, Value]:
     return find_reader(reader).read(
@@ -81,7 +83,7 @@ def test_hostile_texts_are_read_in_no_time(start: str, filler: str) -> None:
         find_letter(whole, FOUR)
         is_refusal(whole)
         is_abstention(whole)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < HANGS
 
 
 def test_a_text_at_the_end_of_what_was_cut_may_go_on() -> None:
@@ -357,4 +359,4 @@ def test_long_texts_are_read_in_no_time(name: str, filler: str) -> None:
     started = time.process_time()
     for whole in (text, "The answer is" + text + "x", "A" + text + "}"):
         read(name, whole, options=LABELS)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < HANGS
