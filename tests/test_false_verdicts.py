@@ -192,6 +192,12 @@ def test_what_did_not_come_back_is_in_no_score():
     assert "6 answers are missing, and interval and p hold whatever they would have been" in sentence(row)
 
 
+def test_of_scores_without_a_bound_what_is_missing_could_be_anything():
+    given = answers_of({"general": [1.0, 2.0] * 60, "rag": with_some([30.0, 31.0] * 60, "error", 1)}, metric="points")
+    (row,) = compared(given, CONTROL, metrics=measured("points")).contrasts
+    assert (row.missing, row.p, row.verdict) == (1, 1.0, "cannot-tell")
+
+
 def test_bounds_reach_over_every_way_to_fill_what_is_missing():
     """Against trying: 40 random fillings of the missing answers give intervals inside, and no smaller p."""
     rng = random.Random(5)

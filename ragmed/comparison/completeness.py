@@ -76,18 +76,21 @@ def within_bounds(
 
     It is computed twice more: with all that `sides[1]` misses as good as can be and all that `sides[0]` misses as bad,
     and the other way round (Manski's bounds: Am. Econ. Rev. 1990;80:319-323). The interval reaches over all three, each
-    p is the largest of the three. Between the two lie "all right" and "all wrong". Of a ratio of counts nobody knows
-    the best: there every p is 1.
+    p is the largest of the three. Between the two lie "all right" and "all wrong". Of a ratio of counts,
+    and of scores beyond 0 and 1, nobody knows the best: there every p is 1.
     """
     arms = [*sides[0], *sides[1]]
     lost = missing(table, arms, metric)
     if not lost:
         return difference
+    unbounded = replace(difference, p=1.0, equivalence=1.0, noninferiority=1.0)
     if table.metrics[metric].kind == "ratio":
-        return replace(difference, p=1.0, equivalence=1.0, noninferiority=1.0)
+        return unbounded
     kept, scores = shared(table, arms, metric)
     ids = sorted({*kept, *lost})
     low, high = bounds(np.concatenate(list(scores.values())))
+    if (low, high) != (0.0, 1.0):  # what was seen of a distance, or of a cosine, is no bound of what was not
+        return unbounded
     found = [difference]
     for bad, good in ((low, high), (high, low)):
         filled = {arm: _filled(table, arm, metric, ids, bad if arm in sides[0] else good) for arm in arms}
