@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready-$(FAISS)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: quickstart test test-slow test-full setup models lint gpu-check clean
+.PHONY: evidence quickstart test test-slow test-full setup models lint gpu-check clean
 
 quickstart: models
 	$(BIN)/ragmed build-index handbook-2031
@@ -32,6 +32,18 @@ lint: setup
 # On a machine with a GPU, and any Python that has torch, transformers, sentence-transformers and peft: see docs/gpu.md.
 gpu-check:
 	$(PYTHON) benchmarks/gpu.py --output gpu-check
+
+# docs/evidence.md, where others' published answers are at hand (RAGMED_DATA): imports them, then compares and pools.
+RELEASED := mistral-medqa-qlora afrimed-qa trec-hm-llama3 clinfo-ai finetune-vs-rag-medmcqa
+DATA = $(or $(RAGMED_DATA),../shared/data)
+evidence: setup
+	@test -d $(DATA)/released || { echo "no $(DATA)/released: set RAGMED_DATA to where configs/released/*.yaml find their files"; exit 1; }
+	for name in $(RELEASED); do $(BIN)/ragmed import configs/released/$$name.yaml || exit 1; done
+	test -f runs/mirage/run.json || $(BIN)/ragmed import mirage --benchmark $(DATA)/mirage/benchmark.json \
+	  --predictions $(DATA)/mirage/prediction-gpt-35-turbo-16k.tar.xz --output runs/mirage
+	$(BIN)/ragmed compare mirage
+	$(BIN)/ragmed pool configs/released/pool-tuning.yaml
+	$(BIN)/ragmed pool configs/released/pool-retrieval.yaml
 
 setup: $(READY)
 

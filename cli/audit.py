@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from ragmed.workspace import Workspace
 
-from .options import named
+from .options import named, say, say_json
 
 
 @click.command()
@@ -68,6 +67,8 @@ def audit(
     contents, path = audit_experiment(
         load_experiment(config), workspace=workspace, output=output, settings=settings, tasks=tasks, limit=limit or 0
     )
-    click.echo(json.dumps(contents, ensure_ascii=False, indent=1) if as_json else render_audit(contents), nl=as_json)
-    if not as_json:
-        click.echo(f"audit: {path}")
+    if as_json:
+        say_json(contents)
+    else:
+        say(render_audit(contents), nl=False)
+        say(f"audit: {path}")

@@ -10,7 +10,7 @@ import click
 
 from ragmed.workspace import Workspace
 
-from .options import exit_without_verdict, named
+from .options import exit_without_verdict, named, say
 
 if TYPE_CHECKING:
     from ragmed.experiments.config import Experiment
@@ -95,15 +95,15 @@ def evaluate(context: click.Context, config: Path | None, output: Path | None, d
         raise click.UsageError("--apply-chat-template takes no name here: the model's own template is always applied")
     experiment = _from_file(config, given) if config else _from_flags(given, workspace)
     if dry_run:
-        click.echo(preview(experiment, workspace=workspace))
+        say(preview(experiment, workspace=workspace))
         return
     limited = config and given["limit"]
     folder = output or workspace.runs / (f"{experiment.name}-limit-{given['limit']:g}" if limited else experiment.name)
     results = run_experiment(
         experiment, workspace=workspace, output=folder, retry_errors=given["retry_errors"], restart=given["restart"]
     )
-    click.echo(render_table(results))
-    click.echo(f"page: {folder / 'report' / 'index.html'}")
+    say(render_table(results))
+    say(f"page: {folder / 'report' / 'index.html'}")
     exit_without_verdict(results)
 
 
@@ -131,8 +131,8 @@ def _from_flags(given: dict[str, Any], workspace: Workspace) -> Experiment:
     raw = config_from_flags(flags, workspace=workspace)
     experiment = make_experiment(raw, default_name="eval", where="the flags")
     for note in flags.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if saved:
         save_config(raw, saved)
-        click.echo(f"config: {saved}")
+        say(f"config: {saved}")
     return experiment

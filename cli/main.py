@@ -1,14 +1,17 @@
 """`ragmed`: the group, its options, and the one place where errors become messages and exit codes.
 
-0 done, 1 the work failed, 2 wrong usage, 4 somebody else holds the run, 5 refused for data protection, 130 interrupted.
+0 done, 1 the work failed, 2 wrong usage, 4 somebody else holds the run, 5 refused for data protection, 6 a condition of
+`--fail-if` holds, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
 import threading
+from types import FrameType
 
 import click
 
@@ -26,6 +29,8 @@ from .index import build_index, search
 from .listings import adapters, corpora, indexes, models, tasks
 from .options import say
 from .plan import plan
+from .pool import pool
+from .retrieve import retrieve
 from .score import score
 from .transfer import export, import_
 
@@ -63,7 +68,7 @@ def cli(context: click.Context, root: str | None, debug: bool) -> None:
 
 
 for command in (
-    build_index, search, plan, evaluate, score, compare, report, audit, import_, export, finetune,
+    build_index, search, retrieve, plan, evaluate, score, compare, pool, report, audit, import_, export, finetune,
     adapters, corpora, indexes, tasks, models, config, doctor,
 ):  # fmt: skip
     cli.add_command(command)
@@ -97,10 +102,24 @@ def _first_words() -> threading.Timer:
     return timer
 
 
+class _Stopped:
+    """Knows whether Ctrl-C was pressed: compiled code makes errors of its own of a KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.once = False
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.once = True
+        signal.default_int_handler(number, frame)
+
+
 def main() -> None:
     """The console script: runs the group, and turns what goes wrong into one sentence and an exit code."""
     _prepare_environment()
     debug = "--debug" in sys.argv
+    stopped = _Stopped()
     first_words = _first_words()
     first_words.start()
     try:
@@ -127,6 +146,9 @@ def main() -> None:
         say(f"ragmed: {type(error).__name__}: {error}", err=True)
         sys.exit(1)
     except Exception as error:
+        if stopped.once:  # a library made another error of the interruption
+            say("interrupted; run the same command again", err=True)
+            sys.exit(130)
         if debug:
             raise
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ragmed.text_table import visible
+from ragmed.text_table import UNSEEN, visible
 
 if TYPE_CHECKING:
     from ragmed.comparison.results import Results
@@ -16,9 +17,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 ACCESS = click.Choice(["open", "credentialed", "private"])
 
 
-def say(text: object, *, err: bool = False) -> None:
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
     """A line on the terminal. What comes from a file may hold escape codes: they are shown, never sent."""
-    click.echo(visible(str(text)), err=err)
+    click.echo(visible(str(text)), err=err, nl=nl)
+
+
+def say_json(value: object, *, indent: int | None = 1) -> None:
+    """JSON on stdout. Signs that a terminal takes for commands, which JSON lets stand, are its own escapes."""
+    click.echo(UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", json.dumps(value, ensure_ascii=False, indent=indent)))
 
 
 class StoredRun(click.ParamType):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 from ragmed.workspace import Workspace
 
-from .options import PRICES, StoredRun
+from .options import PRICES, StoredRun, say, say_json
 
 if TYPE_CHECKING:
     from ragmed.runs import Run
@@ -52,4 +51,7 @@ def plan(workspace: Workspace, /, config: Path | None, pilot: Run | None, as_jso
         from ragmed.experiments.config import load_experiment
 
         outcome = plan_experiment(load_experiment(config), workspace=workspace, given=asked, pilot=pilot)
-    click.echo(json.dumps(outcome, ensure_ascii=False, indent=1) if as_json else render_plan(outcome), nl=as_json)
+    if as_json:
+        say_json(outcome)
+    else:
+        say(render_plan(outcome), nl=False)

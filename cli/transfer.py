@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import ACCESS, RUN, say, together
+from .options import ACCESS, RUN, exit_without_verdict, named, say, together
 
 if TYPE_CHECKING:
     from ragmed.records import Access
     from ragmed.runs import Run
+    from ragmed.workspace import Workspace
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 ANY = click.Path(path_type=Path)
@@ -34,12 +35,25 @@ FOREIGN = together(
 )  # fmt: skip
 
 
-@click.group("import")
+class ImportGroup(click.Group):
+    """`ragmed import NAME.yaml` is `ragmed import file NAME.yaml`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0].lower().endswith((".yaml", ".yml")):
+            args = ["file", *args]
+        return super().resolve_command(ctx, args)
+
+
+@click.group("import", cls=ImportGroup)
 def import_() -> None:
     """Import what others' programs answered, as a run that `compare`, `score` and `report` read.
 
     \b
     Example:
+      ragmed import table answers.csv --output runs/answers
+      ragmed import configs/released/afrimed-qa.yaml
       ragmed import mirage --benchmark benchmark.json --predictions prediction.tar.xz --output runs/mirage
       ragmed compare mirage --reader mirage
     """
@@ -66,6 +80,24 @@ def mirage(benchmark: Path, predictions: tuple[Path, ...], output: Path, access:
     from ragmed.integrations.mirage import import_mirage
 
     _imported(import_mirage(benchmark, predictions, output=output, access=access))
+
+
+@import_.command("bioasq")
+@click.argument("submissions", type=FILE, nargs=-1, required=True)
+@click.option("--golden", type=ANY, multiple=True, required=True, help="Golden file or folder; may be repeated.")
+@FOREIGN
+def bioasq(submissions: tuple[Path, ...], golden: tuple[Path, ...], **given: Any) -> None:
+    """Submissions to BioASQ task B, an arm each, with the golden files: yes/no, factoid and list questions.
+
+    Accuracy, MRR and F1 as BioASQ defines them.
+
+    \b
+    Example:
+      ragmed import bioasq closed.json rag.json --golden 10B1_golden.json --output runs/bioasq
+    """
+    from ragmed.integrations.bioasq_runs import import_bioasq
+
+    _imported(import_bioasq(submissions, golden, **given))
 
 
 @import_.command("lm-eval")
@@ -101,6 +133,92 @@ def inspect(paths: tuple[Path, ...], **given: Any) -> None:
     from ragmed.integrations.inspect_runs import import_inspect
 
     _imported(import_inspect(paths, **given))
+
+
+@import_.command("table")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@TO_RUN
+@click.option("--id", "id_", metavar="COLUMN", default="", help="What a row is about; rows of one id are one question.")
+@click.option("--question", metavar="COLUMN", default="", help="Its text, which can stand in for the id.")
+@click.option("--key", type=click.Choice(["id", "question"]), help="By which rows are joined; default: the id.")
+@click.option(
+    "--gold",
+    metavar="COLUMN",
+    default="",
+    help="The right answer; or mirage:SET, task:NAME, topics:PATH, whose gold answers are joined by id or text.",
+)
+@click.option("--answer", metavar="COLUMN", default="", help="What was chosen, or what its authors read in the output.")
+@click.option("--raw", "output_column", metavar="COLUMN", default="", help="The raw output, which our readers read.")
+@click.option("--correct", metavar="COLUMN", default="", help="Whether its authors count it as right.")
+@named("--options", help="Columns of the options (opa,opb,opc,opd), or one that holds a list.")
+@named("--labels", help="What can be answered to every question, such as yes,no.")
+@click.option("--options-in-question", is_flag=True, help="The options stand at the end of the question's text.")
+@click.option("--numbers-from", type=click.IntRange(0, 1), help="Answers are numbers of options, from 0 or 1.")
+@named("--arms", help="One column an arm: these columns. Else the arms that are taken.")
+@click.option("--arm", metavar="COLUMN", default="", help="One row a question and arm: the column that names the arm.")
+@named("--names", help="One file an arm: the arms' names in the order of the files; default: the files' names.")
+@click.option("--task", metavar="COLUMN", default="", help="The column that names the task.")
+@click.option("--group", metavar="COLUMN", default="", help="Rows that belong together, such as a patient's.")
+@click.option("--repeat", metavar="COLUMN", default="", help="Which sample or seed of one question it is.")
+@click.option("--score", "scores", metavar="COLUMN", multiple=True, help="A score; -COLUMN where less is better.")
+@named("--probabilities", help="The options' probabilities: columns in their order, or one that holds an object.")
+@click.option("--delimiter", default="", help="What separates the columns of CSV, where it is not to be guessed.")
+@click.option("--reader", default="", help="How raw outputs are read; default: letter, label or text.")
+@click.option("--ours", is_flag=True, help="The run holds our reading; default: the authors', where they give one.")
+@click.option(
+    "--access",
+    type=ACCESS,
+    default="private",
+    show_default=True,
+    help="Who may see the texts; what is not open stays with its owner.",
+)
+@click.option("--baseline", metavar="ARM", default="", help="The control; else the first arm.")
+@click.pass_obj
+def table(workspace: Workspace, files: tuple[str, ...], output: Path, names: tuple[str, ...], **given: Any) -> None:
+    """Tables of answers: CSV, TSV, JSON, JSON Lines, Parquet. Prints the comparison.
+
+    One row a question and arm, one file an arm, or one column an arm. What is not named is taken by its usual name (id,
+    question, gold, answer, A to E ...), and a note says so. Every row is taken, or counted with the reason why not.
+
+    \b
+    Example:
+      ragmed import table answers.csv --output runs/answers
+      ragmed import table answers.csv --id qid --gold label --arms base,tuned,rag --output runs/answers
+      ragmed import table base.jsonl rag.jsonl --gold mirage:medqa --raw response --output runs/medqa
+    """
+    from ragmed.integrations.table import import_table
+    from ragmed.integrations.table_options import settings_of_options
+
+    settings = settings_of_options(files, names, given)
+    _compared(import_table(settings, output=output, workspace=workspace))
+
+
+@import_.command("file", hidden=True)
+@click.argument("file", type=FILE)
+@click.option("-o", "--output", type=FOLDER, help="The run's folder; default: runs/NAME of NAME.yaml.")
+@click.pass_obj
+def file_(workspace: Workspace, file: Path, output: Path | None) -> None:
+    """An import that a YAML says: ragmed import NAME.yaml.
+
+    \b
+    Example:
+      ragmed import configs/released/afrimed-qa.yaml
+    """
+    from ragmed.integrations.table import import_again
+    from ragmed.integrations.table_settings import read_import
+
+    output = output or workspace.runs / file.stem
+    _compared(import_again(read_import(file), output=output, beside=file.parent, workspace=workspace))
+
+
+def _compared(run: Run) -> None:
+    from ragmed.experiments.results import compare_runs
+    from ragmed.report.terminal import render_table
+
+    results = compare_runs([run])
+    say(render_table(results))
+    say(f"run {run.name}: {run.folder} ({run.access})\nnext: ragmed report {run.folder}")
+    exit_without_verdict(results)
 
 
 def _imported(run: Run) -> None:
@@ -256,6 +374,22 @@ def to_inspect(run: Run, output: Path) -> None:
     from ragmed.integrations.inspect_export import export_inspect
 
     _written(export_inspect(run, output), [*texts_note(run), *ratios_note(run)])
+
+
+@export.command("every-eval")
+@RUN
+@TO_FOLDER
+def to_every_eval(run: Run, output: Path) -> None:
+    """Records of the Every Eval Ever schema: one for each arm and task. They hold questions and answers.
+
+    \b
+    Example:
+      ragmed export every-eval quickstart --output every-eval
+    """
+    from ragmed.integrations.every_eval_export import export_every_eval
+    from ragmed.integrations.exports import ratios_note, texts_note
+
+    _written(export_every_eval(run, output), [*texts_note(run), *ratios_note(run)])
 
 
 def _written(paths: Sequence[Path], notes: Sequence[str] = ()) -> None:

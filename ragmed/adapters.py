@@ -4,6 +4,7 @@ adapters/NAME/adapter_config.json         peft's configuration, so that any prog
 adapters/NAME/adapter_model.safetensors   the weights
 adapters/NAME/manifest.json               ours, written last; a published adapter has none, and is taken without
 adapters/NAME/chat_template.jinja         the chat template it was trained with, where that is not its base's
+adapters/NAME/tokenizer.json              its tokenizer, where tokens were added for it; of others' adapters alone
 
 A manifest holds the checksums of the two files and its own: what a run keeps of it is what was written.
 """
@@ -26,7 +27,7 @@ from ragmed.stored import misfit
 
 CONFIG, WEIGHTS, MANIFEST = "adapter_config.json", "adapter_model.safetensors", "manifest.json"
 MERGED = "adapter-manifest.json"
-TEMPLATE, TOKENIZER = "chat_template.jinja", "tokenizer_config.json"
+TEMPLATE, TOKENIZER, VOCABULARY = "chat_template.jinja", "tokenizer_config.json", "tokenizer.json"
 SCHEMA = 2
 WORK = ".training"
 RESTARTED = "restarted"
@@ -82,6 +83,8 @@ def read_manifest(folder: Path, *, file: str = MANIFEST) -> Mapping[str, Any]:
     if wrong := misfit(_Manifest, manifest):
         raise DamagedError(f"'{path}' cannot be the manifest of an adapter: {wrong}; put it back, or run: {again}")
     for name, digest in manifest["files"].items():
+        if Path(name).name != name:
+            raise DamagedError(f"'{path}' names a file outside of its folder: '{name}'; put it back, or run: {again}")
         if not (folder / name).is_file():
             raise DamagedError(f"'{folder / name}' is missing; run: {again}")
         if sha256_file(folder / name) != digest:
@@ -155,9 +158,10 @@ def own_template(folder: Path) -> Any:
 
 
 def adapter_hash(folder: Path, config: Mapping[str, Any]) -> str:
-    """Over the configuration, the weights and the folder's own chat template: what can change an answer. DataError
-    where the weights are missing.
+    """Over the configuration, the weights, the folder's own chat template and tokenizer: what can change an answer.
+    DataError where the weights are missing.
     """
-    template = own_template(folder)
+    template, vocabulary = own_template(folder), folder / VOCABULARY
     parts = [sha256_json(config), sha256_file(require_file(folder / WEIGHTS, "adapter weights"))]
-    return sha256_json([*parts, template] if template else parts)
+    parts += [template] if template else []
+    return sha256_json([*parts, sha256_file(vocabulary)] if vocabulary.is_file() else parts)

@@ -17,8 +17,10 @@ from ragmed.errors import MismatchError, UsageError
 from ragmed.machine import Stopwatch
 from ragmed.matching.similarity import copies_any
 from ragmed.models import Model
-from ragmed.records import Example, Hit, Passage, Sample
+from ragmed.records import RECORD, Example, Hit, Passage, Sample
 from ragmed.retrieval import Ranker, Retriever
+from ragmed.retrieval.record import RecordRetriever, Records, whole_documents
+from ragmed.retrieval.trec_run import Ranked
 from ragmed.tasks import BoundTask
 
 VERSION = 1
@@ -75,6 +77,81 @@ class ClosedBook:
         return [Augmentation() for _ in examples]
 
 
+class WholeRecord:
+    """Each example's record: all of its documents, in its order, the last of which are dropped where they do not fit.
+
+    The rule looks at neither question nor gold, so that all questions on one record see the same of it, and what is
+    lost is what a prompt that is cut at its end would lose, though never half a document.
+    """
+
+    needs_model = False
+
+    def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
+        return [self._one(bound, example) for example in examples]
+
+    def _one(self, bound: BoundTask, example: Example) -> Augmentation:
+        documents = whole_documents(example.context)
+        hits = tuple(Hit(document, 0.0, rank) for rank, document in enumerate(documents, 1))
+        note = "" if hits else "it has no record: asked without one"
+        return Augmentation(hits, note, _gold_in_record(bound, example, documents))
+
+
+class FromRecord:
+    """Passages of each example's own record: what the retriever ranks first, those of gold documents, or of others.
+
+    `oracle` takes the first k passages of the gold documents, and those without a word of the query last. `distractor`
+    takes the best-ranked passages of the other documents that share no text with a gold one (notes are copied from
+    visit to visit). An example that names no document has neither: it is asked without passages, which is noted.
+    MismatchError where an example names a document that its record has not.
+    """
+
+    needs_model = False
+
+    def __init__(self, arm: Arm, retriever: RecordRetriever, records: Records) -> None:
+        self._arm, self._retriever, self._records = arm, retriever, records
+
+    def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
+        found: list[Augmentation] = []
+        for example in examples:
+            watch = Stopwatch()
+            made = self._one(bound, example)
+            spent = watch.spent()
+            found.append(replace(made, seconds=spent.wall, cpu_seconds=spent.cpu, gpu_seconds=spent.gpu))
+        return found
+
+    def _one(self, bound: BoundTask, example: Example) -> Augmentation:
+        record = self._records.of(self._retriever.cut, example.context)
+        gold = _gold_in_record(bound, example, record.passages)
+        if not record.passages:
+            return Augmentation(note="its record holds no text: asked without passages")
+        if self._arm.context != "retrieved" and True not in gold.values():
+            return Augmentation(note="no document of its record is known to hold the answer: asked without passages")
+        rankings = self._retriever.rank(list(bound.task.query(example)), record)
+        hits = rankings[0] if len(rankings) == 1 else _fused(rankings, len(record.passages))
+        right = [passage for passage in record.passages if gold[passage.id]]
+        if self._arm.context == "oracle":
+            ranked = [hit for hit in hits if gold[hit.passage.id]]
+            known = {hit.passage.id for hit in ranked}
+            ranked += [Hit(passage, 0.0, 0) for passage in right if passage.id not in known]
+            hits = [replace(hit, rank=rank) for rank, hit in enumerate(ranked, 1)]
+        if self._arm.context == "distractor":
+            return _distractors(self._arm, hits, right, frozenset({RECORD}), named=True)
+        shown = tuple(hits[: self._arm.k])
+        return Augmentation(shown, _few(self._arm, shown), {hit.passage.id: gold[hit.passage.id] for hit in shown})
+
+
+def _gold_in_record(bound: BoundTask, example: Example, passages: Sequence[Passage]) -> dict[str, bool | None]:
+    """Passage id -> whether its document is one that holds the answer; None where the example names none."""
+    names = set(example.documents) if bound.task.gold_documents else set()
+    absent = sorted(names - {document.id for document in example.context})
+    if absent:
+        raise MismatchError(
+            f"task '{bound.name}', example '{example.id}': its gold document '{absent[0]}' is none of its record's; "
+            "name gold documents as the record names them"
+        )
+    return {passage.id: passage.document in names if names else None for passage in passages}
+
+
 class Prepared:
     """The cached form of an augmenter that needs no model: all examples of a task are augmented at once, and kept."""
 
@@ -117,6 +194,46 @@ class Replayed:
         return Augmentation(hits, gold={passage.id: passage.gold for passage in shown}, cpu_seconds=None)
 
 
+class FromRun:
+    """The first `k` passages that a TREC run file ranks for each example, judged as retrieved ones are: two models then
+    read the very same ones. `passages`: by id, as an index holds them. MismatchError where one is not among them, or
+    where the file ranks nothing for an example, which would make it a closed-book one.
+    """
+
+    needs_model = False
+
+    def __init__(
+        self, ranked: Mapping[str, Sequence[Ranked]], passages: Mapping[str, Passage], gold: GoldPassages, *, k: int
+    ) -> None:
+        self._ranked, self._passages, self._gold, self._k = ranked, passages, gold, k
+
+    def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
+        named = bound.task.gold_documents and not bound.task.record
+        naming = self._gold.naming(bound.task.ids) if named else frozenset()
+        names = sorted({name for example in examples for name in example.documents})
+        by_document = self._gold.passages_of(names, ids=bound.task.ids) if naming else {}
+        made = []
+        for example in examples:
+            hits = self._hits(example)
+            right = [passage for name in example.documents for passage in by_document.get(name, ())]
+            gold = _judged(hits, right, naming, _known(example, right, bound.task.ids))
+            short = f"only {len(hits)} of {self._k} passages are ranked" if len(hits) < self._k else ""
+            made.append(Augmentation(tuple(hits), short, gold, cpu_seconds=None))
+        return made
+
+    def _hits(self, example: Example) -> list[Hit]:
+        if example.id not in self._ranked:
+            raise MismatchError(f"the TREC run file ranks no passage for example '{example.id}'; retrieve for it, too")
+        first = self._ranked[example.id][: self._k]
+        missing = [one.id for one in first if one.id not in self._passages]
+        if missing:
+            raise MismatchError(
+                f"passage '{missing[0]}', ranked for example '{example.id}', is not in the index; replay over the "
+                "index that was searched"
+            )
+        return [Hit(self._passages[one.id], one.score, rank) for rank, one in enumerate(first, 1)]
+
+
 class FromReferences:
     """Passages of an index: what the retriever ranks first, those of gold documents, or those of none.
 
@@ -145,7 +262,8 @@ class FromReferences:
         ]
 
     def _augment(self, bound: BoundTask, examples: Sequence[Example]) -> list[Augmentation]:
-        naming = self._gold.naming(bound.task.ids) if bound.task.gold_documents else frozenset()
+        named = bound.task.gold_documents and not bound.task.record  # a record's documents are in no index
+        naming = self._gold.naming(bound.task.ids) if named else frozenset()
         names = sorted({name for example in examples for name in example.documents})
         by_document = self._gold.passages_of(names, ids=bound.task.ids) if naming else {}
         right = [tuple(p for name in e.documents for p in by_document.get(name, ())) for e in examples]
@@ -155,7 +273,11 @@ class FromReferences:
         if self._arm.context == "retrieved":
             found = self._retrieved(bound, examples, self._arm.k)
             return [
-                Augmentation(tuple(hits), gold=_judged(hits, passages, naming, _known(e, passages, bound.task.ids)))
+                Augmentation(
+                    tuple(hits),
+                    _few(self._arm, hits),
+                    _judged(hits, passages, naming, _known(e, passages, bound.task.ids)),
+                )
                 for e, hits, passages in zip(examples, found, right, strict=True)
             ]
         return self._distracted(bound, examples, right, naming)
@@ -212,6 +334,12 @@ class FromReferences:
                 hits = [hit for hit in ranked[partner.id] if hit.passage.id not in own]
             made.append(_distractors(self._arm, hits, passages, naming, bound.task.gold_documents))
         return made
+
+
+def _few(arm: Arm, hits: Sequence[Hit]) -> str:
+    """What is to be said where fewer passages were found than are to be shown: by words, those that share one."""
+    short = arm.context == "retrieved" and len(hits) < arm.k
+    return f"only {len(hits)} of {arm.k} passages were found" if short else ""
 
 
 def _fused(lists: Sequence[Sequence[Hit]], k: int) -> list[Hit]:

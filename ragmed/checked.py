@@ -66,7 +66,7 @@ class Shorthand:
         return core_schema.no_info_before_validator_function(spelled, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        names = {str: "string", int: "integer", float: "number", types.NoneType: "null"}
+        names = {str: "string", int: "integer", float: "number", types.NoneType: "null", list: "array"}
         return {"anyOf": [*({"type": names[kind]} for kind in self.kinds if kind in names), handler(schema)]}
 
 

@@ -13,11 +13,13 @@ from ragmed.arms import Arm, PassageOrder
 from ragmed.augmentation import Augmentation
 from ragmed.errors import MismatchError, UsageError
 from ragmed.machine import Spent, Stopwatch
-from ragmed.models import ComputesHere, Model, OneByOne
+from ragmed.models import ComputesHere, Model, OneByOne, ReadsExamples
 from ragmed.models.recorded import RecordedAnswers
+from ragmed.models.refusals import about_context
 from ragmed.prompts import build_messages, continuations, prompt_hash
-from ragmed.records import Completion, Example, Hit, Message, OptionScores, Sample, ShownPassage
+from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage, Sample, ShownPassage
 from ragmed.tasks import BoundTask
+from ragmed.text_table import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,10 @@ def answer(
     """One sample for each example, in order. `budget`: tokens that prompt and answer may have together. `keep`: where
     the model is one that answers one by one, called with place and sample of each example as it comes, in any order.
 
-    Passages that do not fit are dropped whole, last ranked first, and recorded. A prompt that does not fit without
-    any ends in `error`: nothing is ever cut. A model of recorded answers is not asked: see `_recorded`.
+    Passages that do not fit are dropped whole, last ranked first, and documents of a record that is shown whole, the
+    last one first; both are recorded. A prompt that does not fit without any passage, or with the record's first
+    document alone, ends in `error`: nothing is ever cut. A model of recorded answers is not asked: see `_recorded`.
+    One that reads examples is asked with them; the prompt is then what a language model would have been asked.
     """
     if isinstance(model, RecordedAnswers):
         return _recorded(arm, bound, examples, model)
@@ -50,13 +54,19 @@ def answer(
     samples = unanswered(arm, bound, examples, augmentations, model=model, budget=budget)
     for i, example in enumerate(examples):
         if (tokens := samples[i].input_tokens) + _reserve(bound, example, model) > budget:
-            reason = f"the prompt has {tokens} tokens without passages; with its answer the budget is {budget}"
-            samples[i] = replace(samples[i], finish="error", error=reason)
+            least = "with one document of its record" if samples[i].passages else "without passages"
+            reason = f"the prompt has {tokens} tokens {least}; with its answer the budget is {budget}"
+            samples[i] = replace(samples[i], finish="error", error=reason, fits=False)
     if keep and isinstance(model, OneByOne):
         return _one_by_one(bound, examples, samples, model, keep)
     fits = [i for i, sample in enumerate(samples) if not sample.error]
     messages = [samples[i].messages for i in fits]
-    if bound.needs_likelihoods:
+    if isinstance(model, ReadsExamples):
+        for i in fits:
+            passages = [hit.passage for hit in sorted(augmentations[i].hits, key=lambda hit: hit.rank)]
+            completion = model.extract(examples[i], bound.task.query(examples[i]), passages)
+            samples[i] = _written(samples[i], completion, model.thinking_tokens)
+    elif bound.needs_likelihoods:
         options = [continuations(bound, examples[i]) for i in fits]
         for i, texts, scores in zip(fits, options, model.score(messages, options), strict=True):
             samples[i] = _scored(samples[i], texts, scores)
@@ -159,7 +169,8 @@ def _fit(
         following = []
         for i, prompt, tokens in zip(open_, built, counts, strict=True):
             prompts[i] = replace(prompt, tokens=tokens)
-            if tokens + _reserve(bound, examples[i], model) > budget and kept[i]:
+            least = 1 if arm.context == "full" else 0
+            if tokens + _reserve(bound, examples[i], model) > budget and kept[i] > least:
                 kept[i] -= 1
                 following.append(i)
         open_ = following
@@ -168,10 +179,19 @@ def _fit(
 
 def _prompt(arm: Arm, bound: BoundTask, example: Example, hits: tuple[Hit, ...], keep: int) -> _Prompt:
     shown = _ordered(hits[:keep], arm.passage_order, example.id)
-    messages = build_messages(
-        bound, example, passages=[h.passage for h in shown], hide_question=arm.context == "options-only"
+    return _Prompt(arm_messages(arm, bound, example, [h.passage for h in shown]), shown, hits[keep:], 0)
+
+
+def arm_messages(arm: Arm, bound: BoundTask, example: Example, shown: Sequence[Passage] = ()) -> tuple[Message, ...]:
+    """The prompt of an example as an arm sees it. `shown`: its passages; of an arm that is shown a record whole, as
+    many of its documents, from the first. No other arm sees a record, but for passages of it.
+    """
+    passages, context = shown, example.context
+    if bound.task.record:
+        passages, context = ((), context[: len(shown)]) if arm.context == "full" else (shown, ())
+    return build_messages(
+        bound, replace(example, context=context), passages=passages, hide_question=arm.context == "options-only"
     )
-    return _Prompt(messages, shown, hits[keep:], 0)
 
 
 def _ordered(hits: tuple[Hit, ...], order: PassageOrder, example: str) -> tuple[Hit, ...]:
@@ -183,6 +203,9 @@ def _ordered(hits: tuple[Hit, ...], order: PassageOrder, example: str) -> tuple[
 
 def _asked(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, augmentation: Augmentation) -> Sample:
     """What is asked; nothing has come back yet."""
+    left_out = len(prompt.dropped) if arm.context == "full" else 0
+    of = counted(len(augmentation.hits), "document")
+    documents = f"{left_out} of {of} of its record did not fit: the last, left out whole"
     return Sample(
         arm=arm.name,
         task=bound.name,
@@ -204,13 +227,14 @@ def _asked(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, augmen
         dropped=tuple(hit.passage.id for hit in prompt.dropped),
         input_tokens=prompt.tokens,
         retrieval_seconds=round(augmentation.seconds, 4),
-        note=augmentation.note,
+        note=documents if left_out else augmentation.note,
+        fits=not left_out,
     )
 
 
 def _scored(sample: Sample, texts: Sequence[str], scores: OptionScores) -> Sample:
     if scores.error:
-        return replace(sample, finish="error", error=scores.error)
+        return replace(sample, finish="error", error=scores.error, fits=_fits(sample, scores.error))
     return replace(
         sample,
         continuations=tuple(texts),
@@ -219,6 +243,11 @@ def _scored(sample: Sample, texts: Sequence[str], scores: OptionScores) -> Sampl
         input_tokens=scores.input_tokens,
         output_tokens=sum(scores.tokens),
     )
+
+
+def _fits(sample: Sample, error: str) -> bool:
+    """Whether a sample fits still, after what its model said went wrong."""
+    return sample.fits and not about_context(error)
 
 
 def _written(sample: Sample, completion: Completion, thinking_budget: int) -> Sample:
@@ -237,6 +266,7 @@ def _written(sample: Sample, completion: Completion, thinking_budget: int) -> Sa
         thinking_tokens=completion.thinking_tokens,
         request_seconds=round(completion.seconds, 4),
         note=note,
+        fits=_fits(sample, completion.error),
     )
 
 
@@ -263,7 +293,8 @@ def _recorded(arm: Arm, bound: BoundTask, examples: Sequence[Example], model: Re
     samples = [_replayed(arm, bound, example, model) for example in examples]
     if examples and examples[0].id == bound.examples[0].id:
         extra = model.unasked(bound.name, {example.id for example in bound.examples})
-        reason = f"{extra} recorded answers are of no example that is asked here" if extra else ""
+        those = "answer is" if extra == 1 else "answers are"
+        reason = f"{extra} recorded {those} of no example that is asked here" if extra else ""
         samples[0] = replace(samples[0], note="; ".join(filter(None, (samples[0].note, reason))))
     return samples
 

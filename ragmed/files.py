@@ -27,6 +27,9 @@ from typing import IO, Any, NoReturn
 from ragmed.errors import BusyError, DataError, UnwritableError
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
+POINTER = b"version https://git-lfs.github.com/spec/"
+"""How the few bytes begin that a clone made without Git LFS has in the place of a file."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -158,7 +161,22 @@ def require_file(path: Path, what: str) -> Path:
         raise DataError(f"{what} '{path}' is empty")
     if not os.access(path, os.R_OK):
         raise DataError(f"{what} '{path}' may not be read by this user; change its permissions")
+    with path.open("rb") as stream:
+        if pointer := lfs_pointer(stream.read(len(POINTER))):
+            raise DataError(f"{what} '{path}' {pointer}")
     return path
+
+
+def lfs_pointer(start: bytes) -> str:
+    """
+    >>> lfs_pointer(b"version https://git-lfs.github.com/spec/v1")[:26]
+    'is a Git LFS pointer, not '
+
+    What is wrong with a file that starts so, where it is a pointer of Git LFS; else an empty string.
+    """
+    if not start.startswith(POINTER):
+        return ""
+    return "is a Git LFS pointer, not the file; run 'git lfs pull' in its clone, or fetch the file itself"
 
 
 def read_text(path: Path, what: str) -> str:
@@ -389,7 +407,7 @@ def _take(stream: IO[bytes], what: str, *, signed: bool) -> None:
         except OSError as error:
             holder = _holder(stream) if signed else ""
             if holder or not signed or attempt + 1 == _POLLS:
-                by = holder or "another process"
+                by = holder or _in_kernel(stream) or "another process"
                 raise BusyError(f"{what} is in use by {by}; wait for it, or stop it") from error
         time.sleep(_POLL_S)
 
@@ -405,6 +423,19 @@ def _holder(stream: IO[bytes]) -> str:
     if host == socket.gethostname() and not _runs(pid):
         return ""
     return f"process {pid} on host {host[:64]!a} (since {ascii(since[:40])[1:-1]})"
+
+
+def _in_kernel(stream: IO[bytes]) -> str:
+    """Who the kernel says has locked the file; '' where that is on another machine, or no such list is kept."""
+    facts = os.fstat(stream.fileno())
+    place = f"{os.major(facts.st_dev):02x}:{os.minor(facts.st_dev):02x}:{facts.st_ino}"
+    try:
+        locks = [line.split() for line in Path("/proc/locks").read_text("ascii").splitlines()]
+    except (OSError, ValueError):
+        return ""
+    pids = [int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5] == place and lock[4].isdigit()]
+    known = next((pid for pid in pids if pid > 0 and _runs(pid)), 0)  # 0: of another container
+    return f"process {known} on host {socket.gethostname()[:64]!a}" if known else ""
 
 
 def _runs(pid: int) -> bool:

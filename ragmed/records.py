@@ -19,6 +19,8 @@ Finish = Literal["stop", "length", "refused", "error"]
 Gold = str | tuple[str, ...] | Mapping[str, tuple[str, ...]]
 Value = str | float | tuple[str, ...] | Mapping[str, Any] | None
 """What a reader makes of an answer: a letter, a label, a text, a number, a list, named fields; None: nothing."""
+RECORD = "record"
+"""The corpus of passages that were cut from an example's own record."""
 Measure = float | tuple[float, ...]
 """What a metric makes of a value: a number, or the counts of a metric that is a ratio over all samples."""
 
@@ -130,12 +132,14 @@ class Message:
 class ContextDocument:
     """A piece of an example's own material: a note, an abstract, a dialogue, one document of a patient's record.
 
-    `title` and `date` (YYYY, YYYY-MM or YYYY-MM-DD) where they are known.
+    `title` and `date` (YYYY, YYYY-MM or YYYY-MM-DD) where they are known. `id`: its name within a record, by which
+    examples say which of its documents hold the answer; no prompt shows it.
     """
 
     text: str
     title: str = ""
     date: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +231,8 @@ class Sample:
     the window it was asked in, without retrieval; `retrieval_seconds`: its share of that; `request_seconds`: what its
     own request to a server took, 0 where none was timed. `cpu_seconds`, `gpu_seconds`: its share of what computing took
     in this process, retrieval included (see `ragmed.machine.Spent`); None where nobody measured it, as of a server.
-    `place`: of its example among those that the task asks.
+    `place`: of its example among those that the task asks. `fits`: False where the prompt did not fit, so that nothing
+    was asked, and where documents of the record were left out of an arm that shows it whole.
     """
 
     arm: str
@@ -254,6 +259,7 @@ class Sample:
     gpu_seconds: float | None = None
     note: str = ""
     place: int = 0
+    fits: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote, unquote
 
+from ragmed.changes import in_words, together
 from ragmed.checksums import broken_seal
 from ragmed.errors import DamagedError, DataError, MismatchError, UsageError
 from ragmed.files import (
@@ -64,12 +65,14 @@ from ragmed.stored import (
     record_line,
     scores_text,
 )
+from ragmed.text_table import counted
 
 Identity = Mapping[str, Mapping[str, Any]]
 CHOICE = (
     "samples of the two must not mix: keep this run under its name and give the new one its own --output, or ask again "
     "with --restart, which keeps this run's folder under another name"
 )
+"""What can be done where a run is not what would be made today."""
 MAX_UNPACKED = 2 << 30
 MAX_NAME = 220  # bytes: of the 255 that file systems allow, some are for what is written beside (`.NAME.jsonl.PID.tmp`)
 # one folder with a run in it; no part begins with a dot, so that none leads upwards
@@ -167,8 +170,8 @@ class Run:
         """Writes run.json, or checks it against what is there: arms and tasks may be added, nothing may differ.
 
         `defaults`: part of the identity -> its fields' default values, which count where a field is absent.
-        `corrected`: tasks whose examples may differ, since those that do are asked again. Raises MismatchError with the
-        name of the first field that differs.
+        `corrected`: tasks whose examples may differ, since those that do are asked again. Raises MismatchError that
+        says in words what differs.
         """
         answered = any((self.folder / "samples").glob("*/*.jsonl"))
         if answered and not self.info_file.exists():
@@ -204,10 +207,12 @@ class Run:
         for path in [self.folder, *self.folder.rglob("*")]:
             path.chmod(0o700 if path.is_dir() else 0o600)
 
-    def add_identity(self, part: str, values: Mapping[str, Any]) -> None:
-        """Records what only loading reveals (a model's weights, an index's files), or refuses where it changed."""
+    def add_identity(self, part: str, values: Mapping[str, Any], *, why: Mapping[str, str] | None = None) -> None:
+        """Records what only loading reveals (a model's weights, an index's files), or refuses where it changed. `why`:
+        name -> what changed of it, in words, where the caller knows more than that it did.
+        """
         known = self.info()
-        _refuse_difference(self.name, known["identity"], {part: dict(values)}, {})
+        _refuse_difference(self.name, known["identity"], {part: dict(values)}, {}, why=why)
         merged = _merged(known["identity"], {part: dict(values)})
         if merged != known["identity"]:
             self.write_info({**known, "identity": merged})
@@ -395,8 +400,8 @@ def _contradiction(sample: Sample, arm: str, task: str) -> str:
     if sample.prompt and sample.messages and sample.prompt != prompt_hash(sample.messages):
         return "its messages are not those whose hash stands beside them"
     shown = sample.messages[-1].content.count("\n</passage ") if sample.messages else 0
-    if shown > len(sample.passages):
-        return f"its prompt shows {shown} passages, and {len(sample.passages)} are listed"
+    if sample.prompt and shown > len(sample.passages):  # prompts of others' runs are not listed by passages
+        return f"its prompt shows {counted(shown, 'passage')}, and {len(sample.passages)} are listed"
     counts = {len(sample.continuations), len(sample.option_logprobs), len(sample.option_tokens)} - {0}
     if sample.finish != "error" and len(counts) > 1:
         return "its options, their log-likelihoods and their counts of tokens are not equally many"
@@ -422,22 +427,43 @@ def _scan(path: Path) -> Iterator[tuple[int, str, bytes]]:
 
 
 def _refuse_difference(
-    run: str, known: Identity, new: Identity, defaults: Identity, answered: Mapping[str, Collection[str]] | None = None
+    run: str,
+    known: Identity,
+    new: Identity,
+    defaults: Identity,
+    answered: Mapping[str, Collection[str]] | None = None,
+    *,
+    why: Mapping[str, str] | None = None,
 ) -> None:
-    """MismatchError for the first field that differs of an entry that is there already, or that must be: `answered` are
-    the arms and tasks that have samples, whose fields count as their defaults where the run does not hold them.
+    """MismatchError, in words, for what differs of entries that are there already, or that must be: `answered` are the
+    arms and tasks that have samples, whose fields count as their defaults where the run does not hold them. `why`:
+    name -> words that say more of it than its fields do.
     """
+    found: list[str] = []
+
+    def compare(key: tuple[str, ...], before: Any, now: Any) -> None:
+        before, now = _plain(before), _plain(now)
+        if before != now:
+            found.append((why or {}).get(key[1]) or in_words(key, before, now))
+
     for part, entries in new.items():
         usual, must = defaults.get(part, {}), (answered or {}).get(part, ())
         for name, entry in entries.items():
-            if isinstance(entry, Mapping):
-                before = _plain(known.get(part, {}).get(name, {} if name in must else None))
-                if before is not None and not isinstance(before, dict):
-                    _refuse(run, (part, name), known[part], entries, None)
-                for field in dict.fromkeys((*entry, *(before or {}))) if before is not None else ():
-                    _refuse(run, (part, name, field), before, entry, usual.get(field))
-            elif name in usual or name in known.get(part, {}):
-                _refuse(run, (part, name), known.get(part, {}), entries, usual.get(name))
+            if not isinstance(entry, Mapping):
+                if name in usual or name in known.get(part, {}):
+                    compare((part, name), known.get(part, {}).get(name, usual.get(name)), entry)
+                continue
+            before = _plain(known.get(part, {}).get(name, {} if name in must else None))
+            if before is not None and not isinstance(before, dict):
+                compare((part, name), before, entry)
+                continue
+            if before is None:
+                continue
+            for field in dict.fromkeys((*entry, *before)):
+                default = usual.get(field)
+                compare((part, name, field), before.get(field, default), entry.get(field, default))
+    if found:
+        raise MismatchError(f"run '{run}' is not what would be made now: {together(found)}; {CHOICE}")
 
 
 def _examples_of(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -445,21 +471,9 @@ def _examples_of(task: Mapping[str, Any]) -> dict[str, Any]:
     return {field: task[field] for field in ("data", "prompts")}
 
 
-def _refuse(run: str, key: tuple[str, ...], known: Mapping[str, Any], new: Mapping[str, Any], default: Any) -> None:
-    before, now = _plain(known.get(key[-1], default)), _plain(new.get(key[-1], default))
-    if before != now:
-        where = ".".join(key[1:] if key[0] == "run" else key)
-        raise MismatchError(f"run '{run}' was made with {where} = {_short(before)}, now it is {_short(now)}; {CHOICE}")
-
-
 def _plain(value: Any) -> Any:
     """A value as it comes back from JSON."""
     return json.loads(json.dumps(value))
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

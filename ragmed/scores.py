@@ -10,19 +10,30 @@ time, for runs that were imported too:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
-from ragmed.errors import DamagedError, DataError, UnknownNameError, UnwritableError, UsageError
-from ragmed.metrics import METRICS, MetricFacts, find_metric, metric_facts
+from ragmed.checked import dump, parse
+from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UnwritableError, UsageError
+from ragmed.metrics import METRICS, Batch, Metric, MetricFacts, find_metric, metric_facts
+from ragmed.metrics.resources import RESOURCED, check_metrics, lacking, make_metric, resource_hash
+from ragmed.metrics.settings import MetricSettings
+from ragmed.metrics.support import UNSUPPORTED
+from ragmed.prompts import evidence_of
 from ragmed.records import Answer, Measure, Sample, Score
 from ragmed.runs import Run
 from ragmed.stored import ScoresHeader
+from ragmed.support_error import labelled_hash, measure_support
 from ragmed.tasks import BoundTask
 from ragmed.tasks.reading import find_reader
+from ragmed.workspace import Workspace
 
+RESOURCES = "metrics"
+"""The part of run.json's references that says what metrics with a model or a file are measured with."""
 RECORDED = "recorded"
 """The reader of answers that another program read: their values and numbers are kept as they came."""
 Answers = dict[tuple[str, str], list[Answer]]
@@ -80,6 +91,76 @@ def declared_metrics(record: Mapping[str, Any], *, reader: str = "") -> tuple[Me
     return tuple(MetricFacts(**{name: facts[name] for name in known if name in facts}) for facts in record["metrics"])
 
 
+def name_resources(run: Run, given: Mapping[str, MetricSettings], workspace: Workspace) -> None:
+    """Keeps in a run what its metrics need: the settings, where their paths start, and the hash of what they name; of a
+    support score how often it errs, measured here where the labelled answers are, or why that is not known.
+
+    Scores of another model or file are stale then, and made again; answers are not touched. Raises what `resource_hash`
+    raises.
+    """
+    root = workspace.root
+    records: dict[str, dict[str, Any]] = {
+        name: {"settings": dump(settings), "root": str(root), "sha256": resource_hash(name, settings, root)}
+        for name, settings in given.items()
+    }
+    if UNSUPPORTED in records:
+        known = run.info().get("references", {}).get(RESOURCES, {}).get(UNSUPPORTED, {})
+        records[UNSUPPORTED] |= _error_of(records[UNSUPPORTED], given[UNSUPPORTED], known, workspace)
+    if records:
+        run.add_references(RESOURCES, records)
+
+
+def _error_of(
+    record: Mapping[str, Any], settings: MetricSettings, known: Mapping[str, Any], workspace: Workspace
+) -> dict[str, Any]:
+    """`error`: what was measured, or what is kept of the same measure on the same answers; else `unmeasured`: why."""
+    version = find_metric(UNSUPPORTED).facts.version
+    try:
+        of = {"sha256": record["sha256"], "version": version, "data": labelled_hash(workspace)}
+        if known.get("error") and {"sha256": known["sha256"], **known["error"]["of"]} == of:
+            return {"error": known["error"]}
+        found = measure_support(settings, workspace)
+    except DataError as error:
+        return {"unmeasured": str(error)}
+    return {"error": {**dump(found), "of": {"version": version, "data": found.data}}}
+
+
+def settings_of(metrics: Sequence[str], named: Mapping[str, Any]) -> dict[str, MetricSettings]:
+    """
+    >>> settings_of(["bertscore", "rouge_l"], {"model": "path:minilm", "layer": 6, "lexicon": ""})["bertscore"].layer
+    6
+
+    What a command names for the metrics that need it. UsageError where nothing is named that it could be for.
+    """
+    given = {name: value for name, value in named.items() if value}
+    settings = {}
+    for metric in (metric for metric in metrics if metric in RESOURCED and given):
+        needs = {name: value for name, value in given.items() if name in RESOURCED[metric].needs}
+        settings[metric] = MetricSettings(**needs)
+    unread = [name for name in given if not any(name in RESOURCED[metric].needs for metric in settings)]
+    if unread:
+        raise UsageError(f"--{unread[0]} is for a metric that needs it; name that one: --metric NAME")
+    check_metrics(settings, "options")
+    return settings
+
+
+def _resource(run: Run, name: str) -> Metric:
+    """The metric, loaded with what the run names for it; MismatchError where that is no longer what it was."""
+    record = run.info().get("references", {}).get(RESOURCES, {}).get(name)
+    if name not in RESOURCED or record is None:
+        return find_metric(name)
+    settings, root = (
+        parse(MetricSettings, record["settings"], f"run '{run.name}', metric '{name}'"),
+        Path(record["root"]),
+    )
+    if resource_hash(name, settings, root) != record["sha256"]:
+        raise MismatchError(
+            f"run '{run.name}': what metric '{name}' is measured with has changed since; run `ragmed eval` again, "
+            f"or `ragmed score {run.name} --metric {name}` with the new one's name"
+        )
+    return make_metric(name, settings, root)
+
+
 def score_run(run: Run, *, tasks: Sequence[str] = (), metrics: Sequence[str] = ()) -> list[str]:
     """Makes the scores of a run again, and returns a line for each arm and task.
 
@@ -115,27 +196,48 @@ def _declare(run: Run, tasks: Sequence[str], metrics: Sequence[str]) -> None:
             continue
         if metric not in METRICS:
             raise UnknownNameError("metric", metric, {*declared, *METRICS}, f"run '{run.name}'")
+        if metric in RESOURCED and metric not in run.info().get("references", {}).get(RESOURCES, {}):
+            raise lacking(metric)
         for task, record in known.items():
             if record["reader"] != RECORDED:
                 run.add_metrics(task, [asdict(find_metric(metric).facts)])
 
 
-def score_samples(samples: Sequence[Sample], reader: str, metrics: Sequence[str], *, where: str = "") -> list[Score]:
+def score_samples(
+    samples: Sequence[Sample], reader: str, metrics: Sequence[str], *, where: str = "",
+    metric_of: Callable[[str], Metric] | None = None,
+) -> list[Score]:  # fmt: skip
     """
     >>> from ragmed.records import Example
     >>> question = Example("q1", "?", options={"A": "10 mg", "B": "40 mg"}, gold="B")
     >>> score_samples([Sample("general", "medqa", question, completion="B")], "letter", ["accuracy"])
     [Score(example='q1', status='answered', value='B', metrics={'accuracy': 1.0})]
 
-    One score for each sample, in order. A metric is asked once, with all answers that could be read.
+    One score for each sample, in order. A metric is asked once, with all answers that could be read. `metric_of`: where
+    metrics that need a model or a file come from.
     """
     if reader == RECORDED:
         raise UsageError(f"{where} holds no answers to be read: its scores came with it")
     found = find_reader(reader)
     read = [found.read(sample) for sample in samples]
     examples = [replace(s.example, options={}) if found.letters_alone else s.example for s in samples]
-    batch = [(example, value) for example, (status, value) in zip(examples, read, strict=True) if status == "answered"]
-    columns = {name: iter(_measured(name, batch)) for name in metrics}
+    answered = [
+        (sample, example, value)
+        for sample, example, (status, value) in zip(samples, examples, read, strict=True)
+        if status == "answered"
+    ]
+    columns: dict[str, Iterator[Measure]] = {}
+    for name in metrics:
+        metric = (metric_of or find_metric)(name)
+        columns[name] = iter(
+            _measured(
+                metric,
+                [
+                    (replace(example, context=evidence_of(sample)) if metric.evidence else example, value)
+                    for sample, example, value in answered
+                ],
+            )
+        )
     return [
         Score(sample.example.id, status, value, {name: next(column) for name, column in columns.items()})
         if status == "answered"
@@ -171,15 +273,15 @@ def development_score(samples: Sequence[Sample], bound: BoundTask) -> Developmen
         import numpy as np
 
         empty = [(sample.example, None) for sample, score in zip(samples, scores, strict=True) if not score.metrics]
-        counts = [*(score.metrics[metric.name] for score in scores if score.metrics), *_measured(metric.name, empty)]
+        counts = [*(score.metrics[metric.name] for score in scores if score.metrics), *_measured(metric, empty)]
         value = float(metric.total(np.sum(counts, axis=0)))
     return DevelopmentScore(-value if less_is_better else value, answered)
 
 
-def _measured(name: str, batch: Sequence[Any]) -> Sequence[Measure]:
-    values = find_metric(name).score(batch)
+def _measured(metric: Metric, batch: Batch) -> Sequence[Measure]:
+    values = metric.score(batch)
     if len(values) != len(batch):
-        raise DataError(f"metric '{name}' gave {len(values)} values for {len(batch)} answers")
+        raise DataError(f"metric '{metric.name}' gave {len(values)} values for {len(batch)} answers")
     return values
 
 
@@ -189,14 +291,14 @@ def _current(
     """The stored scores where they are of these samples (`digest`) and of today's versions, else new ones."""
     if record["reader"] == RECORDED:
         return _imported(run, arm, task, record)
-    header = _header(digest, record)
+    header = _header(digest, record, run)
     try:
         stored = run.scores(arm, task)
     except DataError:  # derived: made again
         stored = None
     if stored is not None and stored[0] == header and _are_of(stored[1], samples, record, header.reader):
         return stored
-    scores = score_samples(samples, header.reader, _names(record))
+    scores = score_samples(samples, header.reader, _names(record), metric_of=partial(_resource, run))
     if keep:
         with suppress(UnwritableError):  # of a run that may only be read
             run.write_scores(arm, task, header, scores)
@@ -216,17 +318,19 @@ def _are_of(scores: Sequence[Score], samples: Sequence[Sample], record: Mapping[
         for score in scores
     ):
         return False
-    quick = [metric["name"] for metric in record["metrics"] if metric["kind"] != "graded"]
+    quick = [m["name"] for m in record["metrics"] if m["kind"] != "graded" and m["name"] not in RESOURCED]
     again = score_samples(samples, reader, quick)
     return [(s.status, s.value, {name: s.metrics[name] for name in quick if s.metrics}) for s in scores] == [
         (s.status, s.value, s.metrics) for s in again
     ]
 
 
-def _header(digest: str, record: Mapping[str, Any]) -> ScoresHeader:
+def _header(digest: str, record: Mapping[str, Any], run: Run) -> ScoresHeader:
     versions = {name: find_metric(name).facts.version for name in _names(record)}
     reader = find_reader(record["reader"])
-    return ScoresHeader(digest, reader.name, reader.version, versions)
+    named = run.info().get("references", {}).get(RESOURCES, {})
+    hashes = {name: str(named[name]["sha256"]) for name in versions if name in named}
+    return ScoresHeader(digest, reader.name, reader.version, versions, hashes)
 
 
 def _imported(run: Run, arm: str, task: str, record: Mapping[str, Any]) -> tuple[ScoresHeader, list[Score]]:
@@ -247,14 +351,14 @@ def _made(
     run: Run, arm: str, task: str, samples: Sequence[Sample], record: Mapping[str, Any], metrics: Sequence[str]
 ) -> tuple[ScoresHeader, list[Score]]:
     """New scores, stored; `metrics`: only these, where the others are of the same samples, reader and versions."""
-    header, stored = _header(run.samples_hash(arm, task), record), None
+    header, stored = _header(run.samples_hash(arm, task), record, run), None
     with suppress(DataError):  # derived: made again, whole
         stored = run.scores(arm, task) if metrics else None
     names = [name for name in _names(record) if not metrics or name in metrics]
     kept = [name for name in _names(record) if name not in names]
     if kept and not (stored and _agree(stored[0], header, kept)):
         names, kept = _names(record), []
-    scores = score_samples(samples, header.reader, names)
+    scores = score_samples(samples, header.reader, names, metric_of=partial(_resource, run))
     if kept and stored:
         scores = [_kept(new, old, kept) for new, old in zip(scores, stored[1], strict=True)]
     run.write_scores(arm, task, header, scores)
@@ -265,7 +369,10 @@ def _agree(stored: ScoresHeader, header: ScoresHeader, names: Sequence[str]) -> 
     """Whether stored numbers are what these versions would make of the same samples."""
     return (stored.samples, stored.reader, stored.reader_version) == (
         header.samples, header.reader, header.reader_version,
-    ) and all(stored.metrics.get(name) == header.metrics[name] for name in names)  # fmt: skip
+    ) and all(
+        (stored.metrics.get(name), stored.resources.get(name)) == (header.metrics[name], header.resources.get(name))
+        for name in names
+    )  # fmt: skip
 
 
 def _kept(new: Score, old: Score, names: Sequence[str]) -> Score:
@@ -274,11 +381,12 @@ def _kept(new: Score, old: Score, names: Sequence[str]) -> Score:
 
 
 def _task_record(run: Run, arm: str, task: str) -> Mapping[str, Any]:
+    """What the run says of a task, with the reader of this arm's answers to it."""
     known = run.info()["tasks"]
     if task not in known:
         raise DamagedError(f"'{run.samples_file(arm, task)}' belongs to no task of run '{run.name}'")
     record: Mapping[str, Any] = known[task]
-    return record
+    return {**record, "reader": record.get("readers", {}).get(arm, record["reader"])}
 
 
 def _names(record: Mapping[str, Any]) -> list[str]:

@@ -40,20 +40,25 @@ INFO_REMEDY = (
 class ScoresHeader:
     """The first line of a scores file: what the scores were made of, and by what.
 
-    `samples`: sha256 of the samples file; other samples, other scores. `metrics`: name -> version.
+    `samples`: sha256 of the samples file; other samples, other scores. `metrics`: name -> version. `resources`: of
+    those that need a model or a file, name -> its hash.
     """
 
     samples: str
     reader: str
     reader_version: int
     metrics: Mapping[str, int] = field(default_factory=dict)
+    resources: Mapping[str, str] = field(default_factory=dict)
 
 
 class TaskRecord(TypedDict):
-    """What run.json keeps of a task; `metrics`: the primary one first."""
+    """What run.json keeps of a task; `metrics`: the primary one first. `readers`: of the arms whose answers are read by
+    another reader than the task's.
+    """
 
     examples: int
     reader: str
+    readers: NotRequired[dict[str, str]]
     metrics: list[MetricFacts]
     source: NotRequired[str]
     license: NotRequired[str]
@@ -69,6 +74,8 @@ class _Arm(TypedDict, total=False):
     passage_order: str
     context_tokens: int
     tasks: list[str]
+    cot: bool
+    cot_tokens: int
 
 
 class _TaskSettings(TypedDict, total=False):
@@ -109,6 +116,7 @@ class _Index(TypedDict, total=False):
     seconds: float
     taken_over: int
     device: str
+    of_record: bool
 
 
 class _Cell(TypedDict):
@@ -129,12 +137,34 @@ class _Memory(TypedDict):
     of: str
 
 
+class _SupportError(TypedDict):
+    labelled: str
+    hallucinated: int
+    flagged: int
+    true: int
+    passed: int
+    of: dict[str, Any]
+
+
+class _MeasuredWith(TypedDict):
+    """What a metric is measured with. `error`: of a support score, how often it errs; `unmeasured`: why that is not
+    known."""
+
+    settings: dict[str, Any]
+    root: str
+    sha256: str
+    error: NotRequired[_SupportError]
+    unmeasured: NotRequired[str]
+
+
 class _References(TypedDict, total=False):
     adapters: dict[str, _Adapter]
     indexes: dict[str, _Index]
     memory: dict[str, _Memory]
     corrected: dict[str, list[str]]
+    not_asked: dict[str, str]
     search: _Search
+    metrics: dict[str, _MeasuredWith]
 
 
 class _Imported(TypedDict, total=False):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 
 WIDTH = 100
 _NAME = 36  # characters; a longer name gets lines of its own above its numbers
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LEAST = 12  # columns that a wrapped last cell has at least
 
 
@@ -31,7 +31,31 @@ def visible(text: str) -> str:
     Text with its letters, line ends and tabs as they are; what a terminal could take for a command, or that turns the
     order of signs, as an escape.
     """
-    return _UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), text)
+    return UNSEEN.sub(lambda sign: sign[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def counted(count: int, what: str) -> str:
+    """
+    >>> counted(1, "example"), counted(1200, "group of examples"), counted(2, "query")
+    ('1 example', '1,200 groups of examples', '2 queries')
+
+    A number and what it counts, in the plural unless it is one.
+    """
+    return f"{count:,} {plural(what, count)}"
+
+
+def plural(what: str, count: int) -> str:
+    """
+    >>> plural("group of examples", 2), plural("index", 2), plural("example", 1)
+    ('groups of examples', 'indexes', 'example')
+
+    Words for `count` of something: of those, the first one's plural.
+    """
+    first, _, rest = what.partition(" ")
+    if count != 1:
+        ends_in_y = first.endswith("y") and first[-2:-1] not in "aeiou"
+        first = f"{first[:-1]}ies" if ends_in_y else f"{first}{'es' if first.endswith(('s', 'x', 'ch')) else 's'}"
+    return " ".join(filter(None, (first, rest)))
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:

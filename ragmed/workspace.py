@@ -1,4 +1,4 @@
-"""The folders a user works in, under one root: corpora/ indexes/ adapters/ configs/ runs/ models/.
+"""The folders a user works in, under one root: corpora/ indexes/ adapters/ configs/ runs/ models/ cache/.
 
 The root is `--root`, else RAGMED_ROOT, else the current folder. Data sets that others publish lie under RAGMED_DATA
 (by default `../shared/data` beside the root).
@@ -50,6 +50,11 @@ class Workspace:
     @property
     def models(self) -> Path:
         return self.root / "models"
+
+    @property
+    def cache(self) -> Path:
+        """What can be deleted at any time, and is then computed again."""
+        return self.root / "cache"
 
     @property
     def data(self) -> Path:

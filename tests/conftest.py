@@ -10,6 +10,8 @@ from ragmed.workspace import Workspace
 
 # Tiny models gain nothing from a second thread, and lose much where another process wants the core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests whose workspace is a temporary folder read real data, where there are any, from beside the checkout.
+os.environ.setdefault("RAGMED_DATA", str(Workspace.find(Path(__file__).parent.parent).data))
 
 WARDS = ["Elm", "Oak", "Ash", "Fir", "Yew", "Bay", "Box", "Sloe", "Rowan", "Hazel", "Larch", "Maple"]
 CONFIG = """

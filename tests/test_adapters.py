@@ -12,7 +12,15 @@ import pytest
 from tiny import PLAIN, save_tiny, user
 
 from ragmed.adapters import CONFIG, MANIFEST, MERGED, SCHEMA, WEIGHTS, adapter_hash, read_manifest, write_manifest
-from ragmed.errors import DamagedError, DataError, MissingDependencyError, ModelError, RagmedError, UsageError
+from ragmed.errors import (
+    DamagedError,
+    DataError,
+    MismatchError,
+    MissingDependencyError,
+    ModelError,
+    RagmedError,
+    UsageError,
+)
 from ragmed.finetuning import build
 from ragmed.finetuning.merge import merge_adapter
 from ragmed.finetuning.texts import TrainingText
@@ -31,14 +39,19 @@ ASKED = [user("The extension of Elm ward"), user("the cough and the fever")]
 OPTIONS = [["is 4000.", "is 5000."], ["A", "B c"]]
 
 
-def make_adapter(base: Path, folder: Path, **lora: Any) -> Any:
-    """An adapter with weights drawn by lot, saved by peft; the unmerged model is returned."""
+def make_adapter(base: Path, folder: Path, *, resize: dict[str, Any] | None = None, **lora: Any) -> Any:
+    """An adapter with weights drawn by lot, saved by peft; the unmerged model is returned. `resize`: a token to add ->
+    the tokenizer to which it is added.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(base)
     torch.manual_seed(3)
+    for token, tokenizer in (resize or {}).items():
+        tokenizer.add_tokens([token])
+        model.resize_token_embeddings(len(tokenizer))
     tuned = get_peft_model(model, LoraConfig(r=4, lora_alpha=16, task_type="CAUSAL_LM", **lora))
     with torch.no_grad():
         for weight in tuned.parameters():
@@ -170,17 +183,57 @@ def test_turns_learnt_in_one_template_are_not_asked_in_another(
 
     monkeypatch.setattr(build, "gather", gather_turns)
     manifest, _ = build.finetune("wards", workspace=small)
-    assert len(manifest["base"]["template"]) == 64
+    assert manifest["base"]["template"] == manifest["origin"]["chat template"]
     load(base, folder)
+    assert build.finetune("wards", workspace=small)[1] is False
     old = (base / "chat_template.jinja").read_text()
     (base / "chat_template.jinja").write_text(old + " ")
+    with pytest.raises(MismatchError, match="made of another chat template"):
+        build.finetune("wards", workspace=small)
     with pytest.raises(ModelError, match=r"trained with another chat template.*ragmed finetune wards --restart"):
         load(base, folder)
     (folder / "chat_template.jinja").write_text(old)
     assert load(base, folder).notes["adapter"]["template"] == "the adapter's own"
 
 
-def test_a_vocabulary_that_was_resized_is_refused_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("saved", [["embed_tokens", "lm_head"], None], ids=["trained-whole", "only-saved"])
+def test_a_vocabulary_that_was_resized_is_loaded_with_its_tokens(
+    tmp_path: Path, tied: bool, saved: list[str] | None
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, adapter = save_tiny(tmp_path / "base", tied=tied), tmp_path / "adapter"
+    resize = {"<extra>": AutoTokenizer.from_pretrained(base)}
+    unmerged = make_adapter(base, adapter, resize=resize, target_modules=["q_proj"], modules_to_save=saved)
+    resize["<extra>"].save_pretrained(adapter)
+    new = len(resize["<extra>"]) - 1
+    ids = [7, new, 200, 31, new, 250]
+    model = load(base, adapter)
+    assert torch.allclose(logprobs(model.model, ids), logprobs(unmerged, ids), atol=1e-4)
+    assert model.tokenizer.decode([new]) == "<extra>"
+    assert (
+        model.notes["adapter"]["vocabulary"]
+        == "280 tokens in 280 rows, of the adapter's tokenizer; the base has 279 in 279"
+    )
+    assert model.notes["adapter"]["changes"] == load(base, adapter).notes["adapter"]["changes"]
+    assert model.fingerprint()["tokenizer"] != load(base).fingerprint()["tokenizer"]
+    assert scores(load(base, adapter, "bfloat16")) == pytest.approx(scores(model), abs=2)
+    folder = merge_adapter(f"path:{base}+adapter:{adapter}", tmp_path / "merged", workspace=Workspace(tmp_path))
+    assert scores(load(folder)) == pytest.approx(scores(model), abs=1e-4)
+    assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == new + 1
+    hashed = adapter_hash(adapter, {})
+    (adapter / "tokenizer_config.json").rename(tmp_path / "aside")
+    with pytest.raises(ModelError, match=r"a tokenizer of its own, and no tokenizer_config.json says"):
+        load(base, adapter)
+    (adapter / "tokenizer.json").unlink()
+    assert adapter_hash(adapter, {}) != hashed
+    with pytest.raises(ModelError, match=r"rows, its base 279: the vocabulary was resized.*copy tokenizer.json and"):
+        load(base, adapter)
+
+
+def test_tokens_that_the_adapters_files_do_not_hold_are_refused_with_the_remedy(tmp_path: Path) -> None:
     base, adapter = save_tiny(tmp_path / "base"), tmp_path / "adapter"
     make_adapter(base, adapter, target_modules=["q_proj"])
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -190,13 +243,51 @@ def test_a_vocabulary_that_was_resized_is_refused_with_the_remedy(tmp_path: Path
     last = max(token["id"] for token in tokenizer["added_tokens"])
     tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": last + 1, "content": "<extra>"})
     (adapter / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(ModelError, match=r"adapter' has <extra>, which the model's lacks.*merge_and_unload"):
+    with pytest.raises(ModelError, match=r"has <extra>, which the model's lacks.*lacks the whole.*merge_and_unload"):
         load(base, adapter)
-    (adapter / "tokenizer.json").unlink()
     larger = save_tiny(tmp_path / "larger", special=["<extra>"])
-    make_adapter(larger, tmp_path / "resized", target_modules=["q_proj"], modules_to_save=["lm_head"])
-    with pytest.raises(ModelError, match=r"size mismatch for .*lm_head.*a vocabulary that was resized"):
-        load(base, tmp_path / "resized")
+    make_adapter(larger, tmp_path / "head", target_modules=["q_proj"], modules_to_save=["lm_head"])
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(larger / name, tmp_path / "head" / name)
+    with pytest.raises(ModelError, match=r"lacks the whole embedding or the whole head"):
+        load(base, tmp_path / "head")
+
+
+def test_a_damaged_tokenizer_of_an_adapter_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    base, adapter = save_tiny(tmp_path / "base"), tmp_path / "adapter"
+    make_adapter(base, adapter, target_modules=["q_proj"])
+    (adapter / "tokenizer.json").write_text('{"model":')
+    with pytest.raises(ModelError, match=r"tokenizer\.json' cannot be read as a tokenizer"):
+        load(base, adapter)
+
+
+def test_tokens_in_rows_that_the_base_had_free_are_known(tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base, adapter = save_tiny(tmp_path / "base"), tmp_path / "adapter"
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.resize_token_embeddings(288, mean_resizing=False)
+    model.save_pretrained(base)
+    make_adapter(base, adapter, target_modules=["q_proj"])
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["<extra>"])
+    tokenizer.save_pretrained(adapter)
+    tuned = load(base, adapter)
+    assert tuned.tokenizer.convert_tokens_to_ids("<extra>") == 279
+    assert tuned.notes["adapter"]["vocabulary"].startswith("280 tokens in 288 rows")
+
+
+def test_merged_weights_that_were_changed_are_refused(tmp_path: Path) -> None:
+    base, adapter = save_tiny(tmp_path / "base"), tmp_path / "adapter"
+    make_adapter(base, adapter, target_modules=["q_proj"])
+    folder = merge_adapter(f"path:{base}+adapter:{adapter}", tmp_path / "merged", workspace=Workspace(tmp_path))
+    assert list(read_manifest(folder, file=MERGED)["files"]) == ["model.safetensors"]
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-3] ^= 8
+    weights.write_bytes(data)
+    with pytest.raises(DamagedError, match=r"model.safetensors' is damaged: .*ragmed finetune NAME --merge DIR"):
+        read_manifest(folder, file=MERGED)
 
 
 def test_models_that_cannot_be_read_are_refused_with_the_remedy(
@@ -270,6 +361,9 @@ def test_a_manifest_that_says_what_none_can_say_is_refused(
     assert {**read_manifest(tmp_path), "checksum": ""} == {**plain, "checksum": ""}
     write_manifest(tmp_path, plain | changes)
     with pytest.raises(DamagedError, match=f"cannot be the manifest of an adapter: {message}"):
+        read_manifest(tmp_path)
+    write_manifest(tmp_path, plain | {"files": {"../other": "0"}})
+    with pytest.raises(DamagedError, match=r"a file outside of its folder: '\.\./other'"):
         read_manifest(tmp_path)
     (tmp_path / MANIFEST).write_text(json.dumps(plain | changes))
     with pytest.raises(DamagedError, match="its checksum differs"):
@@ -393,3 +487,18 @@ def test_a_merged_models_manifest_is_checked_too(lab: Workspace) -> None:
     (folder / MERGED).write_text(text.replace('"access": "open"', '"access": "free"', 1))
     with pytest.raises(RagmedError, match=r"checksum differs; put it back, or run: ragmed finetune NAME --merge DIR"):
         read_manifest(folder, file=MERGED)
+
+
+def test_an_adapter_that_changes_nothing_is_not_scored_as_tuned(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from ragmed.experiments.trial import require_effect
+
+    base, adapter = save_tiny(tmp_path / "base"), tmp_path / "adapter"
+    make_adapter(base, adapter, target_modules=["q_proj"])
+    require_effect("path:m", load(base, adapter).notes)
+    weights = adapter / "adapter_model.safetensors"
+    zeroed = {key: value * 0 if "lora_B" in key else value for key, value in load_file(weights).items()}
+    save_file(zeroed, weights, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="the adapter of 'path:m' changes nothing"):
+        require_effect("path:m", load(base, adapter).notes)

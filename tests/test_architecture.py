@@ -10,11 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "errors", "text_table", "checked", "records", "hub", "files", "checksums", "yaml_files", "matching", "metrics",
-    "stored", "workspace", "machine", "packaged", "corpora", "chunking", "embedding", "index", "retrieval", "adapters",
-    "models",
-    "protection", "tasks", "prompts", "arms", "augmentation", "evaluation", "runs", "scores", "finetuning",
-    "comparison", "report", "experiments", "audit", "planning", "integrations", "doctor",
+    "errors", "text_table", "checked", "records", "hub", "files", "checksums", "yaml_files", "published", "matching",
+    "metrics", "stored", "workspace", "machine", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
+    "adapters", "models", "protection", "tasks", "prompts", "arms", "augmentation", "evaluation", "changes", "runs",
+    "support_error", "scores", "finetuning", "comparison", "report", "experiments", "audit", "planning",
+    "integrations", "doctor",
 ]  # fmt: skip
 SOURCES = sorted((ROOT / "ragmed").rglob("*.py")) + sorted((ROOT / "cli").glob("*.py"))
 
@@ -121,3 +121,15 @@ def test_help_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout, done.stdout
     assert "build-index" in done.stdout
+
+
+def test_lists_load_no_models(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from ragmed.cli.main import cli\n"
+        "for kind in ('adapters', 'corpora', 'indexes', 'models', 'tasks'):\n"
+        f"    cli.main(['--root', {str(tmp_path)!r}, kind, 'list'], standalone_mode=False)\n"
+        "print('heavy:', sorted({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout, done.stdout

@@ -1,4 +1,4 @@
-"""BM25: bm25s's own scores, ties by row, no hit without a shared word; postings whole, mapped, without pickle."""
+"""BM25: bm25s's own scores, ties by passage id, no hit without a shared word; postings whole, mapped, no pickle."""
 
 from __future__ import annotations
 
@@ -77,9 +77,29 @@ def test_passages_that_share_words_are_found_best_first(index: Index):
     assert hits[1][0].score == pytest.approx(1.386294 / (1.5 * (0.25 + 0.75 * 3 / (19 / 5)) + 1), abs=1e-5)
 
 
-def test_equal_scores_are_ordered_by_row(index: Index):
+def test_equal_scores_are_ordered_by_passage_id(index: Index):
     assert found(BM25Retriever(index), "wrist cast") == ["d1", "d4"]
     assert found(BM25Retriever(index), "wrist cast", k=1) == ["d1"]
+
+
+def test_the_words_of_a_title_count_as_often_as_is_declared(tmp_path: Path):
+    folder = tmp_path / "corpora" / "notes"
+    folder.mkdir(parents=True)
+    notes = [("titled", "Fever", "An aspirin a day."), ("told", "Aspirin", "A fever, again a fever.")]
+    lines = [json.dumps({"id": name, "title": title, "text": text}) + "\n" for name, title, text in notes]
+    (folder / "notes.jsonl").write_text("".join(lines))
+    (folder / "recipe.yaml").write_text(
+        "title: Notes\nreader: jsonl\npaths: [notes.jsonl]\nfields: {id: id, title: title, text: text}\n"
+    )
+    output = tmp_path / "indexes" / "notes"
+    build_index(IndexRecipe("notes", ("notes",), "hashing:16"), workspace=Workspace(tmp_path), output=output)
+    notes_index = Index.open(output)
+    assert found(BM25Retriever(notes_index), "fever") == ["told", "titled"]
+    weighted = BM25Retriever(notes_index, title_weight=5)
+    assert found(weighted, "fever") == ["titled", "told"]
+    assert [hit.score for hit in weighted.rank(["fever"], [list(notes_index)])[0]] == pytest.approx(
+        [hit.score for hit in weighted.retrieve(["fever"], k=2)[0]], abs=1e-5
+    )
 
 
 def test_without_a_known_word_there_is_no_hit(index: Index):
@@ -101,7 +121,7 @@ def test_scores_are_those_of_bare_bm25s(large: Index, k1: float, b: float):
         assert len(hits) == np.count_nonzero(expected) > 20
         rows = [int(hit.passage.document[1:]) for hit in hits]
         np.testing.assert_allclose([hit.score for hit in hits], expected[rows], atol=1e-5)
-        assert rows == sorted(rows, key=lambda row: (-expected[row], row))
+        assert rows == sorted(rows, key=lambda row: (-expected[row], f"notes:d{row}#0"))
         assert [hit.passage.document for hit in retriever.retrieve([query], k=7)[0]] == [f"d{row}" for row in rows[:7]]
 
 
@@ -130,7 +150,7 @@ def test_the_identity_holds_all_that_changes_a_ranking(index: Index, large: Inde
     assert json.loads(json.dumps(plain)) == plain
     assert (plain["method"], plain["version"], plain["k1"], plain["b"], plain["stemmer"]) == (
         "bm25",
-        1,
+        2,
         1.5,
         0.75,
         "english",
@@ -140,6 +160,7 @@ def test_the_identity_holds_all_that_changes_a_ranking(index: Index, large: Inde
         BM25Retriever(index, b=0.5),
         BM25Retriever(index, stemmer="porter"),
         BM25Retriever(index, stop_words="none"),
+        BM25Retriever(index, title_weight=2),
         BM25Retriever(large),
     ]
     assert all(other.identity != plain for other in others)
@@ -165,7 +186,7 @@ def test_postings_are_made_once_mapped_and_without_pickle(tmp_path: Path, monkey
     ]
     for path in folder.glob("*.npy"):
         assert np.load(path, allow_pickle=False).dtype.kind in "if"
-    monkeypatch.setattr("ragmed.retrieval.bm25._make", None)
+    monkeypatch.setattr("ragmed.retrieval.parts._make", None)
     again = BM25Retriever(Index.open(index.folder))
     assert all(isinstance(again._bm25.scores[name], np.memmap) for name in ("data", "indices", "indptr"))
     assert found(again, "fever") == ["d2"]
@@ -196,9 +217,9 @@ def test_damaged_postings_are_refused_by_name_and_made_again_once_deleted(tmp_pa
     "edit",
     [
         lambda record: record.pop("files"),
-        lambda record: record.pop("mean_length"),
-        lambda record: record.update(mean_length=1.0),
-        lambda record: record.update(mean_length="two"),
+        lambda record: record.pop("facts"),
+        lambda record: record["facts"].update(mean_length=1.0),
+        lambda record: record["facts"].update(mean_length="two"),
         lambda record: record["files"].popitem(),
         lambda record: record["identity"].update(k1=9.0),
         lambda record: record.pop("checksum"),
@@ -226,7 +247,7 @@ def test_half_made_postings_are_never_seen(tmp_path: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ragmed.retrieval.bm25.write_json", killed)
+        patch.setattr("ragmed.retrieval.parts.write_json", killed)
         with pytest.raises(KeyboardInterrupt):
             BM25Retriever(index)
     assert postings(index) == []

@@ -20,6 +20,7 @@ from ragmed.errors import ModelError
 from ragmed.experiments import trial
 from ragmed.experiments.config import make_experiment
 from ragmed.experiments.trial import run_experiment
+from ragmed.models.chat import FOLDED
 from ragmed.models.endpoint.client import Patience
 from ragmed.runs import find_run
 from ragmed.workspace import Workspace
@@ -116,7 +117,7 @@ def test_system_text_opens_the_first_user_turn_where_a_server_takes_no_system_tu
     assert [turn["role"] for turn in turns] == ["user"]
     assert turns[0]["content"] in [f"{s.messages[0].content}\n\n{s.messages[1].content}" for s in samples]
     weights = find_run(small.runs, "t").info()["identity"]["weights"]["m"]
-    assert weights["system"] == "in the first user turn: the server takes no system turn"
+    assert weights["system"] == FOLDED
 
 
 def test_a_template_that_drops_system_turns_is_found_by_its_count(small: Workspace) -> None:

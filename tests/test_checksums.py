@@ -10,6 +10,8 @@ from sealed import edit_lines
 
 from ragmed.checksums import broken_object, broken_seal, sealed_line, sealed_object
 from ragmed.errors import DamagedError, RagmedError
+from ragmed.prompts import prompt_hash
+from ragmed.records import Message
 from ragmed.runs import Run, find_run
 from ragmed.scores import scored_answers
 
@@ -78,8 +80,11 @@ def test_a_damaged_record_is_named_with_its_line_and_the_remedy(run: Run) -> Non
         (lambda lines: lines.append(lines[0]), "line 5: it is a second answer to "),
         (lambda lines: lines[1].update(prompt="0" * 64), "line 2: its messages are not those whose hash"),
         (
-            lambda lines: lines[1]["messages"][-1].update(content="<passage 1>\nx\n</passage 1>"),
-            "line 2: its prompt shows 1 passages, and 0 are listed",
+            lambda lines: (
+                lines[1]["messages"][-1].update(content="<passage 1>\nx\n</passage 1>")
+                or lines[1].update(prompt=prompt_hash([Message("user", "<passage 1>\nx\n</passage 1>")]))
+            ),
+            "line 2: its prompt shows 1 passage, and 0 are listed",
         ),
         (
             lambda lines: lines[1].update(continuations=["A", "B"], option_logprobs=[-1.0]),

@@ -220,3 +220,13 @@ def test_an_editor_sees_a_wrong_entry_by_the_schema(path: tuple[str, ...], value
     place[path[-1]] = value
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(config, config_schema())
+
+
+def test_a_config_that_is_not_there_is_answered_with_near_ones(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quickstart.yaml").write_text("x: 1\n")
+    for name in ("quickstart.yml", "configs/quikstart.yaml", "quickstart"):
+        with pytest.raises(UsageError, match=r"does not exist; did you mean '.*configs/quickstart\.yaml'\?"):
+            load_experiment(tmp_path / name)
+    with pytest.raises(DataError, match="does not exist"):
+        load_experiment(tmp_path / "other.yaml")

@@ -8,7 +8,7 @@ import pytest
 from answers import answer, by_arm_and_task, changed, compared
 
 from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
-from ragmed.comparison.diagnosis.rows import Cause, Examples, Ledger, Repaired
+from ragmed.comparison.diagnosis.rows import Cause, Examples, Ledger, Repaired, Share
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import MismatchError
 from ragmed.records import Answer, ShownPassage
@@ -53,6 +53,42 @@ def test_the_ledger_names_what_was_fixed_and_broken() -> None:
     (row,) = found.ledger
     assert row == Ledger("t", "accuracy", baseline="closed", arm="rag", fixed=("e1",), broke=("e3",))
     assert (found.contrasts[0].fixed, found.contrasts[0].broke) == (1, 1)
+
+
+def test_right_without_the_evidence_is_a_number() -> None:
+    #              with: 2 right, 1 wrong; without: 1 right, 2 wrong; unknown: 1
+    rag = shown("1101001", passages=[GOLD, GOLD, GOLD, OTHER, OTHER, OTHER, UNSAID])
+    found = rows([*shown("0000000", "closed"), *[changed(a, documents=()) for a in rag]])
+    (row,) = found.evidence
+    assert (row.arm, row.metric, row.n, row.unknown) == ("rag", "accuracy", 6, 1)
+    counts = [(c.count, c.n) for c in (row.right_with, row.right_without, row.wrong_with, row.wrong_without)]
+    assert counts == [(2, 6), (1, 6), (1, 6), (2, 6)]
+    low, high = 0.06149, 0.79234  # Wilson's interval of 1 of 3, by its closed form
+    assert row.unsupported == Share(1, 3, pytest.approx(1 / 3), pytest.approx((low, high), abs=1e-4))
+
+
+def test_evidence_of_a_whole_record_is_told_and_of_closed_books_is_not() -> None:
+    arms = {**ARMS, "whole": {"model": "m", "context": "full"}}
+    found = rows([*shown("01", "closed"), *shown("10", "whole", passages=[GOLD, OTHER])], arms=arms)
+    (row,) = found.evidence
+    assert (row.arm, row.right_with.count, row.wrong_without.count) == ("whole", 1, 1)
+    assert row.right_without == Share(0, 2, 0.0, row.right_without.ci)
+
+
+def test_evidence_resamples_whole_groups() -> None:
+    """Each example twice, as one group: the interval must not be narrower than that of the groups alone."""
+    marks, passages = "1100" * 5, [GOLD, OTHER, GOLD, OTHER] * 5
+    single = rows(shown(marks, passages=passages)).evidence[0].right_without.ci
+    twice = [
+        changed(a, id=f"{a.example.id}-{n}", group=a.example.id)
+        for a in shown(marks, passages=passages)
+        for n in (1, 2)
+    ]
+    doubled = rows(twice).evidence[0].right_without
+    assert doubled.ci is not None
+    assert single is not None
+    assert doubled.share == 0.25
+    assert doubled.ci[1] - doubled.ci[0] > 0.8 * (single[1] - single[0])
 
 
 def test_every_wrong_answer_has_one_reason() -> None:
@@ -103,9 +139,16 @@ def test_the_arm_beside_is_of_the_same_model_and_as_alike_as_can_be() -> None:
 
 
 def test_where_all_passages_were_dropped_none_was_shown() -> None:
-    rag = [changed(one, passages=()) for one in shown("00", passages=[GOLD, GOLD])]
+    rag = [changed(one, passages=(), dropped=("handbook:gout#0",)) for one in shown("00", passages=[GOLD, GOLD])]
     (row,) = rows(rag).decomposition
     assert row.parts[1] == Cause("missed", 2, examples=("e0", "e1"), broke=())
+
+
+def test_where_nobody_said_what_was_shown_retrieval_is_unknown_not_bad() -> None:
+    found = rows([changed(one, passages=()) for one in shown("00", passages=[GOLD, GOLD])])
+    assert found.retrieval == ()
+    (row,) = found.decomposition
+    assert {part.part: part.count for part in row.parts if part.count} == {"unknown": 2}
 
 
 WAYS = {"q": {"scoring": "generate"}, "q-letters": {"task": "q", "scoring": "letters", "normalise": "none"}}
@@ -163,7 +206,7 @@ def test_a_difference_by_one_way_and_by_the_other(written: str, preferred: str, 
 
 def test_ways_of_other_examples_or_other_words_are_no_pair() -> None:
     given = asked("old", "11", "11")
-    with pytest.raises(MismatchError, match=r"'q' and 'q-letters' are one task, but 1 examples .* 'e01'"):
+    with pytest.raises(MismatchError, match=r"'q' and 'q-letters' are one task, but 1 example was asked .* 'e01'"):
         rows(given[:-1], arms={}, tasks=WAYS)
     shots = WAYS | {"q": {"scoring": "generate", "shots": 2}}
     assert rows(given, arms={}, tasks=shots).compliance == ()

@@ -128,6 +128,8 @@ def test_minilm_counts_special_tokens_and_cuts_nothing(minilm):
 def test_the_fingerprint_follows_precision(minilm):
     other = load_embedder("packaged:minilm", precision="bfloat16", device="cpu")
     assert other.fingerprint() == replace(minilm.fingerprint(), precision="bfloat16")
+    auto = load_embedder("packaged:minilm", precision="auto", device="cpu")
+    assert auto.fingerprint() == minilm.fingerprint()  # float32, as for models
     assert other.embed_queries(["fever"])[0] @ minilm.embed_queries(["fever"])[0] > 0.999
 
 

@@ -143,7 +143,7 @@ def test_what_stands_in_a_bundle_field_by_field(tmp_path):
     lines = (tmp_path / "shared" / "samples" / "m%2Frag_32" / "medqa.jsonl").read_text().splitlines()
     for line in map(json.loads, lines):
         filled = {key for key, value in line.items() if value}
-        assert filled == {"arm", "task", "example", "passages", "finish", "sha256"}
+        assert filled == {"arm", "task", "example", "passages", "finish", "fits", "sha256"}
         example = {key: value for key, value in line["example"].items() if value}
         assert example.keys() == {"id", "group", "documents"}
         assert all(len(found) == 32 for found in (example["id"], example["group"], *example["documents"]))

@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from ragmed.errors import UsageError
+from ragmed.metrics import find_metric
 from ragmed.metrics.f1 import (
     accuracy,
     class_counts,
@@ -18,6 +19,7 @@ from ragmed.metrics.f1 import (
     micro_recall,
     set_counts,
 )
+from ragmed.records import Example
 
 CASES = 1000
 
@@ -93,3 +95,19 @@ def test_an_example_weighs_what_its_class_leaves_it():
     golds = ["a", "a", "a", "b"]
     counts = np.array([class_counts("a", gold, classes=["a", "b"]) for gold in golds])
     assert class_weights(counts).tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
+
+
+def test_macro_f1_of_a_task_is_that_of_scikit_learn():
+    metric, labels = find_metric("macro_f1"), {"A": "supported", "B": "refuted", "C": "not enough"}
+    rng = np.random.default_rng(3)
+    gold, said = rng.choice(list("ABC"), 200), rng.choice(list("ABC"), 200)
+    counts = metric.score([(Example("1", "?", options=labels, gold=g), s) for g, s in zip(gold, said, strict=True)])
+    assert metric.total(np.sum(counts, axis=0)) == pytest.approx(f1_score(gold, said, average="macro"), abs=1e-12)
+
+
+def test_macro_f1_needs_the_same_labels_for_all():
+    one, other = {"A": "yes", "B": "no"}, {"A": "no", "B": "yes"}
+    batch = [(Example(str(n), "?", options=options, gold="A"), "A") for n, options in enumerate((one, other))]
+    for wrong in (batch, [(Example("1", "?", gold="x"), "x")]):
+        with pytest.raises(UsageError, match="measure accuracy instead"):
+            find_metric("macro_f1").score(wrong)

@@ -14,11 +14,13 @@ from pages import plain
 from cli.main import cli
 from ragmed.checked import dump
 from ragmed.comparison.compare import ComparisonSettings
+from ragmed.comparison.designs import Design, Level, four_arms
 from ragmed.comparison.sources import UNKNOWN, ArmSources, arm_sources, rule
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.results import Rules, compare_runs, report_run, stored_settings
 from ragmed.experiments.trial import run_experiment
+from ragmed.integrations.papers import paper_tables
 from ragmed.records import ShownPassage
 from ragmed.report import effects as words
 from ragmed.report.figures.write import write_figures
@@ -134,7 +136,7 @@ def test_only_examples_that_all_four_have():
     empty = row_of(run([0], ["error"], [1], [1]), settings)
     assert (empty.n, empty.cells, empty.effects[0].difference) == (0, {}, None)
     assert words.sentence(empty, empty.effects[2]) == (
-        "there is no verdict on interaction: 1 of 1 answers of tuned did not come back"
+        "there is no verdict on interaction: 1 of 1 answer of tuned did not come back"
     )
 
 
@@ -392,7 +394,7 @@ def test_a_run_with_references(four, small):
     told = CliRunner().invoke(cli, ["--root", str(small.root), "compare", "four", "--json", "--price-hour", "3.6"])
     assert told.exit_code == 0, told.output
     assert json.loads(told.output)["prices"]["machine_hour"] == 3.6
-    assert stored_settings(four).factorials == (ARMS,)
+    assert stored_settings(four).factorials == (four_arms(ARMS),)
 
 
 def test_runs_side_by_side_keep_their_factorials_and_marks(four, small):
@@ -417,3 +419,157 @@ def test_a_factorial_whose_arms_are_not_asked_yet_waits(small):
     results = run_experiment(load_experiment(path).only(arms=("general", "tuned", "rag")), workspace=small)
     assert results.factorials == ()
     assert "no 2x2 of general, tuned, rag, both yet: both has no samples" in results.notes
+
+
+REASONED = ("direct", "cot", "rag", "cot+rag")
+REASONING = ComparisonSettings(baseline="direct", factorials=(four_arms(REASONED, "reasoning"),), resamples=500)
+
+
+def test_reasoning_and_retrieval_by_hand_in_every_output(tmp_path):
+    # 40 questions; right: 8 directly, 24 after reasoning, 28 with passages, 30 with both
+    columns = [[1] * right + [0] * (40 - right) for right in (8, 24, 28, 30)]
+    results = compared(run(*columns, arms=REASONED, passages=SHOWN), REASONING)
+    (row,) = results.factorials
+    assert (row.factor, row.control, row.tuned, row.retrieved, row.both) == (
+        "reasoning",
+        "direct",
+        None,
+        "rag",
+        "cot+rag",
+    )
+    assert {effect.effect: (effect.level, effect.difference) for effect in row.effects} == {
+        "reasoning": ("reasoning", pytest.approx((16 + 2) / 2 / 40)),
+        "retrieval": ("", pytest.approx((20 + 6) / 2 / 40)),
+        "interaction": ("reasoning", pytest.approx((2 - 16) / 40)),
+        "reasoning-against-retrieval": ("reasoning", pytest.approx(-4 / 40)),
+    }
+    assert {role: cell.value for role, cell in row.cells.items()} == {
+        "control": 0.2, "reasoning": 0.6, "retrieved": 0.7, "both": 0.75,
+    }  # fmt: skip
+    assert row.simple == {
+        "retrieval": {"direct": pytest.approx(0.5), "reasoning": pytest.approx(0.15)},
+        "reasoning": {"closed_book": pytest.approx(0.4), "with_passages": pytest.approx(0.05)},
+    }
+    assert ("rag", "cot") in [(contrast.baseline, contrast.arm) for contrast in results.contrasts]
+    assert results.economics == ()  # nothing was trained: there is no break-even
+    table = " ".join(render_table(results).split())
+    page = " ".join(plain(render_page(results, run_info={})).split())
+    assert "2x2 (direct: direct, rag; reasoning: cot, cot+rag; n 40)" in table
+    assert "Reason first, retrieve, both or neither? On medqa (n 40): both." in table
+    assert "retrieval helps answers after reasoning less than direct ones, by 35.0 points" in table
+    assert "retrieval does for answers after reasoning, less what it does for direct ones" in table
+    assert "Reasoning × retrieval: medqa, accuracy" in page
+    assert "(retrieval: +15.0 points after reasoning, +50.0 without)" in page
+    assert "| direct | 0.200" in page
+    drawn = write_figures(results, tmp_path)
+    assert "factorial" in [path.stem for path in drawn]
+    svg = (tmp_path / "factorial.svg").read_text()
+    assert "Reasoning and retrieval together" in svg
+    assert "untuned" not in svg
+
+
+LEVELS = Design(
+    (Level("untuned", "general", "rag"), Level("pages", "pages", "pages+rag"), Level("raft", "raft", "raft+rag"))
+)
+
+
+def test_three_levels_of_tuning_by_hand():
+    right = {"general": 2, "pages": 5, "raft": 8, "rag": 10, "pages+rag": 12, "raft+rag": 15}
+    samples = run(*[[1] * n + [0] * (20 - n) for n in right.values()], arms=tuple(right), passages=SHOWN)
+    results = compared(samples, ComparisonSettings(baseline="general", factorials=(LEVELS,), resamples=500))
+    (row,) = results.factorials
+    assert {(effect.effect, effect.level): effect.difference for effect in row.effects} == {
+        ("tuning", "pages"): pytest.approx((3 + 2) / 2 / 20),
+        ("tuning", "raft"): pytest.approx((6 + 5) / 2 / 20),
+        ("retrieval", ""): pytest.approx((8 + 7 + 7) / 3 / 20),
+        ("interaction", "pages"): pytest.approx((7 - 8) / 20),
+        ("interaction", "raft"): pytest.approx((7 - 8) / 20),
+        ("tuning-against-retrieval", "pages"): pytest.approx(-5 / 20),
+        ("tuning-against-retrieval", "raft"): pytest.approx(-2 / 20),
+    }
+    assert results.factorial_family == 7
+    assert list(row.cells) == ["control", "pages", "raft", "retrieved", "pages+retrieved", "raft+retrieved"]
+    assert row.simple["tuning: raft"] == {"closed_book": pytest.approx(0.3), "with_passages": pytest.approx(0.25)}
+    assert [(cost.tuned, cost.both) for cost in results.economics] == [("pages", "pages+rag"), ("raft", "raft+rag")]
+    table = " ".join(render_table(results).split())
+    assert "2x3 (untuned: general, rag; pages: pages, pages+rag; raft: raft, raft+rag; n 20)" in table
+    assert "tuning raft +27.5" in table
+    assert "(raft)" in table
+    assert "raft+rag" in plain(render_page(results, run_info={}))
+
+
+def test_p_of_an_effect_over_three_levels_is_that_of_all_sign_assignments():
+    more = [1, 0, 1, 0, 1, 1, 1, 1]
+    arms = ("general", "pages", "raft", "rag", "pages+rag", "raft+rag")
+    columns = (CONTROL, TUNED__, CONTROL, RAG____, BOTH___, more)
+    settings = ComparisonSettings(baseline="general", factorials=(LEVELS,), resamples=500)
+    retrieval = next(e for e in row_of(run(*columns, arms=arms), settings).effects if e.effect == "retrieval")
+    each = [(r + b + m - c - t - c2) / 3 for c, t, c2, r, b, m in zip(*columns, strict=True)]
+    assert retrieval.difference == pytest.approx(sum(each) / 8)
+    assert retrieval.p == pytest.approx(exact_p(each))
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        ((Level("a", "x", "y"),), "two levels or more"),
+        ((Level("a", "x", "y"), Level("a", "u", "v")), "the level 'a' stands twice"),
+        ((Level("a", "x", "y"), Level("b", "u", "y")), "the arm 'y' stands twice"),
+    ],
+)
+def test_levels_that_make_no_design_are_refused(levels, words):
+    with pytest.raises(UsageError, match=words):
+        Design(levels)
+
+
+TWO_FACTORS = """
+models: {small: "scripted:first-option", ours: {name: "scripted:first-option", base: small}}
+index: wards
+tasks: {mmlu: {limit: 4}}
+arms:
+  general: {model: small}
+  cot: {model: small, cot: true}
+  cot-short: {model: small, cot: true, cot_tokens: 9}
+  rag: {model: small, context: retrieved, k: 2}
+  cot+rag: {model: small, context: retrieved, k: 2, cot: true}
+  cot+more: {model: small, context: retrieved, k: 3, cot: true}
+  tuned: {model: ours}
+  tuned+rag: {model: ours, context: retrieved, k: 2}
+  tuned+cot: {model: ours, cot: true}
+  tuned+cot+rag: {model: ours, context: retrieved, k: 2, cot: true}
+"""
+
+
+def test_a_config_has_the_designs_of_its_arms_and_no_others(tmp_path):
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO_FACTORS)
+    found = load_experiment(path).comparison.factorials
+    assert [(design.factor, design.arms) for design in found] == [
+        ("tuning", ("general", "tuned", "rag", "tuned+rag")),
+        ("tuning", ("cot", "tuned+cot", "cot+rag", "tuned+cot+rag")),
+        ("reasoning", ("general", "cot", "rag", "cot+rag")),
+        ("reasoning", ("tuned", "tuned+cot", "tuned+rag", "tuned+cot+rag")),
+    ]
+    level = "{name: %s, closed_book: %s, with_passages: %s}"
+    levels = ", ".join([level % ("now", "general", "rag"), level % ("later", "cot", "cot+rag")])
+    path.write_text(TWO_FACTORS + f"comparison: {{factorials: [{{factor: reasoning, levels: [{levels}]}}]}}\n")
+    (named,) = load_experiment(path).comparison.factorials
+    assert [level.name for level in named.levels] == ["now", "later"]
+    path.write_text(TWO_FACTORS + "comparison: {factorials: [[general, cot, rag]]}\n")
+    with pytest.raises(UsageError, match="four different arms"):
+        load_experiment(path)
+
+
+def test_two_factors_are_told_apart_and_exported(tmp_path):
+    arms = (*REASONED, "tuned", "tuned+rag")
+    columns = [[1] * right + [0] * (20 - right) for right in (4, 12, 14, 15, 4, 14)]
+    designs = (four_arms(["direct", "tuned", "rag", "tuned+rag"]), four_arms(REASONED, "reasoning"))
+    settings = ComparisonSettings(baseline="direct", factorials=designs, resamples=300)
+    results = compared(run(*columns, arms=arms, passages=SHOWN), settings)
+    said = " ".join(render_table(results).split())
+    assert "Fine-tune, retrieve, both or neither? On medqa (n 20): retrieve." in said
+    assert "Reason first, retrieve, both or neither? On medqa (n 20): both." in said
+    assert {p.stem for p in write_figures(results, tmp_path) if "factorial" in p.stem} == {"factorial", "factorial-2"}
+    (effects,) = [table for table in paper_tables(results) if table.name == "effects"]
+    assert "(control, tuned, retrieved, both): direct, tuned, rag, tuned+rag" in effects.caption
+    assert "(control, reasoning, retrieved, both): direct, cot, rag, cot+rag" in effects.caption

@@ -133,6 +133,99 @@ def test_equal_questions_join_declared_groups():
     assert compared(given, CONTROL).contrasts[0].groups == 2
 
 
+NUMBERED = {
+    "numbers": lambda i: f"{i}. What now?",
+    "words and numbers": lambda i: f"Question {i}: what  now",
+    "brackets": lambda i: f"({i}) What now?",
+    "a number behind it": lambda i: f"What now? ({i})",
+    "hashes": lambda i: f"#{i} What now ?",
+    "case and blanks": lambda i: "What now?".upper() if i % 2 else "What " + " " * i + "now?",
+}
+
+
+@pytest.mark.parametrize("form", NUMBERED)
+def test_one_question_under_numbers_is_one_question(form):
+    def arm(name, right):
+        return [
+            answer(
+                f"e{i}", name, question=NUMBERED[form](i), options=("12 mg" + " " * i, "24 MG"[: 4 + i % 2]),
+                scores={"accuracy": right},
+            )
+            for i in range(40)
+        ]  # fmt: skip
+
+    results = compared({("general", "medqa"): arm("general", 0.0), ("rag", "medqa"): arm("rag", 1.0)}, CONTROL)
+    assert results.contrasts[0].verdict == "cannot-tell"
+    assert results.contrasts[0].groups <= 2
+    assert any("ask what another one asks" in note for note in results.notes)
+
+
+def test_numbers_that_belong_to_a_question_set_it_apart():
+    asked = ["2-year-old with fever?", "3-year-old with fever?", "1.5 mg?", "2.5 mg?", "E. coli?", "S. coli?", "5 HT?"]
+
+    def arm(name):
+        return [answer(f"e{i}", name, question=text) for i, text in enumerate(asked)]
+
+    results = compared({("general", "medqa"): arm("general"), ("rag", "medqa"): arm("rag")}, CONTROL)
+    assert results.contrasts[0].groups == len(asked)
+
+
+def free_texts(arm, text, right, count=40):
+    return [
+        answer(f"e{i}", arm, gold=f"finding {i}", value=text(i), completion=text(i), scores={"accuracy": right(i)})
+        for i in range(count)
+    ]
+
+
+PAGES = (
+    "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head></html>", "<html><body>Sign in</body></html>",
+    "504 Gateway Time-out", "Error code: 429 - rate limit", '{"error": {"message": "overloaded", "type": "server"}}',
+    '{"detail": "Not Found"}', "upstream connect error or disconnect/reset before headers", "HTTP/1.1 503 Unavailable",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("share", [1, 4])
+def test_pages_of_a_proxy_are_no_answers(page, share):
+    given = {
+        ("general", "t"): free_texts("general", lambda i: f"text {i}", lambda i: 0.5),
+        ("rag", "t"): free_texts("rag", lambda i: f"{page}" if i % share == 0 else f"t {i}", lambda i: i % share / 8),
+    }
+    results = compared(given, CONTROL)
+    assert [row.verdict for row in results.contrasts] == ["no-verdict"]
+    assert "of rag are no answer but the page or error of a server or proxy" in no_verdicts(results)[0]
+
+
+def test_one_text_to_every_question_is_no_answer_to_any():
+    given = {
+        ("general", "t"): free_texts("general", lambda i: f"text {i}", lambda i: 0.9),
+        ("rag", "t"): free_texts("rag", lambda i: "I am a helpful assistant.", lambda i: 0.1),
+    }
+    results = compared(given, CONTROL)
+    assert [row.verdict for row in results.contrasts] == ["no-verdict"]
+    assert (
+        "40 of 40 answers of rag are the very same text, whatever was asked: 'I am a helpful assistant.'"
+        in no_verdicts(results)[0]
+    )
+
+
+def test_one_label_for_every_note_is_a_poor_answer_and_is_judged():
+    def arm(name, text, right):
+        return [
+            answer(
+                f"e{i}", name, question=f"{i} beds?", gold="yes" if i % 5 else "no", completion=text(i),
+                scores={"accuracy": right(i)},
+            )
+            for i in range(200)
+        ]  # fmt: skip
+
+    given = {
+        ("general", "t"): arm("general", lambda i: "yes" if i % 5 else "no", lambda i: 1.0),
+        ("rag", "t"): arm("rag", lambda i: "yes", lambda i: float(bool(i % 5))),
+    }
+    assert compared(given, CONTROL).contrasts[0].verdict == "worse"
+
+
 def test_the_same_options_in_another_order_are_the_same_question():
     def arm(name, right):
         return [

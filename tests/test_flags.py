@@ -203,8 +203,9 @@ def test_a_config_is_never_overwritten_and_reads_back(tmp_path: Path) -> None:
     raw = config(index="wards")
     save_config(raw, tmp_path / "a.yaml")
     assert yaml.safe_load((tmp_path / "a.yaml").read_text()) == raw
+    save_config(raw, tmp_path / "a.yaml")  # the command that was stopped after it, given again
     with pytest.raises(RagmedError, match="exists already"):
-        save_config(raw, tmp_path / "a.yaml")
+        save_config({**raw, "seed": 9}, tmp_path / "a.yaml")
 
 
 def test_flags_beside_a_config_are_refused(small: Workspace) -> None:

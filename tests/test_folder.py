@@ -1,5 +1,6 @@
 """A folder of one's own, of mixed kinds: from `ragmed corpora new` to documents."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -68,13 +69,14 @@ def test_a_description_says_why_files_are_ignored(tmp_path: Path) -> None:
 STRUCTURED = {
     "a.nxml": (
         "<!-- x --><!DOCTYPE article PUBLIC 'x'><article xml:lang='en'><body/></article>",
-        "",
-        "an article in JATS",
+        "jats",
+        "an article in JATS XML",
     ),
+    "k.nxml": ("<book-part-wrapper/>", "statpearls", "a chapter of NCBI's Bookshelf"),
     "b.xml": ("<Document id='1'><Focus>F</Focus><QAPairs/></Document>", "medquad", "MedQuAD's XML"),
     "c.xml": ('<document xmlns="http://cnx.rice.edu/cnxml"/>', "openstax", "OpenStax CNXML"),
     "d.xml": ("<?xml version='1.0'?><drug><dose/></drug>", "", "XML with the root element 'drug'"),
-    "e.xml": ("<PubmedArticleSet/>", "", "records of PubMed"),
+    "e.xml": ("<PubmedArticleSet/>", "pubmed", "PubMed's XML"),
     "f.json": ('{"questions": [{"snippets": []}]}', "bioasq", "BioASQ's JSON"),
     "g.json": ('{"1": {"QUESTION": "q", "CONTEXTS": []}}', "pubmedqa", "PubMedQA's JSON"),
     "h.json": ('[{"id": "1"}]', "", "one JSON list, which is no JSON Lines; write an object a line"),
@@ -246,3 +248,9 @@ def test_a_recipe_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has a recipe already"):
         new_recipe("a", (tmp_path / "data",), workspace=Workspace(tmp_path))
     assert call(Workspace(tmp_path), "corpora", "new", "b").exit_code == 2
+
+
+def test_what_is_neither_file_nor_folder_is_no_corpus(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"pipe\.csv' is neither a file nor a folder"):
+        new_recipe("pipe", (tmp_path / "pipe.csv",), workspace=Workspace(tmp_path))

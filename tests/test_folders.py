@@ -154,6 +154,9 @@ def test_a_medrag_folder_is_read(tmp_path: Path) -> None:
         "c.jsonl:1": "the id 'Invented_0' was met before",
     }
     assert made.ignored == 1
+    by_pmid = corpus(tmp_path, "medrag", extra="named_by: PMID\n")
+    assert [one.id for one in by_pmid.documents()] == ["21"]
+    assert refused(tmp_path)["b.jsonl:2"] == "no 'PMID', by which the recipe names its documents"
 
 
 def test_medrag_without_its_files_is_told(tmp_path: Path) -> None:

@@ -53,8 +53,8 @@ def test_weights_and_the_constant_change_the_order():
     assert [(hit.passage.document, hit.score) for hit in heavy] == [("b", 3.5), ("c", 1.5), ("a", 1.0)]
 
 
-def test_equal_scores_are_ordered_by_best_rank_and_then_by_the_parts_order():
-    hits = fused(Fixed("a", "x"), Fixed("b", "y"), Fixed("c", "z")).retrieve(["q"], k=6)[0]
+def test_equal_scores_are_ordered_by_passage_id():
+    hits = fused(Fixed("c", "x"), Fixed("a", "z"), Fixed("b", "y")).retrieve(["q"], k=6)[0]
     assert [hit.passage.document for hit in hits] == ["a", "b", "c", "x", "y", "z"]
 
 
@@ -81,7 +81,7 @@ def test_the_identity_holds_all_that_changes_a_ranking():
     whole = fused(*parts).identity
     assert whole == {
         "method": "rrf",
-        "version": 1,
+        "version": 2,
         "rrf_k": 60,
         "depth": 100,
         "weights": [1.0, 1.0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import time
 import tracemalloc
 import zipfile
@@ -294,10 +295,19 @@ def test_escape_codes_of_a_file_never_reach_the_terminal(small: Workspace) -> No
     ):
         said = out(small, *words)
         assert not {"\x1b", "\x07", "\x9b"} & set(said), words
-    assert "1 records rejected, 1 files ignored (ragmed corpora info wards says why)" in out(
-        small, "build-index", "wards"
-    )
+    built = out(small, "build-index", "wards")
+    assert "1 record rejected, 1 file ignored\n  ignored: " in built
+    assert "y.doc: " in built
+    assert re.search(r"\n  rejected: \S+x\.md.*: .*UTF-8", built)
     assert "\\x1b]0;owned\\x07\\x1b[2J\\x9b31m" in out(small, "search", "wards", "Elm ward 4000")
+    found = out(small, "search", "wards", "Elm ward 4000", "--json")
+    assert not {"\x1b", "\x07", "\x9b"} & set(found)
+    assert any(code in hit["passage"]["text"] for hit in json.loads(found)["hits"])
+    questions = small.root / "data" / "mirage" / "benchmark.json"
+    questions.write_text(questions.read_text().replace("extension of", "extension\\u001b[2J\\u009b31m of"))
+    shown = out(small, "eval", str(small.configs / "toy.yaml"), "--dry-run")
+    assert not {"\x1b", "\x9b"} & set(shown)
+    assert "extension\\x1b[2J\\x9b31m of" in shown
     assert "Elm ward é" in out(small, "search", "wards", "Elm ward 4000")
 
 

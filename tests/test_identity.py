@@ -77,49 +77,52 @@ def constant(owner: object, name: str, value: object) -> Change:
 
 
 CHANGES: dict[str, tuple[Change, str]] = {
-    "seed": (config("seed: 3", "seed: 4"), "with seed = 3, now it is 4"),
-    "window": (config("window: 3", "window: 4"), "with window = 3, now it is 4"),
-    "budget": (config("context_tokens: 4000", "context_tokens: 3000"), "with context_tokens = 4000"),
-    "model": (config("first-option", "echo"), "with models.small.name = "),
-    "arm's model": (config("rag: {model: small", "rag: {model: other"), "with arms.rag.model = "),
-    "k": (config("retrieved, k: 2", "retrieved, k: 1"), "with arms.rag.k = 2, now it is 1"),
+    "seed": (config("seed: 3", "seed: 4"), "seed was 3, is now 4"),
+    "window": (config("window: 3", "window: 4"), "window was 3, is now 4"),
+    "budget": (config("context_tokens: 4000", "context_tokens: 3000"), "context_tokens was 4000"),
+    "model": (config("first-option", "echo"), "models.small.name was "),
+    "arm's model": (config("rag: {model: small", "rag: {model: other"), "arms.rag.model was "),
+    "k": (config("retrieved, k: 2", "retrieved, k: 1"), "arms.rag.k was 2, is now 1"),
     "context": (
         config("rag: {model: small, context: retrieved", "rag: {model: small, context: distractor"),
-        "with arms.rag.context = ",
+        "arms.rag.context was ",
     ),
     "passage order": (
         config("retrieved, k: 2}", "retrieved, k: 2, passage_order: reversed}"),
-        'with arms.rag.passage_order = "ranked"',
+        'arms.rag.passage_order was "ranked"',
     ),
     "arm's budget": (
         config("retrieved, k: 2}", "retrieved, k: 2, context_tokens: 900}"),
-        "with arms.rag.context_tokens = 0, now it is 900",
+        "arms.rag.context_tokens was 0, is now 900",
     ),
-    "retriever": (config("retriever: words, ", ""), 'with arms.lexical.index = "", now it is "wards"'),
-    "retriever's parameter": (config("k1: 1.2", "k1: 1.5"), "with retrievers.words.k1 = 1.2, now it is 1.5"),
-    "scoring": (config("{scoring: letters}", "{scoring: option-text}"), "with tasks.mmlu.scoring = "),
+    "retriever": (config("retriever: words, ", ""), 'arms.lexical.index was "", is now "wards"'),
+    "retriever's parameter": (config("k1: 1.2", "k1: 1.5"), "retrievers.words.k1 was 1.2, is now 1.5"),
+    "scoring": (config("{scoring: letters}", "{scoring: option-text}"), "tasks.mmlu.scoring was "),
     "normalise": (
         config("{scoring: letters}", "{scoring: letters, normalise: tokens}"),
-        "with tasks.mmlu.normalise = ",
+        "tasks.mmlu.normalise was ",
     ),
-    "options": (config("{scoring: letters}", "{scoring: letters, options: reversed}"), "with tasks.mmlu.options = "),
-    "limit": (config("{scoring: letters}", "{scoring: letters, limit: 7}"), "with tasks.mmlu.limit = 0, now it is 7"),
-    "shots": (config("shots: 1", "shots: 2"), "with tasks.ours.shots = 1, now it is 2"),
-    "max_tokens": (config("max_tokens: 8", "max_tokens: 9"), "with tasks.ours.max_tokens = 8, now it is 9"),
+    "options": (config("{scoring: letters}", "{scoring: letters, options: reversed}"), "tasks.mmlu.options was "),
+    "limit": (config("{scoring: letters}", "{scoring: letters, limit: 7}"), "tasks.mmlu.limit was 0, is now 7"),
+    "shots": (config("shots: 1", "shots: 2"), "tasks.ours.shots was 1, is now 2"),
+    "max_tokens": (config("max_tokens: 8", "max_tokens: 9"), "tasks.ours.max_tokens was 8, is now 9"),
     "system words": (
         config("shots: 1", "shots: 1, system_instruction: Think."),
-        "with tasks.ours.system_instruction = ",
+        "tasks.ours.system_instruction was ",
     ),
-    "few-shot choice": (config("shots: 1", "shots: 1, few_shot: one-per-class"), 'with tasks.ours.few_shot = ""'),
-    "question": (file("ours.csv", "Where is ward 7?", "Where was ward 7?"), "with tasks.ours.data = "),
-    "gold": (file("ours.csv", "7?,here,there,A", "7?,here,there,B"), "with tasks.ours.data = "),
+    "few-shot choice": (config("shots: 1", "shots: 1, few_shot: one-per-class"), 'tasks.ours.few_shot was ""'),
+    "question": (file("ours.csv", "Where is ward 7?", "Where was ward 7?"), "the questions of task 'ours' differ"),
+    "gold": (file("ours.csv", "7?,here,there,A", "7?,here,there,B"), "the questions of task 'ours' differ"),
     "corpus": (file("corpora/wards/pages/elm.md", "4000", "4999"), "was built before its corpus changed"),
     "index recipe": (file("indexes/wards/recipe.yaml", "hashing:64", "hashing:32"), "was built with embedder = "),
-    "words of a prompt": (constant(prompts, "WITH_PASSAGES", "Read this."), "with tasks.mmlu.prompts = "),
-    "version of a form": (constant(tasks, "LETTER", replace(LETTER, version=2)), "with tasks.mmlu.form = "),
-    "rules of augmentation": (constant(augmentation, "VERSION", 2), "with augmentation = 1, now it is 2"),
-    "version of a retriever": (constant(BM25Retriever, "VERSION", 99), "with references.words.version = "),
-    "library": (constant(trial, "_version", lambda name: "0.0"), "with versions.torch = "),
+    "words of a prompt": (
+        constant(prompts, "WITH_PASSAGES", "Read this."),
+        "the words in which task 'mmlu' is asked differ",
+    ),
+    "version of a form": (constant(tasks, "LETTER", replace(LETTER, version=2)), "tasks.mmlu.form was "),
+    "rules of augmentation": (constant(augmentation, "VERSION", 2), "augmentation was 1, is now 2"),
+    "version of a retriever": (constant(BM25Retriever, "VERSION", 99), "references.words.version was "),
+    "library": (constant(trial, "_version", lambda name: "0.0"), "torch was "),
 }
 
 
@@ -150,7 +153,7 @@ def test_a_finished_run_is_held_to_its_fields_too(
 ) -> None:
     run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
     config("k1: 1.2", "k1: 1.5")(small, monkeypatch)
-    with pytest.raises(MismatchError, match=re.escape("with retrievers.words.k1 = 1.2")):
+    with pytest.raises(MismatchError, match=re.escape("retrievers.words.k1 was 1.2")):
         run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
 
 
@@ -181,7 +184,7 @@ def test_a_setting_that_an_older_run_does_not_hold_is_not_skipped(
 ) -> None:
     edit(begun, lambda identity: identity["arms"]["rag"].pop("passage_order"))  # type: ignore[attr-defined]
     config("retrieved, k: 2}", "retrieved, k: 2, passage_order: reversed}")(small, monkeypatch)
-    with pytest.raises(MismatchError, match=r'arms\.rag\.passage_order = "ranked", now it is "reversed"'):
+    with pytest.raises(MismatchError, match=r'arms\.rag\.passage_order was "ranked", is now "reversed"'):
         run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
 
 

@@ -96,7 +96,15 @@ def stored(folder: Path) -> np.ndarray:
 
 def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
     manifest = json.loads((built / "manifest.json").read_text())
-    assert manifest["counts"] == {"documents": 450, "passages": 450, "vectors": 450, "taken_over": 0}
+    assert manifest["counts"] == {
+        "documents": 450,
+        "passages": 450,
+        "vectors": 450,
+        "taken_over": 0,
+        "ready": 0,
+        "ready_cut": 0,
+        "ready_unknown": 0,
+    }
     assert manifest["corpora"][0] | {"sha256": "", "stamp": "", "characters": 0} == {
         "name": "notes",
         "title": "Notes",
@@ -108,12 +116,17 @@ def test_the_manifest_says_what_made_it(built: Path, workspace: Workspace):
         "documents": 450,
         "rejected": 0,
         "ignored": 0,
+        "left_out": 0,
+        "reasons": [],
         "records": 450,
         "characters": 0,
         "sha256": "",
         "stamp": "",
     }
+    declared = manifest["embedder"].pop("encoding")
+    assert not any(declared.values())
     assert manifest["embedder"] == {
+        "query_weights": "",
         "embedder": "hashing:32",
         "weights": "none",
         "precision": "float32",
@@ -747,3 +760,48 @@ def test_two_faiss_distributions_or_none_are_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingDependencyError, match=r"ragmed\[cpu\]"):
         devices.import_faiss()
+
+
+def test_what_could_not_be_written_whole_leaves_nothing(tmp_path: Path) -> None:
+    from ragmed.index.vectors import appearing
+
+    def fill() -> None:
+        with appearing(tmp_path / "a" / "x.npy") as beside:
+            beside.write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fill()
+    assert list((tmp_path / "a").iterdir()) == []
+    with appearing(tmp_path / "a" / "x.npy") as beside:
+        beside.write_bytes(b"whole")
+    assert (tmp_path / "a" / "x.npy").read_bytes() == b"whole"
+
+
+def test_an_index_keeps_the_precision_that_auto_came_to_be(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ragmed.retrieval.spec import RetrieverSpec, make_retriever
+
+    asked: list[str] = []
+
+    class Rounded(HashingEmbedder):
+        def fingerprint(self):
+            return replace(super().fingerprint(), precision="bfloat16")
+
+    def on_a_gpu(name: str, *, precision: str, **more: object) -> HashingEmbedder:
+        asked.append(precision)
+        return Rounded(DIMENSION) if precision in ("auto", "bfloat16") else HashingEmbedder(DIMENSION)
+
+    monkeypatch.setattr("ragmed.index.recipe.load_embedder", on_a_gpu)
+    output = workspace.indexes / "rounded"
+    recipe = replace(RECIPE, name="rounded", precision="auto")
+    made = build_index(recipe, workspace=workspace, output=output)
+    assert made.embedder.precision == "bfloat16"
+    again = build_index(recipe, workspace=workspace, output=output)
+    assert (again.created, asked) == (made.created, ["auto", "bfloat16"])
+    spec = RetrieverSpec(index="rounded")
+    make_retriever(spec, workspace=workspace, as_built=True).retrieve(["word1"], k=1)
+    assert asked[2:] == ["bfloat16"]
+    build_index(replace(recipe, precision="float32"), workspace=workspace, output=output)
+    assert asked[3:] == ["float32"]

@@ -145,3 +145,41 @@ def test_an_index_s_manifest_that_is_none(built: Workspace, change: dict[str, ob
 def test_a_home_that_nobody_has_is_a_name() -> None:
     assert user_path("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
     assert user_path("~/x") == Path.home() / "x"
+
+
+def test_ctrl_c_that_a_library_makes_another_error_of_is_still_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import os
+    import signal
+
+    from ragmed.cli import main as entry
+
+    def swallowed(**given: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ValueError("Error building a validator") from error
+
+    def defect(**given: object) -> None:
+        raise ValueError("Error building a validator")
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for fails, code, said in ((swallowed, 130, "interrupted; run the same"), (defect, 1, "this is a defect")):
+            monkeypatch.setattr(entry.cli, "main", fails)
+            with pytest.raises(SystemExit) as stop:
+                entry.main()
+            assert (stop.value.code, said in capsys.readouterr().err) == (code, True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused_before_a_run() -> None:
+    from ragmed.experiments.config import make_experiment
+
+    raw = {"models": {"m": "scripted:echo"}, "tasks": {"mmlu": {}}, "arms": {"x" * 221: {"model": "m"}}}
+    with pytest.raises(RagmedError, match=r"has 221 letters, 220 are the most"):
+        make_experiment(raw, default_name="toy", where="here")
+    raw["arms"] = {"x" * 220: {"model": "m"}}
+    make_experiment(raw, default_name="toy", where="here")

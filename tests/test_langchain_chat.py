@@ -18,6 +18,7 @@ from tiny import PLAIN, save_tiny, user
 
 from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, UsageError
 from ragmed.models import ModelSettings, load_model
+from ragmed.models.chat import FOLDED, SHORT_ANSWER
 from ragmed.models.counting import Estimate
 from ragmed.models.langchain_chat import LangChainChat, without_keys
 from ragmed.models.langchain_reply import completion_of
@@ -178,11 +179,31 @@ def test_a_provider_without_system_turns_is_told_them_in_the_first_user_turn() -
 
     model, _ = chat(kind=Strict)
     prompt = [Message("system", "Be brief."), *user("A or B")]
+    assert "system" not in model.fingerprint()
+    assert model.generate([prompt], max_tokens=5)[0].finish == "error"  # the form is settled before, not on the way
+    model.learn_form()
+    assert model.fingerprint()["system"] == FOLDED
+    assert model._chat(SHORT_ANSWER).log[0] == "refused"
     assert [c.text for c in model.generate([prompt, prompt], max_tokens=5)] == ["B", "B"]
-    assert model.generate([prompt], max_tokens=5)[0].text == "B"
     log = model._chat(5).log
-    assert log.count("refused") == 2  # the first call's two prompts, and none after
-    assert [asked[0] for asked in log if asked != "refused"] == [[("human", "Be brief.\n\nA or B")]] * 3
+    assert [asked[0] for asked in log if asked != "refused"] == [[("human", "Be brief.\n\nA or B")]] * 2
+    plain, _ = chat()
+    plain.learn_form()
+    assert "system" not in plain.fingerprint()
+
+
+def test_a_provider_that_answers_in_no_form_is_refused_before_the_first_question() -> None:
+    waits: list[float] = []
+    model, _ = chat(script={"Hi": [TooMany("wait"), "B"]}, retries=2)
+    model.sleep = waits.append
+    model.learn_form()
+    assert len(waits) == 1
+    model, _ = chat(script={"Hi": ValueError("no such model")}, retries=2)
+    with pytest.raises(ModelError, match=r"'chat:fake:m' did not answer: ValueError: no such model"):
+        model.learn_form()
+    model, _ = chat(script={"Hi": ValueError("System role not supported")}, retries=2)
+    with pytest.raises(ModelError, match="System role not supported"):
+        model.learn_form()
 
 
 def test_an_answer_among_the_thinking_is_told_apart_or_none() -> None:

@@ -457,3 +457,16 @@ def test_the_commands_say_what_they_did(logs: Path, tmp_path: Path) -> None:
     assert "run 'harness' is private: these files hold its prompts and answers" in done.output
     with pytest.raises(UsageError, match="exists already"):
         import_lm_eval(logs, output=run)
+
+
+def test_prompts_with_passages_come_back(tmp_path: Path) -> None:
+    shown = Message("user", "<passages>\n<passage 1>\nElm\n</passage 1>\n</passages>\n\nQuestion: Which?\nA. x\nB. y")
+    example = Example("q1", "Which?", options={"A": "x", "B": "y"}, gold="A")
+    sample = Sample("general", "letters", example, messages=(shown,), completion="A")
+    run = write(
+        tmp_path / "run", {("general", "letters"): [Answer(sample, Score("q1", "answered", "A", {"accuracy": 1.0}))]}
+    )
+    export_lm_eval(run, tmp_path / "out")
+    again = import_lm_eval(tmp_path / "out", output=tmp_path / "again")
+    ((read,),) = again.samples().values()
+    assert read.messages == (shown,)

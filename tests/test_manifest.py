@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from ragmed import chunking
+from ragmed.embedding import Encoding
 from ragmed.errors import DamagedError, DataError, MismatchError
 from ragmed.files import sha256_json
 from ragmed.index.build import build_index
 from ragmed.index.manifest import read_manifest, render, write_manifest
-from ragmed.index.recipe import ChunkingRecipe, IndexRecipe, load_index_recipe
+from ragmed.index.recipe import ChunkingRecipe, IndexRecipe, ReadyRecipe, load_index_recipe
 from ragmed.retrieval.named import build_named, describe_index, open_index
 from ragmed.workspace import Workspace
 
@@ -87,6 +88,8 @@ def test_every_field_of_a_recipe_is_compared(workspace: Workspace):
         "shard_size": 7,
         "metric": "l2",
         "normalise": False,
+        "encoding": Encoding(query_tokens=9),
+        "vectors": ReadyRecipe("npy", "ready"),
     }
     assert changed.keys() == {one.name for one in fields(IndexRecipe)} - {"name"}
     for key, value in changed.items():
@@ -107,7 +110,7 @@ def test_absent_facts_of_a_corpus_are_at_their_defaults(workspace: Workspace):
 
     rewrite(folder, older)
     assert len(open_index("notes", workspace=workspace)) == 1
-    assert "1 passages of 1 documents" in describe_index("notes", workspace)
+    assert "1 passage of 1 document" in describe_index("notes", workspace)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from ragmed.errors import DataError
 from ragmed.prompts import build_messages
 from ragmed.records import Sample
 from ragmed.scores import score_samples
-from ragmed.tasks import TaskSettings, load_task
-from ragmed.tasks.mednli import LABELS
+from ragmed.tasks import TaskSettings, describe_task, invent_sample, load_task
+from ragmed.tasks.mednli import LABELS, MEDNLI
 from ragmed.workspace import Workspace
 
 SENTENCE = "He was given 40 mg of furosemide in the ward."  # invented, as are all records here
@@ -26,8 +26,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         pair("t1", "He received a diuretic.", "entailment"), pair("t2", "He has oedema.", "neutral"),
         pair("t3", "He was given nothing.", "contradiction"),
     ]  # fmt: skip
-    dev = [pair(f"d{i}", f"Statement {i}.", label) for i, label in enumerate(["neutral"] * 6 + ["entailment"] * 2)]
-    dev.append(pair("d8", "Statement 8.", "contradiction"))
+    labels = [*["neutral"] * 6, *["entailment"] * 2, "contradiction"]
+    dev = [pair(f"d{i}", f"Statement {i}.", label, f"He has bed {i}.") for i, label in enumerate(labels)]
     for name, records in (("mli_test_v1", test), ("mli_dev_v1", dev)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "data"))
@@ -64,7 +64,10 @@ def test_label_words_are_read_and_scored_and_the_retriever_is_asked_the_sentence
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"pairID": "1", "sentence1": "a", "sentence2": "b"}', "line 1: missing or wrong field 'gold_label'"),
+        (
+            '{"pairID": "1", "sentence1": "a", "sentence2": "b"}',
+            "line 1: 'gold_label' is missing; correct it",
+        ),
         (json.dumps(pair("1", "b", "maybe")), "line 1: label 'maybe'; known: entailment, neutral, contradiction"),
         ("{", "line 1: not JSON"),
     ],
@@ -78,3 +81,21 @@ def test_a_pair_that_cannot_be_used_is_named(here: Workspace, line: str, message
 def test_a_file_that_is_not_there_is_answered_with_where_to_put_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"put MedNLI's mli_test_v1.jsonl there, or set RAGMED_DATA"):
         load_task("mednli", TaskSettings(), workspace=Workspace(tmp_path), seed=0)
+
+
+def test_invented_records_are_read_as_the_published_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    invent_sample("mednli", tmp_path / "invented")
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "invented"))
+    split = MEDNLI.load(Workspace.find(tmp_path))
+    assert (len(split.examples), len(split.shots)) == (12, 6)
+    with pytest.raises(DataError, match="is not empty"):
+        invent_sample("mednli", tmp_path / "invented")
+
+
+def test_a_task_without_its_data_is_described_with_the_way_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path))
+    said = describe_task("mednli", workspace=Workspace.find(tmp_path))
+    assert "to get it: PhysioNet credentials" in said
+    assert "`ragmed tasks sample mednli --output DIR`" in said

@@ -10,6 +10,7 @@ from ragmed.comparison.baselines import trivial_baselines
 from ragmed.errors import DataError, UnknownNameError
 from ragmed.metrics import METRICS, find_metric, metric_facts
 from ragmed.metrics.f1 import micro_f1
+from ragmed.metrics.overlap import rouge_l
 from ragmed.records import Example, Gold, Value
 
 
@@ -127,7 +128,7 @@ def test_rouge_shares_words_between_scripts_as_within_them() -> None:
 def test_rouge_of_ascii_texts_is_that_of_the_package() -> None:
     draw, theirs = random.Random(0), rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
     pieces = ["Treatment", "treatments", "of", "a_b", "12.5", "mg/kg", "--", "running", "\n", "x", "D'or", "IV"]
-    for _ in range(200):
+    for _ in range(1000):
         answer, gold = (" ".join(draw.choices(pieces, k=draw.randrange(1, 9))) + " x" for _ in range(2))
         for ours, name in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL")):
             assert score(ours, answer, gold) == theirs.score(gold, answer)[name].fmeasure
@@ -154,3 +155,16 @@ def test_the_majority_baseline_counts_every_accepted_answer() -> None:
     examples = [Example("1", "?", gold=("a", "b")), Example("2", "?", gold=("b", "c")), Example("3", "?", gold="a")]
     rows, _ = trivial_baselines("t", "accuracy", [*examples, Example("4", "?", gold="b")])
     assert [(row.name, row.value) for row in rows] == [("majority", 0.75)]
+
+
+def test_long_texts_are_measured_in_no_time() -> None:
+    words = [f"w{i}" for i in range(2000)]
+    draw = random.Random(1)
+    one, other = (" ".join(draw.choices(words, k=16_000)) for _ in range(2))
+    assert 0.04 < rouge_l(one, other) < 0.06  # a table of all pairs would take minutes
+
+
+def test_signs_are_words_where_they_are_asked_for() -> None:
+    batch = [(Example("1", "?", gold="BP < 90"), "BP > 90"), (Example("2", "?", gold="40%"), "40 %")]
+    assert find_metric("rouge_l").score(batch) == [1.0, 1.0]
+    assert find_metric("rouge_l_signs").score(batch) == [pytest.approx(2 / 3), 1.0]

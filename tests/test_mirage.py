@@ -101,7 +101,7 @@ def test_arms_tasks_statuses_and_contrasts(benchmark, predictions, tmp_path):
     }  # fmt: skip
     results = compare_runs([find_run(tmp_path, str(run.folder))])
     assert [(c.baseline, c.arm, c.fixed, c.broke) for c in results.contrasts] == [(COT, RAG, 1, 0)]
-    assert "1 answers are to questions of mmlu that the benchmark file does not hold" in results.notes
+    assert "1 answer to questions of mmlu that the benchmark file does not hold" in results.notes
 
 
 def test_read_as_its_authors_do_what_has_no_letter_is_a(benchmark, predictions, tmp_path):
@@ -208,3 +208,18 @@ def test_access_is_open_unless_said_otherwise(benchmark, predictions, tmp_path):
     assert import_mirage(benchmark, [predictions], output=tmp_path / "open").access == "open"
     closed = import_mirage(benchmark, [predictions], output=tmp_path / "closed", access="private")
     assert (closed.info()["access"], closed.info_file.stat().st_mode & 0o777) == ("private", 0o600)
+
+
+def test_an_object_in_place_of_a_list_and_ids_without_the_split_are_taken_and_counted(tmp_path, benchmark):
+    folder = tmp_path / "p" / "prediction" / "mmlu" / "cot" / "Org" / "gpt-x"
+    folder.mkdir(parents=True)
+    (folder / "q-0.json").write_text(json.dumps({"step_by_step_thinking": "Not A.", "answer_choice": "B. two"}))
+    (folder / "test_q-1.json").write_text(json.dumps(said("B")))
+    run = import_mirage(benchmark, [tmp_path / "p"], output=tmp_path / "run")
+    read = {a.example.id: (a.score.status, a.score.value) for a in scored_answers(run)[COT, "mirage/mmlu"]}
+    assert (read["q-0"], read["q-1"]) == (("answered", "B"), ("answered", "B"))
+    notes = run.info()["imported"]["notes"]
+    assert "1 file with the answer as an object, where MIRAGE has a list with its text" in notes
+    (folder / "q-1.json").write_text(json.dumps(said("A")))
+    with pytest.raises(DataError, match="there is another answer to 'q-1' in the same way"):
+        import_mirage(benchmark, [tmp_path / "p"], output=tmp_path / "again")

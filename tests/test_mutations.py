@@ -27,7 +27,10 @@ import pyarrow as pa
 import pytest
 from mutator import Mutate, json_values, mutated, pdf_objects, table_cells, xml_tags
 from pyarrow import parquet
+from test_jats import ARTICLE as ARTICLE_XML
+from test_jats import CHAPTER, small
 from test_pdf import pdf_of, shown
+from test_pubmed import WHOLE, deleting, short, whole
 
 from ragmed.corpora import READERS, Corpus, load_recipe
 from ragmed.errors import RagmedError
@@ -142,6 +145,13 @@ BEIR = lines(
 MEDRAG = lines(
     {"id": "a_0", "title": "T", "content": "A text", "contents": "T. A text", "PMID": 5}, {"id": "b", "content": "é"}
 )
+ICD10CM = (
+    b"code\tbillable\tlong_desc\nE11\t0\tType 2 diabetes\nE1165\t1\tType 2 diabetes with hyperglyc\xc3\xa9mia\n"
+    b"I10\t1\tHypertension\n"
+)
+CITATIONS = whole(WHOLE, short(1), short(2), short(3), deleting(3))
+REVISED = whole(short(2, "Revised.", more="<CommentsCorrectionsList/>"), short(4))
+CITATION_9 = whole(short(9))
 
 SEEDS: dict[str, Seed] = {
     "beir": Seed({"corpus.jsonl": BEIR}, "corpus.jsonl", (json_values,)),
@@ -158,6 +168,10 @@ SEEDS: dict[str, Seed] = {
     ),
     "folder": Seed({"a.md": NOTE, "b.txt": b"Text.", "c.html": PAGE, "d.pdf": PDF}, "*", (xml_tags,), together=True),
     "html": Seed({"a.html": PAGE}, "*", (xml_tags,), together=True),
+    "jats": Seed(
+        {"PMC1.xml": ARTICLE_XML.encode(), "PMC2.xml": small("PMC2").encode()}, "PMC1.xml", (xml_tags,), intact="PMC2"
+    ),
+    "icd10cm": Seed({"t.tsv": ICD10CM}, "t.tsv", path="data/t.tsv"),
     "jsonl": Seed({"a.jsonl": lines(*ROWS)}, "a.jsonl", (json_values,), "data/a.jsonl"),
     "markdown": Seed({"a.md": NOTE, "z.md": b"Intact."}, "a.md", intact="z"),
     "medrag": Seed({"chunk/a.jsonl": MEDRAG}, "chunk/a.jsonl", (json_values,)),
@@ -178,8 +192,19 @@ SEEDS: dict[str, Seed] = {
     ),
     "pdf": Seed({"a.pdf": PDF}, "*", (pdf_objects,), together=True),
     "pmc": Seed({"PMC1.txt": ARTICLE.encode(), "PMC2.txt": b"TITLE: T\n\nBODY:\nx"}, "PMC1.txt", intact="PMC2"),
+    "pubmed": Seed(
+        {"pubmed31n0001.xml": CITATIONS, "pubmed31n0002.xml": REVISED, "set.xml": CITATION_9},
+        "pubmed31n0001.xml",
+        (xml_tags,),
+    ),
     "pubmedqa": Seed(
         {"ori.json": PUBMEDQA, "z.json": b'{"9": {"CONTEXTS": ["x"]}}'}, "ori.json", (json_values,), intact="9"
+    ),
+    "statpearls": Seed(
+        {"article-17.nxml": CHAPTER.encode(), "z.nxml": CHAPTER.replace("article-17", "z").encode()},
+        "article-17.nxml",
+        (xml_tags,),
+        intact="z.s1",
     ),
     "text": Seed({"a.txt": "Plain text, é.\n".encode() * 9, "z.txt": b"Intact."}, "a.txt", intact="z"),
 }
@@ -374,7 +399,8 @@ PACK: dict[str, Callable[[dict[str, bytes]], bytes]] = {
 PACKED = [
     ("jsonl", ".gz"), ("beir", ".gz"), ("csv", ".gz"), ("csv", ".zip"), ("markdown", ".tar.xz"), ("markdown", ".zip"),
     ("medquad", ".tar.gz"), ("medquad", ".tar.xz"), ("medquad", ".zip"), ("openstax", ".tar.xz"), ("openstax", ".zip"),
-    ("pubmedqa", ".gz"), ("bioasq", ".zip"), ("pmc", ".tar.gz"), ("text", ".zip"),
+    ("pubmed", ".gz"), ("jats", ".tar.gz"),
+    ("statpearls", ".tar.gz"), ("pubmedqa", ".gz"), ("bioasq", ".zip"), ("pmc", ".tar.gz"), ("text", ".zip"),
 ]  # fmt: skip
 
 
@@ -397,3 +423,23 @@ def test_damaged_archives_end_in_documents_or_reasons(
             read_twice(corpus, tally, f"{reader}{suffix} {number}")
 
     report(f"{reader}{suffix}", tally, measured(work), capsys)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+@pytest.mark.parametrize("alone", [False, True], ids=["folder", "file"])
+def test_a_git_lfs_pointer_is_told_by_every_reader(tmp_path: Path, reader: str, alone: bool) -> None:
+    seed = SEEDS[reader]
+    put(tmp_path, dict.fromkeys(seed.files, POINTER))
+    first = f"data/{next(iter(seed.files))}"
+    with pytest.raises(RagmedError, match="is a Git LFS pointer, not the file; run 'git lfs pull' in its clone"):
+        list(corpus_at(tmp_path, reader, first if alone and reader != "openstax" else seed.path).documents())
+
+
+@pytest.mark.parametrize("name", ["all.tar.gz", "all.zip", "all.xml.gz"])
+def test_a_git_lfs_pointer_in_the_place_of_an_archive_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(POINTER)
+    with pytest.raises(RagmedError, match="is a Git LFS pointer"):
+        list(corpus_at(tmp_path, "medquad", name).documents())

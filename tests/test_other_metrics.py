@@ -54,7 +54,8 @@ def trial(arms=ARMS, n=60, *, unread=(), groups=1, task="notes"):
                 arm,
                 None if number in unread else _predicted(rng, golds[number], HITS[arm]),
                 golds[number], number=number, task=task, group=f"g{number // groups}" if groups > 1 else "",
-                completion="...", passages=SHOWN if arm in ("rag", "both") else (), input_tokens=5, seconds=0.1,
+                completion=f"answer {number}", passages=SHOWN if arm in ("rag", "both") else (),
+                input_tokens=5, seconds=0.1,
             )
             for number in range(n)
         ]

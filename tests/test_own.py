@@ -8,8 +8,9 @@ from ragmed.errors import DataError, UsageError
 from ragmed.experiments.config import make_experiment
 from ragmed.experiments.trial import dry_run, run_experiment
 from ragmed.metrics import find_metric
+from ragmed.metrics.gold import right_letters
 from ragmed.prompts import build_messages
-from ragmed.records import ContextDocument
+from ragmed.records import ContextDocument, Example
 from ragmed.runs import find_run
 from ragmed.tasks import TaskSettings, load_task
 from ragmed.tasks.own import own_task
@@ -37,7 +38,11 @@ def load(workspace: Workspace, **settings: object) -> object:
 
 
 def test_own_questions_are_asked_from_a_file(small: Workspace) -> None:
-    write(small.root, *(record(i, documents=["oak"]) for i in range(4)), record(9, split="dev"))
+    write(
+        small.root,
+        *(record(i, documents=["oak"]) for i in range(4)),
+        record(9, split="dev", question="Asked of nobody else?"),
+    )
     config = {
         "models": {"m": "scripted:first-option"},
         "index": "wards",
@@ -166,6 +171,34 @@ def test_an_answer_that_is_a_letter_and_anothers_text_is_decided_by_the_file(sma
     (small.root / "questions.csv").write_text(GROUPS + "q4,Which?,O,A,B,AB,D\n")
     with pytest.raises(DataError, match=r"line 3: the answer 'A' is the letter .* the text of another, B; .*line 5"):
         load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+
+
+def test_an_answer_of_a_file_of_letters_is_a_letter_and_this_is_said(small: Workspace) -> None:
+    letters = "".join(f"r{n},Which dose in case {n}?,12 mg,24 mg,48 mg,96 mg,{'ABD'[n]}\n" for n in range(3))
+    head = "id,question,A,B,C,D,answer\n"
+    (small.root / "questions.csv").write_text(f"{head}q1,Which group?,O,A,B,AB,B\n{letters}")
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert {e.id: e.gold for e in bound.examples} == {"q1": "B", "r0": "A", "r1": "B", "r2": "D"}
+    assert "taken as letters, as all other answers of the file are (q1: B)" in bound.notes[0]
+    text = "q2,Which dose?,12 mg,24 mg,48 mg,96 mg,24 mg\n"  # now nothing tells which is meant
+    (small.root / "questions.csv").write_text(f"{head}q1,Which group?,O,A,B,AB,B\n{letters}{text}")
+    with pytest.raises(DataError, match="either may be meant"):
+        load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+
+
+@pytest.mark.parametrize("twin", ["24mg", "24 mg.", "24  mg", "24 mg;"])
+def test_options_that_differ_in_nothing_that_is_said_are_one(small: Workspace, twin: str) -> None:
+    row = f'q1,Which dose?,12 mg,24 mg,"{twin}",A glass of Water,a glass of water\n'
+    (small.root / "questions.csv").write_text(f"id,question,A,B,C,D,answer\n{row}q2,Which?,1,24 mg,{twin},2,B\n")
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert [right_letters(example) for example in sorted(bound.examples, key=lambda e: e.id)] == [("D",), ("B", "C")]
+    assert any("in 1 of 2 examples the right option's text stands under several letters" in n for n in bound.notes)
+
+
+@pytest.mark.parametrize("pair", ["Aa/AA", "PaO2/PAO2", "a typical rash/atypical rash", "mg/Mg", "1.5 mg/15 mg"])
+def test_options_that_differ_in_what_is_meant_stay_two(pair: str) -> None:
+    one, other = pair.split("/")
+    assert right_letters(Example("q", "?", options={"A": one, "B": other}, gold="A")) == ("A",)
 
 
 def test_columns_and_keys_that_nobody_reads_are_named(small: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

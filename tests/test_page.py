@@ -74,7 +74,8 @@ def test_a_section_without_rows_is_left_out_and_says_what_it_needs(results):
     html = render_page(replace(results, **dict.fromkeys(bare, ())), run_info={})
     text = plain(html)
     assert re.findall(r'<section id="(\w+)"', html) == [
-        "verdict", "differences", "scores", "policies", "decomposition", "retrieval", "cost", "made", "notes", "cite",
+        "verdict", "differences", "scores", "failures", "policies", "decomposition", "retrieval", "cost", "made",
+        "notes", "cite",
     ]  # fmt: skip
     assert "With and without leaked examples : needs an audit of this run, by ragmed audit." in text
     assert "Samples : needs stored samples." in text

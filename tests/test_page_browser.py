@@ -276,7 +276,7 @@ def test_money_follows_the_prices_as_the_comparison_would_have_it(visit, prices)
 
 def test_without_scripts_only_the_browser_is_missing(chromium, written):
     still = Visit(chromium, written, java_script_enabled=False)
-    assert still.page.locator("main > section").count() == 19
+    assert still.page.locator("main > section").count() == 20
     assert still.page.locator("#samples .notice").is_visible()
     assert not still.page.locator("#browser").is_visible()
     assert not still.page.locator("#prices").is_visible()

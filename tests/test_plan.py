@@ -76,7 +76,7 @@ def test_a_difference_beyond_the_discordance_cannot_be_shown() -> None:
         ("power of 1 cannot", {"power": 1.0}),
         ("sd of 0:", {"sd": 0.0}),
         ("icc of 1.5", {"icc": 1.5}),
-        ("0 examples", {"n": 0}),
+        ("the number of examples is 0", {"n": 0}),
         ("99,999,999 examples are more", {"n": 99_999_999}),
         ("0 tokens a second", {"tokens_per_second": 0.0}),
         ("inf tokens a second", {"tokens_per_second": float("inf")}),

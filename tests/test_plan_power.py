@@ -201,7 +201,7 @@ def test_what_no_two_arms_can_have_is_refused_by_name() -> None:
         (50, 0.0, 0.05, "a discordance of 0 cannot"),
         (50, 1.2, 0.05, "a discordance of 1.2 cannot"),
         (50, float("nan"), 0.05, "a discordance of nan cannot"),
-        (0, 0.25, 0.05, "0 examples"),
+        (0, 0.25, 0.05, "the number of examples is 0"),
         (50, 0.25, 0.0, "alpha is 0"),
     ]:
         with pytest.raises(UsageError, match=message):

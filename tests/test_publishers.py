@@ -108,6 +108,7 @@ def test_the_pairs_have_the_kind_and_the_focus_of_a_question(tmp_path: Path) -> 
         url="https://example.org/tarn-fever",
         synonyms=("Wexcombe fever", "TF"),
         file=str(tmp_path / "in" / "a.xml"),
+        concepts=("C0000001", "C0000002"),
     )
 
 

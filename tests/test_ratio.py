@@ -210,12 +210,12 @@ def test_effects_of_four_arms_are_sums_of_differences():
     more = documents(np.random.default_rng(15), 60)
     counts = documents(np.random.default_rng(14), 60) | {"c": more["a"], "d": more["b"]}
     value = {arm: float(micro_f1(values.sum(axis=0))) for arm, values in counts.items()}
-    row = difference(counts, sides=(["a", "b"], ["c", "d"]), halved=True)
+    row = difference(counts, sides=(["a", "b"], ["c", "d"]), over=2)
     assert row.difference == pytest.approx((value["c"] + value["d"] - value["a"] - value["b"]) / 2)
     same = difference({**counts, "c": counts["a"], "d": counts["b"]}, sides=(["a", "b"], ["c", "d"]))
     assert (same.difference, same.p) == (pytest.approx(0, abs=1e-15), 1)
     one = difference(counts, sides=(["a"], ["c"]))
-    twice = difference({**counts, "b": counts["a"], "d": counts["c"]}, sides=(["a", "b"], ["c", "d"]), halved=True)
+    twice = difference({**counts, "b": counts["a"], "d": counts["c"]}, sides=(["a", "b"], ["c", "d"]), over=2)
     assert twice.difference == pytest.approx(one.difference)
     assert twice.p == pytest.approx(one.p, abs=0.02)
     assert twice.ci == pytest.approx(one.ci, abs=0.005)

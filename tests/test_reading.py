@@ -161,7 +161,8 @@ def test_no_answer_is_invented_where_options_were_scored(name: str) -> None:
 
 def test_a_reader_says_whether_it_needs_options() -> None:
     assert [name for name, reader in READERS.items() if reader.needs_options] == [
-        "letter", "label", "mirage", "mirage-strict", "likelihood", "likelihood-tokens", "likelihood-characters"
+        "letter", "label", "mirage", "mirage-strict", "clue-label", "clue-choice", "likelihood", "likelihood-tokens",
+        "likelihood-characters",
     ]  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def test_a_file_is_read_by_task_and_id(tmp_path: Path) -> None:
     )
     first, second, third = ask(model)
     assert score_samples([first], "letter", ["accuracy"]) == [Score("0", "answered", "A", {"accuracy": 0.0})]
-    assert first.note == "1 recorded answers are of no example that is asked here"
+    assert first.note == "1 recorded answer is of no example that is asked here"
     assert (second.thinking, second.completion, second.note) == ("A?", "The answer is B.", "")
     assert third.finish == "error"
     assert third.error.endswith("holds no answer to '2' of task 'toy'")

@@ -112,6 +112,6 @@ def test_a_broken_index_does_not_hide_the_others(named: Workspace):
     build_named("notes", workspace=named)
     bad, good = describe_indexes(named).splitlines()
     assert "broken: unknown key 'embeder'" in bad
-    assert "1 passages of 1 documents" in good
+    assert "1 passage of 1 document" in good
     (named.indexes / "notes" / "manifest.json").write_text("{}")
     assert "is damaged" in describe_indexes(named).splitlines()[1]

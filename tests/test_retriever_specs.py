@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from encoders import save_bert, save_cross_encoder
 
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.index.store import Index
@@ -73,19 +74,20 @@ def test_a_missing_index_is_built_for_one_retriever_and_refused_for_a_fused_one(
 
 
 def test_the_identity_is_what_the_method_reads(workspace: Workspace):
-    assert SPECS["dense"].identity() == {"method": "dense", "version": 1, "index": "notes"}
+    assert SPECS["dense"].identity() == {"method": "dense", "version": 2, "index": "notes"}
     assert SPECS["lexical"].identity() == {
         "method": "bm25",
-        "version": 1,
+        "version": 2,
         "index": "notes",
         "k1": 0.9,
         "b": 0.75,
         "stemmer": "english",
         "stop_words": "english",
+        "title_weight": 1,
     }
     assert SPECS["both"].identity() == {
         "method": "rrf",
-        "version": 1,
+        "version": 2,
         "of": ["lexical", "dense"],
         "weights": [1.0, 2.0],
         "rrf_k": 60,
@@ -111,7 +113,7 @@ def test_names_are_answered_with_near_ones(workspace: Workspace):
         (RetrieverSpec("rrf"), "has no parts"),
         (RetrieverSpec("rrf", of=("dense", "dense")), "names a part twice"),
         (RetrieverSpec("rrf", of=("dense", "lexical"), weights=(1.0,)), "2 retrievers are fused with 1 weights"),
-        (SPECS["loop"], "fuses itself: back > loop > back"),
+        (SPECS["loop"], "is part of itself: back > loop > back"),
     ],
 )
 def test_specs_that_cannot_be_are_refused(workspace: Workspace, spec: RetrieverSpec, words: str):
@@ -122,15 +124,23 @@ def test_specs_that_cannot_be_are_refused(workspace: Workspace, spec: RetrieverS
 
 def test_the_indexes_behind_a_retriever_are_known_before_it_is_built(workspace: Workspace):
     assert indexes_of(SPECS["nested"], SPECS, workspace=workspace) == ("notes",)
-    with pytest.raises(UsageError, match="fuses itself: back > loop > back"):
+    with pytest.raises(UsageError, match="is part of itself: back > loop > back"):
         indexes_of(SPECS["loop"], SPECS, workspace=workspace)
 
 
-def test_one_query_is_searched_by_any_method(workspace: Workspace):
+def test_one_query_is_searched_by_any_method(workspace: Workspace, tmp_path: Path):
     build_named("notes", workspace=workspace)
+    cross = save_cross_encoder(
+        tmp_path / "cross", [("fever", f"{text}", float("fever" in text)) for text in NOTES.values()]
+    )
+    masked = tmp_path / "masked"
+    save_bert(masked, seed=4, kind="BertForMaskedLM")
     for method in METHODS:
-        hits = search_index("notes", "fever", k=1, workspace=workspace, method=method)
-        assert [hit.passage.document for hit in hits] == ["c"]
+        model = {"rerank": f"path:{cross}", "sparse": f"path:{masked}"}.get(method, "")
+        hits = search_index("notes", "fever", k=1, workspace=workspace, method=method, model=model)
+        assert [hit.passage.document for hit in hits] == ["c"] or method == "sparse"  # of random weights
+    with pytest.raises(UsageError, match="the method 'bm25' reads no model"):
+        search_index("notes", "fever", k=1, workspace=workspace, method="bm25", model="path:x")
     with pytest.raises(UsageError, match="the query is empty"):
         search_index("notes", "  ", k=1, workspace=workspace)
     with pytest.raises(UnknownNameError, match="unknown retrieval method 'dens'; did you mean 'dense'"):

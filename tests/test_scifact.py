@@ -2,11 +2,17 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
+from ragmed.comparison.results import read_results
 from ragmed.errors import DataError
+from ragmed.experiments.config import make_experiment
+from ragmed.experiments.trial import run_experiment
 from ragmed.files import read_jsonl
 from ragmed.records import Example
+from ragmed.runs import find_run
 from ragmed.tasks import TaskSettings, find_task, load_task, scifact
 from ragmed.workspace import Workspace
 
@@ -95,9 +101,9 @@ def test_groups_follow_shared_abstracts_and_words(here: Workspace) -> None:
         (claim(1, evidence={"1": evidence("SUPPORTS")}), "label 'SUPPORTS'; known: SUPPORT, CONTRADICT"),
         (claim(1, evidence={"9": evidence("SUPPORT")}), "an abstract that is not cited"),
         (claim(1, evidence={"1": []}), "evidence without a label"),
-        (claim(1, cited_doc_ids=[]), "name an abstract"),
-        (claim(1, claim=5), "'claim' must be text"),
-        ({"id": 1, "claim": "A claim."}, "id, claim, evidence and cited_doc_ids are needed"),
+        (claim(1, cited_doc_ids=[]), "'cited_doc_ids' names no abstract"),
+        (claim(1, claim=5), "'claim' is empty or no text; correct it"),
+        ({"id": 1, "claim": "A claim."}, "'cited_doc_ids' is missing; correct it"),
         ("no json", "line 1: not JSON"),
     ],
 )
@@ -113,3 +119,52 @@ def test_a_missing_set_says_where_to_put_it(here: Workspace) -> None:
 
 def test_its_documents_have_an_id_space_of_their_own() -> None:
     assert find_task("scifact").ids == "scifact"
+
+
+FIRST = [("A-M", "supported"), ("N-Z", "refuted")]
+SECOND = [("A-F", "supported"), ("G-M", "not enough information"), ("N-Z", "refuted")]
+
+
+def scripted(path: Path, answers: list[tuple[str, str]]) -> str:
+    """A model that answers by the claim's first letter; other claims are refuted."""
+    lines = [f'- {{regex: "(?i)Claim: [{letters}]", answer: "{label}"}}\n' for letters, label in answers]
+    path.write_text("".join([*lines, '- {default: "refuted"}\n']))
+    return f"scripted:{path}"
+
+
+@needs_scifact
+def test_macro_f1_and_its_interval_in_a_run_are_those_of_scikit_learn_and_of_a_bootstrap(tmp_path: Path) -> None:
+    here = Workspace(tmp_path)
+    raw = {
+        "models": {"a": scripted(tmp_path / "a.yaml", FIRST), "b": scripted(tmp_path / "b.yaml", SECOND)},
+        "tasks": {"scifact": {}},
+        "arms": {"first": {"model": "a"}, "second": {"model": "b"}},
+    }
+    run_experiment(make_experiment(raw, default_name="t", where="test"), workspace=here)
+    run = find_run(here.runs, "t")
+    results = read_results(run.results_file)
+    samples = {arm: sorted(run.samples()[arm, "scifact"], key=lambda s: s.example.id) for arm in ("first", "second")}
+    examples = [sample.example for sample in samples["first"]]
+    labels = list(examples[0].options.values())
+    gold = np.array([labels.index(example.options[str(example.gold)]) for example in examples])
+    read = {arm: np.array([labels.index(str(s.completion)) for s in several]) for arm, several in samples.items()}
+
+    def f1(arm: str, rows: np.ndarray) -> float:
+        return float(f1_score(gold[rows], read[arm][rows], average="macro", labels=[0, 1, 2], zero_division=0))
+
+    every = np.arange(len(gold))
+    for row in (row for row in results.scores if row.metric == "macro_f1"):
+        assert row.primary
+        assert row.value == pytest.approx(f1(row.arm, every), abs=1e-9)
+    contrast = next(row for row in results.contrasts if row.metric == "macro_f1")
+    assert contrast.difference == pytest.approx(f1("second", every) - f1("first", every), abs=1e-9)
+    groups: dict[str, list[int]] = {}
+    for place, example in enumerate(examples):
+        groups.setdefault(example.group, []).append(place)
+    assert contrast.groups == len(groups)
+    clusters = [np.array(places) for places in groups.values()]
+    rng = np.random.default_rng(0)
+    draws = [np.concatenate([clusters[i] for i in rng.integers(len(clusters), size=len(clusters))]) for _ in range(400)]
+    low, high = np.quantile([f1("second", rows) - f1("first", rows) for rows in draws], [0.025, 0.975])
+    assert contrast.ci == pytest.approx((low, high), abs=0.01)
+    assert "macro" in (run.report_folder / "index.html").read_text()

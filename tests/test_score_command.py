@@ -64,7 +64,7 @@ def test_scores_of_a_run_of_our_own_are_made_again(small: Workspace) -> None:
         "general on mmlu: 12 of 12 answered; reader likelihood 1; accuracy 2\n"
     )
     assert file.read_bytes() == before
-    assert "general on pubmedqa: 8 of 8 answered; reader letter 2; accuracy 2" in call(small.root, "score", "toy")
+    assert "general on pubmedqa: 8 of 8 answered; reader letter 3; accuracy 2" in call(small.root, "score", "toy")
 
 
 def test_answers_that_mirage_released_are_read_again(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_answers_that_mirage_released_are_read_again(tmp_path: Path) -> None:
     run = import_mirage(tmp_path / "benchmark.json", [tmp_path / "p"], output=tmp_path / "runs" / "mirage")
     assert not run.scores_file("gpt/cot", "mirage/mmlu").exists()
     assert call(tmp_path, "score", "mirage") == (
-        "gpt/cot on mirage/mmlu: 1 of 2 answered; reader mirage-strict 1; accuracy 2\n"
+        "gpt/cot on mirage/mmlu: 1 of 2 answered; reader mirage-strict 2; accuracy 2\n"
     )
     assert run.scores_file("gpt/cot", "mirage/mmlu").exists()
 
@@ -99,7 +99,7 @@ def test_a_metric_of_another_version_makes_all_anew(tmp_path: Path, monkeypatch:
     newer = replace(old, facts=replace(old.facts, version=99), score=lambda batch: [0.0] * len(batch))
     monkeypatch.setattr(ragmed.metrics.accuracy, "ACCURACY", newer)
     assert scored_answers(run)["general", "letters"][0].score.metrics == {"accuracy": 0.0}
-    assert "reader letter 2; accuracy 99" in call(tmp_path, "score", "notes", "--task", "letters")
+    assert "reader letter 3; accuracy 99" in call(tmp_path, "score", "notes", "--task", "letters")
 
 
 def test_one_metric_alone_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,13 +110,13 @@ def test_one_metric_alone_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
     old = ragmed.metrics.overlap.ROUGE_1
     newer = replace(old, facts=replace(old.facts, version=99), score=lambda batch: [0.5] * len(batch))
     monkeypatch.setattr(ragmed.metrics.overlap, "ROUGE_1", newer)
-    line = "general on notes: 2 of 2 answered; reader text 1; rouge_l 2, rouge_1 99\n"  # letters has no such metric
+    line = "general on notes: 2 of 2 answered; reader text 2; rouge_l 2, rouge_1 99\n"  # letters has no such metric
     assert call(tmp_path, "score", "notes", "--metric", "rouge_1") == line
     header, first, _ = lines_of(run, "notes")
     assert header["metrics"] == {"rouge_l": 2, "rouge_1": 99}
     assert first["metrics"] == {"rouge_l": 0.125, "rouge_1": 0.5}
-    monkeypatch.setitem(READERS, "text", replace(READERS["text"], version=2))  # then the others are stale, too
-    assert "reader text 2" in call(tmp_path, "score", "notes", "--metric", "rouge_1")
+    monkeypatch.setitem(READERS, "text", replace(READERS["text"], version=99))  # then the others are stale, too
+    assert "reader text 99" in call(tmp_path, "score", "notes", "--metric", "rouge_1")
     assert lines_of(run, "notes")[1]["metrics"] == {"rouge_l": 1.0, "rouge_1": 0.5}
 
 

@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from ragmed.corpora import Corpus, load_recipe, tabular
 from ragmed.corpora.new import new_recipe
+from ragmed.corpora.tabular import OTHERWISE
 from ragmed.errors import DataError, UsageError
 from ragmed.records import Document
 from ragmed.workspace import Workspace
@@ -48,7 +49,7 @@ def test_lines_may_end_with_carriage_returns_alone(tmp_path: Path) -> None:
     assert told(made) == [("3", "c")]
     assert refused(tmp_path) == [
         (2, "the row has 3 cells, the header has 2"),
-        (3, "is not UTF-8 (byte 0xff at offset 2); convert it to UTF-8"),
+        (3, "is not UTF-8 (byte 0xff at offset 2); convert it to UTF-8" + OTHERWISE),
     ]
     file = new_recipe("mac", (tmp_path / "a.csv",), workspace=Workspace(tmp_path))
     assert "no column" not in file.read_text()
@@ -66,6 +67,23 @@ def test_rows_become_documents(tmp_path: Path) -> None:
     assert (first.source, first.license, first.date) == ("S", "L", "2019")
     assert (second.id, second.title, second.text, second.date) == ("2", "", "caf\u00e9", "")
     assert (made.accepted, made.rejected) == (2, 0)
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "iso-8859-1", "iso-8859-15", "mac-roman", "utf-16"])
+def test_tables_in_other_encodings_are_read_where_the_recipe_names_them(tmp_path: Path, encoding: str) -> None:
+    rows = "id,text\n" + "".join(f"{n},Säuglinge bekommen 5 µg\n" for n in range(20_000))
+    data = rows.encode(encoding)
+    made = corpus(tmp_path, "a.csv", data, extra=f"encoding: {encoding}\n")
+    assert told(made)[::9999] == [(str(n), "Säuglinge bekommen 5 µg") for n in (0, 9999, 19_998)]
+    with pytest.raises(DataError, match=r"encoding: (windows-1252|utf-16)"):  # which is what was to be written
+        told(corpus(tmp_path, "a.csv", data))
+
+
+def test_a_wrong_encoding_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'encoding' is one of utf-8, windows-1252"):
+        corpus(tmp_path, "a.csv", b"", extra="encoding: klingon\n")
+    with pytest.raises(DataError, match=r"a\.csv' is not utf-16, as the recipe's 'encoding' has it"):
+        told(corpus(tmp_path, "a.csv", b"id,text\n1,abc\n\n", extra="encoding: utf-16\n"))
 
 
 def test_delimiters_and_packing(tmp_path: Path) -> None:
@@ -90,12 +108,12 @@ def test_bad_rows_are_rejected_with_their_line(tmp_path: Path) -> None:
     made = corpus(tmp_path, "a.csv", data)
     assert told(made) == [("1", "a\nb"), ("8", "good")]
     expected = [
-        (4, "the row has 1 cells, the header has 2"),
+        (4, "the row has 1 cell, the header has 2"),
         (5, "the row has 3 cells, the header has 2"),
         (6, "not a row of CSV: ',' expected after '\"'"),
         (7, "no 'id' (id)"),
         (8, "no 'text' (text)"),
-        (9, "is not UTF-8 (byte 0xe9 at offset 2); convert it to UTF-8"),
+        (9, "is not UTF-8 (byte 0xe9 at offset 2); convert it to UTF-8" + OTHERWISE),
         (10, "holds a NUL byte at offset 3: it is not a text file"),
         (11, "the id '1' was met before"),
         (13, "a quote that opens in this row is never closed, so the file's last 2 lines were read as one row"),

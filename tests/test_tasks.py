@@ -9,7 +9,8 @@ from ragmed import scores
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.metrics import Metric, MetricFacts, find_metric
 from ragmed.records import Example, Sample
-from ragmed.tasks import HELD_OUT, BoundTask, TaskSettings, find_task, load_task, task_names
+from ragmed.tasks import HELD_OUT, BoundTask, TaskSettings, find_task, invent_sample, load_task, task_names
+from ragmed.tasks.task import Split
 from ragmed.workspace import Workspace
 
 WORKSPACE = Workspace.find(Path(__file__).parent.parent)
@@ -71,13 +72,63 @@ def test_the_order_depends_on_the_seed_alone_and_a_limit_takes_its_start(elsewhe
 
 
 def test_few_shot_examples_are_never_scored(elsewhere: Path) -> None:
-    here = tiny(elsewhere, {"mmlu": {str(i): record() for i in range(40)}})
+    here = tiny(elsewhere, {"mmlu": {str(i): record(question=f"Why {i}?") for i in range(40)}})
     bound = load_task("mmlu", TaskSettings(shots=3), workspace=here, seed=1)
     assert len(bound.shots) == 3
     assert len(bound.examples) == 40 - HELD_OUT
     assert not {e.id for e in bound.shots} & {e.id for e in bound.examples}
     with pytest.raises(UsageError, match="16 few-shot examples, 17"):
         load_task("mmlu", TaskSettings(shots=17), workspace=here, seed=1)
+
+
+def test_examples_that_ask_the_same_are_held_out_together(elsewhere: Path) -> None:
+    asked = [record(question=f"{'WHY ' if i % 2 else 'Why'} {i // 4}?") for i in range(80)]
+    here = tiny(elsewhere, {"mmlu": {str(i): one for i, one in enumerate(asked)}})
+    for seed in range(5):
+        bound = load_task("mmlu", TaskSettings(shots=16), workspace=here, seed=seed)
+        assert (bound.held_out, len(bound.examples)) == (16, 64)
+        assert not {e.question.split()[1] for e in bound.shots} & {e.question.split()[1] for e in bound.examples}
+
+
+def test_where_nearly_all_ask_the_same_nothing_can_be_held_out(elsewhere: Path) -> None:
+    here = tiny(elsewhere, {"mmlu": {str(i): record(question=f"Why {min(i, 2)}?") for i in range(80)}})
+    with pytest.raises(UsageError, match=r"of its 80 examples only [0-2] would still be scored"):
+        load_task("mmlu", TaskSettings(shots=1), workspace=here, seed=5)
+
+
+def test_groups_are_held_out_whole(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    invent_sample("longhealth_1", elsewhere / "shared" / "data")
+    known = find_task("longhealth_1")
+    few = known.load(Workspace.find(elsewhere)).examples
+    many = [
+        replace(e, id=f"{n}-{e.id}", question=f"{n} {e.question}", group=f"{n % 9} {e.group}")
+        for n in range(18)
+        for e in few
+    ]
+    monkeypatch.setattr("ragmed.tasks.find_task", lambda name: replace(known, load=lambda where: Split(tuple(many))))
+    bound = load_task("longhealth_1", TaskSettings(shots=16), workspace=WORKSPACE, seed=1)
+    shown = {e.group for e in bound.shots}
+    assert not shown & {e.group for e in bound.examples}
+    assert 16 <= bound.held_out == len(many) - len(bound.examples) <= 21  # a patient has four to six questions
+
+
+def test_what_asks_the_same_as_a_scored_example_is_never_shown(elsewhere: Path) -> None:
+    here = tiny(elsewhere, {"medqa": {str(i): record(question=f"Why {i}?") for i in range(9)}})
+    (here.data / "medqa").mkdir()
+    shown = [record(question=f"WHY  {i}?", answer="this", answer_idx="A") for i in range(7, 12)]
+    (here.data / "medqa" / "dev_4_options.jsonl").write_text("".join(json.dumps(one) + "\n" for one in shown))
+    bound = load_task("medqa", TaskSettings(shots=3), workspace=here, seed=1)
+    assert {e.question for e in bound.shots} == {"WHY  9?", "WHY  10?", "WHY  11?"}
+    assert bound.notes == ("medqa: 2 of 5 examples to show ask the same as one that is scored, and are never shown.",)
+    with pytest.raises(UsageError, match="has 3 few-shot examples, 4 were asked for"):
+        load_task("medqa", TaskSettings(shots=4), workspace=here, seed=1)
+
+
+def test_duplicates_with_two_answers_are_said(elsewhere: Path) -> None:
+    here = tiny(elsewhere, {"mmlu": {"a": record(), "b": record(answer="B"), "c": record(question="How?")}})
+    assert load_task("mmlu", TaskSettings(), workspace=here, seed=1).notes == (
+        "mmlu: 1 of 3 examples ask the same as another one, with another answer: no answer matches both (b).",
+    )
 
 
 def test_handbook_few_shot_examples_come_from_its_own_split() -> None:

@@ -78,16 +78,23 @@ def chunking(small: Workspace) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Workspace], object], str]] = {
-    "answers": (lambda small: edit(small.root / "answers.yaml", "'B'", "'A'"), "was made with files.small.scripted = "),
+    "answers": (
+        lambda small: edit(small.root / "answers.yaml", "'B'", "'A'"), "the scripted answers of model 'small' differ; ",
+    ),
     "corpus of the same size and time": (corpus, "index 'wards' was built before its corpus changed (wards)"),
-    "corpus, rebuilt": (rebuilt, "was made with indexes.wards.identity = "),
-    "embedder, rebuilt": (embedder, "was made with indexes.wards.identity = "),
-    "chunking, rebuilt": (chunking, "was made with indexes.wards.identity = "),
+    "corpus, rebuilt": (rebuilt, "the index 'wards' was rebuilt: 1 document was edited; "),
+    "embedder, rebuilt": (embedder, "'wards' was rebuilt: embedder was hashing:64, is now hashing:32; "),
+    "chunking, rebuilt": (
+        chunking, "'wards' was rebuilt: chunking was splitter structure, max_tokens 0, overlap_sentences 1, is now "
+        "splitter structure, max_tokens 40, overlap_sentences 0; ",
+    ),
     "most questions": (
-        lambda small: edit(small.root / "ours.csv", "Where is", "Where was"), "was made with tasks.ours.data = ",
+        lambda small: edit(small.root / "ours.csv", "Where is", "Where was"),
+        "the questions of task 'ours' differ; the words in which task 'ours' is asked differ; ",
     ),
     "one question less": (
-        lambda small: edit(small.root / "ours.csv", "q9,Where is ward 9?,here,there,A\n", ""), "tasks.ours.data = ",
+        lambda small: edit(small.root / "ours.csv", "q9,Where is ward 9?,here,there,A\n", ""),
+        "the questions of task 'ours' differ; ",
     ),
 }  # fmt: skip
 
@@ -99,8 +106,8 @@ def test_a_finished_run_is_not_passed_off_as_one_of_today(small: Workspace, fini
     change(small)
     with pytest.raises(MismatchError, match=re.escape(message)) as refused:
         again(small)
-    if "built before" not in message:
-        assert "keep this run under its name and give the new one its own --output, or ask again" in str(refused.value)
+    assert not re.search("[0-9a-f]{16}", str(refused.value))  # a hash says nothing to who reads it
+    assert "keep this run under its name and give the new one its own --output, or ask again" in str(refused.value)
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -177,3 +184,84 @@ def test_the_files_of_a_model_are_told_without_loading_it(small: Workspace) -> N
     (folder / "chat_template.jinja").unlink()
     assert "chat_template.jinja" not in present_files(settings, small)
     assert present_files(ModelSettings("path:nowhere"), small) == {}
+
+
+FILES = {
+    "model.safetensors": "the weights of model 'tiny' differ",
+    "chat_template.jinja": "the chat template of model 'tiny' differs (chat_template.jinja)",
+    "tokenizer.json": "the tokenizer of model 'tiny' differs (tokenizer.json)",
+    "config.json": "the configuration of model 'tiny' differs (config.json)",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_which_file_of_a_model_changed_is_said_in_words(small: Workspace, finished: Run, name: str) -> None:
+    folder = small.root / "model"
+    folder.mkdir()
+    for file in FILES:
+        (folder / file).write_text("{}")
+    settings = ModelSettings(f"path:{folder}")
+    finished.add_identity("files", {"tiny": present_files(settings, small)})
+    (folder / name).write_text("{ }")
+    with pytest.raises(MismatchError, match=re.escape(f"{FILES[name]}; samples")):
+        finished.add_identity("files", {"tiny": present_files(settings, small)})
+    (folder / name).unlink()
+    with pytest.raises(MismatchError, match=re.escape(f"{re.sub('differs?', 'is gone', FILES[name])}; samples")):
+        finished.add_identity("files", {"tiny": present_files(settings, small)})
+
+
+def test_every_change_is_named_and_no_hash_is_shown(finished: Run) -> None:
+    finished.add_identity("adapters", {"tuned": "0" * 64})
+    with pytest.raises(MismatchError) as refused:
+        finished.add_identity("adapters", {"tuned": "1" * 64})
+    assert "'own' is not what would be made now: the adapter's weights of model 'tuned' differ; " in str(refused.value)
+    finished.add_identity("weights", {"m": {"template": "a" * 64, "dtype": "float32", "revision": "b" * 40}})
+    with pytest.raises(MismatchError) as refused:
+        finished.add_identity("weights", {"m": {"template": "c" * 64, "dtype": "bfloat16", "revision": "d" * 40}})
+    words = (
+        "the chat template of model 'm' differs; the precision of model 'm' was \"float32\", is now \"bfloat16\"; "
+        "the revision of model 'm' differs; "
+    )
+    assert words in str(refused.value)
+
+
+def test_a_rebuilt_index_says_how_many_documents_are_others(small: Workspace, finished: Run) -> None:
+    pages = small.corpora / "wards" / "pages"
+    names = sorted(path.name for path in pages.glob("*.md"))
+    for name in names[:3]:
+        edit(pages / name, ".", "; moved.")
+    (pages / names[3]).unlink()
+    (pages / "new.md").write_text("# New\n\nA new ward.\n")
+    (pages / "newer.md").write_text("# Newer\n\nA newer ward.\n")
+    build_named("wards", workspace=small)
+    said = "'wards' was rebuilt: 3 documents were edited, 2 documents were added, 1 document was removed; "
+    with pytest.raises(MismatchError, match=said):
+        again(small)
+    edit(pages / names[4], ".", "; moved.")
+    build_named("wards", workspace=small)
+    with pytest.raises(MismatchError, match=r"'wards' was rebuilt \(more than once, or in another place\); "):
+        again(small)
+
+
+@pytest.mark.parametrize("what", ["a line", "a file", "a file, results too", "an arm"])
+def test_samples_that_are_gone_of_a_finished_run_are_named(small: Workspace, finished: Run, what: str) -> None:
+    path = finished.samples_file("rag", "ours")
+    if what == "a line":
+        path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    elif what == "an arm":
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    if what == "a file, results too":
+        finished.results_file.unlink()
+    there = 9 if what == "a line" else 0
+    for command in ("compare", "report"):
+        told = CliRunner().invoke(cli, ["--root", str(small.root), command, "own"])
+        assert (told.exit_code, type(told.exception).__name__) == (1, "DamagedError")
+        assert str(told.exception) == (
+            f"run 'own' lacks samples: 'rag' on 'ours' had answered all 10 examples, and {there} are there; put the "
+            "file back, or rerun `ragmed eval` with its config, which asks again what is missing"
+        )
+    again(small)
+    assert len(finished.samples()["rag", "ours"]) == 10
+    assert CliRunner().invoke(cli, ["--root", str(small.root), "compare", "own"]).exit_code == 0

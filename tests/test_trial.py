@@ -124,7 +124,7 @@ def test_a_run_never_mixes(small: Workspace, done: Run) -> None:
         ("first-option", "echo", "models.small.name"),
     ):
         config.write_text(text.replace(old, new))
-        with pytest.raises(MismatchError, match=f"was made with {field} = "):
+        with pytest.raises(MismatchError, match=f"is not what would be made now: {field} was "):
             run_experiment(toy(small), workspace=small)
 
 
@@ -208,6 +208,10 @@ def test_a_wrong_model_does_not_poison_a_run_that_has_no_samples(small: Workspac
 def test_an_arm_that_is_not_through_is_left_out_and_said_so(small: Workspace, done: Run) -> None:
     path = done.samples_file("general+rag", "mmlu")
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:5]))
+    with pytest.raises(DamagedError, match=r"'general\+rag' on 'mmlu' had answered all 12 examples, and 5 are there"):
+        compare_runs([done])
+    done.results_file.unlink()  # as before it was through
+    done.scores_file("general+rag", "mmlu").unlink()
     results = compare_runs([done])
     assert "'general+rag' has answered 5 of 12 of 'mmlu'" in results.notes[0]
     assert ("general+rag", "mmlu") not in {(s.arm, s.task) for s in results.scores}
@@ -280,7 +284,7 @@ def test_an_arm_that_could_not_run_is_named(small: Workspace) -> None:
         "arms": {"general": {"model": "m"}, "oracle": {"model": "m", "context": "oracle", "k": 1}},
     }
     results = run_experiment(make_experiment(config, default_name="ours", where="config"), workspace=small)
-    assert results.not_run == (NotRun("oracle", "ours"),)
+    assert results.not_run == (NotRun("oracle", "ours", "the task names no documents that hold the answers"),)
 
 
 def test_few_shot_examples_that_are_not_there_are_named(small: Workspace) -> None:
@@ -307,7 +311,7 @@ def test_an_arm_can_be_shown_what_an_arm_of_another_run_was_shown(small: Workspa
     shown_now.write_bytes(done.samples_file("general+rag", "pubmedqa").read_bytes())
     edit_lines(shown_now, lambda lines: [line.update(arm="general+distractor") for line in lines])
     run.samples_file("again", "pubmedqa").write_bytes(b"")  # to be asked again, of other passages now
-    with pytest.raises(MismatchError, match=r"was made with replays\.again on pubmedqa = "):
+    with pytest.raises(MismatchError, match="the passages to be shown again to 'again on pubmedqa' differ"):
         run_experiment(make_experiment(raw, default_name="replayed", where="config"), workspace=small)
     raw["arms"]["again"]["replay"] = "toy/none"  # type: ignore[index]
     with pytest.raises(MismatchError, match="arm 'none' of run 'toy' was not asked 'pubmedqa'"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from pages import nothing, row_of
 
+from ragmed.comparison.designs import four_arms
 from ragmed.comparison.diagnosis.rows import Cause, Examples, Side
 from ragmed.comparison.rows import Noninferiority
 from ragmed.report.diagnosis import sentences
@@ -14,8 +15,8 @@ from ragmed.report.verdict import advice, headline, overall, sentence
 
 def contrast(task="medqa", verdict="better", **more):
     row = row_of(
-        "contrasts", task=task, baseline="general", arm="rag", n=200, difference=0.1, ci=(0.02, 0.18), p=0.01,
-        p_adjusted=0.02, fixed=40, broke=20, verdict=verdict, baseline_value=0.5, arm_value=0.6,
+        "contrasts", task=task, baseline="general", arm="rag", n=200, groups=200, difference=0.1, ci=(0.02, 0.18),
+        p=0.01, p_adjusted=0.02, fixed=40, broke=20, verdict=verdict, baseline_value=0.5, arm_value=0.6,
         noninferiority=Noninferiority(0.001, 0.002, True), corpora="",
     )  # fmt: skip
     return replace(row, **more)
@@ -68,6 +69,16 @@ def test_tasks_are_counted_by_verdict_and_by_their_primary_metric():
     ]
 
 
+def test_what_is_too_few_are_groups_where_examples_belong_together():
+    rows = [contrast("t0", "cannot-tell", groups=1), contrast("t1", "cannot-tell", groups=12)]
+    assert headline(results(*rows))[-1] == (
+        "What cannot be told needs more than 1 to 12 groups of examples: ragmed plan says how many."
+    )
+    assert "more than 1 group of examples:" in headline(results(rows[0], rows[0]))[-1]
+    one = contrast("t0", "cannot-tell", n=1, groups=1)
+    assert "more than 1 example:" in headline(results(one, one))[-1]
+
+
 def test_one_task_has_its_numbers():
     assert headline(results(contrast(corpora="different"))) == [
         "rag against general on medqa: better; different corpora, +10.0 points [+2.0, +18.0], adjusted p 0.020."
@@ -88,7 +99,7 @@ def square(task, retrieval="better"):
         effect("tuning-against-retrieval", "worse", -0.3),
     )
     does = {"retrieval": {"untuned": 0.3, "tuned": 0.2}, "tuning": {"closed_book": 0.0, "with_passages": 0.0}}
-    return row_of("factorials", task=task, n=40, corpora="different", simple=does, effects=effects)
+    return row_of("factorials", task=task, n=40, groups=40, corpora="different", simple=does, effects=effects)
 
 
 def test_a_2x2_answers_the_question_first():
@@ -106,7 +117,8 @@ def test_a_2x2_answers_the_question_first():
         "corpora.",
         "What cannot be told needs more than 40 examples: ragmed plan says how many.",
     ]
-    twice = replace(square("medqa"), tuned="tuned-2", both="both-2")
+    other = four_arms(["general", "tuned-2", "rag", "both-2"])
+    twice = replace(square("medqa"), tuned="tuned-2", both="both-2", levels=other.levels)
     said = headline(results(factorials=(square("medqa"), twice)))
     assert said[1].startswith("Fine-tune (tuned-2), retrieve (rag), both (both-2) or neither (general)? On medqa")
 

@@ -43,6 +43,7 @@ from ragmed.retrieval.spec import RetrieverSpec, make_retriever
 from ragmed.runs import Run
 from ragmed.stored import read_info
 from ragmed.tasks import BoundTask
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 SCHEMA = 1
@@ -108,7 +109,8 @@ def audit_experiment(
     run_folder = output or workspace.runs / (f"{experiment.name}-limit-{limit:g}" if limit else experiment.name)
     if run_folder.exists() and not run_folder.is_dir():
         raise DataError(f"run folder '{run_folder}' is a file; choose another --output")
-    state = _Audit(bind_tasks(chosen, workspace), settings, workspace)
+    bound = {name: _without_records(task) for name, task in bind_tasks(chosen, workspace).items()}
+    state = _Audit(bound, settings, workspace)
     state.tiers.append(access_of(chosen, state.bound, workspace))
     for name, asked in indexes_of(chosen, workspace).items():
         _index(state, name, asked)
@@ -125,6 +127,15 @@ def audit_experiment(
         "notes": list(dict.fromkeys([*state.notes, *_limits(state, experiment)])),
     }
     return result, _write(result, run_folder, state.tiers)
+
+
+def _without_records(bound: BoundTask) -> BoundTask:
+    """A task as its questions alone where it has records: a record is not what is asked, and its documents are named as
+    those of no index are.
+    """
+    if not bound.task.record:
+        return bound
+    return replace(bound, examples=tuple(replace(e, context=(), documents=()) for e in bound.examples))
 
 
 def _index(state: _Audit, name: str, tasks: tuple[str, ...]) -> None:
@@ -215,7 +226,8 @@ def _scan(
     words = state.words[tasks]
     for task, count in words.unfindable.items():
         state.notes.append(
-            f"{task}: {count} of {len(state.bound[task].examples)} questions are too short for n-grams, or hold none "
+            f"{task}: {count} of {counted(len(state.bound[task].examples), 'question')} are too short "
+            "for n-grams, or hold none "
             "that other questions of the task do not hold, too; only identity and vectors can find them"
         )
     with tqdm(texts, total=total, desc=source, unit="texts", disable=None) as bar:
@@ -246,7 +258,9 @@ def _dates(
     except RagmedError as error:
         state.notes.append(f"{source}: its corpora cannot be read, so that dates were not compared: {error}")
         return
-    state.notes.append(f"{source}: of {len(wanted)} documents near dated questions, {len(known)} have a date")
+    state.notes.append(
+        f"{source}: of {counted(len(wanted), 'document')} near dated questions, {len(known)} have a date"
+    )
     for task, by_example in candidates.items():
         dates.later_documents(task, state.bound[task].examples, by_example, known, source, state.findings)
 

@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from ragmed.comparison.rows import Baseline
+from ragmed.metrics import METRICS, find_metric
 from ragmed.metrics.gold import accepted, equal_options, right_letters
 from ragmed.records import Example
 
@@ -46,6 +49,24 @@ def trivial_baselines(task: str, metric: str, examples: Sequence[Example]) -> tu
     shares = [len(place) / len(e.options) for e, place in zip(with_options, places, strict=True) if place is not None]
     rows.append(row("chance", sum(shares) / len(shares)))
     return rows, notes
+
+
+def best_constant(task: str, metric: str, examples: Sequence[Example]) -> list[Baseline]:
+    """
+    >>> labels = {"A": "supported", "B": "refuted"}
+    >>> claims = [Example(str(n), "?", options=labels, gold=gold) for n, gold in enumerate("AAAB")]
+    >>> [(row.name, round(row.value, 3)) for row in best_constant("scifact", "macro_f1", claims)]
+    [('best-constant', 0.429)]
+
+    By a metric that is a ratio of counts: what the best of the labels would score if it were always the answer (it has
+    seen the answers, as `majority` has). Nothing where examples have not all the same labels.
+    """
+    found = find_metric(metric) if metric in METRICS else None
+    labels = examples[0].options if examples else {}
+    if found is None or found.total is None or not labels or any(e.options != labels for e in examples):
+        return []
+    values = [float(found.total(np.sum(found.score([(e, letter) for e in examples]), axis=0))) for letter in labels]
+    return [Baseline(task, metric, "best-constant", max(values), len(examples))]
 
 
 def _accepted(example: Example) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ragmed.errors import DataError, MismatchError
 from ragmed.metrics import MetricFacts, facts_by_name, find_metric
 from ragmed.records import STATUSES, Answer, Example, Measure
+from ragmed.text_table import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class TaskTable:
     def right_or_wrong(self) -> str:
         """The metric of whether an answer is the gold one; '' where the task has none."""
         return next((name for name, facts in self.metrics.items() if facts.matches_gold), "")
+
+    def without(self, metric: str) -> TaskTable:
+        """The same table, in which a metric was not measured."""
+        columns = {key: column for key, column in self.columns.items() if key[1] != metric}
+        facts = {name: one for name, one in self.metrics.items() if name != metric}
+        return dataclasses.replace(self, metrics=facts, columns=columns)
 
     def value(self, metric: str, values: NDArray[np.float64]) -> float:
         """One number of the scores of several examples: their mean, or a ratio of the sums of their counts."""
@@ -162,7 +170,7 @@ def _require_same(arm: str, task: str, found: Mapping[str, Answer], examples: Ma
     missing = sorted(examples.keys() - found.keys())
     if missing:
         raise MismatchError(
-            f"arm '{arm}' lacks {len(missing)} of the {len(examples)} examples of task '{task}' (first: "
+            f"arm '{arm}' lacks {len(missing)} of the {counted(len(examples), 'example')} of task '{task}' (first: "
             f"'{missing[0]}'); let the run finish: `ragmed eval` goes on where it stopped"
         )
     for id_, answer in found.items():
@@ -177,7 +185,7 @@ def _require_same(arm: str, task: str, found: Mapping[str, Answer], examples: Ma
 
 def groups_of(examples: Mapping[str, Example], ids: Sequence[str]) -> dict[str, str]:
     """
-    >>> asked = {"a": Example("a", "Which?"), "b": Example("b", "Which?"), "c": Example("c", "When?")}
+    >>> asked = {"a": Example("a", "1. Which?"), "b": Example("b", "2. which ?"), "c": Example("c", "When?")}
     >>> groups_of(asked, "abc")
     {'a': 'example a', 'b': 'example a', 'c': 'example c'}
 
@@ -203,15 +211,34 @@ def groups_of(examples: Mapping[str, Example], ids: Sequence[str]) -> dict[str, 
     return {id_: root(name) for id_, name in groups.items()}
 
 
+# "12. What", "Q7: What", "Question 3 - What", "(4) What", "#5 What"; but not "2-year-old", "1.5 mg", "5 HT", "E. coli".
+_NUMBER = re.compile(
+    r"\s*(?:(?:question|item|case|frage|q|nr|no)\s*\.?\s*[#(\[]?\d+[)\]]?\s*[.:)\-–—]*(?=\s)"
+    r"|[(\[]?(?:\d+|[a-z])[)\]](?=\s)|\d+\s*[.:](?=\s)|#\s*\d+\s*[.:)]?(?=\s))\s*",
+    re.IGNORECASE,
+)
+# "… now? (2)", "… now? #2"
+_NUMBER_AFTER = re.compile(r"(?<=[.?!])\s*(?:[(\[]\s*(?:no\.?\s*|#)?\d+\s*[)\]]|#\s*\d+)\s*$", re.IGNORECASE)
+
+
 def _plain(text: str) -> str:
-    """A text without what does not change what is asked: case, form of letters, blanks, marks at its ends."""
-    words = unicodedata.normalize("NFKC", text).casefold().split()
-    return " ".join(words).strip(" .?!:;")
+    """
+    >>> _plain("Question 12: What  now ?") == _plain("3. what now") == _plain("What now? (2)")
+    True
+
+    A text without what does not change what is asked: a number before or behind it, case, form of letters, blanks,
+    marks at its ends. What only looks alike ("a typical", "atypical") is then held to be alike: a group too large makes
+    an interval wider, never narrower.
+    """
+    text = unicodedata.normalize("NFKC", text)
+    text = _NUMBER_AFTER.sub("", text)
+    asked = text[found.end() :] if (found := _NUMBER.match(text)) else text
+    return "".join((asked if asked.strip() else text).casefold().split()).strip(".?!:;")
 
 
 def repeated(table: TaskTable) -> int:
-    """How many examples of a table ask what another one asks, case and blanks apart, and are in no declared group with
-    it."""
+    """How many examples of a table ask what another one asks, numbers before it, case and blanks apart, and are in no
+    declared group with it."""
     declared = {(table.examples[id_].group or f"example {id_}") for id_ in table.ids}
     return len(declared) - len(set(table.groups.values()))
 
@@ -260,7 +287,10 @@ def sample_notes(answers: Mapping[tuple[str, str], Sequence[Answer]]) -> list[st
         dropped = [sample for sample in samples if sample.dropped]
         if dropped:
             count = sum(len(sample.dropped) for sample in dropped)
-            notes.append(f"{where}: {count} passages did not fit the context of {len(dropped)} samples, left out whole")
+            notes.append(
+                f"{where}: {counted(count, 'passage')} did not fit the context of "
+                f"{counted(len(dropped), 'sample')}, left out whole"
+            )
         noted = [(sample.example.id, sample.error or sample.note) for sample in samples if sample.error or sample.note]
         if noted:
             number = "1 sample has a note" if len(noted) == 1 else f"{len(noted)} samples have a note, the first"

@@ -7,24 +7,33 @@ from dataclasses import replace
 
 import numpy as np
 
-from ragmed.comparison.baselines import trivial_baselines
+from ragmed.comparison.alike import alike
+from ragmed.comparison.baselines import best_constant, trivial_baselines
+from ragmed.comparison.cautions import cautions
 from ragmed.comparison.columns import TaskTable, build_tables, repeated, sample_notes
 from ragmed.comparison.completeness import completeness_notes
-from ragmed.comparison.contrasts import asked_pairs, contrasts
+from ragmed.comparison.contrasts import asked_pairs, contrasts, fitting_contrasts
 from ragmed.comparison.costs.cost import cost_row, economics, economics_notes
 from ragmed.comparison.costs.prices import Prices
+from ragmed.comparison.designs import explained, shapes
 from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
 from ragmed.comparison.factorial import factorials
+from ragmed.comparison.failures import failure_contrasts, failures, measured_errors, unmeasured_notes
+from ragmed.comparison.fitting import fits, where_all_fit
 from ragmed.comparison.overall import overall
 from ragmed.comparison.paired import draws_note, is_binary, scored
 from ragmed.comparison.policies import ByPolicy, by_policy
+from ragmed.comparison.protocols import protocol_notes
+from ragmed.comparison.published import beside_published, suite_totals
 from ragmed.comparison.results import SCHEMA, Results
-from ragmed.comparison.rows import Baseline, Contrast, Effect, NotRun, Overall, PolicyContrast, Score
+from ragmed.comparison.rows import Baseline, Contrast, Factorial, NotRun, Overall, PolicyContrast, Score
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import ArmSources, corpora_notes, declared
 from ragmed.errors import DataError
 from ragmed.metrics import MetricFacts
+from ragmed.metrics.support import UNSUPPORTED
 from ragmed.records import Answer
+from ragmed.text_table import counted, plural
 
 __all__ = ["ComparisonSettings", "Prices", "Results", "compare"]
 
@@ -56,11 +65,15 @@ def compare(
     """
     arms = tuple(dict.fromkeys(arm for arm, _ in answers))
     pairs = asked_pairs(arms, settings)
-    tables = build_tables(answers, settings.policy, metrics)
-    if not tables:
+    every = build_tables(answers, settings.policy, metrics)
+    if not every:
         raise DataError(f"run '{run}' has no samples; run `ragmed eval` first")
     known, about = declared(sources or {}, settings.factorials), facts or RunFacts()
+    tables = [table.without(UNSUPPORTED) for table in every]  # a failure, reported with its error alone
+    errors = measured_errors(about.metrics, settings)
+    failing = every if errors else tables
     paired = contrasts(tables, pairs, settings, sources=known)
+    fitting = [held for table in tables if (held := where_all_fit(table)) is not None]
     squares = factorials(tables, settings=settings, sources=known)
     costs = [
         cost_row(arm, task, given, prices=settings.prices, memory=about.memory.get(arm))
@@ -79,18 +92,24 @@ def compare(
     family = [row for row in paired if row.primary]
     overall_family = [row for row in pooled if row.primary]
     effects = [effect for row in squares if row.primary for effect in row.effects]
+    scores = [row for table in tables for row in _scores(table, scored_arms, settings)]
+    told, ungrouped = alike(tables, scores, settings, sources=known)
     said = [
         "Intervals are 95 % each, not adjusted for how many there are.",
         *draws_note(paired, settings),
         *_family_notes(settings, paired, family=family, baselines=baselines),
         *_overall_notes(settings, overall_family),
-        *_effect_notes(settings, effects),
+        *_effect_notes(settings, squares),
         *economics_notes(saved, settings.prices),
         *found,
         *pooling,
         *completeness_notes(tables, arms, settings),
         *_repeated_notes(tables),
         *_metric_notes(tables, pairs),
+        *unmeasured_notes(every, about.metrics),
+        *protocol_notes(scores, about.tasks),
+        *ungrouped,
+        *cautions(about.arms, [(row.baseline, row.arm) for row in family if not row.reason]),
         *sample_notes(answers),
     ]
     return Results(
@@ -100,13 +119,22 @@ def compare(
         factorial_family=len(effects), contrasts=tuple(paired), factorials=tuple(squares), costs=tuple(costs),
         economics=tuple(saved), overall=tuple(pooled), policies=policies.policies,
         policy_contrasts=policies.policy_contrasts, policy_rankings=policies.policy_rankings,
-        scores=tuple(row for table in tables for row in _scores(table, scored_arms, settings)),
+        scores=tuple(scores),
+        published=tuple(beside_published(scores, about.arms, about.tasks, settings.published)),
+        suites=tuple(suite_totals(scores, about.arms, settings.published)),
+        alike=tuple(told),
         baselines=tuple(baselines),
         not_run=tuple(NotRun(arm, t.name) for t in tables for arm in arms if not answers.get((arm, t.name))),
+        fits=tuple(fits(tables)),
+        fitting_scores=tuple(row for table in fitting for row in _scores(table, arms, settings)),
+        fitting_contrasts=tuple(fitting_contrasts(fitting, pairs, settings)),
         ledger=behind.ledger, decomposition=behind.decomposition, compliance=behind.compliance,
         compliance_contrasts=behind.compliance_contrasts, order=behind.order, calibration=behind.calibration,
-        retrieval=behind.retrieval, leakage=behind.leakage, leakage_contrasts=behind.leakage_contrasts,
+        retrieval=behind.retrieval, evidence=behind.evidence, leakage=behind.leakage,
+        leakage_contrasts=behind.leakage_contrasts,
         corpora_notes=tuple(corpora), notes=(*notes, *corpora, *said),
+        failures=tuple(failures(failing, scored_arms, settings)),
+        failure_contrasts=tuple(failure_contrasts(failing, pairs, settings)), measured_errors=tuple(errors),
     )  # fmt: skip
 
 
@@ -157,6 +185,9 @@ def _baselines(tables: Sequence[TaskTable], settings: ComparisonSettings) -> tup
             found, said = trivial_baselines(table.name, table.right_or_wrong, examples)
             rows += found
             notes += said
+        for metric, facts in table.metrics.items():
+            if facts.kind == "ratio":
+                rows += best_constant(table.name, metric, [table.examples[id_] for id_ in table.ids])
         for arm in settings.baseline_arms:
             rows += [
                 Baseline(
@@ -205,20 +236,22 @@ def _overall_notes(settings: ComparisonSettings, family: Sequence[Overall]) -> l
     ]
 
 
-def _effect_notes(settings: ComparisonSettings, family: Sequence[Effect]) -> list[str]:
-    if not family:
+def _effect_notes(settings: ComparisonSettings, rows: Sequence[Factorial]) -> list[str]:
+    primary = [row for row in rows if row.primary]
+    if not primary:
         return []
+    designs = [row.design for row in primary]
+    said = explained(designs)
     return [
-        f"Adjusted p of the 2x2 effects is {_whose(settings)} over all {len(family)} of them, a family of its own: "
-        "tuning and retrieval are each averaged over the other; interaction is what retrieval does for the tuned "
-        "model, less what it does for the untuned one."
+        f"Adjusted p of the {shapes(designs)} effects is {_whose(settings)} over all "
+        f"{sum(len(row.effects) for row in primary)} of them, a family of its own: {said[:1].lower()}{said[1:]}"
     ]
 
 
 def _repeated_notes(tables: Sequence[TaskTable]) -> list[str]:
     return [
-        f"{table.name}: {count} of {len(table.ids)} examples ask what another one asks, case and blanks apart; "
-        "examples that ask the same count as one group."
+        f"{table.name}: {count} of {counted(len(table.ids), 'example')} {'asks' if count == 1 else 'ask'} what another "
+        "one asks, its number, case and blanks apart; examples that ask the same count as one group."
         for table in tables
         if (count := repeated(table))
     ]
@@ -236,7 +269,8 @@ def _metric_notes(tables: Sequence[TaskTable], pairs: Sequence[tuple[str, str]])
             for arm, column in columns.items():
                 if column.unscored:
                     notes.append(
-                        f"{table.name}: {column.unscored} answered samples of {arm} have no {metric}; left out."
+                        f"{table.name}: left out, for want of {metric}: {column.unscored} answered "
+                        f"{plural('sample', column.unscored)} of {arm}."
                     )
             if facts.kind != "binary":
                 continue

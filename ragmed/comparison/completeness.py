@@ -8,7 +8,9 @@ answers hardly any could be read.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +21,27 @@ from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import SHOWING, ArmSources
 from ragmed.comparison.statistics.differences import Difference
 from ragmed.comparison.statistics.resampling import Floats
+from ragmed.records import Answer
+from ragmed.text_table import counted
 
 LEAST_SHOWN = 0.5
 """Of the questions of an arm that is shown passages, the share that must have been shown one."""
+MOST_ALIKE = 0.9
+"""Of an arm's texts to free-text questions, the share that may be one and the same."""
+LEAST_TO_REPEAT = 10
+"""Answers: below it, that all are alike is no sign of anything."""
+_REFUSED = (
+    "bad gateway|bad request|service (?:temporarily )?unavailable|gateway time-?out|too many requests|"
+    "internal server error|forbidden|unauthorized|not found|proxy authentication"
+)
+_PAGE = re.compile(
+    r"\s*(?:<!doctype\s+html|<html[\s>]|<head[\s>]|<\?xml[^>]*>\s*<(?:html|error)"
+    rf"|HTTP/\d(?:\.\d)? [45]\d\d|(?:HTTP )?(?:error )?[45]\d\d[ :-]+(?:{_REFUSED})|error code: [45]\d\d\b"
+    r'|upstream (?:connect|request) |\{\s*"(?:error|errors)"\s*:\s*\[?\s*\{\s*"(?:message|type|code|status)"'
+    r'|\{\s*"(?:error|detail)"\s*:\s*"[^"]*"\s*\}\s*$)',
+    re.IGNORECASE,
+)
+"""What servers and proxies say instead of an answer."""
 
 
 def why_no_verdict(
@@ -43,18 +63,44 @@ def _of_arm(table: TaskTable, arm: str, settings: ComparisonSettings, source: Ar
     if total - len(failed) < math.ceil(settings.min_returned * total - 1e-9):
         first = next((answer.sample.error for answer in failed if answer.sample.error), "")
         why = f" (the first: {' '.join(first.split())[:160]})" if first else ""
-        return f"{len(failed)} of {total} answers of {arm} did not come back{why}"
+        return f"{len(failed)} of {counted(total, 'answer')} of {arm} did not come back{why}"
     returned = total - len(failed)
+    texts = [answer.sample.completion or "" for answer in answers.values() if answer.score.status != "error"]
+    pages = [text for text in texts if _PAGE.match(text)]
+    if total - len(failed) - len(pages) < math.ceil(settings.min_returned * total - 1e-9):
+        shown = " ".join(pages[0].split())[:80]
+        return (
+            f"{len(pages)} of {counted(total, 'answer')} of {arm} {'is' if len(pages) == 1 else 'are'} no answer "
+            f"but the page or error of a server or proxy (the first: {shown}); ask again once it is mended"
+        )
     read = table.status[arm]["answered"]
     if read < math.ceil(settings.min_read * returned - 1e-9):
-        return f"only {read} of {returned} answers of {arm} could be read"
+        return f"only {read} of {counted(returned, 'answer')} of {arm} could be read"
+    if alike := _alike(answers.values()):
+        text, count, of = alike
+        return f"{count} of {counted(of, 'answer')} of {arm} are the very same text, whatever was asked: {text}"
     if source.context in SHOWING and source.index is not None:  # of imported runs nobody knows what was shown
         without = sum(not answer.sample.passages for answer in answers.values())
         if total - without < LEAST_SHOWN * total:
-            return (
-                f"{arm} has passages as its context ({source.context}), and got none in {without} of {total} questions"
+            return f"{arm} has passages as its context ({source.context}), and got none in {without} of " + counted(
+                total, "question"
             )
     return ""
+
+
+def _alike(answers: Collection[Answer]) -> tuple[str, int, int] | None:
+    """The text that nearly all answers to free-text questions are, how many are, and of how many; None where answers
+    differ, or where most right answers are few and the same, so that one answer to all of them may be meant.
+    """
+    given = [answer for answer in answers if answer.score.status == "answered" and not answer.example.options]
+    texts = Counter(" ".join((answer.sample.completion or "").split()) for answer in given)
+    golds = Counter(repr(answer.example.gold) for answer in given)
+    if len(given) < LEAST_TO_REPEAT or len(golds) < len(given) / 2:
+        return None
+    ((text, count),) = texts.most_common(1)
+    if not text or count < MOST_ALIKE * len(given):
+        return None
+    return f"'{text[:80]}{'…' if len(text) > 80 else ''}'", count, len(given)
 
 
 def missing(table: TaskTable, arms: Sequence[str], metric: str) -> list[str]:
@@ -70,7 +116,7 @@ def missing(table: TaskTable, arms: Sequence[str], metric: str) -> list[str]:
 
 def within_bounds(
     difference: Difference, table: TaskTable, metric: str, *, sides: tuple[Sequence[str], Sequence[str]],
-    halved: bool = False, settings: ComparisonSettings, family: int = 1,
+    over: int = 1, settings: ComparisonSettings, family: int = 1,
 ) -> Difference:  # fmt: skip
     """The difference with an interval and p that hold whatever the missing answers would have been.
 
@@ -83,7 +129,7 @@ def within_bounds(
     lost = missing(table, arms, metric)
     if not lost:
         return difference
-    unbounded = replace(difference, p=1.0, equivalence=1.0, noninferiority=1.0)
+    unbounded = replace(difference, p=1.0, equivalence=1.0, noninferiority=1.0, mid_p=None)
     if table.metrics[metric].kind == "ratio":
         return unbounded
     kept, scores = shared(table, arms, metric)
@@ -95,12 +141,12 @@ def within_bounds(
     for bad, good in ((low, high), (high, low)):
         filled = {arm: _filled(table, arm, metric, ids, bad if arm in sides[0] else good) for arm in arms}
         found.append(
-            difference_of(table, metric, ids, filled, sides=sides, halved=halved, settings=settings, family=family)
+            difference_of(table, metric, ids, filled, sides=sides, over=over, settings=settings, family=family)
         )
     return replace(
         difference, ci=(min(one.ci[0] for one in found), max(one.ci[1] for one in found)),
         p=max(one.p for one in found), equivalence=max(one.equivalence for one in found),
-        noninferiority=max(one.noninferiority for one in found),
+        noninferiority=max(one.noninferiority for one in found), mid_p=None,
     )  # fmt: skip
 
 
@@ -118,9 +164,9 @@ def completeness_notes(tables: Sequence[TaskTable], arms: Sequence[str], setting
             failed = table.status.get(arm, {}).get("error", 0)
             if failed:
                 notes.append(
-                    f"{table.name}: {failed} of {len(table.ids)} answers of {arm} did not come back. They are missing, "
-                    "neither right nor wrong: scores are of the others, and intervals and p of differences hold "
-                    "whatever they would have been. Where fewer than "
+                    f"{table.name}: {failed} of {counted(len(table.ids), 'answer')} of {arm} did not come back. "
+                    "They are missing, neither right nor wrong: scores are of the others, and intervals and p of "
+                    "differences hold whatever they would have been. Where fewer than "
                     f"{100 * settings.min_returned:g} % came back there is no verdict."
                 )
     return notes

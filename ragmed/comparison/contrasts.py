@@ -8,7 +8,8 @@ import numpy as np
 
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.completeness import missing, why_no_verdict, within_bounds
-from ragmed.comparison.factorial import check_designs, tuned_against_retrieved
+from ragmed.comparison.designs import against_retrieved
+from ragmed.comparison.factorial import check_designs
 from ragmed.comparison.paired import changes, difference_of, is_binary, shared
 from ragmed.comparison.rows import Contrast
 from ragmed.comparison.settings import ComparisonSettings
@@ -29,7 +30,7 @@ def asked_pairs(arms: Sequence[str], settings: ComparisonSettings) -> list[Pair]
     if not asked:
         others = (arm for arm in arms if arm != settings.baseline and arm not in settings.baseline_arms)
         asked = [(settings.baseline, arm) for arm in others]
-        more = tuned_against_retrieved(settings.factorials)
+        more = against_retrieved(settings.factorials)
         asked += [pair for pair in more if pair not in asked and pair[::-1] not in asked]
     for place, (baseline, arm) in enumerate(asked):
         if baseline == arm:
@@ -41,6 +42,22 @@ def asked_pairs(arms: Sequence[str], settings: ComparisonSettings) -> list[Pair]
     if settings.baseline in settings.baseline_arms:
         raise UsageError(f"arm '{settings.baseline}' is the control and a baseline arm; name it in one place")
     return asked
+
+
+def fitting_contrasts(
+    tables: Sequence[TaskTable], pairs: Sequence[Pair], settings: ComparisonSettings
+) -> list[Contrast]:
+    """The same pairs on `tables` that hold the items alone that fit every arm: beside the contrasts of a run, so that
+    they are in no family, their p is not adjusted, and nothing is concluded from them.
+    """
+    rows = [
+        contrast(table, pair, metric, settings)
+        for table in tables
+        for metric in table.metrics
+        for pair in pairs
+        if all((arm, metric) in table.columns for arm in pair)
+    ]
+    return conclude([("", False, row) for row in rows], settings)
 
 
 def contrasts(
@@ -100,4 +117,5 @@ def contrast(
         baseline_value=table.value(metric, old) if kept else None, arm_value=table.value(metric, new) if kept else None,
         higher_is_better=facts.higher_is_better, primary=metric == table.primary, corpora=corpora,
         missing=len(missing(table, pair, metric)), reason=reason,
+        mid_p=difference.mid_p if difference else None, attainable=difference.attainable if difference else None,
     )  # fmt: skip

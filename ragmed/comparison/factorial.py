@@ -1,9 +1,4 @@
-"""Four arms of a two-by-two design in, what tuning does, what retrieval does and how they interact out.
-
-|         | closed book | with passages |
-| untuned | control     | retrieved     |
-| tuned   | tuned       | both          |
-"""
+"""The arms of a factorial design in, what its factor does, what retrieval does and how they interact out."""
 
 from __future__ import annotations
 
@@ -12,22 +7,13 @@ from dataclasses import replace
 
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.completeness import why_no_verdict, within_bounds
+from ragmed.comparison.designs import Design
 from ragmed.comparison.paired import difference_of, scored, shared
 from ragmed.comparison.rows import Effect, Factorial
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.settings import Factorial as Design
 from ragmed.comparison.sources import ArmSources, rule
 from ragmed.comparison.verdicts import conclude, tested
 from ragmed.errors import UnknownNameError, UsageError
-
-ROLES = ("control", "tuned", "retrieved", "both")
-EFFECTS: dict[str, tuple[tuple[str, ...], tuple[str, ...], bool]] = {
-    "tuning": (("control", "retrieved"), ("tuned", "both"), True),
-    "retrieval": (("control", "tuned"), ("retrieved", "both"), True),
-    "interaction": (("tuned", "retrieved"), ("control", "both"), False),
-    "tuning-against-retrieval": (("retrieved",), ("tuned",), False),
-}
-"""Effect -> the roles that are subtracted, those they are subtracted from, and whether two differences are averaged."""
 
 
 def factorials(
@@ -37,24 +23,25 @@ def factorials(
         factorials(tables, settings=settings, sources={})[0].effects[2].effect
         # interaction
 
-    A row for each design, task and metric where all four arms have scores, on the examples that all four have.
-    `tuning`, `retrieval`: main effects, each the mean of its two simple effects. `interaction`: (both - retrieved) -
-    (tuned - control); positive: each does more in the presence of the other. p_adjusted is over all effects of all
-    rows by primary metrics, a family of its own.
+    A row for each design, task and metric where all of its arms have scores, on the examples that all of them have.
+    Its effects are the questions of the design. Main effects are the mean of their simple effects. `interaction` of the
+    usual four arms: (both - retrieved) - (tuned - control); positive: each does more in the presence of the other.
+    p_adjusted is over all effects of all rows by primary metrics, a family of its own.
     """
     asked = [
-        (table, dict(zip(ROLES, design, strict=True)), metric)
+        (table, design, metric)
         for table in tables
         for metric in table.metrics
         for design in settings.factorials
-        if all((arm, metric) in table.columns for arm in design)
+        if all((arm, metric) in table.columns for arm in design.arms)
     ]
-    family = max(1, len(EFFECTS) * sum(metric == table.primary for table, _, metric in asked))
+    family = max(1, sum(len(design.questions) for table, design, metric in asked if metric == table.primary))
     rows = [
-        _row(table, arms, metric, settings=settings, sources=sources, family=family) for table, arms, metric in asked
+        _row(table, design, metric, settings=settings, sources=sources, family=family)
+        for table, design, metric in asked
     ]
     named = [
-        (f"the effect '{effect.effect}' of {row.tuned} and {row.retrieved} on '{row.task}' by {row.metric}",
+        (f"the effect '{effect.effect}' of {' and '.join(row.arms[1:-1])} on '{row.task}' by {row.metric}",
          row.primary, effect)
         for row in rows for effect in row.effects
     ]  # fmt: skip
@@ -64,58 +51,63 @@ def factorials(
 
 def check_designs(arms: Sequence[str], settings: ComparisonSettings) -> None:
     """UnknownNameError for an arm that is not there, UsageError for one of the baselines, which are in no contrast."""
-    for design in settings.factorials:
-        for arm in design:
-            if arm not in arms:
-                raise UnknownNameError("arm", arm, arms, "the factorials")
-            if arm in settings.baseline_arms:
-                raise UsageError(f"arm '{arm}' is one of the baseline arms, which are in no factorial")
-
-
-def tuned_against_retrieved(designs: Sequence[Design]) -> list[tuple[str, str]]:
-    """The contrasts (baseline, arm) that every design asks for by itself."""
-    return list(dict.fromkeys((retrieved, tuned) for _, tuned, retrieved, _ in designs))
+    for arm in (arm for design in settings.factorials for arm in design.arms):
+        if arm not in arms:
+            raise UnknownNameError("arm", arm, arms, "the factorials")
+        if arm in settings.baseline_arms:
+            raise UsageError(f"arm '{arm}' is one of the baseline arms, which are in no factorial")
 
 
 def _row(
-    table: TaskTable, arms: Mapping[str, str], metric: str, *,
+    table: TaskTable, design: Design, metric: str, *,
     settings: ComparisonSettings, sources: Mapping[str, ArmSources], family: int,
 ) -> Factorial:  # fmt: skip
-    kept, scores = shared(table, list(arms.values()), metric)
-    corpora, better = rule(sources, arms.values()), table.metrics[metric].higher_is_better
-    reason = why_no_verdict(table, list(arms.values()), settings, sources)
+    kept, scores = shared(table, design.arms, metric)
+    corpora, better = rule(sources, design.arms), table.metrics[metric].higher_is_better
+    reason = why_no_verdict(table, design.arms, settings, sources)
     effects = []
-    for effect, (minus, plus, halved) in EFFECTS.items():
-        sides = [arms[role] for role in minus], [arms[role] for role in plus]
+    for question in design.questions:
+        sides, over = (question.minus, question.plus), question.over
         difference = difference_of(
-            table, metric, kept, scores, sides=sides, halved=halved, settings=settings, family=family
+            table, metric, kept, scores, sides=sides, over=over, settings=settings, family=family
         ) if kept else None  # fmt: skip
         if difference and not reason:
             difference = within_bounds(
-                difference, table, metric, sides=sides, halved=halved, settings=settings, family=family
+                difference, table, metric, sides=sides, over=over, settings=settings, family=family
             )
-        effects.append(Effect(effect=effect, **tested(difference, settings), higher_is_better=better, reason=reason))
+        effects.append(
+            Effect(
+                effect=question.effect, **tested(difference, settings), higher_is_better=better, reason=reason,
+                level=question.level,
+            )
+        )  # fmt: skip
+    first, second = design.levels[:2]
     return Factorial(
-        task=table.name, metric=metric, n=len(kept), control=arms["control"], tuned=arms["tuned"],
-        retrieved=arms["retrieved"], both=arms["both"],
+        task=table.name, metric=metric, n=len(kept), control=first.closed_book,
+        tuned=second.closed_book if design.factor == "tuning" else None,
+        retrieved=first.with_passages, both=second.with_passages,
         same_corpus={"same": True, "different": False}.get(corpora), corpora=corpora,
         groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept), margin=settings.margin,
         higher_is_better=better, primary=metric == table.primary,
-        cells={role: scored(table, arm, metric, kept=kept, settings=settings) for role, arm in arms.items() if kept},
-        simple=_simple({role: table.value(metric, scores[arm]) for role, arm in arms.items()}) if kept else {},
-        effects=tuple(effects),
+        cells={
+            role: scored(table, arm, metric, kept=kept, settings=settings) for role, arm in design.roles.items() if kept
+        },
+        simple=_simple(design, {arm: table.value(metric, values) for arm, values in scores.items()}) if kept else {},
+        effects=tuple(effects), levels=design.levels, factor=design.factor,
     )  # fmt: skip
 
 
-def _simple(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """What retrieval does for either model, and what tuning does without and with passages: means, untested."""
-    return {
-        "retrieval": {
-            "untuned": values["retrieved"] - values["control"],
-            "tuned": values["both"] - values["tuned"],
-        },
-        "tuning": {
-            "closed_book": values["tuned"] - values["control"],
-            "with_passages": values["both"] - values["retrieved"],
-        },
+def _simple(design: Design, values: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """What retrieval does at each level, and what the factor does without and with passages: means, untested. Of more
+    than two levels each has a row of its own.
+    """
+    first, *others = design.levels
+    gains = {one.name: values[one.with_passages] - values[one.closed_book] for one in design.levels}
+    rows = {
+        design.factor if len(others) == 1 else f"{design.factor}: {one.name}": {
+            "closed_book": values[one.closed_book] - values[first.closed_book],
+            "with_passages": values[one.with_passages] - values[first.with_passages],
+        }
+        for one in others
     }
+    return {"retrieval": gains, **rows}

@@ -26,10 +26,12 @@ from ragmed.comparison.statistics.ratio import ratio_difference, ratio_score
 from ragmed.comparison.statistics.resampling import Floats
 from ragmed.comparison.statistics.significance import (
     ENOUGH,
+    MCNEMAR,
     MOST_DRAWS,
     MOST_FLIPS,
+    attainable_flips,
     draws_for,
-    mcnemar_exact,
+    mcnemar_mid_p,
     sign_flip,
 )
 from ragmed.metrics import MetricFacts
@@ -58,24 +60,23 @@ def changes(facts: MetricFacts, old: Floats, new: Floats) -> tuple[NDArray[np.bo
 
 def difference_of(
     table: TaskTable, metric: str, kept: Sequence[str], scores: Mapping[str, Floats], *,
-    sides: tuple[Sequence[str], Sequence[str]], halved: bool = False, settings: ComparisonSettings, family: int = 1,
+    sides: tuple[Sequence[str], Sequence[str]], over: int = 1, settings: ComparisonSettings, family: int = 1,
 ) -> Difference:  # fmt: skip
     """Difference, interval, test, p and equivalence of the arms of `sides[1]` minus those of `sides[0]`, example by
     example.
 
-    Two arms with scores of 0 and 1, no group shared: exact McNemar test and Tango's interval. Otherwise by group:
-    sign flips and `difference_evidence`. `halved`: the mean of two differences rather than their sum. Of a sum of
+    Two arms with scores of 0 and 1, no group shared: McNemar's test (exact, unless mid-p was declared) and Tango's
+    interval. Otherwise by group: sign flips and `difference_evidence`. `over`: of how many differences it is the mean.
+    Of a sum of
     four arms, the sign-flip test asks whether its distribution is symmetric about 0. Turning the sides round turns
     the sign and nothing else: what is drawn is drawn for the sides in the order of their names. `family`: how many
     tests are adjusted together; with many, more is drawn where p is small, so that it can stay small.
     """
     facts = table.metrics[metric]
     if facts.kind == "ratio":
-        return _ratio_difference(
-            table, metric, kept, scores, sides=sides, halved=halved, settings=settings, family=family
-        )
+        return _ratio_difference(table, metric, kept, scores, sides=sides, over=over, settings=settings, family=family)
     minus, plus = (sum((scores[arm] for arm in side), np.zeros(len(kept))) for side in sides)
-    difference = (plus - minus) / (2 if halved else 1)
+    difference = (plus - minus) / over
     sums, sizes = group_sums(difference, [table.groups[id_] for id_ in kept])
     both = np.concatenate(list(scores.values()))
     two = len(sides[0]) == len(sides[1]) == 1
@@ -85,11 +86,13 @@ def difference_of(
     if two and is_binary(facts, both) and (sizes == 1).all():
         fixed, broke = int((difference > 0).sum()), int((difference < 0).sum())
         evidence = ScoreEvidence(fixed, broke, len(kept), estimate=(fixed - broke) / len(kept))
-        test, p = "mcnemar-exact", mcnemar_exact(fixed, broke)
+        mcnemar = MCNEMAR[settings.mcnemar]
+        test, p, mid_p = f"mcnemar-{settings.mcnemar}", mcnemar(fixed, broke), mcnemar_mid_p(fixed, broke)
+        attainable = mcnemar(fixed + broke, 0)
     else:
         turned = sorted(sides[0]) != first
         low, high = bounds(both)
-        span = (high - low) * len(sides[0]) / (2 if halved else 1)
+        span = (high - low) * len(sides[0]) / over
         first_draws, flips = settings.resamples, _most(family, settings, MOST_FLIPS)
         for draws in dict.fromkeys((first_draws, _most(family, settings, MOST_DRAWS))):
             rng = generator(settings.seed, "interval", *names)
@@ -98,11 +101,13 @@ def difference_of(
             if min(evidence.at_most(-settings.margin), evidence.at_least(settings.margin)) > ENOUGH / first_draws:
                 break
         rng = generator(settings.seed, "sign-flip", *names)
-        test, p = "sign-flip-permutation", sign_flip(sums, rng=rng, resamples=first_draws, most=flips)
+        test, p, mid_p = "sign-flip-permutation", sign_flip(sums, rng=rng, resamples=first_draws, most=flips), None
+        attainable = attainable_flips(sums)
     tests = equivalence(evidence, settings.margin)
     return Difference(
         float(sums.sum() / sizes.sum()), evidence.interval, evidence.method, test=test, p=p,
         equivalence=tests["equivalence"], noninferiority=_not_worse(evidence, facts, settings.margin),
+        attainable=attainable, mid_p=mid_p,
     )  # fmt: skip
 
 
@@ -161,12 +166,12 @@ def _ratio_score(
 
 def _ratio_difference(
     table: TaskTable, metric: str, kept: Sequence[str], counts: Mapping[str, Floats], *,
-    sides: tuple[Sequence[str], Sequence[str]], halved: bool, settings: ComparisonSettings, family: int,
+    sides: tuple[Sequence[str], Sequence[str]], over: int, settings: ComparisonSettings, family: int,
 ) -> Difference:  # fmt: skip
     def tested(minus: Sequence[str], plus: Sequence[str]) -> Difference:
         return ratio_difference(
             counts, total_of(metric), sides=(minus, plus), groups=[table.groups[id_] for id_ in kept],
-            names=(table.name, metric), halved=halved, margin=settings.margin, alpha=settings.alpha, family=family,
+            names=(table.name, metric), over=over, margin=settings.margin, alpha=settings.alpha, family=family,
             seed=settings.seed, resamples=settings.resamples,
             weights=weights_of(metric, sum(counts.values(), np.zeros(1))),
         )  # fmt: skip

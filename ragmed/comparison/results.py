@@ -14,6 +14,7 @@ from ragmed.comparison.diagnosis.rows import (
     Compliance,
     ComplianceContrast,
     Decomposition,
+    Evidence,
     Leakage,
     LeakageContrast,
     Ledger,
@@ -21,15 +22,22 @@ from ragmed.comparison.diagnosis.rows import (
     Retrieval,
 )
 from ragmed.comparison.rows import (
+    Alike,
     Baseline,
     Contrast,
     Factorial,
+    Failure,
+    FailureContrast,
+    Fit,
+    MeasuredError,
     NotRun,
     Overall,
     PolicyContrast,
     PolicyRanking,
     PolicyScore,
+    Published,
     Score,
+    SuiteTotal,
 )
 from ragmed.errors import DamagedError
 from ragmed.files import read_json
@@ -67,6 +75,9 @@ class Results:
     scores: tuple[Score, ...]
     baselines: tuple[Baseline, ...]
     not_run: tuple[NotRun, ...]
+    fits: tuple[Fit, ...]
+    fitting_scores: tuple[Score, ...]
+    fitting_contrasts: tuple[Contrast, ...]
     ledger: tuple[Ledger, ...]
     decomposition: tuple[Decomposition, ...]
     compliance: tuple[Compliance, ...]
@@ -74,10 +85,17 @@ class Results:
     order: tuple[Order, ...]
     calibration: tuple[Calibration, ...]
     retrieval: tuple[Retrieval, ...]
+    evidence: tuple[Evidence, ...]
     leakage: tuple[Leakage, ...]
     leakage_contrasts: tuple[LeakageContrast, ...]
+    published: tuple[Published, ...]
+    suites: tuple[SuiteTotal, ...]
+    alike: tuple[Alike, ...]
     corpora_notes: tuple[str, ...]
     notes: tuple[str, ...]
+    failures: tuple[Failure, ...] = ()
+    failure_contrasts: tuple[FailureContrast, ...] = ()
+    measured_errors: tuple[MeasuredError, ...] = ()
 
 
 def read_results(path: Path) -> Results:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from ragmed.comparison.designs import Design, FactorName, Level
 from ragmed.comparison.statistics.bootstrap import Interval
 from ragmed.comparison.statistics.intervals import Estimate
 
@@ -102,6 +103,8 @@ class Contrast:
     `corpora`: `same`, `different` or `unknown` where tuning stands against retrieving, else empty. `missing`: examples
     whose answer did not come back in one of the two; interval and p then hold whatever it would have been. `reason`:
     why there is no verdict. `depends`: whether the conclusion changes with what unreadable answers count as.
+    `mid_p`: of McNemar's test, beside whichever form `p` is of; `attainable`: the least p that the test could have
+    given, had all that differ gone one way; None where neither is known.
     """
 
     task: str
@@ -131,13 +134,15 @@ class Contrast:
     missing: int = 0
     reason: str = ""
     depends: bool = False
+    mid_p: float | None = None
+    attainable: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One effect of a two-by-two design: `tuning`, `retrieval`, `interaction` or `tuning-against-retrieval`.
+    """One effect of a factorial: `tuning` (or `reasoning`), `retrieval`, `interaction` or `tuning-against-retrieval`.
 
-    `reason`: why there is no verdict.
+    `reason`: why there is no verdict. `level`: of the factor, that is held against the first; empty of retrieval.
     """
 
     effect: str
@@ -153,19 +158,22 @@ class Effect:
     verdict: Verdict
     higher_is_better: bool | None
     reason: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Factorial:
-    """Four arms on the `n` examples of a task that all of them have a score for. `cells`: role -> its score; `simple`:
-    what retrieval does for the `untuned` and the `tuned` model, and what tuning does `closed_book` and `with_passages`;
-    both empty where no example is left."""
+    """The arms of a design on the `n` examples of a task that all of them have a score for: the `levels` of a `factor`,
+    closed book and with passages. `control`, `retrieved`: the arms of its first level; `both`: that of the second with
+    passages, `tuned` closed book, of tuning alone. `cells`: role -> its score (see `Design.roles`); `simple`: what
+    retrieval does at each level, and what the factor does `closed_book` and `with_passages`; both empty where no
+    example is left."""
 
     task: str
     metric: str
     n: int
     control: str
-    tuned: str
+    tuned: str | None
     retrieved: str
     both: str
     same_corpus: bool | None
@@ -178,10 +186,16 @@ class Factorial:
     cells: Mapping[str, Estimate]
     simple: Mapping[str, Mapping[str, float]]
     effects: tuple[Effect, ...]
+    levels: tuple[Level, ...]
+    factor: FactorName = "tuning"
 
     @property
-    def arms(self) -> tuple[str, str, str, str]:
-        return self.control, self.tuned, self.retrieved, self.both
+    def design(self) -> Design:
+        return Design(self.levels, self.factor)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return self.design.arms
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +227,15 @@ class Overall:
     primary: bool
     corpora: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """The largest sets of arms no two of which are told apart on a task, the best arms first (see `alike`)."""
+
+    task: str
+    metric: str
+    groups: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +286,102 @@ class PolicyRanking:
 
 
 @dataclass(frozen=True, slots=True)
-class NotRun:
-    """A task that an arm did not run."""
+class Published:
+    """What was published of an arm's model, beside what was measured here. `within`: whether the published figure lies
+    in the measured interval, which knows nothing of another prompt, another few-shot draw or another parser. None: not
+    measured."""
+
+    suite: str
+    arm: str
+    model: str
+    task: str
+    metric: str
+    published: float
+    measured: float | None
+    ci: Interval | None
+    within: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteTotal:
+    """An arm's total over a level of a suite: the mean of its tasks' scores, each the mean of its metrics. `value`
+    None: `missing` says which scores it lacks. `published`: the same total as published of its model."""
+
+    suite: str
+    level: str
+    arm: str
+    value: float | None
+    published: float | None
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Of the `n` examples of a task, those that did not fit an arm: their prompt did not, so that nothing was asked
+    (`unasked`), or documents of their record were left out (`cut`)."""
 
     arm: str
     task: str
+    n: int
+    unasked: int
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotRun:
+    """A task that an arm did not run, and why, where that is known."""
+
+    arm: str
+    task: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How many of an arm's answers (or, `of` says what, of the codes or statements in them) fail in one way: `share` of
+    `n`. `count` None: the mean of shares of single answers. `kind`: see `ragmed.comparison.failures`."""
+
+    arm: str
+    task: str
+    kind: str
+    of: str
+    n: int
+    count: int | None
+    share: float
+    ci: Interval
+    interval: str
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailureContrast:
+    """`arm` less `baseline` in the share that fails in one way, on the `n` items both have; above 0 is worse. p is not
+    adjusted."""
+
+    task: str
+    kind: str
+    baseline: str
+    arm: str
+    n: int
+    difference: float | None
+    ci: Interval | None
+    interval: str
+    test: str
+    p: float
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredError:
+    """What a failure that is found by a fallible measure is worth: of labelled answers, the share of the `positives`
+    that it finds (`sensitivity`) and of the `negatives` that it leaves alone (`specificity`). `youden`: their sum less
+    1, 0 for what is drawn by lot; its interval is made of theirs (Zou and Donner 2008, Stat Med 27:1693)."""
+
+    kind: str
+    measure: str
+    labelled: str
+    positives: int
+    negatives: int
+    sensitivity: Estimate
+    specificity: Estimate
+    youden: Estimate

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
 from ragmed.checked import Shorthand
 from ragmed.comparison.costs.prices import Prices
+from ragmed.comparison.designs import Design, four_arms
 from ragmed.errors import UnknownNameError, UsageError
+from ragmed.published import suite_names
 from ragmed.records import STATUSES
 
 FAILURES = tuple(status for status in STATUSES if status not in ("answered", "error"))
 """What an arm did instead of an answer. `error` is none: an answer that did not come back says nothing of the arm."""
 POLICIES = ("wrong", "drop")
 CORRECTIONS = ("holm", "benjamini-hochberg")
+MCNEMAR = ("exact", "mid-p")
 PROPORTIONS = ("wilson", "clopper-pearson")
 MOST_RESAMPLES = 10_000_000
-Factorial = tuple[str, str, str, str]
+
+
+def as_design(arms: Sequence[Any]) -> dict[str, Any]:
+    """Four arms of a config as the design that they stand for."""
+    return asdict(four_arms(arms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +34,17 @@ class ComparisonSettings:
     'wrong'
 
     `baseline`: the arm that others are held against; in a config, where unsaid, its first arm that shows the question.
-    `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial `tuned`
-    against `retrieved`. `factorials`: the arms (control, tuned, retrieved, both) of two-by-two designs. `prices`: what
-    machines and tokens cost. `policy`: what an answer without a value (`unparsed`, `refused`, `truncated`) counts as,
-    `wrong` (a score of 0) or `drop` (left out of all arms that are compared); `wrong` unless set. One word is the
-    policy for all of them. An answer that did not come back (`error`) is missing: `min_returned` is the share of an
-    arm's answers that must have come back, and `min_read` the share of those that must have been read, for a verdict
-    to be given. `correction`:
-    what adjusts p over a family. `proportions`: the interval of a share. `baseline_arms`: arms reported beside the
-    trivial baselines, in no contrast. Raises UsageError for values that make no sense.
+    `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial the factor
+    alone against retrieval alone. `factorials`: designs that cross tuning or reasoning with retrieval; four arms
+    [control, tuned, retrieved, both] are one of tuning. `prices`: what machines and tokens cost. `policy`: what an
+    answer without a value (`unparsed`, `refused`, `truncated`) counts as, `wrong` (a score of 0) or `drop` (left out of
+    all arms that are compared); `wrong` unless set. One word is the policy for all of them. An answer that did not come
+    back (`error`) is missing: `min_returned` is the share of an arm's answers that must have come back, and `min_read`
+    the share of those that must have been read, for a verdict to be given. `correction`: what adjusts p over a family.
+    `proportions`: the interval of a share. `mcnemar`: the test of two arms that are right or wrong, `exact`, or
+    `mid-p`, which is less conservative and to be declared before answers are seen. `baseline_arms`: arms reported
+    beside the trivial baselines, in no contrast. `published`: suites (`clue`, `jamia`) whose published figures and
+    totals stand beside what is measured. Raises UsageError for values that make no sense.
     """
 
     baseline: str = ""
@@ -47,11 +56,13 @@ class ComparisonSettings:
     policy: Annotated[Mapping[str, str], Shorthand((str,), every_failure)] = field(default_factory=dict)
     correction: str = "holm"
     proportions: str = "wilson"
+    mcnemar: str = "exact"
     resamples: int = 10_000
     seed: int = 0
     baseline_arms: tuple[str, ...] = ()
-    factorials: tuple[Factorial, ...] = ()
+    factorials: tuple[Annotated[Design, Shorthand((list,), as_design)], ...] = ()
     prices: Prices = field(default_factory=Prices)
+    published: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", every_failure(self.policy))
@@ -59,6 +70,8 @@ class ComparisonSettings:
             raise UnknownNameError("correction", str(self.correction), CORRECTIONS, "the comparison")
         if self.proportions not in PROPORTIONS:
             raise UnknownNameError("interval", str(self.proportions), PROPORTIONS, "the comparison's proportions")
+        if self.mcnemar not in MCNEMAR:
+            raise UnknownNameError("form of McNemar's test", str(self.mcnemar), MCNEMAR, "the comparison's mcnemar")
         if not 0 < self.alpha < 1:
             raise UsageError(f"alpha is {self.alpha}; give a number between 0 and 1, such as 0.05")
         if not 0 <= self.margin < 1:
@@ -72,13 +85,14 @@ class ComparisonSettings:
             raise UsageError(f"resamples is {self.resamples}; give at most {MOST_RESAMPLES:,}, more tells nothing new")
         if self.seed < 0:
             raise UsageError(f"seed is {self.seed}; give a number that is not negative")
-        for place, arms in enumerate(self.factorials):
-            if len(arms) != 4 or len(set(arms)) != 4:
-                raise UsageError(
-                    f"factorials: each names four different arms [control, tuned, retrieved, both], found {list(arms)}"
-                )
-            if arms in self.factorials[:place]:
-                raise UsageError(f"the factorial {list(arms)} is asked for twice; name it once")
+        for suite in self.published:
+            if suite not in suite_names():
+                raise UnknownNameError("suite", suite, suite_names(), "the comparison's published")
+        designs = tuple(d if isinstance(d, Design) else four_arms(d) for d in self.factorials)
+        object.__setattr__(self, "factorials", designs)
+        for place, design in enumerate(designs):
+            if design in designs[:place]:
+                raise UsageError(f"the factorial {list(design.arms)} is asked for twice; name it once")
 
 
 def every_failure(given: Mapping[str, str] | str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from ragmed.comparison.settings import Factorial
+from ragmed.comparison.designs import Design
 from ragmed.models.names import parse_model_name
 
 Corpora = frozenset[tuple[str, str]]
@@ -27,7 +27,8 @@ class ArmSources:
     frozenset({('handbook', '9f86d0…')})
 
     `trained_on`, `shown`: corpora (name, sha256) that the weights were trained on, and that passages come from. None:
-    none; UNKNOWN: some, nobody declared which. `adapter`, `index`: what the run recorded of making them.
+    none, as where they come from the example's own record; UNKNOWN: some, nobody declared which. `adapter`, `index`:
+    what the run recorded of making them.
     """
 
     trained_on: Corpora | None = None
@@ -53,16 +54,25 @@ def arm_sources(info: Mapping[str, Any], prefix: str = "") -> dict[str, ArmSourc
         tuned = adapter is not None or _has_adapter(_mapping(models.get(model)))
         shown_from = str(arm.get("retriever") or arm.get("index") or "")
         index = indexes.get(shown_from) if context in SHOWING else None
+        own = _of_record(shown_from, _mapping(experiment.get("retrievers")))
         if index is not None and shown_from == searched:
             index = {**index, "search": search}
         found[prefix + name] = ArmSources(
             trained_on=_corpora(adapter) if tuned else None,
-            shown=_corpora(index) if context in SHOWING else None,
+            shown=_corpora(index) if context in SHOWING and not own else None,
             context=context,
             adapter=adapter,
             index=index,
         )
     return found
+
+
+def _of_record(name: str, retrievers: Mapping[str, Any]) -> bool:
+    """Whether a retriever searches an example's own record, which is no reference that weights could be trained on."""
+    spec = _mapping(retrievers.get(name))
+    return bool(spec.get("record")) or any(
+        _of_record(part, retrievers) for part in spec.get("of") or () if part != name
+    )
 
 
 def _has_adapter(model: Mapping[str, Any]) -> bool:
@@ -80,15 +90,16 @@ def _corpora(record: Any) -> Corpora:
     return frozenset(pairs) if all(sha256 for _, sha256 in pairs) else UNKNOWN
 
 
-def declared(sources: Mapping[str, ArmSources], factorials: Sequence[Factorial]) -> dict[str, ArmSources]:
-    """The sources, and what a factorial says of its arms where nothing is recorded: tuned ones were trained on
-    something unknown."""
+def declared(sources: Mapping[str, ArmSources], factorials: Sequence[Design]) -> dict[str, ArmSources]:
+    """The sources, and what a factorial says of its arms where nothing is recorded: tuned ones were trained on, and
+    those with passages are shown, something unknown."""
     known = dict(sources)
-    for _, tuned, retrieved, both in factorials:
-        for arm in (tuned, both):
+    for design in factorials:
+        tuned = design.levels[1:] if design.factor == "tuning" else ()
+        for arm in (arm for level in tuned for arm in (level.closed_book, level.with_passages)):
             mine = known.get(arm, ArmSources())
             known[arm] = replace(mine, trained_on=UNKNOWN) if mine.trained_on is None else mine
-        for arm in (retrieved, both):
+        for arm in (level.with_passages for level in design.levels):
             if arm not in sources:
                 known[arm] = replace(known.get(arm, ArmSources()), shown=UNKNOWN, context="retrieved")
     return known

@@ -17,6 +17,7 @@ from ragmed.corpora.recipe import (
     READERS,
     Found,
     Ignored,
+    LeftOut,
     Reader,
     Recipe,
     Rejected,
@@ -28,10 +29,13 @@ from ragmed.corpora.recipe import (
 from ragmed.errors import DataError, RagmedError, UsageError
 from ragmed.files import canonical_json
 from ragmed.records import Document
-from ragmed.text_table import visible
+from ragmed.text_table import counted, visible
 from ragmed.workspace import Workspace
 
-__all__ = ["READERS", "Corpus", "Found", "Ignored", "Reader", "Recipe", "Rejected", "describe_corpora", "load_recipe"]
+__all__ = [
+    "READERS", "Corpus", "Found", "Ignored", "LeftOut", "Reader", "Recipe", "Rejected", "describe_corpora",
+    "load_recipe",
+]  # fmt: skip
 
 _HASHED = ("id", "title", "text", "source", "license", "access", "date", "citation")
 SHOWN = 10  # reasons why something was left out that are told, each with the first it holds for
@@ -55,6 +59,7 @@ class Corpus:
         corpus.summary()["rejected"]  # 0
 
     `accepted`, `rejected`, `ignored` and `records` count while the stream runs; accepted + rejected = records, always.
+    `left_out` counts sound records that are no documents (replaced or deleted by later ones), not among these.
     Why a record was rejected is written to the file `rejected`, one `{file, line, reason}` a line.
     """
 
@@ -64,13 +69,13 @@ class Corpus:
         self._reset()
 
     def _reset(self) -> None:
-        self.accepted = self.rejected = self.ignored = self.records = self.characters = 0
+        self.accepted = self.rejected = self.ignored = self.left_out = self.records = self.characters = 0
         self._hash = hashlib.sha256()
         # 16-byte digests: about 90 bytes an id whatever its length, 2 GB for the 24 million of PubMed, and a false
         # alarm among them less likely than 1e-23.
         self._ids: set[bytes] = set()
         self._done = False
-        self._why: dict[str, dict[str, _Reason]] = {"rejected": {}, "ignored": {}}
+        self._why: dict[str, dict[str, _Reason]] = {"rejected": {}, "ignored": {}, "left out": {}}
 
     def documents(self) -> Iterator[Document]:
         """Streams the accepted documents, in the reader's order; each call reads the corpus again.
@@ -84,6 +89,10 @@ class Corpus:
                 if isinstance(item, Ignored):
                     self.ignored += 1
                     self._note("ignored", item.file, _why_ignored(item))
+                    continue
+                if isinstance(item, LeftOut):
+                    self.left_out += item.records
+                    self._note("left out", item.file, item.reason, item.records)
                     continue
                 self.records += 1
                 if isinstance(item, Found):
@@ -110,31 +119,33 @@ class Corpus:
         for document in self.documents():
             first = first or document
         recipe, counts = self.recipe, self.summary()
+        replaced = f", {counted(self.left_out, 'record')} left out" if self.left_out else ""
         lines = [
             f"{recipe.name}: {recipe.title}",
             f"source: {recipe.source or 'not stated'}   licence: {recipe.license or 'not stated'}   "
             f"access: {recipe.access}",
             f"citation: {recipe.citation or 'not stated'}",
-            f"{counts['documents']} documents, {counts['characters']} characters; "
-            f"{counts['rejected']} of {counts['records']} records rejected, {counts['ignored']} files ignored; "
+            f"{counted(self.accepted, 'document')}, {counted(self.characters, 'character')}; "
+            f"{self.rejected:,} of {counted(self.records, 'record')} rejected, "
+            f"{counted(self.ignored, 'file')} ignored{replaced}; "
             f"sha256 {str(counts['sha256'])[:16]}",
         ]
-        lines.extend(self._left_out())
+        lines.extend(self.reasons())
         if first:
             lines.append(f"first document {first.id}: {' '.join(first.text.split())[:200]}")
             lines.append(f"cited as: {first.citation or 'nothing: give the recipe a title, a citation or cite'}")
         return "\n".join(lines)
 
-    def _note(self, what: str, where: str, reason: str) -> None:
+    def _note(self, what: str, where: str, reason: str, count: int = 1) -> None:
         known = self._why[what]
         kind = _DETAIL.sub("", reason)
         if kind in known or len(known) < _KINDS:
-            known.setdefault(kind, _Reason(where, reason)).count += 1
+            known.setdefault(kind, _Reason(where, reason)).count += count
 
-    def _left_out(self) -> list[str]:
+    def reasons(self) -> list[str]:
         """What the corpus holds that is no document of it: a line for each kind of reason, with its first case."""
         lines = []
-        for what, total in (("ignored", self.ignored), ("rejected", self.rejected)):
+        for what, total in (("ignored", self.ignored), ("left out", self.left_out), ("rejected", self.rejected)):
             told = sorted(self._why[what].values(), key=lambda one: -one.count)[:SHOWN]
             for one in told:
                 more = f" (and {one.count - 1} more like it)" if one.count > 1 else ""
@@ -154,6 +165,7 @@ class Corpus:
             "documents": self.accepted,
             "rejected": self.rejected,
             "ignored": self.ignored,
+            "left_out": self.left_out,
             "records": self.records,
             "characters": self.characters,
             "sha256": self._hash.hexdigest(),
@@ -187,17 +199,14 @@ class Corpus:
         return ""
 
     def _nothing(self) -> str:
-        said = f"{_counted(self.rejected, 'record')} rejected, {_counted(self.ignored, 'file')} ignored"
+        said = f"{counted(self.rejected, 'record')} rejected, {counted(self.ignored, 'file')} ignored"
+        said += f", {counted(self.left_out, 'record')} left out" if self.left_out else ""
         text = f"corpus '{self.recipe.name}' holds no document: {said}"
         if self.rejected and self.rejected_path:
             text += f"; see '{self.rejected_path}'"
-        elif not self.rejected:
+        elif not self.rejected and not self.left_out:
             text += "; check 'reader' and 'paths' in its recipe"
-        return "\n".join([text, *self._left_out()])
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+        return "\n".join([text, *self.reasons()])
 
 
 def _why_ignored(item: Ignored) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol, cast
 
 from ragmed.errors import DataError
+from ragmed.files import POINTER, lfs_pointer
 
 MAX_ARCHIVE_BYTES = 64 * 1024**3
 """Unpacked bytes that one archive may hold: above it, what is asked of the reader is hours, not minutes."""
@@ -171,7 +172,10 @@ def kind_of(path: Path) -> Kind:
     kind: Kind = "plain"
     try:
         with path.open("rb") as raw:
-            if raw.read(4) in ZIP_STARTS:
+            start = raw.read(len(POINTER))
+            if pointer := lfs_pointer(start):
+                raise DataError(f"'{path}' {pointer}")
+            if start[:4] in ZIP_STARTS:
                 return "zip"
             raw.seek(0)
             with unpacked(raw, _damaged(path, "its start"), lambda _: None) as stream:
@@ -180,7 +184,7 @@ def kind_of(path: Path) -> Kind:
     except OSError as error:
         raise DataError(f"'{path}' cannot be read ({error.strerror})") from error
     except DataError:
-        if ARCHIVE_NAME.search(path.name):
+        if ARCHIVE_NAME.search(path.name) or lfs_pointer(start):
             raise
         return "packed"
     if kind != "tar" and ARCHIVE_NAME.search(path.name):

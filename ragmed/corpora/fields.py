@@ -50,7 +50,7 @@ def require_columns(recipe: Recipe, columns: Collection[str], where: str) -> Non
         there = ", ".join(sorted(one[:60] for one in columns)[:20]) + (" and more" if len(columns) > 20 else "")
         unnumbered = "; a table without ids: number_rows: true" if name == "id" else ""
         raise DataError(
-            f"{where} has no column '{column}' for the document's {name}{hint} "
+            f"{where} has no column '{column}' for the document's {name}{hint or '.'} "
             f"Columns: {there or 'none'}. Name it in the recipe, as in fields: {{{name}: COLUMN}}{unnumbered}"
         )
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from ragmed.corpora.grid import Grid, span
+
 DROPPED = frozenset(
     "script style noscript template nav svg canvas iframe object embed video audio map select textarea input "
     "head title annotation annotation-xml dialog".split()
@@ -30,8 +32,6 @@ HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 OPENING = {"sup": "^", "del": "~~", "s": "~~", "strike": "~~", "q": '"'}
 CLOSING = {"del": "~~", "s": "~~", "strike": "~~", "q": '"'}
 MAX_INDENT = 8  # a deeper list is no list
-MAX_SPAN = 100
-"""Columns or rows that a cell is taken to span: a hostile page says a million."""
 
 MAX_RULES = 500
 """Rules of a page's styles that are looked at: each is searched for in all the others."""
@@ -173,54 +173,6 @@ def _number(node: Any, name: str, default: int) -> int:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 7 else default
 
 
-def _span(node: Any, name: str) -> int:
-    return max(1, min(_number(node, name, 1), MAX_SPAN))
-
-
-class _Table:
-    """Rows of cells; `head`: how many rows at the top are headings."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[str]] = []
-        self.head = 0
-        self._below: dict[int, tuple[int, str]] = {}  # column -> rows that a cell of it still covers, and its text
-        self._headings = True
-
-    def begin_row(self) -> None:
-        self.rows.append([])
-        self._headings = True
-        self._fill()
-
-    def add(self, text: str, node: Any) -> None:
-        row, rows = self.rows[-1], _span(node, "rowspan")
-        self._headings = self._headings and node.tag == "th"
-        for nth in range(_span(node, "colspan")):
-            shown = text if nth == 0 else ""
-            if rows > 1:
-                self._below[len(row)] = (rows, shown)
-            row.append(shown)
-        self._fill()
-
-    def end_row(self, node: Any) -> None:
-        self._below = {column: (left - 1, text) for column, (left, text) in self._below.items() if left > 1}
-        if not any(self.rows[-1]):
-            self.rows.pop()
-        elif self.head == len(self.rows) - 1 and (self._headings or node.parent.tag == "thead"):
-            self.head += 1
-
-    def _fill(self) -> None:
-        row = self.rows[-1]
-        while len(row) in self._below:
-            row.append(self._below[len(row)][1])
-
-    def lines(self) -> str:
-        width = max(map(len, self.rows), default=0)
-        lines = ["| " + " | ".join(row + [""] * (width - len(row))) + " |" for row in self.rows]
-        if 0 < self.head < len(lines):
-            lines.insert(self.head, "|" + " --- |" * width)
-        return "\n".join(lines)
-
-
 class _Writer:
     """Takes the tree's events in order. Within a table that shows data there is no other table and no heading."""
 
@@ -231,7 +183,7 @@ class _Writer:
         self._lists: list[int | None] = []  # per open list, the number of its last item, or None for bullets
         self._marker = ""
         self._pre = 0
-        self._table: _Table | None = None
+        self._table: Grid | None = None
         self._in_cell = False
 
     def text(self, text: str) -> None:
@@ -248,7 +200,7 @@ class _Writer:
         elif tag == "pre":
             self._pre += 1
         elif tag == "table" and node.mem_id not in self._layout:
-            self._table = _Table()
+            self._table = Grid()
         elif self._table and tag == "tr":
             self._table.begin_row()
         elif self._table and tag in ("td", "th"):
@@ -263,9 +215,10 @@ class _Writer:
     def leave(self, node: Any) -> None:
         tag = node.tag
         if self._table and tag in ("td", "th"):
-            cell = " ".join("".join(self._inline).split()).replace("|", "\\|")
+            cell = " ".join("".join(self._inline).split())
             self._inline, self._in_cell = [], False
-            self._table.add(cell, node)
+            rows, columns = (span(node.attributes.get(name)) for name in ("rowspan", "colspan"))
+            self._table.add(cell, rows=rows, columns=columns, heading=tag == "th")
         elif tag in BLOCKS:
             self._end_block(heading=int(tag[1]) if tag in HEADINGS else 0)
         if tag in LISTS:
@@ -275,7 +228,7 @@ class _Writer:
         elif tag == "pre":
             self._pre -= 1
         elif self._table and tag == "tr":
-            self._table.end_row(node)
+            self._table.end_row(in_head=node.parent.tag == "thead")
         elif self._table and tag == "table":
             self._blocks.append((self._table.lines(), False))
             self._table = None

@@ -24,7 +24,7 @@ KINDS: dict[str, str] = {
     **dict.fromkeys((".htm", ".html", ".xhtml"), "a web page; 'reader: html' or 'reader: folder' reads it"),
     ".pdf": "a PDF; 'reader: pdf' or 'reader: folder' reads it",
     **dict.fromkeys((".md", ".markdown", ".txt"), "text; 'reader: text' or 'reader: folder' reads it"),
-    **dict.fromkeys((".xml", ".nxml"), "XML; 'reader: medquad' or 'reader: openstax' reads theirs"),
+    **dict.fromkeys((".xml", ".nxml"), "XML; the reader pubmed, jats, statpearls, medquad or openstax reads its own"),
     ".cnxml": "OpenStax CNXML; 'reader: openstax' reads it",
     ".json": "JSON; 'reader: bioasq' or 'reader: pubmedqa' reads theirs, 'reader: jsonl' an object a line",
 }
@@ -35,10 +35,6 @@ STRUCTURED = (".xml", ".nxml", ".cnxml", ".json", ".jsonl", ".ndjson", ".csv", "
 
 _HEAD = 64 * 1024
 _ROOT = re.compile(r"<(?![?!])(?:[\w.-]+:)?([\w.-]+)([^>]*)")
-_JATS = (
-    "an article in JATS XML, which no reader reads; fetch its plain text from PMC for 'reader: pmc', or its page for "
-    "'reader: html'"
-)
 _ROWS = "which is no JSON Lines; write an object a line (jq -c '.[]' FILE > FILE.jsonl) for 'reader: jsonl'"
 _LIST = re.compile(r"\s*\[")
 _LIST_OF_OBJECTS = re.compile(r"\s*(\[\s*\{|\{[ \t]*\r?\n)")
@@ -93,9 +89,11 @@ def _xml(start: str) -> tuple[str, str]:
     match = _ROOT.search(re.sub(r"<!--.*?-->", "", start, flags=re.DOTALL))
     root, rest = (match[1], match[2]) if match else ("", "")
     if root in ("article", "pmc-articleset"):
-        return _JATS, ""
-    if root in ("PubmedArticleSet", "PubmedArticle", "MedlineCitationSet"):
-        return "records of PubMed in XML, which no reader reads; make JSON Lines of them for 'reader: jsonl'", ""
+        return "an article in JATS XML", "jats"
+    if root == "book-part-wrapper":
+        return "a chapter of NCBI's Bookshelf", "statpearls"
+    if root in ("PubmedArticleSet", "PubmedBookArticleSet"):
+        return "PubMed's XML", "pubmed"
     if root == "Document" and ("<QAPair" in start or "<Focus" in start):
         return "MedQuAD's XML", "medquad"
     if "cnx.rice.edu" in rest or root == "collection":

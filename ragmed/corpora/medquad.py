@@ -60,7 +60,8 @@ _SPACES = re.compile(r"[ \t]{2,}(?P<item>(?:-[ \t]+)+)?")
 
 @dataclass(frozen=True, slots=True)
 class QA:
-    """A question with its answer. `document`: the id of its document; `kind`: `treatment`, `symptoms`, …"""
+    """A question with its answer. `document`: the id of its document; `kind`: `treatment`, `symptoms`, …; `concepts`:
+    the UMLS ids of what it is about."""
 
     document: str
     question: str
@@ -71,6 +72,7 @@ class QA:
     url: str
     synonyms: tuple[str, ...]
     file: str
+    concepts: tuple[str, ...] = ()
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
@@ -88,6 +90,13 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
 def pairs(recipe: Recipe) -> Iterator[QA]:
     """The questions and answers themselves, in the order of `read`, those that it rejects left out."""
     return (item for item in _records(recipe) if isinstance(item, QA))
+
+
+def terms(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Each concept with each of its names, in the order of `read`: what pages are about, and its other names."""
+    for qa in pairs(recipe):
+        for name in (qa.focus, *qa.synonyms):
+            yield from ((concept, name) for concept in qa.concepts if name)
 
 
 def _records(recipe: Recipe) -> Iterator[QA | Rejected | Ignored]:
@@ -136,6 +145,7 @@ def _qa(pair: Element, root: Element, member: Member, *, names: tuple[str, ...])
         url=root.get("url", ""),
         synonyms=names,
         file=member.file,
+        concepts=_all(root, "cui"),
     )
 
 

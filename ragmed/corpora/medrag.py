@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ragmed.corpora.fields import read_lines
-from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, string_of, text_of
+from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, one_of, string_of, text_of
 from ragmed.errors import DataError
 from ragmed.records import Document
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
-
-POINTER = b"version https://git-lfs"
-"""A clone made without Git LFS has these few bytes in the place of every file."""
+OPTIONS: Mapping[str, OptionCheck] = {"named_by": one_of("id", "PMID")}
+"""`named_by: PMID`: a document's id is its PMID, not the number of its line: MedRAG's PubMed has one snippet a PMID."""
 
 
 def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
@@ -25,7 +24,7 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
         next(read(recipe)).document.id  # 'Anatomy_Gray_0'
 
     A path is a corpus' folder, its `chunk` folder, or one file of it. Files come in sorted order; ids are unique over
-    all of them. DataError: no such file in the folder, or Git LFS pointers in their place.
+    all of them. DataError: no such file in the folder.
     """
     for path in recipe.paths:
         folder = path / "chunk" if (path / "chunk").is_dir() else path
@@ -53,15 +52,15 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
 
 
 def _read_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
-    if path.is_file():
-        with path.open("rb") as stream:
-            if stream.read(len(POINTER)) == POINTER:
-                raise DataError(f"'{path}' is a Git LFS pointer, not the file; run 'git lfs pull' in its clone")
     yield from read_lines(path, "MedRAG chunk file", lambda record: _document(record, recipe))
 
 
 def _document(record: Mapping[str, object], recipe: Recipe) -> Document:
     name, title, pmid = (text_of(record, key) for key in ("id", "title", "PMID"))
+    if recipe.options.get("named_by") == "PMID":
+        if not pmid:
+            raise ValueError("no 'PMID', by which the recipe names its documents")
+        name = pmid
     return recipe.document(
         name,
         title,

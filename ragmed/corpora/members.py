@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar
 from ragmed.corpora.archives import Budget, Entry, Guarded, Kind, kind_of, tar_entries, unpacked, zip_entries
 from ragmed.corpora.recipe import Ignored, Recipe, Rejected
 from ragmed.errors import DataError
-from ragmed.files import RepeatedKey, not_text, parse_json, repeated
+from ragmed.files import POINTER, RepeatedKey, lfs_pointer, not_text, parse_json, repeated
 
 T = TypeVar("T")
 MAX_MEMBER_BYTES = 64 * 1024 * 1024
@@ -200,7 +200,10 @@ def _unpacking(open_: Callable[[], IO[bytes]], file: str) -> Callable[[], IO[byt
     def open_unpacked() -> IO[bytes]:
         raw = Guarded(open_(), explain, lambda _: None)
         try:
-            return unpacked(io.BufferedReader(raw), explain, Budget(file, lambda: raw.total).add)
+            buffered = io.BufferedReader(raw)
+            if pointer := lfs_pointer(buffered.peek(len(POINTER))[: len(POINTER)]):
+                raise ValueError(pointer)
+            return unpacked(buffered, explain, Budget(file, lambda: raw.total).add)
         except BaseException:
             raw.close()
             raise

@@ -48,6 +48,8 @@ def new_recipe(
     for path in paths:
         if not path.exists():
             raise DataError(f"'{path}' does not exist")
+        if not (path.is_file() or path.is_dir()):
+            raise DataError(f"'{path}' is neither a file nor a folder")
     chosen = reader or BY_SUFFIX.get(paths[0].suffix.lower(), "") or _reader_of(paths[0])
     if chosen not in READERS:
         raise UnknownNameError("corpus reader", chosen, READERS)

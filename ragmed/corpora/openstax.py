@@ -5,13 +5,13 @@ A path is a book's folder or archive, with `*.collection.xml` and `modules/ID/in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
 from ragmed.corpora.cnxml import child, exercises_text, module_text, module_title
+from ragmed.corpora.licences import creative_commons
 from ragmed.corpora.members import Member, members
 from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected, one_of
 from ragmed.corpora.safe_xml import local, parse_xml
@@ -20,8 +20,6 @@ from ragmed.records import Document
 
 SUFFIXES = (".xml", ".cnxml")
 OPTIONS: Mapping[str, OptionCheck] = {"exercises": one_of("exclude", "only")}
-
-_LICENSE = re.compile(r"creativecommons\.org/licenses/([a-z-]+)/([0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,7 @@ def _of_path(path: Path, recipe: Recipe) -> Iterator[Found | Rejected | Ignored]
     books: list[_Book] = []
     modules: dict[str, _Module | Rejected] = {}
     only = recipe.options.get("exercises") == "only"
+    refused = ""
     for item in members(path, SUFFIXES):
         if not isinstance(item, Member):
             yield item
@@ -71,13 +70,15 @@ def _of_path(path: Path, recipe: Recipe) -> Iterator[Found | Rejected | Ignored]
         if isinstance(outcome, _Book):
             books.append(outcome)
         elif isinstance(outcome, Ignored) or (isinstance(outcome, Rejected) and name.suffix != ".cnxml"):
+            refused = refused or (f" ('{outcome.file}': {outcome.reason})" if isinstance(outcome, Rejected) else "")
             yield outcome
         elif name.parent.name in modules:
             yield Rejected(item.file, 0, f"a module '{name.parent.name}' was met before, in another folder")
         else:
             modules[name.parent.name] = outcome
     if not books:
-        raise DataError(f"'{path}' holds no collection file; name the folder with 'collections' and 'modules' in it")
+        what = f"no collection file that can be read{refused}" if refused else "no collection file"
+        raise DataError(f"'{path}' holds {what}; name the folder with 'collections' and 'modules' in it")
     yield from _in_order(books, modules, recipe)
 
 
@@ -126,12 +127,11 @@ def _document(identity: str, module: _Module, chapter: str, *, book: _Book, reci
 def _book(root: Element, file: str) -> _Book:
     metadata = child(root, "metadata")
     texts = {local(entry): " ".join((entry.text or "").split()) for entry in metadata}
-    licence = _LICENSE.search(child(metadata, "license").get("url", ""))
     return _Book(
         file=file,
         title=texts.get("title", ""),
         slug=texts.get("slug", ""),
-        license=f"CC {licence[1].upper()} {licence[2]}" if licence else "",
+        license=creative_commons(child(metadata, "license").get("url", "")),
         modules=tuple(_modules(child(root, "content"), "")),
     )
 

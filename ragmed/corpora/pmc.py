@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ragmed.corpora.members import Member, load_text, read_members
@@ -58,25 +59,46 @@ def _document(member: Member, recipe: Recipe) -> Document:
     return recipe.document(pmc, title or pmc, text, source=url, citation=citation)
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What stands under a mark, `text[start:end]`, and the headings above it, outermost first."""
+
+    headings: tuple[str, ...]
+    start: int
+    end: int
+
+
+def sections(text: str) -> list[Section]:
+    r"""
+    >>> [section.headings for section in sections("TITLE: \nRest\n\nABSTRACT.AIMS:\nTo rest.\n\nBODY:\nA bed.")]
+    [(), ('ABSTRACT', 'AIMS'), ('BODY',)]
+
+    An article in its sections, in order; the first, without a heading, is what comes before all marks.
+    """
+    marks = list(_MARK.finditer(text))
+    ends = [*(mark.start() for mark in marks), len(text)]
+    named = [Section(_path(mark), _end(mark), end) for mark, end in zip(marks, ends[1:], strict=True)]
+    return [Section((), 0, ends[0]), *named]
+
+
 def as_markdown(text: str) -> tuple[str, str]:
     r"""The title, and the text with headings.
 
     >>> as_markdown("TITLE: \nRest\n\nABSTRACT.AIMS:\nTo rest.\n\nBODY.METHODS.SETTING:\nA bed.")
     ('Rest', '## ABSTRACT\n\n### AIMS\n\nTo rest.\n\n## METHODS\n\n### SETTING\n\nA bed.')
     """
-    marks = list(_MARK.finditer(text))
-    front = text[: marks[0].start() if marks else len(text)]
+    opening, *marked = sections(text)
+    front = text[: opening.end]
     title, rest = "", front
     if front.lstrip().startswith("TITLE:"):
         title, _, rest = front.strip().removeprefix("TITLE:").strip().partition("\n\n")
     blocks = [rest.strip()]
     before: tuple[str, ...] = ()
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    for mark, end in zip(marks, ends[: len(marks)], strict=True):
-        body = text[_end(mark) : end].strip()
+    for section in marked:
+        body = text[section.start : section.end].strip()
         if not body:
             continue
-        path = _path(mark)
+        path = section.headings
         shared = 0
         while shared < min(len(path) - 1, len(before)) and path[shared] == before[shared]:
             shared += 1

@@ -28,6 +28,8 @@ READERS: dict[str, str] = {
     "csv": "ragmed.corpora.tabular:read_csv",
     "folder": "ragmed.corpora.folder:read",
     "html": "ragmed.corpora.html:read",
+    "icd10cm": "ragmed.corpora.icd10cm:read",
+    "jats": "ragmed.corpora.jats:read",
     "jsonl": "ragmed.corpora.jsonl:read",
     "markdown": "ragmed.corpora.text:read",
     "medrag": "ragmed.corpora.medrag:read",
@@ -36,7 +38,9 @@ READERS: dict[str, str] = {
     "parquet": "ragmed.corpora.tabular:read_parquet",
     "pdf": "ragmed.corpora.pdf:read",
     "pmc": "ragmed.corpora.pmc:read",
+    "pubmed": "ragmed.corpora.pubmed:read",
     "pubmedqa": "ragmed.corpora.pubmedqa:read",
+    "statpearls": "ragmed.corpora.statpearls:read",
     "text": "ragmed.corpora.text:read",
 }
 """Name -> `module:function`. The module's `OPTIONS`, if any, names the recipe keys that are this reader's own."""
@@ -106,8 +110,19 @@ class Ignored:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Records of a file that are sound and no documents: replaced or deleted by later ones, or not asked for. They are
+    counted by themselves, beside accepted and rejected ones.
+    """
+
+    file: str
+    records: int
+    reason: str
+
+
 class Reader(Protocol):
-    def __call__(self, recipe: Recipe, /) -> Iterator[Found | Rejected | Ignored]:
+    def __call__(self, recipe: Recipe, /) -> Iterator[Found | Rejected | Ignored | LeftOut]:
         """Streams a corpus. Raises DataError only for what stops everything: a path that cannot be read at all."""
 
 
@@ -217,7 +232,7 @@ def load_recipe(path: Path, *, data: Path) -> Recipe:
 
 def reader_named(name: str) -> Reader:
     """The reading function of a reader; UnknownNameError lists what there is."""
-    return cast(Reader, getattr(_module(name), READERS[name].partition(":")[2]))
+    return cast(Reader, getattr(reader_module(name), READERS[name].partition(":")[2]))
 
 
 def require_paths(recipe: Recipe) -> None:
@@ -243,7 +258,8 @@ def recipe_name(path: Path) -> str:
     return path.resolve().parent.name if path.stem == "recipe" else path.stem
 
 
-def _module(reader: str) -> Any:
+def reader_module(reader: str) -> Any:
+    """The module of a reader, with what it knows beside `read`; UnknownNameError with near names."""
     if reader not in READERS:
         raise UnknownNameError("corpus reader", reader, READERS)
     return importlib.import_module(READERS[reader].partition(":")[0])
@@ -275,7 +291,7 @@ def _place(name: str, folder: Path, data: Path, where: str) -> Path:
 
 
 def _options(values: Mapping[str, Any], reader: str, where: str) -> Mapping[str, Any]:
-    checks: Mapping[str, OptionCheck] = getattr(_module(reader), "OPTIONS", {})
+    checks: Mapping[str, OptionCheck] = getattr(reader_module(reader), "OPTIONS", {})
     for key, value in values.items():
         if key not in checks:
             raise UnknownNameError("key", str(key), [*_KEYS, *checks], where)

@@ -6,8 +6,9 @@ Expat is set to refuse what makes XML dangerous: entity declarations, an interna
 from __future__ import annotations
 
 import html.entities
+import re
 from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, fromstring
 from xml.parsers import expat
 
 MAX_XML_BYTES = 64 * 1024 * 1024
@@ -21,6 +22,12 @@ MAX_ATTRIBUTES = 1000
 
 MAX_ELEMENTS = 2_000_000
 """An element takes about 100 times the bytes it is written in (`<a/>`), so that bytes alone are no limit."""
+
+MAX_CUT_TAGS = 1_000_000
+MAX_CUT_TAG = 64 * 1024
+_ELEMENT = re.compile(rb"<[A-Za-z]")
+_LONG_TAG = re.compile(rb"<[^<>]{%d}" % MAX_CUT_TAG)
+"""A record has hundreds of tags, of thousands of authors a hundred thousand; of attributes, two."""
 
 
 def parse_xml(data: bytes) -> Element:
@@ -45,6 +52,27 @@ def parse_xml(data: bytes) -> Element:
         raise ValueError(f"XML in an encoding that is not known here: {error}") from error
     builder: _Builder = parser.EndElementHandler.__self__  # type: ignore[union-attr]
     return builder.close()
+
+
+def parse_cut(data: bytes) -> Element:
+    """
+    >>> parse_cut(b"<a>1<b/></a>").text
+    '1'
+
+    The element that these bytes are, and nothing before it: where no prolog can stand there can be no DTD and no
+    entity, so that the standard library's parser may read it, nearly twice as fast as `parse_xml`. Depth is for the
+    caller to bound. ValueError as for `parse_xml`.
+    """
+    if not _ELEMENT.match(data):
+        raise ValueError("not well-formed XML: no element at its start")
+    if data.count(b"<") > MAX_CUT_TAGS:
+        raise ValueError(f"the XML has more than {MAX_CUT_TAGS} tags")
+    if len(data) > MAX_CUT_TAG and _LONG_TAG.search(data):
+        raise ValueError(f"the XML has a tag or comment longer than {MAX_CUT_TAG} bytes")
+    try:
+        return fromstring(data)
+    except ParseError as error:  # its line and column are those of the cut, not of the file
+        raise ValueError(f"not well-formed XML: {str(error).partition(':')[0]}") from error
 
 
 def _feed(parser: expat.XMLParserType, data: bytes) -> None:

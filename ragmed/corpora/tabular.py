@@ -1,7 +1,8 @@
 """Reads tables: a row of CSV, TSV or Parquet -> one document. The recipe's `fields` say which column is which.
 
-CSV is read as RFC 4180 has it (quotes, doubled quotes, line ends in quotes), UTF-8, with a header, plain or packed,
-also from folders and archives. Both kinds are streamed: memory is bounded by a row, or by a batch of rows.
+CSV is read as RFC 4180 has it (quotes, doubled quotes, line ends in quotes), UTF-8 unless the recipe's `encoding` says
+otherwise, with a header, plain or packed, also from folders and archives. Both kinds are streamed: memory is bounded by
+a row, or by a batch of rows.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected,
 from ragmed.errors import DataError
 from ragmed.files import not_text, require_file
 from ragmed.records import Document
+from ragmed.text_table import counted
 
 CSV_SUFFIXES = (".csv", ".tsv", ".tab")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -31,15 +33,25 @@ BATCH_ROWS = 256
 """Rows of Parquet that are turned into documents at a time."""
 
 
+_IN_RECIPE = 'name in the recipe what separates them: delimiter: ";"'
+
+
 def _check_delimiter(value: object) -> str:
     if isinstance(value, str) and len(value) == 1 and value not in '"\r\n':
         return ""
     return 'is one character, such as ";" or "\\t", and no quote'
 
 
+def _check_encoding(value: object) -> str:
+    return "" if value in ENCODINGS else f"is one of {', '.join(ENCODINGS)}"
+
+
+ENCODINGS = ("utf-8", "windows-1252", "iso-8859-1", "iso-8859-15", "mac-roman", "utf-16")
+OTHERWISE = ", or write what it is into the recipe, such as encoding: windows-1252 (most spreadsheets in Windows)"
 OPTIONS: Mapping[str, OptionCheck] = {
     "fields": check_fields,
     "delimiter": _check_delimiter,
+    "encoding": _check_encoding,
     "number_rows": lambda value: "" if isinstance(value, bool) else "is true or false",
 }
 """`number_rows`: a row's id is its file's name and its line, for tables without ids, or with the same in many files."""
@@ -68,20 +80,27 @@ def read_parquet(recipe: Recipe) -> Iterator[Found | Rejected | Ignored]:
 
 
 def _read_member(member: Member, recipe: Recipe) -> Iterator[Found | Rejected]:
+    encoding = recipe.options.get("encoding", "utf-8")
     delimiter = recipe.options.get("delimiter") or ("," if member.name.lower().endswith(".csv") else "\t")
     try:
         with member.stream() as stream:
-            yield from _read_rows(_Lines(stream), delimiter, member.file, recipe)
+            lines = Lines(stream if encoding == "utf-8" else cast(IO[bytes], _Recoded(stream, encoding)))
+            yield from _read_rows(lines, delimiter, member.file, recipe)
+    except UnicodeError as error:
+        why = error.reason if isinstance(error, UnicodeDecodeError) else error
+        raise DataError(
+            f"'{member.file}' is not {encoding}, as the recipe's 'encoding' has it ({why}); correct that"
+        ) from error
     except ValueError as error:
         # What was read of a file stays read; that the rest is missing must not pass as the end.
         raise DataError(f"'{member.file}': {error}") from error
 
 
-def _read_rows(lines: _Lines, delimiter: str, file: str, recipe: Recipe) -> Iterator[Found | Rejected]:
-    # The limit is the module's own, for the whole process: set high once, the rows are bounded by _Lines.
+def _read_rows(lines: Lines, delimiter: str, file: str, recipe: Recipe) -> Iterator[Found | Rejected]:
+    # The limit is the module's own, for the whole process: set high once, the rows are bounded by Lines.
     csv.field_size_limit(MAX_ROW_BYTES + 1)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
-    header = _header(rows, lines, f"'{file}'")
+    header = csv_header(rows, lines, f"'{file}'")
     require_columns(recipe, [*header, *_own_columns(recipe)], f"'{file}'")
     fields = fields_of(recipe)
     while True:
@@ -91,7 +110,7 @@ def _read_rows(lines: _Lines, delimiter: str, file: str, recipe: Recipe) -> Iter
         except StopIteration:
             return
         except csv.Error as error:
-            yield Rejected(file, lines.first, _csv_reason(error, lines))
+            yield Rejected(file, lines.first, csv_reason(error, lines))
             if lines.ended:
                 return
             continue
@@ -102,7 +121,8 @@ def _read_rows(lines: _Lines, delimiter: str, file: str, recipe: Recipe) -> Iter
             record |= _numbered(file, lines.first, fields, recipe)
             yield found_or_rejected(partial(document_of, record, fields, recipe), file, lines.first)
         elif cells:
-            yield Rejected(file, lines.first, f"the row has {len(cells)} cells, the header has {len(header)}")
+            reason = f"the row has {counted(len(cells), 'cell')}, the header has {len(header)}"
+            yield Rejected(file, lines.first, reason)
 
 
 def _own_columns(recipe: Recipe) -> list[str]:
@@ -116,7 +136,14 @@ def _numbered(file: str, line: int, fields: Mapping[str, str], recipe: Recipe) -
     return {fields["id"]: f"{PurePosixPath(file.rpartition('!')[2]).stem}-{line}"}
 
 
-def _header(rows: Iterator[list[str]], lines: _Lines, where: str) -> list[str]:
+def csv_header(
+    rows: Iterator[list[str]],
+    lines: Lines,
+    where: str,
+    *,
+    remedy: str = 'name in the recipe what separates them: delimiter: ";"',
+) -> list[str]:
+    """The names of a table's columns; DataError where it is empty, has one column that holds marks, or one twice."""
     lines.begin_row()
     try:
         header = [name.strip() for name in next(rows)]
@@ -128,18 +155,19 @@ def _header(rows: Iterator[list[str]], lines: _Lines, where: str) -> list[str]:
         raise DataError(f"{where}: the header {lines.wrong}")
     twice = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if len(header) == 1 and any(mark in header[0] for mark in ",;\t|"):
-        raise DataError(
-            f"{where} has one column, '{header[0][:60]}'; name in the recipe what separates them: delimiter: \";\""
-        )
+        raise DataError(f"{where} has one column, '{header[0][:60]}'; {remedy}")
     if twice:
         raise DataError(f"{where} has the column '{twice[0]}' more than once; rename one of them")
     return header
 
 
-def _csv_reason(error: csv.Error, lines: _Lines) -> str:
+def csv_reason(error: csv.Error, lines: Lines) -> str:
     if "unexpected end of data" in str(error):
         lost = lines.number - lines.first + 1
-        return f"a quote that opens in this row is never closed, so the file's last {lost} lines were read as one row"
+        return (
+            f"a quote that opens in this row is never closed, so the file's last {counted(lost, 'line')} "
+            f"{'was' if lost == 1 else 'were'} read as one row"
+        )
     return f"not a row of CSV: {_plain(error)}"
 
 
@@ -150,7 +178,28 @@ def _plain(error: csv.Error) -> str:
     return str(error)
 
 
-class _Lines:
+class _Recoded(io.RawIOBase):
+    """A binary stream of text in another encoding, as UTF-8; UnicodeDecodeError where it is in another one yet."""
+
+    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready and (piece := self._stream.read(PIECE)):
+            self._ready = self._decoder.decode(piece).encode("utf-8")
+        if not self._ready:
+            self._ready = self._decoder.decode(b"", final=True).encode("utf-8")
+        taken, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+class Lines:
     """A binary stream as text lines for the csv module, which joins those that a quoted cell spans. Lines end with a
     line feed, or with carriage returns alone where there is no line feed at the start, as old programs for Macs do.
 
@@ -172,7 +221,7 @@ class _Lines:
     def begin_row(self) -> None:
         self.first, self.wrong, self._size = self.number + 1, "", 0
 
-    def __iter__(self) -> _Lines:
+    def __iter__(self) -> Lines:
         return self
 
     def __next__(self) -> str:
@@ -188,8 +237,12 @@ class _Lines:
                 "a quote that is never closed, or no CSV; check 'delimiter' and the quotes there"
             )
         if self.number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise ValueError("the file is UTF-16; save it as UTF-8 (spreadsheets call that 'CSV UTF-8')")
-        self.wrong = self.wrong or not_text(line)
+            raise ValueError(
+                "the file is UTF-16; save it as UTF-8 (spreadsheets call that 'CSV UTF-8'), or write encoding: utf-16 "
+                "into the recipe"
+            )
+        if not self.wrong and (wrong := not_text(line)):
+            self.wrong = wrong if b"\x00" in line else wrong + OTHERWISE
         # A byte-order mark is not part of the first column's name.
         return line.removeprefix(codecs.BOM_UTF8 if self.number == 1 else b"").decode("utf-8", "replace")
 
@@ -221,7 +274,7 @@ def _read_parquet_file(path: Path | None, recipe: Recipe) -> Iterator[Found | Re
             wanted = [name for name in dict.fromkeys(fields.values()) if name in names]
             row = 0
             for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=wanted, use_threads=False):
-                columns = {name: _values(batch.column(name)) for name in batch.schema.names}
+                columns = {name: parquet_values(batch.column(name)) for name in batch.schema.names}
                 for index in range(batch.num_rows):
                     row += 1
                     record = {name: columns[name][index] for name in columns}
@@ -244,7 +297,7 @@ def _document(record: Mapping[str, object], fields: Mapping[str, str], recipe: R
 _NO_VALUE = (ValueError, LookupError, ArithmeticError, TypeError)
 
 
-def _values(column: Any) -> list[object]:
+def parquet_values(column: Any) -> list[object]:
     """A column's cells; for one that cannot be read, which costs its row alone, the error."""
     try:
         return cast(list[object], column.to_pylist())

@@ -11,22 +11,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
 
+from ragmed.checked import Bounds
 from ragmed.embedding.folders import (
-    MODEL_FILES,
+    PRECISIONS,
     declared_similarity,
-    first_line,
     folder_hash,
     load_model,
+    model_folder,
     positions_of,
 )
 from ragmed.embedding.overlapped import TooLong, encode_overlapped
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
-from ragmed.files import user_path
-from ragmed.hub import hub_reason
+from ragmed.machine import auto_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,17 +38,42 @@ if TYPE_CHECKING:
 Metric = Literal["inner_product", "l2"]
 METRICS: tuple[Metric, ...] = ("inner_product", "l2")
 KINDS = ("hashing", "hf", "packaged", "path")
-PRECISIONS = ("bfloat16", "float16", "float32")
 CPU_BATCH = 4  # small batches of texts of equal length waste little on padding: 1.36 times the passages/s of 32
 BATCHES = 16  # batches a call of the model
 COUNTED = 64  # texts tokenised at a time to count: a token takes some 300 bytes until its text is counted
 
 
 @dataclass(frozen=True, slots=True)
+class Encoding:
+    """
+    >>> Encoding(query_prompt="query: ", passage_prompt="passage: ").pooling
+    ''
+
+    How models are asked, where their folders do not say it. `query_embedder`: the model that embeds queries, where
+    passages have one of their own (MedCPT), named as an embedder is. `query_prompt`, `passage_prompt`: what stands
+    before each text (E5's `query: `, an instruction for Qwen3-Embedding); None: what the folder says. `query_tokens`:
+    as many of a query are read at a time, 0: as many as the model reads. `pooling` (`cls`, `mean`, `lasttoken`, ...):
+    for folders that hold a bare transformer. `title_pairs`: a passage's first line, its title, and the rest of it are
+    read as a pair of texts, as MedCPT's article encoder was trained.
+    """
+
+    query_embedder: str = ""
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    query_tokens: Annotated[int, Bounds(ge=0)] = 0
+    pooling: Literal["", "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"] = ""
+    title_pairs: bool = False
+
+
+PLAIN = Encoding()
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What can change a vector, or what it means that two are near.
 
-    `weights`: a hash of weights, configuration and tokenizer. `revision`: of a model from a hub, else ''.
+    `weights`: a hash of weights, configuration and tokenizer; `query_weights`: of the model that embeds queries, where
+    that is another. `revision`: of a model from a hub, else ''. `encoding`: as declared, without names.
     """
 
     embedder: str
@@ -57,6 +83,8 @@ class Fingerprint:
     revision: str = ""
     metric: Metric = "inner_product"
     normalise: bool = True
+    query_weights: str = ""
+    encoding: Encoding = PLAIN
 
     @property
     def cosine(self) -> bool:
@@ -71,8 +99,8 @@ class Embedder(Protocol):
     (2, 64)
 
     List in, array out, same length, same order. Both verbs raise BadTextsError where a text cannot become a vector.
-    A vector depends on the texts beside it by about 1e-7 (padding changes the order of sums); the same list on the
-    same machine gives the same bytes.
+    A passage's vector depends on the texts beside it by about 1e-7 (padding changes the order of sums), a query's does
+    not; the same list on the same machine gives the same bytes.
     """
 
     name: str
@@ -119,6 +147,7 @@ def load_embedder(
     batch_size: int = 0,
     metric: str | None = None,
     normalise: bool | None = None,
+    encoding: Encoding = PLAIN,
 ) -> Embedder:
     """
     >>> load_embedder("hashing:8", metric="l2").fingerprint().metric
@@ -126,26 +155,45 @@ def load_embedder(
 
     `packaged:NAME`, `path:DIR`, `hf:ORG/NAME@REVISION` (sentence-transformers folders with safetensors; code that
     comes with a model is never run) or `hashing:DIM`. `device`: auto, cpu, cuda, cuda:N. `batch_size` 0: chosen for
-    the device. A model with two encoders (MedCPT) is a sentence-transformers folder with a Router module.
+    the device. `precision` auto: float32 on a CPU, bfloat16 elsewhere, as for models; the fingerprint says which it is.
+    A model with two encoders is two folders (`encoding.query_embedder`), or one of sentence-transformers with a Router
+    module. `encoding`: how texts are given to it, see `Encoding`.
 
     `metric` and `normalise` None: what the folder says, by a Normalize module or by its `similarity_fn_name`:
     `cosine` (also where it says nothing, as in sentence-transformers) is inner products of normalised vectors, `dot`
     inner products of vectors as they are, `euclidean` is `l2`.
 
-    Raises UnknownNameError, UsageError (a malformed name), ModelError (it cannot be loaded), MissingDependencyError.
+    Raises UnknownNameError, UsageError (a malformed name, an encoding that cannot be), ModelError (it cannot be
+    loaded), MissingDependencyError.
     """
     kind, _, rest = name.partition(":")
     if kind not in KINDS:
         raise UnknownNameError("embedder", name, ["hashing:DIM", "hf:ORG/NAME@REVISION", "packaged:minilm", "path:DIR"])
-    if precision not in PRECISIONS:
-        raise UnknownNameError("precision", precision, PRECISIONS)
+    if precision not in ("auto", *PRECISIONS):
+        raise UnknownNameError("precision", precision, ("auto", *PRECISIONS))
     if metric is not None and metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
+    if encoding.title_pairs and encoding.passage_prompt:
+        raise UsageError(f"embedder '{name}': title_pairs and a passage_prompt exclude each other; declare one")
     if kind == "hashing":
+        if encoding != PLAIN:
+            raise UsageError(f"embedder '{name}' counts words and has no encoding; take 'encoding' away")
         return HashingEmbedder(
             _dimension(name, rest), metric=metric or "inner_product", normalise=normalise is not False
         )
     folder, revision = _folder(name, kind, rest)
+    if encoding.query_embedder:
+        load = partial(
+            load_embedder,
+            precision=precision,
+            device=device,
+            batch_size=batch_size,
+            metric=metric,
+            normalise=normalise,
+        )
+        asked = replace(encoding, query_embedder="", passage_prompt=None, title_pairs=False)
+        shown = replace(encoding, query_embedder="", query_prompt=None, query_tokens=0)
+        return TwoEmbedders(load(name, encoding=shown), load(encoding.query_embedder, encoding=asked))
     similarity = declared_similarity(name, folder, metric=metric, normalise=normalise)
     return SentenceEmbedder(
         name,
@@ -155,6 +203,7 @@ def load_embedder(
         device=device,
         batch_size=batch_size,
         similarity=similarity,
+        encoding=encoding,
     )
 
 
@@ -169,22 +218,7 @@ def _folder(name: str, kind: str, rest: str) -> tuple[Path, str]:
         from ragmed.packaged import packaged_embedder_folder
 
         return packaged_embedder_folder(rest), ""
-    if kind == "path":
-        folder = user_path(rest)
-        if not rest or not folder.is_dir():
-            raise ModelError(f"embedder '{name}': there is no folder '{folder}'")
-        return folder, ""
-    repository, _, revision = rest.partition("@")
-    if not revision or repository.count("/") != 1:
-        raise UsageError(f"embedder '{name}': write hf:ORG/NAME@REVISION; a commit hash as the revision never moves")
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(MODEL_FILES)))
-    except (OSError, ValueError) as error:  # every hub error is one of the two, offline ones included
-        reason = hub_reason(error, repository, revision) or f"it could not be fetched: {first_line(error)}"
-        raise ModelError(f"embedder '{name}': {reason}") from error
-    return folder, folder.name  # a snapshot's folder is named by its commit, also where the revision was a branch
+    return model_folder("embedder", name)
 
 
 def checked(vectors: npt.NDArray[np.floating[Any]], *, normalise: bool) -> Vectors:
@@ -214,7 +248,7 @@ def embed_long(
     """Vectors of texts of any length: pieces that fit `limit` tokens, embedded together, averaged per text."""
     import numpy as np
 
-    pieces, owners = _pieces(list(texts), limit, count)
+    pieces, owners = cut_to_fit(list(texts), limit, count)
     vectors = embed(pieces)
     sums = np.zeros((len(texts), dimension), dtype=np.float64)
     np.add.at(sums, owners, vectors)
@@ -222,7 +256,9 @@ def embed_long(
     return checked(sums / np.maximum(counts, 1)[:, None], normalise=normalise)
 
 
-def _pieces(texts: list[str], limit: int, count: Callable[[Sequence[str]], list[int]]) -> tuple[list[str], list[int]]:
+def cut_to_fit(
+    texts: list[str], limit: int, count: Callable[[Sequence[str]], list[int]]
+) -> tuple[list[str], list[int]]:
     """Texts halved until each fits, and for each piece the number of the text it belongs to."""
     pieces, owners = texts, list(range(len(texts)))
     while True:
@@ -331,13 +367,15 @@ class SentenceEmbedder:
         device: str,
         batch_size: int,
         similarity: tuple[str, bool],
+        encoding: Encoding = PLAIN,
     ) -> None:
         self.name = name
         self.metric, self.normalise = cast(Metric, similarity[0]), similarity[1]
         self.device = torch_device(device)
-        self._precision = precision
+        self._precision = auto_dtype(self.device) if precision == "auto" else precision
         self._revision = revision
-        self._model = load_model(name, folder, precision, self.device)
+        self._encoding = encoding
+        self._model = load_model(name, folder, self._precision, self.device, pooling=encoding.pooling)
         self._weights = folder_hash(folder)
         self._batch = batch_size
         self._overlaps = self.device != "cpu" and not any("Static" in type(part).__name__ for part in self._model)
@@ -354,6 +392,20 @@ class SentenceEmbedder:
         prompts = {key: text for key, text in self._model.prompts.items() if text}
         self._query_prompt = prompts.get("query", "")
         self._passage_prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
+        if encoding.query_prompt is not None:
+            self._query_prompt = encoding.query_prompt
+        if encoding.passage_prompt is not None:
+            self._passage_prompt = encoding.passage_prompt
+        if encoding.title_pairs and self._passage_prompt:
+            raise ModelError(
+                f"embedder '{name}' has a prompt for passages, which are to be read as pairs of title and text; "
+                "declare passage_prompt: ''"
+            )
+        if encoding.query_tokens > self.max_tokens:
+            raise UsageError(
+                f"embedder '{name}': query_tokens is {encoding.query_tokens}, and it reads {self.max_tokens} tokens"
+            )
+        self._query_tokens = encoding.query_tokens or self.max_tokens
 
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(
@@ -364,17 +416,20 @@ class SentenceEmbedder:
             revision=self._revision,
             metric=self.metric,
             normalise=self.normalise,
+            encoding=self._encoding,
         )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return self._count(texts, self._passage_prompt)
+        return self._count(texts, self._passage_prompt, pairs=self._encoding.title_pairs)
 
-    def _count(self, texts: Sequence[str], prompt: str) -> list[int]:
+    def _count(self, texts: Sequence[str], prompt: str, *, pairs: bool = False) -> list[int]:
         tokens: list[int] = []
         for first in range(0, len(texts), COUNTED):
             given = [prompt + text for text in texts[first : first + COUNTED]]
+            titles, rests = zip(*map(title_and_rest, given), strict=True) if pairs else (given, None)
             encoded = self._model.tokenizer(
-                given,
+                list(titles),
+                list(rests) if rests is not None else None,
                 truncation=False,
                 padding=False,
                 return_attention_mask=False,
@@ -394,12 +449,20 @@ class SentenceEmbedder:
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return embed_long(
             texts,
-            limit=self.max_tokens,
+            limit=self._query_tokens,
             dimension=self.dimension,
             normalise=self.normalise,
             count=lambda pieces: self._count(pieces, self._query_prompt),
-            embed=lambda pieces: self._embed(pieces, list(map(len, pieces)), "query", self._query_prompt),
+            embed=self._embed_alone,
         )
+
+    def _embed_alone(self, queries: Sequence[str]) -> Vectors:
+        """Each by itself: padding, and the size of a batch, change the last bits of a vector, and so which of two
+        passages that are equally near comes first."""
+        import numpy as np
+
+        alone = [self._embed([query], [len(query)], "query", self._query_prompt) for query in queries]
+        return np.concatenate(alone) if alone else np.zeros((0, self.dimension), dtype=np.float32)
 
     def _embed(self, texts: Sequence[str], lengths: Sequence[int], verb: str, prompt: str) -> Vectors:
         """Longest first, so that a batch's texts need little padding; a few batches a call, because `encode` keeps
@@ -407,9 +470,11 @@ class SentenceEmbedder:
         CPU; on a GPU nothing is tokenised before its turn."""
         import numpy as np
 
+        pairs = self._encoding.title_pairs and verb == "document"
         if self._overlaps:
             try:
-                made = encode_overlapped(self._model, texts, verb=verb, prompt=prompt, batch=self._batch)
+                read = title_and_rest if pairs else str
+                made = encode_overlapped(self._model, texts, verb=verb, prompt=prompt, batch=self._batch, read=read)
             except TooLong as error:
                 raise too_long(error.tokens, self.max_tokens, self.name, error.indices) from error
             return checked(made, normalise=self.normalise)
@@ -421,13 +486,57 @@ class SentenceEmbedder:
             some = order[first : first + size * BATCHES]
             # an empty prompt is passed as such, so that a model's default prompt cannot slip in uncounted
             vectors[some] = encode(
-                [texts[i] for i in some],
+                [title_and_rest(texts[i]) if pairs else texts[i] for i in some],
                 prompt=prompt,
                 batch_size=size,
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )
         return checked(vectors, normalise=self.normalise)
+
+
+def title_and_rest(text: str) -> tuple[str, str]:
+    """
+    >>> title_and_rest("Asthma\\nSalbutamol relieves it.")
+    ('Asthma', 'Salbutamol relieves it.')
+
+    What an embedder with `title_pairs` reads of a passage's text: its first line, and the rest, which may be empty.
+    """
+    title, _, rest = text.partition("\n")
+    return title, rest
+
+
+class TwoEmbedders:
+    """Passages by one model, queries by another that was trained with it; see `Encoding.query_embedder`."""
+
+    def __init__(self, passages: Embedder, queries: Embedder) -> None:
+        alike = ("dimension", "metric", "normalise")
+        different = [key for key in alike if getattr(passages, key) != getattr(queries, key)]
+        if different:
+            said = ", ".join(f"{key} {getattr(passages, key)} and {getattr(queries, key)}" for key in different)
+            raise ModelError(
+                f"'{passages.name}' embeds passages and '{queries.name}' queries, which cannot be compared: {said}"
+            )
+        self._passages, self._queries = passages, queries
+        self.name, self.dimension, self.max_tokens = passages.name, passages.dimension, passages.max_tokens
+        self.metric, self.normalise = passages.metric, passages.normalise
+        self.device = getattr(passages, "device", "cpu")
+
+    def fingerprint(self) -> Fingerprint:
+        shown, asked = self._passages.fingerprint(), self._queries.fingerprint()
+        encoding = replace(
+            shown.encoding, query_prompt=asked.encoding.query_prompt, query_tokens=asked.encoding.query_tokens
+        )
+        return replace(shown, query_weights=asked.weights, encoding=encoding)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return self._passages.count_tokens(texts)
+
+    def embed_passages(self, texts: Sequence[str]) -> Vectors:
+        return self._passages.embed_passages(texts)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        return self._queries.embed_queries(texts)
 
 
 def torch_device(device: str) -> str:

@@ -1,16 +1,23 @@
-"""A sentence-transformers folder in; its hash, or the model out, refused where anything in it is unsafe or missing."""
+"""A model's name in, its folder out; its hash, or the model, refused where anything in it is unsafe or missing.
+
+All kinds of models that sentence-transformers loads come through here: embedders, cross-encoders, sparse and
+late-interaction encoders.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import MissingDependencyError, ModelError
-from ragmed.files import sha256_file, sha256_json
+from ragmed.errors import MissingDependencyError, ModelError, UnknownNameError, UsageError
+from ragmed.files import sha256_file, sha256_json, user_path
+from ragmed.hub import hub_reason
 from ragmed.machine import note_slow_dtype
 
 MODEL_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*/*.json", "*/*.txt", "*/*.safetensors", "*/*.model")
+PRECISIONS = ("bfloat16", "float16", "float32")
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
 UNUSED = "pooler."  # a head of BERT-like models that sentence embeddings never read, and which many saved without
 
@@ -30,38 +37,102 @@ def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def load_model(name: str, folder: Path, precision: str, device: str) -> Any:
-    _refuse_unsafe(name, folder)
-    note_slow_dtype(f"embedder '{name}'", precision, device)
+def model_folder(what: str, name: str) -> tuple[Path, str]:
+    """
+        model_folder("reranker", "hf:ncbi/MedCPT-Cross-Encoder@1a2b3c4")
+
+    Where the files of `path:DIR` or `hf:ORG/NAME@REVISION` lie, fetched first where they are on a hub, and the commit
+    that they are of ('' for a folder). `what`: what the model is, for messages. Raises UnknownNameError, UsageError
+    (no revision), ModelError.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "path":
+        folder = user_path(rest)
+        if not rest or not folder.is_dir():
+            raise ModelError(f"{what} '{name}': there is no folder '{folder}'")
+        return folder, ""
+    if kind != "hf":
+        raise UnknownNameError(what, name, ["hf:ORG/NAME@REVISION", "path:DIR"])
+    repository, _, revision = rest.partition("@")
+    if not revision or repository.count("/") != 1:
+        raise UsageError(f"{what} '{name}': write hf:ORG/NAME@REVISION; a commit hash as the revision never moves")
+    from huggingface_hub import snapshot_download
+
     try:
+        folder = Path(snapshot_download(repository, revision=revision, allow_patterns=list(MODEL_FILES)))
+    except (OSError, ValueError) as error:  # every hub error is one of the two, offline ones included
+        reason = hub_reason(error, repository, revision) or f"it could not be fetched: {first_line(error)}"
+        raise ModelError(f"{what} '{name}': {reason}") from error
+    return folder, folder.name  # a snapshot's folder is named by its commit, also where the revision was a branch
+
+
+def load_model(
+    name: str,
+    folder: Path,
+    precision: str,
+    device: str,
+    *,
+    kind: str = "SentenceTransformer",
+    what: str = "embedder",
+    pooling: str = "",
+) -> Any:
+    """A model of sentence-transformers, for asking only. `kind`: its class. `pooling`: `cls`, `mean` or another of its
+    poolings, for an embedder whose folder holds a bare transformer and says nothing of it. `what`: for messages."""
+    _refuse_unsafe(f"{what} '{name}'", folder, bare=bool(pooling) or kind != "SentenceTransformer")
+    if precision not in PRECISIONS:
+        raise UnknownNameError("precision", precision, PRECISIONS)
+    note_slow_dtype(f"{what} '{name}'", precision, device)
+    try:
+        import sentence_transformers
         import torch
         from safetensors import SafetensorError
-        from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
     except ImportError as error:
         raise MissingDependencyError(
-            f"embedder '{name}' needs sentence-transformers; run: pip install \"ragmed[cpu]\""
+            f"{what} '{name}' needs sentence-transformers; run: pip install \"ragmed[cpu]\""
         ) from error
+    settings: dict[str, Any] = {"device": device, "local_files_only": True, "trust_remote_code": False}
+    loading = {"use_safetensors": True, "dtype": getattr(torch, precision)}
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # 'Loading weights' is not the user's progress
     try:
-        model = SentenceTransformer(
-            str(folder),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True, "dtype": getattr(torch, precision)},
-        )
-        missing = [key for module in model.modules() for key in _missing(module)]
+        make = getattr(sentence_transformers, kind)
+        if pooling:
+            model = make(modules=_pooled(folder, pooling, loading), **settings)
+        else:
+            model = make(str(folder), model_kwargs=loading, **settings)
+        missing = [key for module in _outermost(model) for key in _missing(module)]
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ModelError(f"embedder '{name}' could not be loaded from '{folder}': {first_line(error)}") from error
+        raise ModelError(f"{what} '{name}' could not be loaded from '{folder}': {first_line(error)}") from error
     finally:
         if shown:
             logging.enable_progress_bar()
     if missing:
         shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise ModelError(f"embedder '{name}': the weights in '{folder}' lack {shown}; fetch the model again")
+        raise ModelError(f"{what} '{name}': the weights in '{folder}' lack {shown}; fetch the model again")
     return model.eval()
+
+
+def _pooled(folder: Path, pooling: str, loading: Mapping[str, Any]) -> list[Any]:
+    """A bare transformer's folder with a declared pooling of its tokens."""
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    local = {"local_files_only": True, "trust_remote_code": False}
+    tokens = Transformer(
+        str(folder), model_kwargs={**loading, **local}, config_kwargs=dict(local), processor_kwargs=dict(local)
+    )
+    return [tokens, Pooling(tokens.get_embedding_dimension(), pooling_mode=pooling)]
+
+
+def _outermost(model: Any) -> Iterator[Any]:
+    """The transformers of a model, without parts of another, which that one's file holds by longer names."""
+    from transformers import PreTrainedModel
+
+    inside: set[int] = set()
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel) and id(module) not in inside:
+            inside.update(id(part) for part in module.modules())
+            yield module
 
 
 def _missing(module: Any) -> list[str]:
@@ -71,10 +142,9 @@ def _missing(module: Any) -> list[str]:
     names are not found as such, it is asked by loading once more.
     """
     from safetensors import safe_open
-    from transformers import PreTrainedModel
 
     folder = Path(str(getattr(getattr(module, "config", None), "name_or_path", "")))
-    if not isinstance(module, PreTrainedModel) or not folder.is_dir():
+    if not folder.is_dir():
         return []
     stored: set[str] = set()
     for path in folder.glob("*.safetensors"):
@@ -95,7 +165,7 @@ def declared_similarity(name: str, folder: Path, *, metric: str | None, normalis
     it holds a Normalize module.
     """
     try:
-        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        modules = _modules(folder)
         unit = any(str(module["type"]).rpartition(".")[2] == "Normalize" for module in modules)
         config = folder / "config_sentence_transformers.json"
         similarity = json.loads(config.read_text("utf-8")).get("similarity_fn_name") if config.is_file() else None
@@ -127,23 +197,30 @@ def positions_of(model: Any) -> int:
     return min(sizes, default=0)
 
 
-def _refuse_unsafe(name: str, folder: Path) -> None:
-    """Pickled weights, code from elsewhere, and folders whose pooling nobody declared are refused before loading."""
+def _refuse_unsafe(who: str, folder: Path, *, bare: bool) -> None:
+    """Pickled weights, code from elsewhere, and folders whose pooling nobody declared are refused before loading.
+
+    `bare`: a folder without modules.json is the transformer itself, since what follows it is known.
+    """
     try:
-        modules = json.loads((folder / "modules.json").read_text("utf-8"))
+        modules = [] if bare and not (folder / "modules.json").exists() else _modules(folder)
         paths = [folder / module["path"] for module in modules]
         foreign = [module["type"] for module in modules if not module["type"].startswith("sentence_transformers.")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"embedder '{name}': '{folder}' has no readable modules.json, so how it pools tokens is unknown; "
+            f"{who}: '{folder}' has no readable modules.json, so how it pools tokens is unknown; declare pooling, or "
             "save it with sentence-transformers first"
         ) from error
     if foreign:
-        raise ModelError(f"embedder '{name}' brings its own code ({', '.join(foreign)}), which is not run")
+        raise ModelError(f"{who} brings its own code ({', '.join(foreign)}), which is not run")
     outside = [path for path in paths if not path.resolve().is_relative_to(folder.resolve())]
     if outside:
-        raise ModelError(f"embedder '{name}': its modules.json names '{outside[0]}', which lies outside its folder")
+        raise ModelError(f"{who}: its modules.json names '{outside[0]}', which lies outside its folder")
     for pattern in PICKLES:
         for path in sorted(folder.rglob(pattern)):
             if not any(path.parent.glob("model*.safetensors")):
-                raise ModelError(f"embedder '{name}': '{path}' is pickled weights only; safetensors are needed")
+                raise ModelError(f"{who}: '{path}' is pickled weights only; safetensors are needed")
+
+
+def _modules(folder: Path) -> Any:
+    return json.loads((folder / "modules.json").read_text("utf-8"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,14 +32,21 @@ class TooLong(Exception):
 
 
 def encode_overlapped(
-    model: Any, texts: Sequence[str], *, verb: str, prompt: str, batch: int = 0
+    model: Any,
+    texts: Sequence[str],
+    *,
+    verb: str,
+    prompt: str,
+    batch: int = 0,
+    read: Callable[[str], Any] = str,
 ) -> npt.NDArray[np.float32]:
     """
         encode_overlapped(model, ["asthma", "an inhaler"], verb="document", prompt="").shape  # (2, 384)
 
     float32 [n, dimension], in the order given: what `model.encode_document` (verb `document`) or `encode_query`
     gives, up to rounding. `model`: a SentenceTransformer, on any device. `batch`: texts a batch; 0: as many as make
-    about 65,536 tokens. Nothing is cut: TooLong names the texts beyond the model's `max_seq_length`.
+    about 65,536 tokens. `read`: what the model is given of a text, such as a pair of title and rest. Nothing is cut:
+    TooLong names the texts beyond the model's `max_seq_length`.
     """
     import numpy as np
     import torch
@@ -52,7 +59,7 @@ def encode_overlapped(
     longest = 0
     # one thread, since a tokenizer takes one caller at a time
     with _on_all_cores(), torch.inference_mode(), ThreadPoolExecutor(1) as thread:
-        for some, features in _ahead(thread, model, texts, list(_batches(texts, order, batch)), verb, prompt):
+        for some, features in _ahead(thread, model, texts, list(_batches(texts, order, batch)), verb, prompt, read):
             sizes = features["attention_mask"].sum(dim=1).tolist()
             beyond = [i for i, size in zip(some, sizes, strict=True) if size > model.max_seq_length]
             if beyond or long:  # all are looked at, so that all can be named
@@ -90,13 +97,14 @@ def _ahead(
     batches: Sequence[list[int]],
     verb: str,
     prompt: str,
+    read: Callable[[str], Any],
 ) -> Iterator[tuple[list[int], dict[str, Any]]]:
     """Each batch with its tokens, in order, `AHEAD` of them under way at a time."""
     pinned = model.device.type == "cuda"
 
     def tokenised(some: list[int]) -> dict[str, Any]:
         features = model.preprocess(
-            [texts[i] for i in some],
+            [read(texts[i]) for i in some],
             prompt=prompt,
             task=verb,
             processing_kwargs={"text": {"truncation": False}},

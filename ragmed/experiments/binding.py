@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from ragmed.arms import Arm
+from ragmed.arms import COT_TOKENS, Arm
 from ragmed.corpora import load_recipe
 from ragmed.errors import UsageError
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.references import index_names
+from ragmed.experiments.references import index_names, reads_record
+from ragmed.models.extract import rule_of
 from ragmed.records import Access, strictest
 from ragmed.retrieval.named import index_recipe
 from ragmed.tasks import BoundTask, find_task, load_task
@@ -17,7 +18,23 @@ from ragmed.workspace import Workspace
 
 
 def bind_tasks(experiment: Experiment, workspace: Workspace) -> dict[str, BoundTask]:
-    return {n: load_task(n, s, workspace=workspace, seed=experiment.seed) for n, s in experiment.tasks.items()}
+    """UsageError where an arm is asked a task that its model cannot answer, whatever it is shown."""
+    bound = {n: load_task(n, s, workspace=workspace, seed=experiment.seed) for n, s in experiment.tasks.items()}
+    for arm in experiment.arms.values():
+        for task in bound.values():
+            if experiment.models[arm.model].scheme == "extract" and applies(arm, task, experiment):
+                _check_extract(arm, experiment.models[arm.model].name, task)
+    return bound
+
+
+def _check_extract(arm: Arm, model: str, bound: BoundTask) -> None:
+    reader = rule_of(model).reader
+    if bound.task.kind == "choice" or reader not in ("", bound.reader):
+        answer = f"'{reader}'" if reader else "a text of its own, no option"
+        raise UsageError(
+            f"arm '{arm.name}': '{model}' answers with {answer}, and task '{bound.name}' is read by '{bound.reader}'; "
+            f"name the tasks that it is asked: arms.{arm.name}.tasks"
+        )
 
 
 def notes_of(bound: Mapping[str, BoundTask]) -> list[str]:
@@ -38,6 +55,42 @@ def bind_development(name: str, experiment: Experiment, workspace: Workspace) ->
     return BoundTask(task, dataclasses.replace(settings, shots=0, limit=0), examples, ())
 
 
+def as_asked(arm: Arm, bound: BoundTask) -> BoundTask:
+    """A task as an arm is asked it: after reasoning, or within the valid forms, where the arm says so.
+
+    UsageError, with the remedy, where the task leaves no room to reason, or has no forms that could be scored.
+    """
+    if arm.constrained:
+        return _constrained(arm, bound)
+    if not arm.cot:
+        return bound
+    where = f"arm '{arm.name}' reasons before it answers, task '{bound.name}'"
+    others = "or name the tasks that the arm is asked with tasks:"
+    if bound.settings.scoring != "generate":
+        raise UsageError(
+            f"{where}: scoring '{bound.settings.scoring}' leaves the model nothing to write; set the task's scoring to "
+            f"generate, {others}"
+        )
+    if bound.settings.protocol:
+        raise UsageError(
+            f"{where}: the protocol '{bound.settings.protocol}' asks for an answer alone; leave the protocol out, "
+            f"{others}"
+        )
+    return dataclasses.replace(bound, cot_tokens=arm.cot_tokens or COT_TOKENS)
+
+
+def _constrained(arm: Arm, bound: BoundTask) -> BoundTask:
+    where, others = f"arm '{arm.name}' is constrained, task '{bound.name}'", "name the tasks that the arm is asked with"
+    if bound.task.kind != "choice":
+        raise UsageError(f"{where}: its answers have no options whose likelihood could be compared; {others} tasks:")
+    if bound.settings.protocol:
+        raise UsageError(
+            f"{where}: the protocol '{bound.settings.protocol}' reads what a model writes; leave it out, or {others} "
+            "tasks:"
+        )
+    return dataclasses.replace(bound, constrained=True)
+
+
 def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> Access:
     """The strictest access of the tasks and of the corpora behind the indexes: samples quote from both."""
     tiers: list[Access] = [b.task.access for b in bound.values()]
@@ -47,10 +100,24 @@ def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace:
     return strictest(tiers)
 
 
-def applies(arm: Arm, bound: BoundTask) -> bool:
-    """Whether an arm can be run on a task: oracle passages need gold documents, a baseline on options needs options."""
+def applies(arm: Arm, bound: BoundTask, experiment: Experiment) -> bool:
+    """Whether an arm can be run on a task."""
+    return not why_not(arm, bound, experiment)
+
+
+def why_not(arm: Arm, bound: BoundTask, experiment: Experiment) -> str:
+    """Why an arm is not asked a task, in words; '' where it is."""
+    task = bound.task
     if arm.tasks and bound.name not in arm.tasks:
-        return False
-    if arm.context == "oracle":
-        return bound.task.gold_documents
-    return arm.context != "options-only" or bound.task.kind == "choice"
+        return "the config asks the arm other tasks"
+    if arm.context == "full" and not task.record:
+        return "the task has no records that could be shown whole"
+    if arm.context == "options-only" and task.kind != "choice":
+        return "the task has no options"
+    if arm.context == "oracle" and not task.gold_documents:
+        return "the task names no documents that hold the answers"
+    if reads_record(arm, experiment) and not task.record:
+        return f"retriever '{arm.retriever}' searches an example's own record, and the task has none"
+    if arm.context in ("oracle", "distractor") and task.record and not reads_record(arm, experiment):
+        return f"'{arm.references}' is no record: here '{arm.context}' needs a retriever with record: true"
+    return ""

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from ragmed.arms import Arm
 from ragmed.augmentation import Augmentation, Augmenter, ClosedBook
 from ragmed.errors import ModelError
-from ragmed.evaluation import answer
+from ragmed.evaluation import answer, arm_messages
 from ragmed.models import Model
 from ragmed.models.refusals import about_context
-from ragmed.prompts import build_messages
 from ragmed.records import Example, Sample
 from ragmed.tasks import BoundTask
 
@@ -76,8 +75,7 @@ def _prompts(prompting: Prompting, model: Model) -> list[_Prompt]:
     for example, augmentation in zip(
         bound.examples, augmenter.augment(bound, bound.examples, model=model), strict=True
     ):
-        passages = [hit.passage for hit in augmentation.hits]
-        messages = build_messages(bound, example, passages=passages, hide_question=arm.context == "options-only")
+        messages = arm_messages(arm, bound, example, [hit.passage for hit in augmentation.hits])
         made.append(_Prompt(prompting, example, augmentation, sum(len(message.content) for message in messages)))
     return made
 

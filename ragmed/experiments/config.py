@@ -5,24 +5,32 @@ several sections is checked here.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import itertools
 import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 
-from ragmed.arms import Arm
+from ragmed.arms import COT_TOKENS, TREC, Arm
 from ragmed.checked import Bounds, NamedByKey, Shorthand, dump, parse, schema
-from ragmed.comparison.settings import ComparisonSettings, Factorial
+from ragmed.comparison.designs import Design, FactorName, four_arms
+from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import write_atomic
+from ragmed.experiments.pairs import with_pairs
+from ragmed.files import read_text, write_atomic
+from ragmed.metrics.resources import check_metrics
+from ragmed.metrics.settings import MetricSettings
 from ragmed.models import ModelSettings, check_settings
-from ragmed.retrieval.spec import RetrieverSpec, method_named
+from ragmed.models.extract import rule_of
+from ragmed.retrieval.record import cut_of
+from ragmed.retrieval.spec import RetrieverSpec, of_record
+from ragmed.runs import MAX_NAME
 from ragmed.tasks import TASKS, TaskSettings
 from ragmed.yaml_files import read_mapping
 
@@ -41,6 +49,7 @@ class Search:
 
 
 NOTHING_SAID = Shorthand((types.NoneType,), lambda _: {})  # a key with nothing after it
+PAIRS = Shorthand((str,), lambda words: words)  # read by `with_pairs` before all else
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@-]*\Z")  # names become folders
 
 
@@ -55,14 +64,15 @@ class Experiment:
     experiment is to find out. `index`: what arms search that name none. `seed` decides all that is drawn.
     `context_tokens`: tokens that prompt and answer may have together (0: what the model allows). `window`: samples
     written at a time, which is what a kill can cost. `search`: k and context budget are chosen on development examples
-    first. `retrievers`: ways of finding passages, by the names that arms and fusions call them.
+    first. `retrievers`: ways of finding passages, by the names that arms and fusions call them. `metrics`: what metrics
+    that need a model or a file are measured with, for the tasks that can be.
     """
 
     name: str = ""
     question: str = ""
     models: Mapping[str, Annotated[ModelSettings, Shorthand((str,), lambda name: {"name": name})]]
     index: str = ""
-    arms: Annotated[Mapping[str, Arm], NamedByKey()]
+    arms: Annotated[Mapping[str, Arm], NamedByKey(), PAIRS]
     tasks: Mapping[str, Annotated[TaskSettings, NOTHING_SAID]]
     comparison: Annotated[ComparisonSettings, NOTHING_SAID] = field(default_factory=ComparisonSettings)
     seed: Annotated[int, Bounds(ge=0)] = 0
@@ -70,6 +80,7 @@ class Experiment:
     window: Annotated[int, Bounds(ge=1)] = 64
     search: Search | None = None
     retrievers: Mapping[str, RetrieverSpec] = field(default_factory=dict)
+    metrics: Mapping[str, MetricSettings] = field(default_factory=dict)
 
     def only(self, arms: tuple[str, ...] = (), tasks: tuple[str, ...] = (), limit: float = 0) -> Experiment:
         """The same experiment with some of its arms and tasks, and at most `limit` examples a task."""
@@ -92,7 +103,7 @@ class Experiment:
         if search is None or (search.arm in arms and search.task in tasks):
             return search
         references = self.arms[search.arm].references
-        needed = [arm.name for arm in arms.values() if arm.needs_index and arm.references == references]
+        needed = [arm.name for arm in arms.values() if arm.shows_passages and arm.references == references]
         if needed:
             raise UsageError(
                 f"arm '{needed[0]}' waits for the search, which asks arm '{search.arm}' on task '{search.task}'; ask "
@@ -105,7 +116,7 @@ class Experiment:
         shown = self.arms[tried].shown
         arms = {
             name: dataclasses.replace(arm, k=k, context_tokens=context_tokens)
-            if arm.needs_index and arm.shown == shown
+            if arm.shows_passages and arm.shown == shown
             else arm
             for name, arm in self.arms.items()
         }
@@ -118,20 +129,35 @@ class Experiment:
 
 def load_experiment(path: Path) -> Experiment:
     """Reads and checks a config. UsageError or UnknownNameError name the file, the key and the remedy."""
+    if not path.exists() and (near := _near(path)):
+        raise UsageError(f"config '{path}' does not exist; did you mean {' or '.join(repr(str(one)) for one in near)}?")
     where, raw = read_mapping(path, "config", aliases=True)
     return make_experiment(raw, default_name=path.stem, where=where)
 
 
+def _near(path: Path) -> list[Path]:
+    """Configs in the folder of one that is not there, or in configs/ beside it, whose names are near to its own."""
+    there = [one for folder in (path.parent, path.parent / "configs") for one in sorted(folder.glob("*.y*ml"))]
+    by_name = {one.stem: one for one in reversed(there)}
+    return [by_name[name] for name in difflib.get_close_matches(path.stem, by_name, n=2, cutoff=0.6)]
+
+
 def save_config(raw: Mapping[str, Any], path: Path) -> None:
-    """Writes the mapping as a config file, whole or not at all; DataError where there is one already."""
+    """Writes the mapping as a config file, whole or not at all; DataError where there is another one already. The same
+    one is left: the command that was stopped after it is given again.
+    """
+    text = yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=120)
+    if path.is_file() and read_text(path, "config") == text:
+        return
     if path.exists():
         raise DataError(f"'{path}' exists already; give --save-config another name")
-    write_atomic(path, yaml.safe_dump(dict(raw), sort_keys=False, allow_unicode=True, width=120))
+    write_atomic(path, text)
 
 
 def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) -> Experiment:
     """The checked Experiment of a mapping with the keys of a config file."""
     _check_keys_of_servers(raw, where)
+    raw = with_pairs(raw, where)
     experiment = parse(Experiment, {"name": default_name, **raw}, where)
     for section in ("models", "arms", "tasks"):
         if not getattr(experiment, section):
@@ -143,8 +169,10 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
         for n, spec in experiment.retrievers.items()
     }
     experiment = dataclasses.replace(experiment, retrievers=retrievers)
+    _check_record_retrievers(retrievers, f"{where}, retrievers")
     arms = {n: _checked_arm(arm, experiment, f"{where}, arms.{n}") for n, arm in experiment.arms.items()}
     experiment = dataclasses.replace(experiment, arms=arms)
+    check_metrics(experiment.metrics, f"{where}, metrics")
     for name, task in experiment.tasks.items():
         _check_task(name, task, f"{where}, tasks.{name}")
     _check_same_limits(experiment.tasks, where)
@@ -155,8 +183,14 @@ def make_experiment(raw: Mapping[str, Any], *, default_name: str, where: str) ->
 
 
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema of a config file, for editors."""
-    return schema(Experiment, "A config of ragmed")
+    """The JSON Schema of a config file, for editors. Arms named as `pairs(…)` bring their models with them."""
+    whole = schema(Experiment, "A config of ragmed")
+    whole["required"] = [key for key in whole["required"] if key != "models"]
+    whole["if"] = {"properties": {"arms": {"type": "object"}}}
+    whole["then"] = {"required": ["models"]}
+    arms = whole["properties"]["arms"]
+    whole["properties"]["arms"] = {"anyOf": [arms, {"type": "string", "pattern": r"^pairs\("}]}
+    return whole
 
 
 def _check_keys_of_servers(raw: Mapping[str, Any], where: str) -> None:
@@ -187,9 +221,16 @@ def _checked_arm(arm: Arm, experiment: Experiment, where: str) -> Arm:
             raise UnknownNameError("task", task, experiment.tasks, f"{where}.tasks")
     if experiment.models[arm.model].scheme == "recorded" and arm.context != "none":
         raise UsageError(f"{where}: recorded answers are there already; its context must be none, not '{arm.context}'")
-    if arm.replay and (arm.context != "retrieved" or "/" not in arm.replay):
-        raise UsageError(f"{where}.replay: write RUN/ARM, of a stored run, in the context 'retrieved'")
-    if not arm.needs_index:
+    if experiment.models[arm.model].scheme == "extract":
+        _check_extract(arm, experiment.models[arm.model].name, where)
+    if arm.cot_tokens and not arm.cot:
+        raise UsageError(f"{where}.cot_tokens: it means nothing for an arm that does not reason; add cot: true")
+    if arm.constrained:
+        _check_constrained(arm, experiment.models[arm.model], where)
+    named = arm.replay.startswith(TREC) and arm.replay != TREC
+    if arm.replay and (arm.context != "retrieved" or not (named or "/" in arm.replay)):
+        raise UsageError(f"{where}.replay: write RUN/ARM, of a stored run, or trec:FILE, in the context 'retrieved'")
+    if not arm.shows_passages:
         if arm.references or arm.k or arm.passage_order != "ranked":
             raise UsageError(
                 f"{where}: index, retriever, k and passage_order mean nothing in the context '{arm.context}'"
@@ -201,9 +242,43 @@ def _checked_arm(arm: Arm, experiment: Experiment, where: str) -> Arm:
         raise UnknownNameError("retriever", arm.retriever, experiment.retrievers, where)
     if not (arm.references or experiment.index):
         raise UsageError(f"{where}: the context '{arm.context}' needs an index, here or for the whole experiment")
+    if arm.replay and arm.retriever and of_record(experiment.retrievers[arm.retriever], experiment.retrievers):
+        raise UsageError(
+            f"{where}.replay: retriever '{arm.retriever}' searches the example's own record, and finds the same again; "
+            "leave replay out"
+        )
     if arm.k < 1:
         raise UsageError(f"{where}: the context '{arm.context}' needs k, the number of passages, of at least 1")
     return arm if arm.references else dataclasses.replace(arm, index=experiment.index)
+
+
+def _check_constrained(arm: Arm, model: ModelSettings, where: str) -> None:
+    """An answer within the valid forms is the most likely of them: who gives no log-likelihoods has none."""
+    if arm.cot:
+        raise UsageError(f"{where}: what is reasoned is written freely; take cot or constrained out")
+    if model.scheme in ("chat", "extract", "recorded"):
+        raise UsageError(
+            f"{where}: constrained needs log-likelihoods, which '{model.name}' does not give; take constrained out, or "
+            "name a model that runs here, or a server with tokenizer:"
+        )
+    if model.scheme == "endpoint" and not model.tokenizer:
+        raise UsageError(
+            f"{where}: constrained needs log-likelihoods, for which '{model.name}' needs tokenizer: (a folder "
+            "or a model that counts as it does)"
+        )
+
+
+def _check_extract(arm: Arm, model: str, where: str) -> None:
+    """A baseline that answers from passages needs some, and others mean nothing to one that does not."""
+    if arm.cot:
+        raise UsageError(f"{where}: '{model}' is a rule and cannot reason; take cot out")
+    if rule_of(model).from_passages and not arm.shows_passages:
+        raise UsageError(
+            f"{where}: '{model}' answers from passages; its context must be retrieved, oracle or distractor, not "
+            f"'{arm.context}'"
+        )
+    if not rule_of(model).from_passages and arm.context != "none":
+        raise UsageError(f"{where}: '{model}' looks at no passages; its context must be none, not '{arm.context}'")
 
 
 def _checked_retriever(name: str, spec: RetrieverSpec, experiment: Experiment, where: str) -> RetrieverSpec:
@@ -214,7 +289,7 @@ def _checked_retriever(name: str, spec: RetrieverSpec, experiment: Experiment, w
     if name in indexes:
         raise UsageError(f"{where}: '{name}' is an index here; give the retriever a name of its own")
     try:
-        reads = method_named(spec.method).READS
+        reads = spec.reads
         named = dataclasses.replace(spec, index=experiment.index) if "index" in reads and not spec.index else spec
         named.check()
         if "index" in reads and not named.index:
@@ -222,6 +297,16 @@ def _checked_retriever(name: str, spec: RetrieverSpec, experiment: Experiment, w
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     return named
+
+
+def _check_record_retrievers(retrievers: Mapping[str, RetrieverSpec], where: str) -> None:
+    """What a fusion's parts search must be one thing: an index, or records that are cut in one way."""
+    for name, spec in retrievers.items():
+        try:
+            if of_record(spec, retrievers):
+                cut_of(spec, retrievers)
+        except UsageError as error:
+            raise UsageError(f"{where}.{name}: {error}") from error
 
 
 def _check_task(name: str, task: TaskSettings, where: str) -> None:
@@ -281,15 +366,21 @@ def _compared(experiment: Experiment, raw: Mapping[str, Any], where: str) -> Com
     """The comparison, with what follows from the arms where the config does not set it."""
     settings, arms = experiment.comparison, experiment.arms
     options_only = tuple(name for name, arm in arms.items() if arm.context == "options-only")
+    extracts = tuple(n for n, arm in arms.items() if experiment.models[arm.model].scheme == "extract")
+    candidates = [name for name in arms if name not in (*options_only, *extracts)]
+    control = settings.baseline or next(iter([*candidates, *extracts]), "")  # of baselines alone, the first
+    designed = [arm for design in settings.factorials for arm in design.arms]
+    asked = {control, *itertools.chain(*settings.contrasts), *designed}
+    beside = (*options_only, *(name for name in extracts if name not in asked))
     if settings.baseline in options_only:
         raise UsageError(f"{where}.baseline: '{settings.baseline}' shows no question; name an arm that does")
     settings = dataclasses.replace(
         settings,
-        baseline=settings.baseline or next((name for name in arms if name not in options_only), ""),
-        baseline_arms=settings.baseline_arms if "baseline_arms" in raw else options_only,
+        baseline=control,
+        baseline_arms=settings.baseline_arms if "baseline_arms" in raw else beside,
         factorials=settings.factorials or factorials(experiment.models, arms),
     )
-    for name in (settings.baseline, *itertools.chain(*settings.contrasts, *settings.factorials)):
+    for name in (settings.baseline, *itertools.chain(*settings.contrasts), *designed):
         if name not in arms:
             raise UnknownNameError("arm", name, arms, where)
     return settings
@@ -298,6 +389,10 @@ def _compared(experiment: Experiment, raw: Mapping[str, Any], where: str) -> Com
 def _check_folder_name(name: str, where: str) -> None:
     if not NAME.match(name):
         raise UsageError(f"{where}: '{name}' cannot name a folder; use letters, digits and . _ + @ -")
+    if len(name) > MAX_NAME:
+        raise UsageError(
+            f"{where}: the name '{name[:40]}…' has {len(name)} letters, {MAX_NAME} are the most; shorten it"
+        )
 
 
 def base_of(name: str, models: Mapping[str, ModelSettings]) -> str:
@@ -309,19 +404,52 @@ def base_of(name: str, models: Mapping[str, ModelSettings]) -> str:
     return next((other for other, settings in models.items() if mark and settings.name == bare), "")
 
 
-def factorials(models: Mapping[str, ModelSettings], arms: Mapping[str, Arm]) -> tuple[Factorial, ...]:
-    """Every (control, tuned, retrieved, both) among the arms: two models, one tuned from the other, each closed book
-    and with the same passages.
+def factorials(models: Mapping[str, ModelSettings], arms: Mapping[str, Arm]) -> tuple[Design, ...]:
+    """Every design among the arms whose two levels are asked in one way but for the factor.
+
+    Tuning: two models, one tuned from the other, each closed book and with the same passages; all four reason before
+    they answer, in as many tokens, or none does. Reasoning: one model, closed book and with the same passages, each
+    asked to answer at once and after reasoning.
     """
-    designs = []
-    closed = {arm.model: arm for arm in reversed(list(arms.values())) if arm.context == "none"}
+    ways = list(dict.fromkeys(map(_way, arms.values())))
+    tuning = (
+        design for way in ways for design in _tuning_designs(models, [arm for arm in arms.values() if _way(arm) == way])
+    )
+    return (*tuning, *_reasoning_designs(list(arms.values())))
+
+
+def _way(arm: Arm) -> tuple[bool, int, bool]:
+    """In which way an arm gives its answer: arms that differ in it are in one design only where that is the factor."""
+    return arm.cot, arm.cot_tokens or COT_TOKENS, arm.constrained
+
+
+def _shown(arm: Arm) -> tuple[Any, ...]:
+    return arm.context, arm.shown, arm.passage_order
+
+
+def _tuning_designs(models: Mapping[str, ModelSettings], arms: Sequence[Arm]) -> Iterator[Design]:
     for name in models:
         base = base_of(name, models)
-        if not base or name not in closed or base not in closed:
-            continue
-        for arm in arms.values():
-            alike = (a for a in arms.values() if (a.model, a.context, a.shown) == (name, arm.context, arm.shown))
-            both = next(alike, None)
-            if arm.model == base and arm.context == "retrieved" and both:
-                designs.append((closed[base].name, closed[name].name, arm.name, both.name))
-    return tuple(designs)
+        if base:
+            yield from _crossed(
+                [arm for arm in arms if arm.model == base], [arm for arm in arms if arm.model == name], "tuning"
+            )
+
+
+def _reasoning_designs(arms: Sequence[Arm]) -> Iterator[Design]:
+    for model, way in dict.fromkeys((arm.model, _way(arm)) for arm in arms if arm.cot):
+        direct = [arm for arm in arms if arm.model == model and not arm.cot and not arm.constrained]
+        yield from _crossed(direct, [arm for arm in arms if arm.model == model and _way(arm) == way], "reasoning")
+
+
+def _crossed(first: Sequence[Arm], second: Sequence[Arm], factor: FactorName) -> Iterator[Design]:
+    """The designs of the arms of one level and those of another: the first closed-book arm of each, with every two that
+    are shown the same.
+    """
+    closed, changed = (next((arm for arm in one if arm.context == "none"), None) for one in (first, second))
+    if closed is None or changed is None:
+        return
+    for arm in (arm for arm in first if arm.context == "retrieved"):
+        both = next((other for other in second if _shown(other) == _shown(arm)), None)
+        if both:
+            yield four_arms([closed.name, changed.name, arm.name, both.name], factor)

@@ -10,6 +10,7 @@ from ragmed.comparison.diagnosis.diagnose import RunFacts
 from ragmed.errors import DamagedError
 from ragmed.files import read_json, sha256_json
 from ragmed.runs import Run
+from ragmed.scores import RESOURCES
 from ragmed.stored import Audit, misfit
 
 AUDIT = "audit.json"
@@ -26,6 +27,7 @@ def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Ru
     tasks: dict[str, Mapping[str, Any]] = {}
     memory: dict[str, Mapping[str, Any]] = {}
     audited: list[Any] = []
+    measured_with: dict[str, Mapping[str, Any]] = {}
     asked = {arm for arm, _ in samples}
     for run in runs:
         prefix = f"{run.name}/" if len(runs) > 1 else ""
@@ -37,12 +39,13 @@ def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Ru
         measured = info.get("references", {}).get("memory", {})
         memory |= {prefix + name: one for name, one in measured.items()}
         tasks = {**experiment["tasks"], **tasks}
+        measured_with = {**info.get("references", {}).get(RESOURCES, {}), **measured_with}
         if (run.folder / AUDIT).is_file():
             audited += read_audit(run.folder / AUDIT).get("tasks", [])
     there = {task for _, task in samples}
     return RunFacts(
         arms=arms, tasks={name: one for name, one in tasks.items() if name in there}, memory=memory,
-        audit={"tasks": audited} if audited else {},
+        audit={"tasks": audited} if audited else {}, metrics=measured_with,
     )  # fmt: skip
 
 
@@ -63,4 +66,5 @@ def _arm(about: Mapping[str, Any], info: Mapping[str, Any], prefix: str) -> dict
     model, identity = about.get("model", ""), info.get("identity", {})
     parts = [identity.get(key, {}).get(model) for key in ("models", "weights")]
     plain["model_identity"] = sha256_json(parts) if any(parts) else f"{prefix}{model}"
+    plain["model_name"] = info.get("experiment", {}).get("models", {}).get(model, {}).get("name", "")
     return plain

@@ -147,7 +147,11 @@ def _task(name: str, flags: Flags, model: Mapping[str, Any], workspace: Workspac
 
 
 def _usual_scoring(model: Mapping[str, Any]) -> str:
-    return "generate" if parse_model_name(str(model["name"])).scheme in ("endpoint", "chat", "recorded") else "letters"
+    return (
+        "generate"
+        if parse_model_name(str(model["name"])).scheme in ("endpoint", "chat", "recorded", "extract")
+        else "letters"
+    )
 
 
 def _whole(limit: float) -> int:

@@ -13,6 +13,7 @@ from ragmed.models import ModelSettings
 from ragmed.retrieval.spec import RetrieverSpec
 from ragmed.runs import Identity
 from ragmed.tasks import BoundTask, TaskSettings
+from ragmed.tasks.words import COT_VERSION
 
 # How a server is reached changes no answer of it, nor does what is known of a model's past.
 TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted", "base", "tuned_by")
@@ -35,7 +36,7 @@ def model_identity(settings: ModelSettings) -> dict[str, Any]:
 
 
 def arm_identity(arm: Arm) -> dict[str, Any]:
-    return _without(dump(arm), ARM_LABELS)
+    return {**_without(dump(arm), ARM_LABELS), "cot_form": COT_VERSION if arm.cot else 0}
 
 
 def task_identity(bound: BoundTask) -> dict[str, Any]:

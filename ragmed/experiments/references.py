@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ragmed.arms import Arm
-from ragmed.augmentation import FromReferences, Replayed
+from ragmed.arms import TREC, Arm
+from ragmed.augmentation import FromRecord, FromReferences, FromRun, Replayed
 from ragmed.errors import MismatchError
 from ragmed.experiments.config import Experiment
+from ragmed.files import sha256_file, user_path
 from ragmed.index.store import Index
 from ragmed.machine import total
 from ragmed.records import Passage
 from ragmed.retrieval import Retriever
 from ragmed.retrieval.named import index_folder, open_index
-from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever
+from ragmed.retrieval.record import RecordRetriever, Records, cut_of, make_record_retriever
+from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever, of_record
+from ragmed.retrieval.trec_run import read_trec_run
 from ragmed.runs import Run, find_run
 from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
@@ -35,8 +39,14 @@ class References:
         """What shows an arm's passages."""
         return FromReferences(arm, self.retriever, self, seed=seed)
 
-    def replayed(self, arm: Arm, task: str, *, workspace: Workspace) -> tuple[Replayed, str]:
-        """What shows the passages that `arm.replay` was shown on a task, and the hash of the samples that tell."""
+    def replayed(self, arm: Arm, task: str, *, workspace: Workspace) -> tuple[Replayed | FromRun, str]:
+        """What shows the passages that `arm.replay` names for a task, and the hash of what tells them: samples, or a
+        TREC run file."""
+        if arm.replay.startswith(TREC):
+            ranked = read_trec_run(trec_file(arm, task))
+            keys = sorted({one.id.rpartition("#")[0] for found in ranked.values() for one in found})
+            held = {p.id: p for found in self.passages_of(keys, ids="").values() for p in found}
+            return FromRun(ranked, held, self, k=arm.k), sha256_file(trec_file(arm, task))
         stored, replayed = replayed_run(arm, task, workspace=workspace)
         samples = list(stored.samples_of(replayed, task))
         documents = sorted({passage.document for sample in samples for passage in sample.passages})
@@ -107,6 +117,24 @@ class References:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class RecordReferences:
+    """What stands for an example's own record where arms search that, beside the references of other arms."""
+
+    name: str
+    retriever: RecordRetriever
+    records: Records
+    indexes: Mapping[str, Index] = field(default_factory=dict)  # none, ever
+
+    def augmenter(self, arm: Arm, *, seed: int) -> FromRecord:
+        """What shows an arm's passages; nothing is drawn."""
+        return FromRecord(arm, self.retriever, self.records)
+
+    def record(self) -> dict[str, Any]:
+        """What the comparison needs to know: no corpus, and nothing that was built before the first question."""
+        return {"indexes": [], "corpora": [], "passages": 0, "seconds": 0.0, "cpu_seconds": 0.0, "of_record": True}
+
+
 def _bare(name: str) -> str:
     """
     >>> _bare("Sepsis.MD"), _bare("12.0")
@@ -114,6 +142,29 @@ def _bare(name: str) -> str:
     """
     text = " ".join(unicodedata.normalize("NFC", name).casefold().split())
     return re.sub(r"\.(0|md|txt|html?|pdf|xml|jsonl?)$", "", text)
+
+
+def trec_file(arm: Arm, task: str) -> Path:
+    """The TREC run file that an arm replays on a task: the one that it names, or TASK.txt in the folder it names."""
+    path = user_path(arm.replay.removeprefix(TREC))
+    return path / f"{task}.txt" if path.is_dir() else path
+
+
+def replay_hash(arm: Arm, task: str, *, workspace: Workspace) -> str:
+    """Of what tells which passages an arm replays on a task, seen to hold what it takes; opens no index.
+
+    Raises what `replayed_run` and `read_trec_run` raise, and MismatchError where a file ranks fewer passages.
+    """
+    if not arm.replay.startswith(TREC):
+        stored, replayed = replayed_run(arm, task, workspace=workspace)
+        return stored.samples_hash(replayed, task)
+    path = trec_file(arm, task)
+    most = max(len(found) for found in read_trec_run(path).values())
+    if most < arm.k:
+        raise MismatchError(
+            f"arm '{arm.name}', replay: '{path}' ranks {most} passages, and k {arm.k} asks for more; write k: {most}"
+        )
+    return sha256_file(path)
 
 
 def replayed_run(arm: Arm, task: str, *, workspace: Workspace) -> tuple[Run, str]:
@@ -126,7 +177,13 @@ def replayed_run(arm: Arm, task: str, *, workspace: Workspace) -> tuple[Run, str
     where = f"arm '{arm.name}', replay: arm '{replayed}' of run '{name}'"
     if not run.samples_file(replayed, task).exists():
         raise MismatchError(f"{where} was not asked '{task}'")
-    most = run.info().get("identity", {}).get("arms", {}).get(replayed, {}).get("k", 0)
+    stored = run.info().get("identity", {})
+    shown = stored.get("arms", {}).get(replayed, {})
+    of_its_record = stored.get("references", {}).get(shown.get("retriever", ""), {}).get("record")
+    if shown.get("context") == "full" or of_its_record:
+        what = "passages of each example's own record" if of_its_record else "each example's own record whole"
+        raise MismatchError(f"{where} was shown {what}; leave replay out, every model is shown the same of a record")
+    most = shown.get("k", 0)
     if most < arm.k:
         raise MismatchError(f"{where} was shown {most} passages, and k {arm.k} asks for more; write k: {most}")
     return run, replayed
@@ -140,17 +197,33 @@ def spec_of(arm: Arm, experiment: Experiment) -> RetrieverSpec:
 def index_names(experiment: Experiment, workspace: Workspace, arms: Sequence[Arm] | None = None) -> list[str]:
     """The indexes behind the arms that show passages, each once, in the arms' order."""
     specs = [
-        spec_of(arm, experiment) for arm in (experiment.arms.values() if arms is None else arms) if arm.needs_index
+        spec_of(arm, experiment) for arm in (experiment.arms.values() if arms is None else arms) if arm.shows_passages
     ]
     names = [name for spec in specs for name in indexes_of(spec, experiment.retrievers, workspace=workspace)]
     return list(dict.fromkeys(names))
 
 
-def open_references(arm: Arm, experiment: Experiment, *, workspace: Workspace) -> References:
+def reads_record(arm: Arm, experiment: Experiment) -> bool:
+    """Whether an arm's passages come from each example's own record."""
+    return arm.shows_passages and of_record(spec_of(arm, experiment), experiment.retrievers)
+
+
+def record_embedders(experiment: Experiment, arms: Sequence[Arm]) -> list[str]:
+    """The embedders by which arms cut and search records, each once."""
+    specs = [spec_of(arm, experiment) for arm in arms if reads_record(arm, experiment)]
+    return list(dict.fromkeys(cut for spec in specs if (cut := cut_of(spec, experiment.retrievers))))
+
+
+def open_references(
+    arm: Arm, experiment: Experiment, *, workspace: Workspace, records: Records
+) -> References | RecordReferences:
     """The references of an arm; an index that is missing is built first, but for one that is fused: a part of a fusion
-    must be there. Raises what `make_retriever` raises.
+    must be there. Raises what `make_retriever` raises. `records`: the records that arms asked beside this one share.
     """
     spec = spec_of(arm, experiment)
+    if of_record(spec, experiment.retrievers):
+        made = make_record_retriever(spec, specs=experiment.retrievers, records=records)
+        return RecordReferences(arm.references, made, records)
     names = indexes_of(spec, experiment.retrievers, workspace=workspace)
     for name in names if spec.of else ():
         index_folder(name, workspace)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ragmed.changes import together
 from ragmed.checked import dump, parse
 from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compare
+from ragmed.comparison.results import read_results
 from ragmed.comparison.rows import NotRun
 from ragmed.comparison.settings import every_failure
 from ragmed.comparison.sources import ArmSources, arm_sources
@@ -23,8 +25,9 @@ from ragmed.files import write_json
 from ragmed.metrics import MetricFacts
 from ragmed.retrieval.named import current_manifest
 from ragmed.runs import Run
-from ragmed.scores import Answers, declared_metrics, fits, scored_answers
+from ragmed.scores import RESOURCES, Answers, declared_metrics, fits, scored_answers
 from ragmed.stored import INFO_REMEDY
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 
@@ -79,20 +82,31 @@ def _results(
         answers,
         run=run.name,
         settings=present,
-        metrics=_metrics([run], rules.reader, answers),
+        metrics=metrics_of([run], rules.reader, answers),
         notes=unfinished + notes + _read_otherwise(rules),
         sources=_asked(arm_sources(info), answers),
         facts=run_facts([run], answers),
     )
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
-    not_run = tuple(NotRun(arm, task) for arm, task in pairs if (arm, task) not in answers)
+    reasons = info.get("references", {}).get("not_asked", {})
+    not_run = tuple(
+        NotRun(arm, task, reasons.get(f"{arm} on {task}", "")) for arm, task in pairs if (arm, task) not in answers
+    )
     held_out = [
-        f"{task}: {facts['held_out']} examples are not scored, because its few-shot examples come from them"
+        f"{task}: not scored, because its few-shot examples come from them: {counted(facts['held_out'], 'example')}"
         for task, facts in info["tasks"].items()
         if facts.get("held_out")
     ]
-    every = (*results.notes, *today, *_searched(info), *_corrected(info), *_unchecked(info, answers), *held_out)
+    every = (
+        *results.notes,
+        *today,
+        *_searched(info),
+        *_corrected(info),
+        *_unchecked(info, answers),
+        *_constrained(info, answers),
+        *held_out,
+    )
     return dataclasses.replace(results, not_run=not_run, notes=every), answers
 
 
@@ -130,6 +144,19 @@ def _outdated(run: Run, workspace: Workspace) -> list[str]:
         except RagmedError:  # its corpus or its recipe is gone: nothing to compare with
             continue
     return notes
+
+
+def _constrained(info: Mapping[str, Any], answers: Answers) -> list[str]:
+    """A note that names the arms whose answers are held to the valid forms."""
+    arms = [name for name, arm in info["experiment"]["arms"].items() if arm.get("constrained")]
+    named = [name for name in arms if any(name == arm for arm, _ in answers)]
+    if not named:
+        return []
+    return [
+        f"{', '.join(named)}: constrained, so that every answer has a valid form: the most likely of the options, "
+        "asked for in the same words. Beside the same arm that writes freely it shows what is lost by form, not by "
+        "medicine; with other arms that write freely it mixes the two."
+    ]
 
 
 def _corrected(info: Mapping[str, Any]) -> list[str]:
@@ -229,7 +256,7 @@ def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> Results:
         answers,
         run="+".join(r.name for r in runs),
         settings=present,
-        metrics=_metrics(runs, rules.reader, answers),
+        metrics=metrics_of(runs, rules.reader, answers),
         notes=notes + more + _read_otherwise(rules),
         sources=_asked(sources, answers),
         facts=run_facts(runs, answers),
@@ -264,11 +291,7 @@ def _joined(
         asked[run.name] = list(dict.fromkeys(task for _, task in stored))
     notes += _in_some_runs(asked)
     leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
-    designs = tuple(
-        (f"{r.name}/{control}", f"{r.name}/{tuned}", f"{r.name}/{retrieved}", f"{r.name}/{both}")
-        for r in runs
-        for control, tuned, retrieved, both in stored_settings(r).factorials
-    )
+    designs = tuple(design.renamed(f"{r.name}/{{}}".format) for r in runs for design in stored_settings(r).factorials)
     first = f"{runs[0].name}/{settings.baseline}"
     joined = dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks, factorials=designs)
     return answers, notes, joined
@@ -304,6 +327,23 @@ def _refuse_other_questions(runs: Sequence[Run]) -> None:
                         f"runs '{other}' and '{run.name}' asked task '{task}' differently ({key}); they cannot be "
                         "compared on it"
                     )
+    _refuse_other_measures(runs)
+
+
+def _refuse_other_measures(runs: Sequence[Run]) -> None:
+    """MismatchError where a metric of a task was measured with one model or file in a run, with another in the next."""
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    for run in runs:
+        info = run.info()
+        named = info.get("references", {}).get(RESOURCES, {})
+        measured = [(task, m["name"]) for task, record in info["tasks"].items() for m in record["metrics"]]
+        for task, metric in ((task, metric) for task, metric in measured if metric in named):
+            other, known = first.setdefault((task, metric), (run.name, named[metric]["sha256"]))
+            if known != named[metric]["sha256"]:
+                raise MismatchError(
+                    f"runs '{other}' and '{run.name}' measured {metric} of task '{task}' with different models or "
+                    f"files; score one again with the other's: ragmed score {run.name} --metric {metric}"
+                )
 
 
 def _present(settings: ComparisonSettings, answers: Answers) -> tuple[ComparisonSettings, list[str]]:
@@ -320,11 +360,11 @@ def _present(settings: ComparisonSettings, answers: Answers) -> tuple[Comparison
         if settings.baseline:
             notes.append(f"the control '{settings.baseline}' has no samples yet: '{baseline}' stands in for it here")
     contrasts = tuple(pair for pair in settings.contrasts if set(pair) <= set(tested))
-    designs = tuple(design for design in settings.factorials if set(design) <= set(tested))
+    designs = tuple(design for design in settings.factorials if set(design.arms) <= set(tested))
     for design in settings.factorials:
-        absent = [arm for arm in design if arm not in tested]
+        absent = [arm for arm in design.arms if arm not in tested]
         if absent:
-            notes.append(f"no 2x2 of {', '.join(design)} yet: {', '.join(absent)} has no samples")
+            notes.append(f"no {design.shape} of {', '.join(design.arms)} yet: {', '.join(absent)} has no samples")
     present = dataclasses.replace(
         settings, baseline=baseline, contrasts=contrasts, baseline_arms=leaks, factorials=designs
     )
@@ -338,6 +378,7 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
     """
     info = run.info()
     tasks, arms = list(info["experiment"]["tasks"]), list(info["experiment"]["arms"])
+    _require_what_was_there(run, info)
     scored = scored_answers(run, reader=reader)
     for arm, task in scored:
         if arm not in arms or task not in tasks:
@@ -360,6 +401,50 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
     return whole, notes
 
 
+def _require_what_was_there(run: Run, info: Mapping[str, Any]) -> None:
+    """DamagedError, with arm, task and how many, where samples are gone of what was answered to its end before."""
+    there = set(run.asked())
+    lacking = []
+    for arm, task, before in _were_whole(run, info):
+        now = sum(1 for _ in run.samples_of(arm, task)) if (arm, task) in there else 0
+        if now < before:
+            lacking.append(f"'{arm}' on '{task}' had answered all {counted(before, 'example')}, and {now:,} are there")
+    if lacking:
+        remedy = (
+            "import it again"
+            if "imported" in info
+            else "put the file back, or rerun `ragmed eval` with its config, which asks again what is missing"
+        )
+        raise DamagedError(f"run '{run.name}' lacks samples: {together(lacking)}; {remedy}")
+
+
+def _were_whole(run: Run, info: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """The arms and tasks that were answered to their end, as scores or results tell, and of how many examples.
+
+    Neither is needed: what both are gone of counts as never asked.
+    """
+    found = []
+    try:
+        compared = {(row.arm, row.task) for row in read_results(run.results_file).scores}
+    except RagmedError:  # written again from the samples
+        compared = set()
+    for task, facts in info["tasks"].items():
+        for arm in info["experiment"]["arms"]:
+            if not ((arm, task) in compared or run.scores_file(arm, task).is_file()):
+                continue
+            whole = (arm, task) in compared or _scored(run, arm, task) >= facts["examples"]
+            found += [(arm, task, int(facts["examples"]))] if whole else []
+    return found
+
+
+def _scored(run: Run, arm: str, task: str) -> int:
+    try:
+        scores = run.scores(arm, task)
+    except RagmedError:  # made again from the samples
+        return 0
+    return len(scores[1]) if scores else 0
+
+
 def stored_settings(run: Run) -> ComparisonSettings:
     """The comparison's settings as the run's config gave them; what is absent counts as its default."""
     return parse(
@@ -371,7 +456,7 @@ def stored_settings(run: Run) -> ComparisonSettings:
     )
 
 
-def _metrics(runs: Sequence[Run], reader: str, answers: Answers) -> dict[str, tuple[MetricFacts, ...]]:
+def metrics_of(runs: Sequence[Run], reader: str, answers: Answers) -> dict[str, tuple[MetricFacts, ...]]:
     """What each task measures, so that an arm none of whose answers could be scored keeps its row."""
     read = {task for (_, task), found in answers.items() if reader and fits(reader, [a.sample for a in found])}
     return {

@@ -16,16 +16,17 @@ from ragmed.augmentation import Augmentation, Prepared
 from ragmed.checked import dump
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer
-from ragmed.experiments.binding import bind_development
+from ragmed.experiments.binding import as_asked, bind_development
 from ragmed.experiments.check import Prompting, require_answers
 from ragmed.experiments.config import Experiment, Search
 from ragmed.experiments.identity import arm_identity, model_identity, run_identity, task_identity
-from ragmed.experiments.references import References, open_references
+from ragmed.experiments.references import RecordReferences, References, open_references
 from ragmed.files import read_json, sha256_json, write_json
 from ragmed.machine import total
 from ragmed.metrics import find_metric
 from ragmed.models import Model, load_model
 from ragmed.models.settings import REMOTE
+from ragmed.retrieval.record import Records
 from ragmed.runs import Run
 from ragmed.scores import development_score
 from ragmed.tasks import BoundTask
@@ -46,8 +47,9 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
     search = experiment.search
     if search is None:
         return experiment
-    references = open_references(experiment.arms[search.arm], experiment, workspace=workspace)
-    bound = bind_development(search.task, experiment, workspace)
+    arm = experiment.arms[search.arm]
+    references = open_references(arm, experiment, workspace=workspace, records=Records())
+    bound = as_asked(arm, bind_development(search.task, experiment, workspace))
     asked = _asked(experiment, search, references, bound)
     record = _stored(asked, run)
     if not record:
@@ -62,7 +64,7 @@ def chosen_in(experiment: Experiment, record: Mapping[str, Any]) -> Experiment:
     return experiment.showing(record["arm"], k=cell["k"], context_tokens=cell["context_tokens"])
 
 
-def _asked(experiment: Experiment, search: Search, references: References, bound: BoundTask) -> str:
+def _asked(experiment: Experiment, search: Search, references: References | RecordReferences, bound: BoundTask) -> str:
     """Hash of what can change the choice: as a run's identity, and what the development examples are read with."""
     arm = experiment.arms[search.arm]
     reader = find_reader(bound.reader)
@@ -93,7 +95,11 @@ def _stored(asked: str, run: Run) -> Mapping[str, Any]:
 
 
 def try_cells(
-    experiment: Experiment, search: Search, bound: BoundTask, workspace: Workspace, references: References
+    experiment: Experiment,
+    search: Search,
+    bound: BoundTask,
+    workspace: Workspace,
+    references: References | RecordReferences,
 ) -> dict[str, Any]:
     """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens."""
     arm = experiment.arms[search.arm]

@@ -10,15 +10,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
+from ragmed.errors import MismatchError
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.identity import task_identity
-from ragmed.experiments.references import index_names, replayed_run
+from ragmed.experiments.references import index_names, record_embedders, replay_hash
 from ragmed.files import user_path
+from ragmed.index.replaced import rebuilt
 from ragmed.models.names import parse_model_name
 from ragmed.models.present import folder_files, present_files
 from ragmed.records import Example
 from ragmed.retrieval.named import current_manifest
-from ragmed.runs import Run
+from ragmed.runs import CHOICE, Run
 from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
@@ -42,19 +44,28 @@ def require_unchanged(experiment: Experiment, run: Run, workspace: Workspace) ->
             run.add_identity("files", {name: files})
         else:
             gone.append(f"the files of model '{experiment.models[name].name}'")
+    embedders = record_embedders(experiment, arms)
     for index in index_names(experiment, workspace, arms):
-        if (manifest := current_manifest(index, workspace=workspace)) is None:
+        try:
+            manifest = current_manifest(index, workspace=workspace)
+        except MismatchError as error:
+            raise MismatchError(
+                f"{error}; run '{run.name}' was asked with the one that is there, and {CHOICE}"
+            ) from error
+        if manifest is None:
             if index in known.get("indexes", {}):
                 gone.append(f"index '{index}'")
             continue
-        run.add_identity("indexes", {index: {"identity": manifest.searches}})
-        embedder = manifest.recipe.embedder
+        before = known.get("indexes", {}).get(index, {}).get("identity", "")
+        why = {index: rebuilt(manifest, before)}
+        run.add_identity("indexes", {index: {"identity": manifest.searches}}, why=why)
+        embedders.append(manifest.recipe.embedder)
+    for embedder in dict.fromkeys(embedders):
         if embedder.startswith("path:") and (folder := user_path(parse_model_name(embedder).target)).is_dir():
             run.add_identity("embedders", {embedder: folder_files(folder)})
     for arm in arms:
         for task in [task for name, task in asked if name == arm.name and arm.replay]:
-            stored, replayed = replayed_run(arm, task, workspace=workspace)
-            run.add_identity("replays", {f"{arm.name} on {task}": stored.samples_hash(replayed, task)})
+            run.add_identity("replays", {f"{arm.name} on {task}": replay_hash(arm, task, workspace=workspace)})
     return gone
 
 

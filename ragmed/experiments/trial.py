@@ -24,13 +24,12 @@ from typing import Any, cast
 from tqdm import tqdm
 
 import ragmed
-from ragmed import prompts
 from ragmed.arms import CONTEXTS, Arm
-from ragmed.augmentation import Augmenter, ClosedBook, Prepared
+from ragmed.augmentation import Augmenter, ClosedBook, Prepared, WholeRecord
 from ragmed.comparison.results import Results
-from ragmed.errors import MismatchError
-from ragmed.evaluation import answer, unanswered
-from ragmed.experiments.binding import access_of, applies, bind_tasks, notes_of
+from ragmed.errors import MismatchError, ModelError, UsageError
+from ragmed.evaluation import answer, arm_messages, unanswered
+from ragmed.experiments.binding import access_of, applies, as_asked, bind_tasks, notes_of, why_not
 from ragmed.experiments.check import Prompting, require_answers
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.identity import (
@@ -41,7 +40,14 @@ from ragmed.experiments.identity import (
     task_identity,
 )
 from ragmed.experiments.memory import peak_memory, start_measuring
-from ragmed.experiments.references import index_names, open_references, replayed_run, used_retrievers
+from ragmed.experiments.references import (
+    References,
+    index_names,
+    open_references,
+    reads_record,
+    replay_hash,
+    used_retrievers,
+)
 from ragmed.experiments.results import write_results
 from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
@@ -49,16 +55,22 @@ from ragmed.experiments.today import corrected_tasks, require_unchanged, same_ex
 from ragmed.experiments.tuned import adapter_hashes, adapters_to_train, manifests, train_missing
 from ragmed.files import read_json, whole_text
 from ragmed.metrics import metric_facts
+from ragmed.metrics.resources import resource_hash
+from ragmed.metrics.settings import model_folder
+from ragmed.metrics.support import LEXICAL, UNSUPPORTED
 from ragmed.models import HasNotes, MayNotScore, Model, OneByOne, load_model
 from ragmed.models.present import present_files
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.models.settings import REMOTE
 from ragmed.protection import refuse_leaks
-from ragmed.records import Passage, Sample, strictest
+from ragmed.records import RECORD, Passage, Sample, strictest
 from ragmed.retrieval.named import index_recipe
-from ragmed.runs import Run
+from ragmed.retrieval.record import Records, whole_documents
+from ragmed.runs import CHOICE, Run
+from ragmed.scores import name_resources
 from ragmed.stored import SCHEMA
-from ragmed.tasks import BoundTask
+from ragmed.tasks import BoundTask, Task
+from ragmed.text_table import counted, visible
 from ragmed.workspace import Workspace
 
 # A change of one of these can change an answer; a run is not resumed under another version.
@@ -96,8 +108,10 @@ def run_experiment(
     writes to it.
     """
     bound = bind_tasks(experiment, workspace)
+    require_metrics(experiment, bound, workspace)
     for note in notes_of(bound):
-        print(f"note: {note}", file=sys.stderr)
+        _tell(f"note: {note}")
+    _require_askable(experiment, bound)
     access = access_of(experiment, bound, workspace)  # before anything is trained or sent
     asked = [experiment.models[arm.model] for arm in experiment.arms.values()]
     refuse_leaks(access, asked, os.environ)
@@ -111,16 +125,17 @@ def run_experiment(
     kept = strictest([access, *trained_on, *(model.access for model in recorded.values())])
     run = Run(output or workspace.runs / experiment.name, access=kept)
     if restart and (aside := run.set_aside()):
-        tqdm.write(f"what was asked before is kept as '{aside}'", file=sys.stderr)
+        _tell(f"what was asked before is kept as '{aside}'")
     with run.held():
         experiment = searched(experiment, workspace=workspace, run=run)
         corrected = corrected_tasks(bound, run)
         begun = run.begin(describe(experiment, bound, run, recorded), defaults=identity_defaults(), corrected=corrected)
         run = Run(run.folder, access=begun["access"])  # of what was asked before, too
         for gone in require_unchanged(experiment, run, workspace):
-            print(f"note: {gone}: no longer here, so not compared with what answered", file=sys.stderr)
+            _tell(f"note: {gone}: no longer here, so not compared with what answered")
         run.add_identity("adapters", adapter_hashes(experiment, workspace))  # before what is known of them
         run.add_references("adapters", adapters)
+        run.add_references("not_asked", _not_asked(experiment, bound))
         if experiment.search:
             run.add_references("search", read_json(run.folder / SEARCHED, "search record"))
         new = pending(experiment, bound, run)  # which also mends what a kill left of the files
@@ -128,15 +143,47 @@ def run_experiment(
         ask(new, experiment, workspace=workspace, run=run)
         ask(outdated(experiment, bound, run), experiment, workspace=workspace, run=run)
         ask(again, experiment, workspace=workspace, run=run)
+        name_resources(run, experiment.metrics, workspace)
         return write_results(run, experiment.comparison)
 
 
+def _tell(text: str) -> None:
+    """A line on stderr, above bars. Names come from files: what a terminal takes for commands is shown, not sent."""
+    tqdm.write(visible(text), file=sys.stderr)
+
+
+def measured_by(task: Task, experiment: Experiment) -> tuple[str, ...]:
+    """A task's metrics, the primary one first, and those further ones whose model or file the experiment names."""
+    return (*task.metrics, *(name for name in task.further if name in experiment.metrics))
+
+
+def require_metrics(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> None:
+    """UsageError for a metric that measures none of the tasks, DataError where its model or file is not there: before
+    anything is asked.
+    """
+    for name, settings in experiment.metrics.items():
+        if not any(name in measured_by(b.task, experiment) for b in bound.values()):
+            tasks = ", ".join(bound)
+            raise UsageError(f"metrics.{name}: none of the tasks ({tasks}) is measured by it; take it out")
+        if settings.model and (name, settings.model) != (UNSUPPORTED, LEXICAL):
+            model_folder(settings.model, workspace.root, name)  # which fetches a model of the hub now, not at the end
+        resource_hash(name, settings, workspace.root)
+
+
+def _require_askable(experiment: Experiment, bound: Mapping[str, BoundTask]) -> None:
+    """UsageError where an arm cannot be asked one of its tasks as it says, before anything is loaded."""
+    for arm in experiment.arms.values():
+        for task in bound.values():
+            if applies(arm, task, experiment):
+                as_asked(arm, task)
+
+
 def require_replays(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> None:
-    """Raises what `replayed_run` raises, before anything is trained or asked."""
+    """Raises what `replay_hash` raises, before anything is trained or asked."""
     for arm in experiment.arms.values():
         for task in bound.values() if arm.replay else ():
-            if applies(arm, task):
-                replayed_run(arm, task.name, workspace=workspace)
+            if applies(arm, task, experiment):
+                replay_hash(arm, task.name, workspace=workspace)
 
 
 def recorded_answers(experiment: Experiment, workspace: Workspace) -> dict[str, RecordedAnswers]:
@@ -150,12 +197,12 @@ def pending(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) ->
     assignments = []
     for model in experiment.models:
         for task in bound.values():
-            for arm in (a for a in experiment.arms.values() if a.model == model and applies(a, task)):
+            for arm in (a for a in experiment.arms.values() if a.model == model and applies(a, task, experiment)):
                 one_by_one = experiment.models[model].scheme in REMOTE
                 ids = [example.id for example in task.examples]
                 places = run.missing(arm.name, task.name, ids, window=experiment.window, one_by_one=one_by_one)
                 if places:
-                    assignments.append(Assignment(arm, task, places))
+                    assignments.append(Assignment(arm, as_asked(arm, task), places))
     return assignments
 
 
@@ -185,7 +232,8 @@ def describe(
                 "source": b.task.source,
                 "license": b.task.license,
                 "reader": b.reader,
-                "metrics": [asdict(facts) for facts in metric_facts(b.task.metrics)],
+                "readers": _readers(experiment, b),
+                "metrics": [asdict(facts) for facts in metric_facts(measured_by(b.task, experiment))],
                 "examples": len(b.examples),
                 "held_out": b.held_out,
             }
@@ -195,6 +243,20 @@ def describe(
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count() or 0, "system": platform.system()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _not_asked(experiment: Experiment, bound: Mapping[str, BoundTask]) -> dict[str, str]:
+    """`ARM on TASK` -> why the one is not asked the other."""
+    pairs = [(arm, task) for arm in experiment.arms.values() for task in bound.values()]
+    reasons = {f"{arm.name} on {task.name}": why_not(arm, task, experiment) for arm, task in pairs}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _readers(experiment: Experiment, bound: BoundTask) -> dict[str, str]:
+    """The readers of arms whose answers to a task are read otherwise than by its own."""
+    arms = [arm for arm in experiment.arms.values() if applies(arm, bound, experiment)]
+    readers = {arm.name: as_asked(arm, bound).reader for arm in arms}
+    return {name: reader for name, reader in readers.items() if reader != bound.reader}
 
 
 def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace: Workspace, run: Run) -> None:
@@ -211,6 +273,7 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
         run.add_identity("weights", {name: model.fingerprint()})
         run.add_identity("files", {name: files})
         if isinstance(model, HasNotes) and model.notes:
+            require_effect(experiment.models[name].name, model.notes)
             run.add_references("models", {name: dict(model.notes)})
         mine = [assignment for assignment in assignments if assignment.arm.model == name]
         if isinstance(model, MayNotScore) and any(assignment.bound.needs_likelihoods for assignment in mine):
@@ -222,6 +285,17 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
             ask_assignment(assignment, augmenter, model, experiment, run)
         del model
         gc.collect()
+
+
+def require_effect(name: str, notes: Mapping[str, Any]) -> None:
+    """ModelError for a model whose adapter changed no log-probability of any probe text when it was loaded: an arm of
+    it would be asked, scored and reported as tuned, and be its base.
+    """
+    if notes.get("adapter", {}).get("changes") == 0:
+        raise ModelError(
+            f"the adapter of '{name}' changes nothing: with and without it every log-probability of the probe texts is "
+            "the same, so it was not trained, or its weights are zeros; train it, or take its arms out"
+        )
 
 
 def _prompting(
@@ -304,8 +378,7 @@ def require_same_prompt(
     if now.prompt != stored.prompt:
         raise MismatchError(
             f"run '{run.name}', arm '{arm.name}' on task '{bound.name}': example '{stored.example.id}' was asked with "
-            "another prompt than it would be now; samples of the two must not mix: give the new one its own --output, "
-            "or delete the run"
+            f"another prompt than it would be now; {CHOICE}"
         )
 
 
@@ -336,7 +409,7 @@ def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run, ret
         if retry or experiment.models[arm.model].scheme in REMOTE
         for task in bound.values()
     ]
-    return [Assignment(arm, task, wrong, again=True) for arm, task, wrong in asked if wrong]
+    return [Assignment(arm, as_asked(arm, task), wrong, again=True) for arm, task, wrong in asked if wrong]
 
 
 def outdated(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Assignment]:
@@ -348,14 +421,14 @@ def outdated(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -
             pairs = zip(run.ordered_samples(arm.name, task.name), task.examples, strict=True)
             places = [place for place, (s, now) in enumerate(pairs) if not same_example(s.example, now)]
             if places:
-                assignments.append(Assignment(arm, task, places, again=True))
+                asked = as_asked(arm, task)
+                assignments.append(Assignment(arm, asked, places, again=True))
     for name in dict.fromkeys(assignment.bound.name for assignment in assignments):
         ids = sorted({a.bound.examples[place].id for a in assignments if a.bound.name == name for place in a.places})
         few = f"{', '.join(ids[:5])}{f' and {len(ids) - 5} more' if len(ids) > 5 else ''}"
-        tqdm.write(
+        _tell(
             f"task '{name}': changed since asked, and alone asked again: {few} (all again, with the old run kept: "
-            "--restart)",
-            file=sys.stderr,
+            "--restart)"
         )
         before = run.info().get("references", {}).get("corrected", {}).get(name, [])
         run.add_references("corrected", {name: sorted({*before, *ids})})
@@ -369,24 +442,27 @@ def make_augmenters(
     needs the model as well.
     """
     made: dict[tuple[str, str], Augmenter] = {}
+    records = Records()
     for named in dict.fromkeys((a.arm.retriever, a.arm.index) for a in assignments):
         alike = [a for a in assignments if (a.arm.retriever, a.arm.index) == named]
         if not any(named):
-            made |= {(a.arm.name, a.bound.name): ClosedBook() for a in alike}
+            made |= {
+                (a.arm.name, a.bound.name): WholeRecord() if a.arm.context == "full" else ClosedBook() for a in alike
+            }
             continue
-        references = open_references(alike[0].arm, experiment, workspace=workspace)
+        references = open_references(alike[0].arm, experiment, workspace=workspace, records=records)
         identities = {name: {"identity": index.identity} for name, index in references.indexes.items()}
         run.add_identity("indexes", identities)
         run.add_identity("references", {references.name: references.retriever.identity})
         run.add_references("indexes", {references.name: references.record()})
         for arm, bound in ((assignment.arm, assignment.bound) for assignment in alike):
-            augmenter: Augmenter
-            if arm.replay:
-                augmenter, samples = references.replayed(arm, bound.name, workspace=workspace)
-                run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
-            else:
-                references.require_documents(arm, bound)
-                augmenter = references.augmenter(arm, seed=experiment.seed)
+            augmenter: Augmenter = references.augmenter(arm, seed=experiment.seed)
+            if isinstance(references, References):
+                if arm.replay:
+                    augmenter, samples = references.replayed(arm, bound.name, workspace=workspace)
+                    run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
+                else:
+                    references.require_documents(arm, bound)
             made[arm.name, bound.name] = augmenter if augmenter.needs_model else Prepared(augmenter, bound)
     return made
 
@@ -403,22 +479,23 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
     tasks = bind_tasks(experiment, workspace)
     lines += [f"note: {note}" for note in notes_of(tasks)]
     require_replays(experiment, tasks, workspace)
+    _require_askable(experiment, tasks)
     for bound in tasks.values():
-        lines.append(f"{bound.name}: {len(bound.examples)} examples, scoring {bound.settings.scoring}")
+        lines.append(f"{bound.name}: {counted(len(bound.examples), 'example')}, scoring {bound.settings.scoring}")
         for arm in experiment.arms.values():
-            if not applies(arm, bound):
-                lines.append(f"  {arm.name}: does not apply ({CONTEXTS[arm.context]})")
+            if reason := why_not(arm, bound, experiment):
+                lines.append(f"  {arm.name}: does not apply ({CONTEXTS[arm.context]}): {reason}")
                 continue
-            shown = f" ({_references(arm, experiment)}, k {arm.k})" if arm.needs_index else ""
+            shown = f" ({_references(arm, experiment)}, k {arm.k})" if arm.shows_passages else ""
             lines.append(f"  {arm.name}: {experiment.models[arm.model].name}, {CONTEXTS[arm.context]}{shown}")
-            dummy = (
-                [Passage("id", "document", "Title of passage", "", "Text of passage.", 0, 16)]
-                if arm.needs_index
-                else []
-            )
-            messages = prompts.build_messages(
-                bound, bound.examples[0], passages=dummy, hide_question=arm.context == "options-only"
-            )
+            first = bound.examples[0]
+            dummies = [Passage("id", "document", "Title of passage", "", "Text of passage.", 0, 16)]
+            if arm.context == "full":
+                shown_first = whole_documents(first.context)
+            else:
+                corpus = RECORD if reads_record(arm, experiment) else ""
+                shown_first = [replace(one, corpus=corpus) for one in dummies if arm.shows_passages]
+            messages = arm_messages(arm, as_asked(arm, bound), first, shown_first)
             lines += [f"      {m.role}: {line}" for m in messages for line in m.content.split("\n")]
     return "\n".join(lines)
 
@@ -430,6 +507,8 @@ def _references(arm: Arm, experiment: Experiment) -> str:
     spec = experiment.retrievers.get(arm.retriever)
     if spec is None:
         return f"dense, {arm.index}"
+    if spec.record:
+        return f"{arm.retriever}: {spec.method} of the example's own record"
     return f"{arm.retriever}: {spec.method} of {', '.join(spec.of or (spec.index,))}"
 
 

@@ -69,12 +69,12 @@ def manifests(experiment: Experiment, workspace: Workspace) -> dict[str, dict[st
     """Model -> what is known of its tuning, for the models that were tuned: only a name where nothing is declared."""
     known = {}
     for name in dict.fromkeys(arm.model for arm in experiment.arms.values()):
-        manifest = _manifest(experiment.models[name], workspace)
+        base = _merged(experiment.models[name])
+        manifest = _manifest(experiment.models[name], workspace, base)
         if manifest:
             known[name] = {key: manifest[key] for key in KEPT if key in manifest}
         elif base_of(name, experiment.models) or parse_model_name(experiment.models[name].name).adapter:
             known[name] = {"name": experiment.models[name].name, "corpora": []}
-        base = _merged(experiment.models[name])
         if base:  # what was merged before an adapter was put on top still counts
             known[name]["access"] = strictest([base["access"], known[name].get("access", "open")])
     return known
@@ -88,12 +88,12 @@ def _adapters(experiment: Experiment) -> list[tuple[str, str]]:
 
 
 def _merged(settings: ModelSettings) -> Mapping[str, Any]:
-    """The manifest in a folder that an adapter was merged into."""
+    """The manifest in a folder that an adapter was merged into; all its weights are read once more for it."""
     name = parse_model_name(settings.name)
     return read_manifest(user_path(name.target), file=MERGED) if name.scheme in ("path", "vllm") else {}
 
 
-def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any]:
+def _manifest(settings: ModelSettings, workspace: Workspace, merged: Mapping[str, Any]) -> Mapping[str, Any]:
     name = parse_model_name(settings.name)
     if name.adapter:
         return read_manifest(workspace.adapter(name.adapter))
@@ -102,4 +102,4 @@ def _manifest(settings: ModelSettings, workspace: Workspace) -> Mapping[str, Any
         if not (folder / MANIFEST).is_file():
             raise UnknownNameError("adapter", settings.tuned_by, workspace.names("adapters"), "tuned_by")
         return read_manifest(folder)
-    return _merged(settings)
+    return merged

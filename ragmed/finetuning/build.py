@@ -21,6 +21,7 @@ from ragmed.adapters import (
     WORK,
     adapter_hash,
     check_adapter,
+    own_template,
     read_manifest,
     write_manifest,
 )
@@ -41,6 +42,7 @@ from ragmed.models import ModelSettings
 from ragmed.models.adapted import template_hash, use_template
 from ragmed.models.loading import check_folder, load_weights, resolve_device, weights_folder
 from ragmed.models.present import weights_hash
+from ragmed.models.vocabulary import resized
 from ragmed.records import Access, strictest
 from ragmed.workspace import Workspace
 
@@ -159,6 +161,8 @@ def origin(recipe: AdapterRecipe, material: Material, workspace: Workspace) -> d
         "base": weights_hash(folder),
         "texts": sha256_json([asdict(text) for text in (*material.trained, *material.held)]),
     }
+    if _turns(material):
+        made["chat template"] = sha256_json(own_template(folder) or "")
     if recipe.initial:
         initial = workspace.adapter(recipe.initial)
         made["initial"] = adapter_hash(initial, check_adapter(initial, recipe.base, made["base"]))
@@ -215,11 +219,14 @@ def _cell(job: AdapterJob, cell: AdapterRecipe) -> Mapping[str, Any]:
     model, tokenizer, hashes = load_weights(settings, folder, snapshot_of=snapshot_of)
     _refuse_long_rows(model, cell)
     initial = job.workspace.adapter(cell.initial) if cell.initial else None
-    if initial and use_template(tokenizer, initial):
-        raise UsageError(
-            f"initial: '{cell.initial}' has a chat template of its own, which the new adapter would not keep; merge it "
-            "into its base, and train on that"
-        )
+    if initial:
+        _, vocabulary = resized(model, tokenizer, initial)
+        if vocabulary or use_template(tokenizer, initial, cell.base):
+            own = "vocabulary" if vocabulary else "chat template"
+            raise UsageError(
+                f"initial: '{cell.initial}' has a {own} of its own, which the new adapter would not keep; merge it "
+                "into its base, and train on that"
+            )
     model.to(device)
     apart = packs(model)
     rows = make_rows(job.material.trained, tokenizer, cell, apart=apart)
@@ -249,8 +256,11 @@ def _cell(job: AdapterJob, cell: AdapterRecipe) -> Mapping[str, Any]:
 
 def _turns_learnt_in(material: Material, tokenizer: Any) -> dict[str, str]:
     """The hash of the chat template, where turns were learnt: asked in another one, the adapter would not know them."""
-    turns = any(text.messages for text in (*material.trained, *material.held))
-    return {"template": template_hash(tokenizer)} if turns else {}
+    return {"template": template_hash(tokenizer)} if _turns(material) else {}
+
+
+def _turns(material: Material) -> bool:
+    return any(text.messages for text in (*material.trained, *material.held))
 
 
 def _refuse_long_rows(model: Any, recipe: AdapterRecipe) -> None:

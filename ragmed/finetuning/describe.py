@@ -8,10 +8,8 @@ from typing import Any
 
 from ragmed.adapters import MANIFEST, read_manifest
 from ragmed.errors import RagmedError
-from ragmed.finetuning.build import gather, make_rows
 from ragmed.finetuning.recipe import WAYS, AdapterRecipe, load_adapter_recipe
-from ragmed.finetuning.training import plan_steps
-from ragmed.models.loading import check_folder, weights_folder
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 
@@ -34,7 +32,8 @@ def describe_manifest(manifest: Mapping[str, Any]) -> str:
         f"adapter {manifest['name']} for {manifest['base']['name']}: rank {lora['rank']}, "
         f"{manifest['trainable_parameters']:,} trainable parameters",
         f"trained on {names}",
-        f"{manifest['tokens']:,} tokens in {manifest['steps']} steps, {manifest['seconds']:.0f} s on "
+        f"{counted(manifest['tokens'], 'token')} in {counted(manifest['steps'], 'step')}, "
+        f"{manifest['seconds']:.0f} s on "
         f"{manifest['device']} ({manifest['dtype']}), peak memory {manifest['peak_memory_bytes'] / 1e9:.1f} GB, energy "
         + ("not measurable here" if manifest["energy_joules"] is None else f"{manifest['energy_joules']:.0f} J"),
     ]
@@ -45,7 +44,7 @@ def describe_manifest(manifest: Mapping[str, Any]) -> str:
     if manifest["search"]:
         lines += _search(manifest["search"])
     if manifest["held_out_documents"]:
-        lines.append(f"{len(manifest['held_out_documents'])} documents were held out and not trained on")
+        lines.append(f"held out, not trained on: {counted(len(manifest['held_out_documents']), 'document')}")
     checked = manifest["overlap"]["tasks"]
     lines.append(
         f"kept out and checked: {', '.join(checked)}" if checked else "not checked against any task (keep_out is empty)"
@@ -84,9 +83,12 @@ def describe_adapters(workspace: Workspace) -> str:
 
 def preview(name: str, *, workspace: Workspace) -> str:
     """What `finetune` would do: texts, check, tokens and steps of every cell; trains nothing, loads no weights."""
+    recipe = load_adapter_recipe(workspace.recipe("adapters", name))
     from transformers import AutoTokenizer
 
-    recipe = load_adapter_recipe(workspace.recipe("adapters", name))
+    from ragmed.finetuning.build import gather
+    from ragmed.models.loading import check_folder, weights_folder
+
     unasked = replace(recipe, paraphrases=replace(recipe.paraphrases, model=""))
     material = gather(unasked, workspace.adapters / recipe.name, workspace)
     folder, repository = weights_folder(recipe.base, workspace)
@@ -96,7 +98,7 @@ def preview(name: str, *, workspace: Workspace) -> str:
     ways = ", ".join(f"{counts[way]} {way}" for way in WAYS if counts[way])
     lines = [
         f"adapter {recipe.name} for {recipe.base}, from {', '.join(recipe.corpora)} ({material.texts.access})",
-        f"{len(material.trained)} texts to train on, {len(material.held)} held out ({ways}; "
+        f"{counted(len(material.trained), 'text')} to train on, {len(material.held)} held out ({ways}; "
         f"{counts['templates']} of them other wordings of the same)",
         f"kept out: {', '.join(material.report.tasks) or 'nothing was checked (keep_out is empty)'}",
     ]
@@ -106,7 +108,11 @@ def preview(name: str, *, workspace: Workspace) -> str:
 
 
 def _planned(cell: AdapterRecipe, texts: Any, tokenizer: Any) -> str:
+    from ragmed.finetuning.build import make_rows
+    from ragmed.finetuning.training import plan_steps
+
     rows = make_rows(texts, tokenizer, cell, apart=True)
     steps = plan_steps(rows, cell.training, seed=cell.seed)
     tokens = sum(int(rows.used[step].sum()) for step in steps)
-    return f"{cell.name}: {len(steps)} steps, {tokens:,} tokens (learning rate {cell.training.learning_rate:g})"
+    read = f"{counted(len(steps), 'step')}, {counted(tokens, 'token')}"
+    return f"{cell.name}: {read} (learning rate {cell.training.learning_rate:g})"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ragmed.adapters import MERGED, SCHEMA, read_manifest, write_manifest
 from ragmed.errors import DataError, UsageError
-from ragmed.files import folder_beside, fsync_folder, make_folder
+from ragmed.files import folder_beside, fsync_folder, make_folder, sha256_file
 from ragmed.finetuning.lora import foreign_warnings
 from ragmed.models import ModelSettings, parse_model_name
 from ragmed.models.loading import load_folder, weights_folder
@@ -24,7 +24,8 @@ def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
         merge_adapter("path:m+adapter:a", Path("models/tuned"), workspace=workspace)  # PosixPath('models/tuned')
 
     Merged in float32 and written in float32, so that it answers as the model with its adapter does; written beside and
-    renamed. The adapter's manifest goes with it. Raises UsageError, DataError, ModelError.
+    renamed. The adapter's manifest goes with it, with the hashes of the merged weights. Raises UsageError, DataError,
+    ModelError.
     """
     name = parse_model_name(model)
     if not name.adapter:
@@ -44,7 +45,8 @@ def merge_adapter(model: str, output: Path, *, workspace: Workspace) -> Path:
         with foreign_warnings():
             merged.model.save_pretrained(beside)
         merged.tokenizer.save_pretrained(beside)
-        write_manifest(beside, manifest | {"files": {}}, file=MERGED)
+        weights = {path.name: sha256_file(path) for path in sorted(beside.glob("*.safetensors"))}
+        write_manifest(beside, manifest | {"files": weights}, file=MERGED)
         for path in beside.iterdir():
             path.chmod(0o644 if open_ else 0o600)
         fsync_folder(beside)

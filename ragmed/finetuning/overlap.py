@@ -18,6 +18,7 @@ from ragmed.matching.words import shortened, words_of
 from ragmed.records import Example
 from ragmed.tasks import Task, find_task
 from ragmed.tasks.own import own_task
+from ragmed.text_table import plural
 from ragmed.workspace import Workspace
 
 Kind = Literal["question", "option", "paraphrase"]
@@ -185,6 +186,7 @@ def _refusal(name: str, overlaps: Sequence[Overlap]) -> str:
     )
     more = f"; and {len(overlaps) - SHOWN} more overlaps" if len(overlaps) > SHOWN else ""
     return (
-        f"adapter '{name}': {texts} training texts overlap with examples that keep_out names: {shown}{more}; set "
+        f"adapter '{name}': {texts} training {plural('text', texts)} overlap with examples that "
+        f"keep_out names: {shown}{more}; set "
         "keep_out.on_overlap: drop to train without them, or take their documents out of the corpus"
     )

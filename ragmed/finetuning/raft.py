@@ -18,6 +18,7 @@ from ragmed.prompts import build_messages, harmless
 from ragmed.records import Access, Document, Example, Hit, Message, Passage
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
 from ragmed.tasks.words import TEXT
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ def raft_texts(
     wanted = recipe.raft.distractors
     if len(passages) <= wanted:
         raise UsageError(
-            f"adapter '{recipe.name}', raft.distractors: {wanted} passages of other documents are wanted, the corpora "
-            f"have {len(passages)} documents; ask for fewer, or name another corpus"
+            f"adapter '{recipe.name}', raft.distractors: {counted(wanted, 'passage')} of other "
+            "documents are wanted, the corpora "
+            f"have {counted(len(passages), 'document')}; ask for fewer, or name another corpus"
         )
     searched = _searched(pairs, recipe, workspace=workspace) if recipe.raft.index and wanted else {}
     keys = list(passages)
@@ -147,7 +149,8 @@ def _searched(pairs: Sequence[Pair], recipe: AdapterRecipe, *, workspace: Worksp
                 others = _others(pair, retriever.retrieve([pair.question], k=len(index))[0])
             if len(others) < wanted:
                 raise UsageError(
-                    f"adapter '{recipe.name}', raft.index: '{recipe.raft.index}' has {len(others)} passages of other "
+                    f"adapter '{recipe.name}', raft.index: '{recipe.raft.index}' has "
+                    f"{counted(len(others), 'passage')} of other "
                     f"documents for the question of '{pair.document}', {wanted} are wanted; ask for fewer distractors"
                 )
             distractors[pair.document] = others[:wanted]

@@ -15,19 +15,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from ragmed import __version__
 from ragmed.checked import dump, parse
 from ragmed.chunking import INPUT_VERSION, Chunking, chunk, embedded_text, splitter_version
-from ragmed.embedding import BadTextsError, Embedder, load_embedder
+from ragmed.embedding import BadTextsError, Embedder, checked
 from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
 from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, sweep, write_json
 from ragmed.index.check import self_check
 from ragmed.index.devices import Devices, choose_devices
 from ragmed.index.manifest import (
+    DOCUMENTS,
     SCHEMA,
     Approximation,
     CorpusFacts,
@@ -41,7 +42,9 @@ from ragmed.index.manifest import (
     write_manifest,
 )
 from ragmed.index.passages import PassageFile, write_passages
-from ragmed.index.recipe import IndexRecipe, stated
+from ragmed.index.ready import ReadyVectors
+from ragmed.index.recipe import IndexRecipe, embedder_of, stated
+from ragmed.index.replaced import replaced
 from ragmed.index.reuse import Reuse
 from ragmed.index.sources import Sources
 from ragmed.index.store import SAME_VECTORS
@@ -57,7 +60,7 @@ SEGMENT = "segments/0000"
 """A build makes one segment; documents that are added later come in others."""
 PRODUCTS = (
     "rejected*.jsonl",
-    "segments/*/documents.jsonl",
+    f"segments/*/{DOCUMENTS}",
     "segments/*/passages.arrow",
     "segments/*/*.faiss",
     "segments/*/vectors/*.npy",
@@ -89,17 +92,22 @@ def build_index(
     try:
         with exclusive(output / ".lock", f"index '{recipe.name}'"):
             sources = Sources(recipe.corpora, workspace=workspace, rejected=output / ".building")
-            model = embedder or load_embedder(
-                recipe.embedder,
-                precision=recipe.precision,
-                device=device,
-                metric=recipe.metric,
-                normalise=recipe.normalise,
-            )
+            model = embedder or embedder_of(recipe, device=device, precision=_precision(recipe, output))
             return _Build(recipe, sources, output, model, progress or _silent, workspace=workspace, device=device).run()
     except OSError as error:
         where = error.filename or output
         raise DataError(f"index '{recipe.name}': '{where}' failed: {error.strerror or error}") from error
+
+
+def _precision(recipe: IndexRecipe, output: Path) -> str:
+    """The recipe's; of `auto`, what the index that is there was embedded in: elsewhere it need not be built again."""
+    if recipe.precision != "auto":
+        return recipe.precision
+    try:
+        there = read_manifest(output)
+    except DataError:
+        return recipe.precision
+    return there.embedder.precision if there.recipe.precision == "auto" else recipe.precision
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -138,6 +146,12 @@ class _Build:
         self.resumed = False
         # a factory string that FAISS does not know fails here, not later
         empty_index(recipe.factory, embedder.dimension, metric=embedder.metric)
+        self.ready = ReadyVectors.open(recipe, workspace) if recipe.vectors else None
+        if self.ready and self.ready.dimension != embedder.dimension:
+            raise UsageError(
+                f"index '{recipe.name}': its ready-made vectors have {self.ready.dimension} dimensions, and "
+                f"'{embedder.name}' gives {embedder.dimension}; name the model that made them"
+            )
         asked = recipe.chunking
         self.chunking = Chunking(asked.splitter, asked.max_tokens, asked.overlap_sentences)
 
@@ -220,8 +234,12 @@ class _Build:
                 "cut": stated(self._cut()),
                 "corpora": [{"name": corpus.name, "sha256": corpus.sha256} for corpus in facts],
                 "embedder": stated(self.fingerprint),
+                **self._ready_identity(),
             }
         )
+
+    def _ready_identity(self) -> dict[str, str]:
+        return {"vectors": self.ready.sha256} if self.ready else {}
 
     def _segment_identity(self, state: _State) -> str:
         """Of the content alone: neither the name of the embedder nor of a corpus's recipe is in it."""
@@ -232,7 +250,8 @@ class _Build:
                 "embedder": {key: value for key, value in stated(self.fingerprint).items() if key in SAME_VECTORS},
                 "factory": self.recipe.factory,
                 "search": self.recipe.search,
-                "documents": state.files["documents.jsonl"],
+                "documents": state.files[DOCUMENTS],
+                **self._ready_identity(),
             }
         )
 
@@ -240,7 +259,7 @@ class _Build:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o755 if self.sources.open else 0o700, parents=True)
         with (
-            appearing(self.segment / "documents.jsonl") as listed,
+            appearing(self.segment / DOCUMENTS) as listed,
             appearing(self.segment / "passages.arrow") as beside,
             listed.open("w", encoding="utf-8", newline="\n") as lines,
         ):
@@ -248,7 +267,7 @@ class _Build:
         if not count:
             raise DataError(f"index '{self.recipe.name}': its corpora gave no passage; see '{self.folder}'")
         facts = self.sources.facts()
-        files = {name: sha256_file(self.segment / name) for name in ("documents.jsonl", "passages.arrow")}
+        files = {name: sha256_file(self.segment / name) for name in (DOCUMENTS, "passages.arrow")}
         state = _State(self._identity(facts), facts, count, files)
         write_json(self.folder / "state.json", dump(state), mode=self._mode)
         return state
@@ -283,30 +302,48 @@ class _Build:
             with closing(found) as reuse:
                 write_vectors(
                     layout,
-                    lambda start, stop: self._vectors(start, passages.span(start, stop), reuse),
+                    lambda start, stop: self._vectors(
+                        start, passages.span(start, stop), reuse, passages.span(stop, min(stop + 1, layout.count))
+                    ),
                     lambda done: self.progress("embed", done, layout.count),
                 )
-        return sum(self._taken().values())
+        return sum(self._noted("taken.json").values())
 
-    def _taken(self) -> dict[str, int]:
-        """First row of a window -> how many of its vectors were taken over; on disk, so that a kill forgets none."""
-        file = self.folder / "taken.json"
+    def _noted(self, name: str) -> dict[str, Any]:
+        """First row of a window -> what was counted in it; on disk, so that a kill forgets none."""
+        file = self.folder / name
         try:
             return read_json(file, "build state") if file.exists() else {}
         except DataError as error:
             raise DamagedError(str(error)) from error
 
-    def _vectors(self, row: int, passages: list[Passage], reuse: Reuse) -> Vectors:
+    def _note(self, name: str, row: int, value: Any) -> None:
+        write_json(self.folder / name, self._noted(name) | {str(row): value}, mode=self._mode)
+
+    def _vectors(self, row: int, passages: list[Passage], reuse: Reuse, after: list[Passage]) -> Vectors:
+        """Those of a window: taken over, ready-made, or embedded. `after`: the passage behind it, if any."""
+        vectors = np.empty((len(passages), self.embedder.dimension), dtype=np.float32)
         places, known = reuse.vectors(row, passages)
-        if known is None:
-            return self._embed(passages)
-        write_json(self.folder / "taken.json", self._taken() | {str(row): len(places)}, mode=self._mode)
-        vectors = np.empty((len(passages), known.shape[1]), dtype=np.float32)
-        vectors[places] = known
+        if known is not None:
+            self._note("taken.json", row, len(places))
+            vectors[places] = known
         rest = sorted(set(range(len(passages))) - set(places))
+        if self.ready and rest:
+            made, ready, cut = self.ready.vectors(passages, after)
+            mine = [place for place in rest if place in made]
+            vectors[mine] = self._checked_ready([passages[p] for p in mine], [made[p] for p in mine], ready)
+            self._note("ready.json", row, [len(mine), cut])
+            rest = [place for place in rest if place not in made]
         if rest:
             vectors[rest] = self._embed([passages[place] for place in rest])
         return vectors
+
+    def _checked_ready(self, passages: list[Passage], numbers: list[int], ready: Vectors) -> Vectors:
+        try:
+            return checked(ready[numbers], normalise=self.embedder.normalise)
+        except BadTextsError as error:
+            named = ", ".join(passages[index].id for index in error.indices[:5])
+            raise DataError(f"index '{self.recipe.name}': a ready-made vector is NaN or zero: {named}") from error
 
     def _cut(self) -> Cut:
         return Cut(
@@ -335,6 +372,7 @@ class _Build:
                 embed=lambda rows: self._embed(passages.rows(rows)),
                 fingerprint=self.fingerprint,
                 devices=self._devices(layout),
+                ready=self.ready is not None,
             )
 
     def _devices(self, layout: Layout) -> Devices:
@@ -361,7 +399,7 @@ class _Build:
             corpora=state.corpora,
             chunking=self._cut(),
             embedder=self.fingerprint,
-            counts=Counts(documents, layout.count, layout.count, taken),
+            counts=self._counts(documents, layout.count, taken),
             segments=(
                 Segment(SEGMENT, self._segment_identity(state), documents, layout.count, longest, approximation),
             ),
@@ -371,7 +409,16 @@ class _Build:
             searched_on=self._devices(layout).text,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=Spent(spent.wall) if self.resumed else spent,
+            replaced=replaced(
+                self.output, self.segment / DOCUMENTS, recipe=self.recipe, cut=self._cut(), embedder=self.fingerprint
+            ),
         )
+
+    def _counts(self, documents: int, passages: int, taken: int) -> Counts:
+        if not self.ready:
+            return Counts(documents, passages, passages, taken)
+        used, cut = (sum(counted[i] for counted in self._noted("ready.json").values()) for i in (0, 1))
+        return Counts(documents, passages, passages, taken, used, cut, len(self.ready) - used - cut)
 
     def _publish(self) -> Manifest:
         """Moves everything into place; a kill between any two lines is made good by calling it again."""
@@ -389,7 +436,8 @@ class _Build:
         for path in _products(self.output):  # of an index that was here before and had more files
             if path.relative_to(self.output).as_posix() not in manifest.files:
                 path.unlink()
-        shutil.rmtree(self.output / "bm25", ignore_errors=True)  # of the passages that were here before
+        for part in ("bm25", "sparse", "late"):  # of the passages that were here before
+            shutil.rmtree(self.output / part, ignore_errors=True)
         for folder in {self.output, *((self.output / name).parent for name in manifest.files)}:
             fsync_folder(folder)
         for folder in (self.output / "segments", self.output / SEGMENT):

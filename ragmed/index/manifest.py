@@ -19,6 +19,7 @@ from ragmed.records import Access
 SCHEMA = 3
 """Raised whenever a manifest, or an index of an equal recipe, comes to mean something else."""
 MANIFEST = "manifest.json"
+DOCUMENTS = "documents.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,10 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class CorpusFacts:
-    """What a corpus was when it was read. `stamp`: its files' paths, sizes and times; `sha256`: over its documents."""
+    """What a corpus was when it was read. `stamp`: its files' paths, sizes and times; `sha256`: over its documents;
+    `left_out`: sound records that later ones replaced or deleted; `reasons`: a line for each reason why records were
+    rejected or left out, or files ignored.
+    """
 
     name: str
     sha256: str
@@ -38,6 +42,7 @@ class CorpusFacts:
     characters: int
     rejected: int = 0
     ignored: int = 0
+    left_out: int = 0
     title: str = ""
     license: str = ""
     access: Access = "open"
@@ -45,6 +50,7 @@ class CorpusFacts:
     citation: str = ""
     source: str = ""
     stamp: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +95,33 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """`taken_over`: vectors that came from the corpora's own indexes."""
+    """`taken_over`: vectors that came from the corpora's own indexes; `ready`: that were ready-made. Of the other
+    ready-made ones, `ready_cut` are of documents that are several passages here, whose vectors they cannot be, and
+    `ready_unknown` of documents that the corpora lack."""
 
     documents: int
     passages: int
     vectors: int
     taken_over: int = 0
+    ready: int = 0
+    ready_cut: int = 0
+    ready_unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """The index that lay in the folder before, and in what this one is another: who used that one can be told.
+
+    `searches`: what its manifest's `searches` was. `recipe`: field -> what it was. `edited`, `added`, `removed`:
+    documents; -1 where they were too many to be compared.
+    """
+
+    searches: str
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    embedder: bool = False
+    edited: int = 0
+    added: int = 0
+    removed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +132,7 @@ class Manifest:
     (`CORPUS:ID`) of the documents that are deleted in it. `device`: where it was embedded; `searched_on`: where and by
     what its self-check searched it. `seconds`: what building took; a number alone is the wall clock's, and of a build
     that went on where another had stopped no more is known. `files`: path relative to the folder -> size and hash.
-    A field that is absent from the file is at its default.
+    `replaced`: of the index that was there before. A field that is absent from the file is at its default.
     """
 
     name: str
@@ -125,6 +152,7 @@ class Manifest:
     searched_on: str = "cpu by faiss"
     schema: int = SCHEMA
     storage: str = "float16"
+    replaced: Replaced | None = None
 
     @property
     def dimension(self) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ragmed.checked import Bounds, Shorthand, dump, parse
 from ragmed.corpora.recipe import recipe_name
-from ragmed.embedding import PRECISIONS, Metric
+from ragmed.embedding import PLAIN, Embedder, Encoding, Metric, load_embedder
+from ragmed.embedding.folders import PRECISIONS
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.yaml_files import read_mapping
 
@@ -25,6 +26,27 @@ class ChunkingRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyRecipe:
+    """
+    >>> ReadyRecipe("medcpt", "vectors/pubmed").kind
+    'medcpt'
+
+    Vectors that somebody made of the documents already, with the very model that the recipe names. `path`: their
+    folder, absolute or from the workspace. `kind`: how files and ids lie in it.
+
+        medcpt   embeds_chunk_0.npy beside pmids_chunk_0.json, a list of ids
+        medrag   embedding/NAME.npy beside chunk/NAME.jsonl, whose lines have ids
+        npy      NAME.npy beside NAME.txt, an id a line
+
+    `corpus`: whose documents the ids are; may be left out where the index has one.
+    """
+
+    kind: Literal["medcpt", "medrag", "npy"]
+    path: str
+    corpus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class IndexRecipe:
     """
     >>> IndexRecipe("handbook", ("handbook",), "packaged:minilm").factory
@@ -33,7 +55,9 @@ class IndexRecipe:
     `factory`: a FAISS factory string; `Flat` is exact. `search`: FAISS search parameters of an approximate one, such
     as `nprobe=16`. `shard_size`: vectors a file, which is also what a build holds in memory at most. `metric`
     (inner_product or l2) and `normalise`: how the embedder's vectors are compared, where its folder does not say it or
-    says it wrongly; see `load_embedder`.
+    says it wrongly; see `load_embedder`. `precision`: float32, bfloat16, float16, or auto (float32 on a CPU, bfloat16
+    on a GPU); an index keeps the one in which it was built. `encoding`: how texts are given to it, and what embeds
+    queries; see `ragmed.embedding.Encoding`. `vectors`: ready-made ones.
     """
 
     name: str
@@ -46,6 +70,8 @@ class IndexRecipe:
     shard_size: Annotated[int, Bounds(ge=1)] = SHARD_SIZE
     metric: Metric | None = None
     normalise: bool | None = None
+    encoding: Encoding = PLAIN
+    vectors: ReadyRecipe | None = None
 
     def identity(self) -> dict[str, Any]:
         """What decides an index: what is `stated`, but for the name."""
@@ -58,6 +84,22 @@ class IndexRecipe:
             for field in fields(self)
             if field.name != "name" and getattr(self, field.name) != getattr(other, field.name)
         ]
+
+
+def embedder_of(recipe: IndexRecipe, *, device: str = "auto", precision: str = "") -> Embedder:
+    """The embedder that a recipe names, as it says: `embedder_of(manifest.recipe).embed_queries(["asthma"])`.
+
+    `precision`: the one in which an index was built, where the recipe leaves it open. Raises what `load_embedder`
+    raises.
+    """
+    return load_embedder(
+        recipe.embedder,
+        precision=precision or recipe.precision,
+        device=device,
+        metric=recipe.metric,
+        normalise=recipe.normalise,
+        encoding=recipe.encoding,
+    )
 
 
 def stated(record: Any) -> dict[str, Any]:
@@ -89,6 +131,10 @@ def load_index_recipe(path: Path) -> IndexRecipe:
     recipe = parse(IndexRecipe, {**given, "name": recipe_name(path)}, where)
     if not all(recipe.corpora) or not recipe.corpora:
         raise UsageError(f"{where}: 'corpora' must list the names of corpora, such as [handbook]")
+    if recipe.vectors and (recipe.vectors.corpus or recipe.corpora[0]) not in recipe.corpora:
+        raise UnknownNameError("corpus of ready-made vectors", recipe.vectors.corpus, recipe.corpora, where)
+    if recipe.vectors and not recipe.vectors.corpus and len(recipe.corpora) > 1:
+        raise UsageError(f"{where}: 'vectors' must say whose ids it has, such as corpus: {recipe.corpora[0]}")
     if len(set(recipe.corpora)) != len(recipe.corpora):
         raise UsageError(f"{where}: 'corpora' names one twice")
     if recipe.precision not in PRECISIONS:

@@ -59,7 +59,7 @@ class Sources:
     def facts(self) -> tuple[CorpusFacts, ...]:
         """One record a corpus, once `documents()` has been read to its end."""
         return tuple(
-            _described(recipe, corpus.summary(), files)
+            _described(recipe, corpus, files)
             for recipe, corpus, files in zip(self._recipes, self._corpora, self._stamps, strict=True)
         )
 
@@ -70,7 +70,8 @@ class Sources:
         return self.facts()
 
 
-def _described(recipe: Recipe, summary: Mapping[str, Any], files: str) -> CorpusFacts:
+def _described(recipe: Recipe, corpus: Corpus, files: str) -> CorpusFacts:
+    summary: Mapping[str, Any] = corpus.summary()
     return CorpusFacts(
         name=recipe.name,
         title=recipe.title,
@@ -80,6 +81,7 @@ def _described(recipe: Recipe, summary: Mapping[str, Any], files: str) -> Corpus
         citation=recipe.citation,
         source=recipe.source,
         stamp=files,
+        reasons=tuple(corpus.reasons()),
         **summary,
     )
 

@@ -23,7 +23,7 @@ from ragmed.index.torch_search import SHARE
 from ragmed.index.vectors import Layout, Vectors
 from ragmed.records import DocumentKey, Passage
 
-SAME_VECTORS = ("weights", "precision", "dimension", "metric", "normalise")
+SAME_VECTORS = ("weights", "precision", "dimension", "metric", "normalise", "query_weights", "encoding")
 """What must be equal of two embedders: where the same weights were found changes no vector."""
 
 

@@ -105,9 +105,12 @@ def appearing(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.tmp")
     beside.unlink(missing_ok=True)
     os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode & 0o666))
-    yield beside
-    fsync_file(beside)
-    beside.replace(path)
+    try:
+        yield beside
+        fsync_file(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)  # after an error: on a full disk a half file takes room from everybody
     fsync_folder(path.parent)
 
 

@@ -35,6 +35,7 @@ from typing import Any
 import ragmed
 from ragmed.arms import CONTEXTS, PASSAGE_ORDERS
 from ragmed.comparison.columns import groups_of
+from ragmed.comparison.designs import FACTORS, Design
 from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.comparison.sources import Corpora, arm_sources
@@ -46,6 +47,7 @@ from ragmed.records import Answer, Example, Sample, Score, ShownPassage
 from ragmed.runs import Run
 from ragmed.scores import RECORDED, declared_metrics
 from ragmed.stored import INFO_REMEDY, SCHEMA, ScoresHeader
+from ragmed.text_table import counted
 
 KEY_FILE = "bundle.key"
 NOTE = (
@@ -139,7 +141,7 @@ def export_bundle(
 
 def summary(bundle: Bundle) -> str:
     """What stands in it in plain words, and what to do next, as text."""
-    lines = [f"{bundle.path}: {bundle.samples:,} samples. Read these names before you share it:"]
+    lines = [f"{bundle.path}: {counted(bundle.samples, 'sample')}. Read these names before you share it:"]
     for kind, names in (("arms", bundle.arms), ("tasks", bundle.tasks), ("metrics", bundle.metrics)):
         lines.append(f"  {kind}: {', '.join(names)}")
     lines += [f"note: {note}" for note in bundle.notes]
@@ -262,9 +264,20 @@ def _comparison(settings: ComparisonSettings, names: Mapping[str, str]) -> dict[
         "policy": dict(settings.policy),
         "baseline": names[settings.baseline],
         "contrasts": _renamed(settings.contrasts, names),
-        "factorials": _renamed(settings.factorials, names),
+        "factorials": [
+            asdict(_hidden(design, names)) for design in settings.factorials if set(design.arms) <= names.keys()
+        ],
         "baseline_arms": [names[arm] for arm in settings.baseline_arms if arm in names],
     }
+
+
+def _hidden(design: Design, names: Mapping[str, str]) -> Design:
+    """Of arms under their new names. A level that its owner named is called as its first arm: its name may tell what
+    the arm's no longer does."""
+    renamed = design.renamed(names.__getitem__)
+    usual = FACTORS[design.factor].levels
+    levels = (one if one.name in usual else replace(one, name=one.closed_book) for one in renamed.levels)
+    return replace(renamed, levels=tuple(levels))
 
 
 def _renamed(groups: Sequence[Sequence[str]], names: Mapping[str, str]) -> list[list[str]]:
@@ -289,7 +302,7 @@ def _bare(answer: Answer, arm: str, task: str, secret: _Secret, *, counts: bool,
     )
     shown = tuple(_bare_passage(sample, place, secret) for place in range(len(sample.passages)))
     return Answer(
-        Sample(arm, task, bare, passages=shown, finish=sample.finish),
+        Sample(arm, task, bare, passages=shown, finish=sample.finish, fits=sample.fits),
         Score(bare.id, answer.score.status, metrics=answer.score.metrics),
     )
 

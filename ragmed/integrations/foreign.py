@@ -21,6 +21,7 @@ from ragmed.scores import RECORDED, score_samples, scored_answers
 from ragmed.stored import SCHEMA, ScoresHeader
 from ragmed.tasks import examples_hash
 from ragmed.tasks.reading import find_reader
+from ragmed.text_table import counted
 
 WINDOW = 4096  # samples appended at a time
 TRIED = ("letter", "text")
@@ -216,6 +217,6 @@ def summary(run: Run) -> str:
     lines = [f"run {run.name}: {run.folder} ({run.access})"]
     for (arm, task), answers in scored_answers(run).items():
         answered = sum(answer.score.status == "answered" for answer in answers)
-        lines.append(f"  {arm} on {task}: {len(answers):,} samples, {answered:,} answered")
+        lines.append(f"  {arm} on {task}: {counted(len(answers), 'sample')}, {answered:,} answered")
     lines += [f"note: {note}" for note in run.info()["imported"].get("notes", [])]
     return "\n".join([*lines, f"next: ragmed compare {run.folder}", f"      ragmed report {run.folder}"])

@@ -32,6 +32,7 @@ from ragmed.metrics import metric_facts
 from ragmed.records import Access, Answer, Example, Sample, Score
 from ragmed.runs import Run
 from ragmed.scores import RECORDED
+from ragmed.text_table import counted
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -242,7 +243,8 @@ def _take(arm: str, log: _Log, taken: _Taken) -> None:
     failed = sum(answer.score.status == "error" for answer in answers.values())
     if failed:
         taken.notes[
-            f"'{arm}' on '{log.task}': {failed} of {len(answers)} samples have no score; inspect_ai left them out, and "
+            f"'{arm}' on '{log.task}': {failed} of {counted(len(answers), 'sample')} have no score; "
+            "inspect_ai left them out, and "
             "so does this run's policy (error: drop)"
         ] = None
     if log.header.invalidated:
@@ -333,7 +335,8 @@ def _keep(arm: str, task: str, answers: Mapping[str, Answer], *, taken: _Taken) 
     known = taken.asked.setdefault(task, asked)
     if asked.keys() != known.keys():
         raise MismatchError(
-            f"task '{task}': '{arm}' was asked {len(asked)} samples and '{first}' {len(known)}, not the same ones; run "
+            f"task '{task}': '{arm}' was asked {counted(len(asked), 'sample')} and '{first}' "
+            f"{len(known)}, not the same ones; run "
             "both with the same --limit and --epochs, or import them apart"
         )
     other = next((example for example in known if known[example] != asked[example]), None)

@@ -36,6 +36,7 @@ from ragmed.metrics import MetricFacts
 from ragmed.records import Access, Example, Score
 from ragmed.runs import Run
 from ragmed.scores import RECORDED
+from ragmed.text_table import counted
 
 TOLERANCE = 1e-12
 _DATED = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+\Z")
@@ -345,7 +346,8 @@ def _refuse_cut(log: _Log, task: str, file: Path, counts: Mapping[str, int]) -> 
     for filter_, count in counts.items():
         if isinstance(expected, int) and count != expected:
             raise DataError(
-                f"'{file}' holds {count} samples of filter '{filter_}', but {expected} were asked: the file is cut; "
+                f"'{file}' holds {counted(count, 'sample')} of filter '{filter_}', but {expected} "
+                "were asked: the file is cut; "
                 "copy it again"
             )
 
@@ -425,7 +427,8 @@ def _refuse_others(log: _Log, name: str, lines: Mapping[str, Line], taken: _Take
     known = taken.lines.get((first, name), lines)
     if lines.keys() != known.keys():
         raise MismatchError(
-            f"task '{name}': '{log.arm}' was asked {len(lines)} documents and '{first}' {len(known)}, not the same "
+            f"task '{name}': '{log.arm}' was asked {counted(len(lines), 'document')} and '{first}' "
+            f"{len(known)}, not the same "
             "ones; run both with the same --limit and --samples, or import them apart"
         )
     for id_, line in lines.items():

@@ -4,12 +4,14 @@
     prediction/SET/rag_32/ORGANISATION/MODEL/CORPUS/RETRIEVER/test_ID.json
 
 Each file is a list with one text, what the model wrote: `{"step_by_step_thinking": "...", "answer_choice": "B. ..."}`,
-most often. Layout and reading: github.com/Teddy-XiongGZ/MIRAGE, README.md, src/evaluate.py and src/utils.py
-(Xiong et al. 2024, arXiv 2402.13178).
+most often. Taken as well, and counted: the object itself where there should be a list with its text, and files that are
+named by the question's id without the split before it. Layout and reading: github.com/Teddy-XiongGZ/MIRAGE, README.md,
+src/evaluate.py and src/utils.py (Xiong et al. 2024, arXiv 2402.13178).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,12 +30,15 @@ from ragmed.metrics import metric_facts
 from ragmed.records import Access, Example, Message, Sample
 from ragmed.runs import Run
 from ragmed.tasks.mirage import read_example
+from ragmed.text_table import counted
 
 SOURCE = "MIRAGE, github.com/Teddy-XiongGZ/MIRAGE (Xiong et al. 2024, arXiv 2402.13178), its released answers"
 READER = "mirage-strict"
 NO_FILE = "no file holds an answer to this question"
 EMPTY = "the file holds an empty list"
-_PATH = re.compile(r"/(?P<set>[^/]+)/(?P<mode>cot|rag_[0-9]+)/(?P<rest>.+)/(?:test|dev|train)_(?P<id>[^/]+)\.json\Z")
+_PATH = re.compile(
+    r"/(?P<set>[^/]+)/(?P<mode>cot|rag_[0-9]+)/(?P<rest>.+)/(?:(?:test|dev|train)_)?(?P<id>[^/]+)\.json\Z"
+)
 _LARGEST = 4 * 1024 * 1024  # bytes of one answer's file
 
 
@@ -56,7 +61,7 @@ class _Answers:
     """Raw texts by way, set and question id; None for an empty list. What was out of the ordinary, counted."""
 
     texts: dict[tuple[Way, str], dict[str, str | None]] = field(default_factory=dict)
-    odd: Counter[str] = field(default_factory=Counter)
+    odd: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def import_mirage(benchmark: Path, predictions: Sequence[Path], *, output: Path, access: Access = "open") -> Run:
@@ -120,11 +125,11 @@ def _collect(path: Path, questions: Mapping[str, Any], read: _Answers) -> None:
             continue
         match = _PATH.search(f"/{item.name}")
         if not match:
-            read.odd["files are no answers of MIRAGE's layout"] += item.name != "benchmark.json"
+            read.odd["file", "without answers in MIRAGE's layout"] += item.name != "benchmark.json"
             continue
         name, id_ = match["set"], match["id"]
         if not isinstance(questions.get(name), dict) or id_ not in questions[name]:
-            read.odd[f"answers are to questions of {name} that the benchmark file does not hold"] += 1
+            read.odd["answer", f"to questions of {name} that the benchmark file does not hold"] += 1
             continue
         given = read.texts.setdefault((_way(match), name), {})
         if id_ in given:
@@ -142,10 +147,13 @@ def _way(match: re.Match[str]) -> Way:
 def _text(item: Member, read: _Answers) -> str | None:
     with reading(f"answer '{item.file}'", remedy="download it again"):
         value = parse_json(item.read(_LARGEST).decode("utf-8-sig"))
+    if isinstance(value, dict) and isinstance(value.get("answer_choice"), str):
+        read.odd["file", "with the answer as an object, where MIRAGE has a list with its text"] += 1
+        return json.dumps(value, ensure_ascii=False)
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise DataError(f"answer '{item.file}': a list of texts was expected; download it again")
     if len(value) > 1:
-        read.odd["files hold several answers, of which the first is taken, as MIRAGE's evaluation does"] += 1
+        read.odd["file", "with several answers, of which the first is taken, as MIRAGE's evaluation does"] += 1
     return value[0] if value else None
 
 
@@ -193,7 +201,7 @@ def _sample(arm: str, task: str, example: Example, given: Mapping[str, str | Non
 
 def _notes(read: _Answers) -> list[str]:
     return [
-        *(f"{count:,} {what}" for what, count in read.odd.items() if count),
+        *(f"{counted(count, what)} {which}" for (what, which), count in read.odd.items() if count),
         "The released answers come without their prompts, passages, tokens and times: what stands as prompt is the "
         "question with its options, and costs and retrieval are unknown.",
         "Letters are read by the patterns of MIRAGE's evaluation. Where none matches it takes the answer for A; here "

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import ragmed
+from ragmed.comparison.designs import explained, shapes
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import AnyDifference, Contrast, Factorial, Score
 from ragmed.experiments.results import Rules, compare_runs
@@ -135,18 +136,20 @@ def _effects(results: Results) -> PaperTable:
     count = Counter((row.task, row.metric) for row in factorials)
     rows = []
     for row in factorials:
-        which = f" ({row.tuned}, {row.retrieved})" if count[row.task, row.metric] > 1 else ""
+        which = f" ({', '.join(row.arms[1:-1])})" if count[row.task, row.metric] > 1 else ""
         for effect in row.effects:
-            name = effect.effect.replace("-", " ") + which
+            level = f" of {effect.level}" if effect.level and len(row.levels) > 2 else ""
+            name = effect.effect.replace("-", " ") + level + which
             rows.append([row.task, row.metric, name, *_difference(effect), wording.verdict(effect)])
-    designs = dict.fromkeys(row.arms for row in factorials)
-    named = "; ".join(", ".join(design) for design in designs)
+    designs = list(dict.fromkeys(row.design for row in factorials))
+    by_roles: dict[str, list[str]] = {}
+    for design in designs:
+        by_roles.setdefault(", ".join(design.roles), []).append(", ".join(design.arms))
+    named = "; ".join(f"({roles}): {'; '.join(arms)}" for roles, arms in by_roles.items())
     caption = (
-        f"2x2 effects in percentage points with their 95 % intervals, {_ns(factorials)}. Arms "
-        f"(control, tuned, retrieved, both): {named}. Tuning and retrieval are each averaged over the other; "
-        f"interaction is what retrieval does for the tuned model, less what it does for the untuned one. p is adjusted "
-        f"by {_correction(results)} method for all {results.factorial_family} effects. "
-        f"{_policy(results.policy)}"
+        f"{shapes(designs)} effects in percentage points with their 95 % intervals, {_ns(factorials)}. Arms {named}. "
+        f"{explained(designs)} p is adjusted by {_correction(results)} method for all {results.factorial_family} "
+        f"effects. {_policy(results.policy)}"
     )
     return PaperTable("effects", caption, ["Task", "Metric", "Effect", "Points [95 %]", "p", "Verdict"], (3, 4), rows)
 

@@ -23,7 +23,7 @@ from ragmed.files import make_folder, write_atomic
 from ragmed.records import Example, Sample, ShownPassage
 from ragmed.runs import Run
 
-NOT_RETRIEVED = ("oracle", "distractor")
+NOT_RETRIEVED = ("full", "oracle", "distractor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ def export_trec(run: Run, folder: Path) -> TrecFiles:
         export_trec(find_run(runs, "trial"), Path("out")).paths
         # (Path("out/runs/general+rag/medqa.txt"), Path("out/qrels/medqa.txt"))
 
-    Arms that retrieve, task by task; oracle and distractor arms retrieve nothing, and are left out. Relevant are the
+    Arms that retrieve, task by task; oracle and distractor arms, and those that are shown records whole, retrieve
+    nothing, and are left out. Relevant are the
     gold documents of an example; where a run keeps no such list, those that an arm was shown and that are known to be
     gold, which a note says: recall then counts only what was found. DataError where no arm was shown a passage.
     """

@@ -25,9 +25,47 @@ METRICS: dict[str, str] = {
     "accuracy": "ragmed.metrics.accuracy:ACCURACY",
     "abstained": "ragmed.metrics.abstention:ABSTAINED",
     "rouge_l": "ragmed.metrics.overlap:ROUGE_L",
+    "rouge_l_signs": "ragmed.metrics.overlap:ROUGE_L_SIGNS",
     "rouge_1": "ragmed.metrics.overlap:ROUGE_1",
     "rouge_2": "ragmed.metrics.overlap:ROUGE_2",
+    "bleu": "ragmed.metrics.translation:BLEU",
+    "chrf": "ragmed.metrics.translation:CHRF",
     "code_f1": "ragmed.metrics.codes:CODE_F1",
+    "code_f1_3": "ragmed.metrics.codes:CODE_F1_3",
+    "code_f1_document": "ragmed.metrics.codes:CODE_F1_DOCUMENT",
+    "code_f1_3_document": "ragmed.metrics.codes:CODE_F1_3_DOCUMENT",
+    "wellformed_codes": "ragmed.metrics.codes:WELLFORMED_CODES",
+    **{
+        name: f"ragmed.metrics.resources:{name.upper()}"
+        for name in (
+            "bertscore",
+            "correction_bertscore",
+            "completeness",
+            "contradiction",
+            "valid_codes",
+            "unsupported",
+            "concept_f1",
+            "concept_precision",
+            "concept_recall",
+        )
+    },
+    "macro_f1": "ragmed.metrics.labels:MACRO_F1",
+    "detection_f1": "ragmed.metrics.detection:DETECTION_F1",
+    "entity_f1": "ragmed.metrics.entities:ENTITY_F1",
+    "entity_f1_overlap": "ragmed.metrics.entities:ENTITY_F1_OVERLAP",
+    "error_flag_f1": "ragmed.metrics.corrections:ERROR_FLAG_F1",
+    "error_flag_accuracy": "ragmed.metrics.corrections:ERROR_FLAG_ACCURACY",
+    "error_sentence_accuracy": "ragmed.metrics.corrections:ERROR_SENTENCE_ACCURACY",
+    "correction_rouge_1": "ragmed.metrics.corrections:CORRECTION_ROUGE_1",
+    "lexical_coverage": "ragmed.metrics.coverage:LEXICAL_COVERAGE",
+    "evidence_token_f1": "ragmed.metrics.evidence:EVIDENCE_TOKEN_F1",
+    "label_accuracy": "ragmed.metrics.evidence:LABEL_ACCURACY",
+    "quote_found": "ragmed.metrics.evidence:QUOTE_FOUND",
+    "problem_f1": "ragmed.metrics.problems:PROBLEM_F1",
+    "rouge_l_subjective": "ragmed.metrics.sections:ROUGE_L_SUBJECTIVE",
+    "rouge_l_objective_exam": "ragmed.metrics.sections:ROUGE_L_OBJECTIVE_EXAM",
+    "rouge_l_objective_results": "ragmed.metrics.sections:ROUGE_L_OBJECTIVE_RESULTS",
+    "rouge_l_assessment_and_plan": "ragmed.metrics.sections:ROUGE_L_ASSESSMENT_AND_PLAN",
 }
 
 
@@ -57,13 +95,14 @@ class Metric:
     `score`: one number (or, for a `ratio`, one tuple of counts) for each pair of example and value, in order. `total`:
     of a `ratio`, sums of counts [..., m] -> values [...]; `weights`: counts [n, m] -> what each of n examples weighs in
     it, where that is not the sum of its counts (a macro average). `version` is raised with every change that can change
-    a number.
+    a number. `evidence`: its examples have as their `context` what stood before the model, passages included.
     """
 
     facts: MetricFacts
     score: Callable[[Batch], Sequence[Measure]]
     total: Callable[[Any], Any] | None = None
     weights: Callable[[Any], Any] | None = None
+    evidence: bool = False
 
     @property
     def name(self) -> str:

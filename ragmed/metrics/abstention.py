@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ragmed.metrics import Batch, Metric, MetricFacts
+from ragmed.records import Example
 
 # Anchored to the start: "not given after day 3" is an answer. "Not stated" is what the task's instruction demands; the
 # rest is what models write in its place.
@@ -26,6 +27,25 @@ def is_abstention(text: str) -> bool:
     Whether a text opens by telling that the answer is not to be had: counted on questions that have none.
     """
     return ABSTENTION.match(text) is not None
+
+
+# Options that say so of the question, as LongHealth's F. "Cannot be determined" is a finding as often as an abstention.
+NO_ANSWER = re.compile(
+    r"\W*(?:(?:the|this) )?(?:question )?(?:cannot|can't|can not|could not) be answered\b"
+    r"|\W*(?:unanswerable|not answerable)\b",
+    re.IGNORECASE,
+)
+
+
+def cannot_be_answered(example: Example) -> bool:
+    """
+    >>> cannot_be_answered(Example("q1", "?", options={"A": "1999", "B": "Question cannot be answered"}, gold="B"))
+    True
+
+    Whether the right option is that the question has no answer.
+    """
+    gold = example.options.get(example.gold, "") if isinstance(example.gold, str) else ""
+    return NO_ANSWER.match(gold) is not None
 
 
 def abstained(batch: Batch) -> list[float]:

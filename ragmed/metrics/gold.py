@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragmed.records import Example, Gold, Value
+from ragmed.text_table import counted
 
 
 def accepted(gold: Gold) -> tuple[str, ...]:
@@ -21,7 +24,7 @@ def accepted(gold: Gold) -> tuple[str, ...]:
 def right_letters(example: Example) -> tuple[str, ...]:
     """
     >>> from ragmed.records import Example
-    >>> right_letters(Example("q1", "?", options={"A": "12 mg", "B": "24 mg", "C": "12 mg"}, gold="C"))
+    >>> right_letters(Example("q1", "?", options={"A": "12 mg", "B": "24 mg", "C": "12mg."}, gold="C"))
     ('A', 'C')
 
     The letters of all options with the text of the gold one, in order: of two options with one text, either is right.
@@ -29,8 +32,10 @@ def right_letters(example: Example) -> tuple[str, ...]:
     """
     if not isinstance(example.gold, str) or example.gold not in example.options:
         return ()
-    right = _plain(example.options[example.gold])
-    return tuple(letter for letter, text in example.options.items() if _plain(text) == right or letter == example.gold)
+    right = option_text(example.options[example.gold])
+    return tuple(
+        letter for letter, text in example.options.items() if option_text(text) == right or letter == example.gold
+    )
 
 
 def equal_options(task: str, examples: Sequence[Example]) -> list[str]:
@@ -40,13 +45,60 @@ def equal_options(task: str, examples: Sequence[Example]) -> list[str]:
         return []
     named = ", ".join(several[:5]) + (" …" if len(several) > 5 else "")
     return [
-        f"{task}: in {len(several)} of {len(examples)} examples the right option's text stands under several letters; "
-        f"any of them counts as right, except with a reader of MIRAGE ({named})."
+        f"{task}: in {len(several)} of {counted(len(examples), 'example')} the right option's text stands under "
+        f"several letters; any of them counts as right, except with a reader of MIRAGE ({named})."
+    ]
+
+
+def contradictions(task: str, examples: Sequence[Example]) -> list[str]:
+    """
+    >>> from ragmed.records import Example
+    >>> both = [Example(f"q{n}", "How much?", options={"A": "12 mg", "B": "24 mg"}, gold="AB"[n]) for n in range(2)]
+    >>> contradictions("doses", both)
+    ['doses: 1 of 2 examples ask the same as another one, with another answer: no answer matches both (q1).']
+
+    What is to be said of examples in the same words, with the same options, whose gold is another: a sentence, or none.
+    """
+    first: dict[tuple[str, ...], Example] = {}
+    other = []
+    for example in examples:
+        asked = (_plain(example.text).casefold(), *map(_plain, example.options.values()))
+        same = first.setdefault(asked, example)
+        if same.gold != example.gold and example.gold not in right_letters(same):
+            other.append(example.id)
+    if not other:
+        return []
+    named = ", ".join(other[:5]) + (" …" if len(other) > 5 else "")
+    return [
+        f"{task}: {len(other)} of {len(examples)} examples ask the same as another one, with another answer: no "
+        f"answer matches both ({named})."
     ]
 
 
 def _plain(text: str) -> str:
     return " ".join(text.split())
+
+
+_BETWEEN = re.compile(r"(?<=\d)\s+(?=[^\W\d_]+\b)")  # "12 mg", "12mg"
+_WORD = re.compile(r"[^\W\d_]{3,}")
+
+
+def option_text(text: str) -> str:
+    """
+    >>> option_text("Aspirin  12 mg."), option_text("aspirin 12mg"), option_text("Aa genotype")
+    ('aspirin 12mg', 'aspirin 12mg', 'Aa genotype')
+
+    An option's text without what makes it no other option: blanks, a point at its end, capitals of whole words. Those
+    of two letters, and those of signs with digits, stay: Aa is not AA, PaO2 is not PAO2.
+    """
+    plain = _BETWEEN.sub("", " ".join(unicodedata.normalize("NFC", text).split())).rstrip(" .;")
+    return " ".join(word.casefold() if _whole(word) else word for word in plain.split(" "))
+
+
+def _whole(word: str) -> bool:
+    """Whether a word's capitals say nothing: it has three letters or more, and is small, large, or begins large."""
+    letters = word.strip("()[]{},.;:'\"-/")
+    return bool(_WORD.fullmatch(letters)) and (letters.islower() or letters.isupper() or letters.istitle())
 
 
 def agrees(value: Value, gold: Gold) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 from ragmed.errors import DataError
@@ -27,6 +28,8 @@ _WITHOUT_BLANKS = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003ffff"
 )
+SIGNS = "rouge_l_signs"
+_SIGN = re.compile("([<>≤≥=±+%])")
 _ALONE = re.compile(f"([{_WITHOUT_BLANKS}])")
 
 
@@ -64,6 +67,16 @@ def _scorer(name: str) -> Any:
     return rouge_scorer.RougeScorer([name], tokenizer=_words())
 
 
+def words(text: str) -> list[str]:
+    """
+    >>> words("Treatments of asthma")
+    ['treatment', 'of', 'asthma']
+
+    The words of a text as they are compared.
+    """
+    return _words().tokenize(text)
+
+
 def has_words(text: str) -> bool:
     """
     >>> has_words("高血压"), has_words("— ?")
@@ -71,7 +84,7 @@ def has_words(text: str) -> bool:
 
     Whether there is anything in a text that an answer can have in common with it.
     """
-    return bool(_words().tokenize(text))
+    return bool(words(text))
 
 
 def rouge(answer: str, reference: str) -> dict[str, float]:
@@ -95,7 +108,53 @@ def rouge_l(answer: str, reference: str) -> float:
     return _f1(ROUGES["rouge_l"], answer, reference)
 
 
+def rouge_1(answer: str, reference: str) -> float:
+    """
+    >>> rouge_1("sat the cat", "the cat sat")
+    1.0
+
+    ROUGE-1 F1: single words in common, in any order.
+    """
+    return _f1(ROUGES["rouge_1"], answer, reference)
+
+
+def _with_signs(text: str) -> list[str]:
+    return [
+        part
+        for piece in _SIGN.split(text)
+        for part in ([piece] if _SIGN.fullmatch(piece) else _words().tokenize(piece))
+    ]
+
+
+def _sequence_f1(given: Sequence[str], wanted: Sequence[str]) -> float:
+    common = common_subsequence(wanted, given)
+    precision, recall = common / len(given) if given else 0.0, common / len(wanted) if wanted else 0.0
+    return 2 * precision * recall / (precision + recall) if common else 0.0
+
+
+def common_subsequence(one: Sequence[str], other: Sequence[str]) -> int:
+    """
+    >>> common_subsequence("the cat sat here".split(), "the dog sat".split())
+    2
+
+    The length of the longest common subsequence, by the bits of one number for all of `one` (Hyyrö 2004): a quarter
+    of a second for texts of 16,000 words, where rouge-score fills a table of 256 million numbers.
+    """
+    places: dict[str, int] = {}
+    for i, word in enumerate(one):
+        places[word] = places.get(word, 0) | 1 << i
+    row = all_ = (1 << len(one)) - 1
+    for word in other:
+        matched = row & places.get(word, 0)
+        row = (row + matched | row - matched) & all_
+    return len(one) - row.bit_count()
+
+
 def _f1(name: str, answer: str, reference: str) -> float:
+    if name == "rougeL":
+        return _sequence_f1(_words().tokenize(answer), _words().tokenize(reference))
+    if name == SIGNS:
+        return _sequence_f1(_with_signs(answer), _with_signs(reference))
     return float(_scorer(name).score(reference, answer)[name].fmeasure)
 
 
@@ -109,7 +168,10 @@ def _metric(name: str) -> Metric:
                         "answer would score 0; mend it, or leave the example out"
                     )
         return [
-            max((_f1(ROUGES[name], str(value), reference) for reference in accepted(example.gold)), default=0.0)
+            max(
+                (_f1(ROUGES.get(name, name), str(value), reference) for reference in accepted(example.gold)),
+                default=0.0,
+            )
             for example, value in batch
         ]
 
@@ -117,3 +179,5 @@ def _metric(name: str) -> Metric:
 
 
 ROUGE_1, ROUGE_2, ROUGE_L = (_metric(name) for name in ROUGES)
+ROUGE_L_SIGNS = _metric(SIGNS)
+"""ROUGE-L in which <, >, ≤, ≥, =, ±, + and % are words too, so that "BP < 90" is not "BP > 90"."""

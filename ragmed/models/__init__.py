@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
 from ragmed.models.settings import ModelSettings, check_settings
-from ragmed.records import Completion, Message, OptionScores
+from ragmed.records import Completion, Example, Message, OptionScores, Passage
 from ragmed.workspace import Workspace
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Model",
     "ModelName",
     "ModelSettings",
+    "ReadsExamples",
     "check_settings",
     "describe_models",
     "load_model",
@@ -37,6 +38,7 @@ _LOADERS: dict[str, str] = {
     "chat": "ragmed.models.langchain_chat:load",
     "vllm": "ragmed.models.vllm:load",
     "recorded": "ragmed.models.recorded:load",
+    "extract": "ragmed.models.extract:load",
     "scripted": "ragmed.models.scripted:load",
 }
 
@@ -101,6 +103,16 @@ class OneByOne(Protocol):
         *,
         each: Callable[[int, OptionScores], None],
     ) -> None: ...
+
+
+@runtime_checkable
+class ReadsExamples(Protocol):
+    """A model that is asked with the example itself and what was found for it, never with messages: a baseline that
+    takes its answer from there.
+    """
+
+    def extract(self, example: Example, queries: Sequence[str], passages: Sequence[Passage]) -> Completion:
+        """`queries`: what the retriever was asked; `passages`: what the arm shows, best first."""
 
 
 @runtime_checkable

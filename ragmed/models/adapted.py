@@ -8,13 +8,14 @@ compared.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ragmed.adapters import WEIGHTS, adapter_hash, check_adapter, check_template, own_template
 from ragmed.errors import ModelError, RagmedError
 from ragmed.files import sha256_json
+from ragmed.models.vocabulary import resized, some
 
 _PROBES = (
     "The patient was admitted with a fever and a cough.",
@@ -22,25 +23,38 @@ _PROBES = (
     "A blood pressure of 120/80 mmHg is normal.",
 )
 _SPREAD = 16  # tokens of the text that no tokenizer would write: an adapter of embeddings changes each token otherwise
+_WHOLE = ".modules_to_save."
 _TOLERANCE = 0.01  # nats: float32 rounds merged weights to about 1e-5; what a wrong merge changes is 100 times more
 
 
-def with_adapter(
-    model: Any, tokenizer: Any, folder: Path, *, name: str, base: str, merge: bool
-) -> tuple[Any, str, dict[str, Any]]:
-    """
-        model, digest, facts = with_adapter(model, tokenizer, folder, name="path:m", base=hash_of_weights, merge=True)
+@dataclass(frozen=True, slots=True)
+class Adapted:
+    """A model with its adapter, the tokenizer it reads by, the adapter's hash, and what a run notes of it.
 
-    The model with the adapter, the adapter's hash, and what a run notes of it: `merged`, `untied`, `changes` (the
-    largest change of a log-probability on a few probe texts, in nats; 0 where the adapter changes nothing),
-    `merged_differs` (of merged from unmerged), `template` (whose chat template is used). `base`: the hash of the
-    model's weights. The adapter's own chat template is put into the tokenizer. ModelError or DataError for an adapter
-    that does not fit, or that could not be merged into the same model.
+    `facts`: `merged`, `untied`, `changes` (the largest change of a log-probability on a few probe texts, in nats; 0
+    where the adapter changes nothing), `merged_differs` (of merged from unmerged), `template` (whose chat template is
+    used), `vocabulary` (where it is the adapter's own).
+    """
+
+    model: Any
+    tokenizer: Any
+    digest: str
+    facts: dict[str, Any]
+
+
+def with_adapter(model: Any, tokenizer: Any, folder: Path, *, name: str, base: str, merge: bool) -> Adapted:
+    """
+        tuned = with_adapter(model, tokenizer, folder, name="path:m", base=hash_of_weights, merge=True)
+
+    `base`: the hash of the model's weights. The adapter's own chat template is put into the tokenizer; where the
+    vocabulary was resized for it, the model is resized and the tokenizer is the adapter's. ModelError or DataError for
+    an adapter that does not fit, or that could not be merged into the same model.
     """
     from peft import PeftModel
 
     config = check_adapter(folder, name, base)
-    own = ready_tokenizer(tokenizer, folder, name)
+    tokenizer, vocabulary = resized(model, tokenizer, folder)
+    own = use_template(tokenizer, folder, name)
     try:
         digest = adapter_hash(folder, config)
         with warnings.catch_warnings():
@@ -50,7 +64,8 @@ def with_adapter(
             tuned = PeftModel.from_pretrained(model, str(folder), use_safetensors=True).eval()
             check_adapter_fits(tuned, folder)
             facts: dict[str, Any] = {"template": "the adapter's own" if own else "the model's"}
-            return _compared(tuned, tokenizer, merge, facts), digest, facts
+            facts |= {"vocabulary": vocabulary} if vocabulary else {}
+            return Adapted(_compared(tuned, tokenizer, merge, facts), tokenizer, digest, facts)
     except Exception as error:
         reason = str(error) if isinstance(error, RagmedError) else _peft_reason(error)
         raise ModelError(
@@ -127,24 +142,17 @@ def _largest(one: list[Any], other: list[Any]) -> float:
     return next((value for value in differences if value != value), max(differences))
 
 
-def ready_tokenizer(tokenizer: Any, folder: Path, name: str) -> bool:
-    """The model's tokenizer as the adapter was trained with it; whether that has taken over the adapter's own template.
+def use_template(tokenizer: Any, folder: Path, name: str) -> bool:
+    """Puts the chat template of an adapter's folder into the tokenizer; whether it is another one than was there.
 
-    ModelError where the vocabularies differ, or where the adapter learnt turns in yet another template.
+    ModelError where the adapter learnt turns in yet another template.
     """
-    refuse_other_vocabulary(folder, tokenizer)
-    own = use_template(tokenizer, folder)
+    template = own_template(folder)
+    own = bool(template) and template != tokenizer.chat_template
+    if own:
+        tokenizer.chat_template = template
     check_template(folder, name, template_hash(tokenizer))
     return own
-
-
-def use_template(tokenizer: Any, folder: Path) -> bool:
-    """Puts the chat template of an adapter's folder into the tokenizer; whether it is another one than was there."""
-    template = own_template(folder)
-    if not template or template == tokenizer.chat_template:
-        return False
-    tokenizer.chat_template = template
-    return True
 
 
 def template_hash(tokenizer: Any) -> str:
@@ -152,35 +160,17 @@ def template_hash(tokenizer: Any) -> str:
     return sha256_json(tokenizer.chat_template or "")
 
 
-def refuse_other_vocabulary(folder: Path, tokenizer: Any) -> None:
-    """ModelError where the tokenizer in an adapter's folder has other tokens than the model's."""
-    if not (folder / "tokenizer.json").is_file():
-        return
-    from tokenizers import Tokenizer
-
-    own = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab(with_added_tokens=True)
-    known = tokenizer.get_vocab()
-    if own == known:
-        return
-    added, gone = sorted(own.keys() - known.keys()), sorted(known.keys() - own.keys())
-    words = f"has {_some(added)}, which the model's lacks" if added else f"lacks {_some(gone)}, which the model's has"
-    if not added and not gone:
-        words = "gives the tokens other numbers than the model's"
-    raise ModelError(
-        f"the tokenizer of the adapter '{folder}' {words}: the vocabulary was resized for it. Load that base with peft "
-        "(model.resize_token_embeddings to the adapter's tokenizer), call merge_and_unload, save model and tokenizer "
-        "into one folder, and name that as path:DIR"
-    )
-
-
 def check_adapter_fits(tuned: Any, folder: Path) -> None:
     """Every tensor of the file must have found its place, and every place its tensor: peft only warns of the latter."""
     from peft import get_peft_model_state_dict
     from safetensors import safe_open
 
+    expected = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         given = set(file.keys())
-    expected = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+        # Of a layer that was trained whole and resized peft writes the same once more, under its name in the wrapper.
+        twice = {name for name in given if (short := name.replace(_WHOLE, ".")) != name and short in given}
+        twice = {name for name in twice if file.get_tensor(name).equal(file.get_tensor(name.replace(_WHOLE, ".")))}
     multimodal = any("language_model" in key for key in given) != any("language_model" in key for key in expected)
     remedy = (
         " (one of the two is the multimodal form of the model, whose layers have other names: merge the adapter into "
@@ -189,25 +179,15 @@ def check_adapter_fits(tuned: Any, folder: Path) -> None:
         else ""
     )
     if missing := expected - given:
-        raise ModelError(f"it lacks {_some(missing)}{remedy}")
+        raise ModelError(f"it lacks {some(missing)}{remedy}")
     # Trained embeddings and heads lie in the file under the names they have in the model.
-    if unknown := given - expected - set(tuned.state_dict()):
-        raise ModelError(f"the model has no place for {_some(unknown)}{remedy}")
+    if unknown := given - expected - twice - set(tuned.state_dict()):
+        raise ModelError(f"the model has no place for {some(unknown)}{remedy}")
 
 
 def _peft_reason(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines()]
     sizes = [line for line in lines if line.startswith("size mismatch")]
-    if not sizes:
-        return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    vocabulary = any(name in sizes[0] for name in ("embed", "lm_head", "wte"))
-    resized = (
-        " (a vocabulary that was resized: merge the adapter into the resized model, with peft, and name the merged "
-    )
-    return sizes[0] + (f"{resized}folder)" if vocabulary else "")
-
-
-def _some(keys: Collection[str]) -> str:
-    shown = sorted(keys)[:3]
-    more = f" and {len(keys) - len(shown)} more" if len(keys) > len(shown) else ""
-    return ", ".join(shown) + more
+    if sizes:
+        return sizes[0]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -20,6 +20,13 @@ _SETTINGS: dict[str, Any] = {"date_string": f"{_DATE:%d %b %Y}", "enable_thinkin
 _CLOSED, _PARTS, _FOLDED = ", thinking closed", ", content as parts", ", system text in the first user turn"
 _ANSWER = "what the assistant answered"
 _SHOWN = 60
+SHORT_QUESTION = (Message("system", "Answer with the letter B alone, whatever is said."), Message("user", "Hi"))
+"""What a server or a provider is asked first, to learn in which form it takes prompts. A reply of one letter is whole
+within few tokens, so that the field in which it stands shows.
+"""
+SHORT_ANSWER = 16
+FOLDED = "in the first user turn: a system turn is not taken"
+"""Of a fingerprint: where the system text of every prompt goes."""
 # A line break shows a list of parts that is printed as Python writes it, instead of being read.
 _PROBE = [Message("system", "be brief\nand plain"), Message("user", "one\nquestion")]
 

@@ -16,11 +16,12 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, RagmedError, UsageError
-from ragmed.models.chat import fold_system
+from ragmed.models.chat import FOLDED, SHORT_ANSWER, SHORT_QUESTION, fold_system
 from ragmed.models.counting import TokenCounter, load_counter
 from ragmed.models.endpoint.secret import without_pieces
 from ragmed.models.langchain_reply import completion_of, is_blank
 from ragmed.models.names import MODEL_SCHEMES, parse_model_name
+from ragmed.models.one_by_one import in_order
 from ragmed.models.provider_address import provider_addresses
 from ragmed.models.refusals import about_system, lasts
 from ragmed.models.settings import ModelSettings
@@ -98,8 +99,28 @@ class LangChainChat:
             "not_sent": ", ".join(self._untold),
             "thinking_tokens": str(self.thinking_tokens),
             "tokens": self._counter.kind,
+            **({"system": FOLDED} if self._folds else {}),
             **({"addresses": self._addresses} if self._addresses else {}),
         }
+
+    def learn_form(self) -> None:
+        """Asks a short question with a system turn: where the provider refuses such a turn, its text opens the first
+        user turn of every prompt from then on, and the fingerprint says so.
+
+        ModelError, with what the provider said, where it answers in neither form.
+        """
+        chat, attempt = self._chat(SHORT_ANSWER), 0
+        while isinstance(reply := self._ask_once(chat, SHORT_QUESTION), Exception):
+            if not self._folds and _refuses_system(reply):
+                self._folds = True
+            elif _transient(reply) and attempt < self._settings.retries:
+                attempt += 1
+                self.sleep(_wait(reply, attempt))
+            else:
+                raise ModelError(self._failure(reply)) from reply
+
+    def _ask_once(self, chat: BaseChatModel, prompt: Sequence[Message]) -> Any:
+        return next(reply for _, reply in self._batch(chat, [prompt], ()))
 
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         return self._counter.count(prompts)
@@ -108,9 +129,9 @@ class LangChainChat:
         self, prompts: Sequence[Sequence[Message]], *, max_tokens: int, stop: Sequence[str] = ()
     ) -> list[Completion]:
         """One completion for each prompt, in order, up to `concurrency` at a time; a failure is its own `error`."""
-        done: dict[int, Completion] = {}
-        self.generate_each(prompts, max_tokens=max_tokens, stop=stop, each=done.__setitem__)
-        return [done[place] for place in range(len(prompts))]
+        return in_order(
+            len(prompts), lambda each: self.generate_each(prompts, max_tokens=max_tokens, each=each, stop=stop)
+        )
 
     def generate_each(
         self,
@@ -131,7 +152,8 @@ class LangChainChat:
             if attempt:
                 self.sleep(max(_wait(failed[i], attempt) for i in waiting))
             again = []
-            for place, reply in self._ask(chat, prompts, waiting, stop):
+            for number, reply in self._batch(chat, [prompts[place] for place in waiting], stop):
+                place = waiting[number]
                 if _may_pass(reply) and attempt < self._settings.retries:
                     failed[place] = reply
                     again.append(place)
@@ -161,24 +183,6 @@ class LangChainChat:
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         raise UsageError(f"'{self.name}' gives no log-likelihoods of options; set the task's scoring to generate")
 
-    def _ask(
-        self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], places: Sequence[int], stop: Sequence[str]
-    ) -> Iterator[tuple[int, Any]]:
-        """Place and reply, or what went wrong, as they come. Once a provider has refused a system turn, its text opens
-        the first user turn, in every prompt from then on.
-        """
-        folds = self._folds
-        given = [fold_system(prompts[i]) if folds else prompts[i] for i in places]
-        refused = []
-        for number, reply in self._batch(chat, given, stop):
-            if not folds and _refuses_system(reply, prompts[places[number]]):
-                refused.append(places[number])
-            else:
-                yield places[number], reply
-        if refused:
-            self._folds = True
-            yield from self._ask(chat, prompts, sorted(refused), stop)
-
     def _batch(
         self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], stop: Sequence[str]
     ) -> Iterator[tuple[int, Any]]:
@@ -187,7 +191,8 @@ class LangChainChat:
         from langsmith.run_helpers import tracing_context
 
         kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-        inputs: list[Any] = [[kinds[message.role](content=message.content) for message in prompt] for prompt in prompts]
+        turns = [fold_system(prompt) for prompt in prompts] if self._folds else prompts
+        inputs: list[Any] = [[kinds[message.role](content=message.content) for message in prompt] for prompt in turns]
         given: dict[str, Any] = {"stop": list(stop)} if stop else {}
         config: Any = {"max_concurrency": self._settings.concurrency, "callbacks": []}
         with tracing_context(enabled=False):
@@ -251,7 +256,9 @@ class LangChainChat:
 
 
 def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LangChainChat:
-    """The loader of `chat:PROVIDER:MODEL` names; ModelError where the provider's class cannot be made (no key)."""
+    """The loader of `chat:PROVIDER:MODEL` names; ModelError where the provider's class cannot be made (no key), or
+    gives no answer to a short question.
+    """
     provider, colon, model = parse_model_name(settings.name).target.partition(":")
     if not colon or not provider or not model:
         raise UsageError(f"model name '{settings.name}' cannot be read; write it as {MODEL_SCHEMES['chat']}")
@@ -277,7 +284,9 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LangCha
         return made
 
     counter = load_counter(settings.tokenizer, workspace=workspace)
-    return LangChainChat(settings, build, seed=seed, counter=counter)
+    chat = LangChainChat(settings, build, seed=seed, counter=counter)
+    chat.learn_form()
+    return chat
 
 
 def _unmade(name: str, error: BaseException) -> str:
@@ -324,9 +333,8 @@ def _may_pass(answer: Any) -> bool:
     return _transient(answer) if isinstance(answer, Exception) else is_blank(answer)
 
 
-def _refuses_system(answer: Any, prompt: Sequence[Message]) -> bool:
-    told = any(message.role == "system" for message in prompt)
-    return told and isinstance(answer, Exception) and _status(answer) != 429 and about_system(str(answer))
+def _refuses_system(error: BaseException) -> bool:
+    return _status(error) != 429 and about_system(str(error))
 
 
 def _transient(error: BaseException) -> bool:

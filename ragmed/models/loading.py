@@ -16,7 +16,7 @@ from typing import Any
 from ragmed.errors import DataError, MissingDependencyError, ModelError, RagmedError, UsageError
 from ragmed.files import read_json, sha256_file, sha256_json, user_path
 from ragmed.hub import hub_reason, offline
-from ragmed.machine import note_slow_dtype
+from ragmed.machine import auto_dtype, note_slow_dtype
 from ragmed.models.adapted import with_adapter
 from ragmed.models.local import LocalModel
 from ragmed.models.names import parse_model_name
@@ -99,9 +99,9 @@ def load_folder(
     if adapter or parse_model_name(settings.name).adapter:
         place = adapter or user_path(parse_model_name(settings.name).adapter)
         merge = settings.quantization == "none" and model.dtype == torch.float32
-        model, hashes["adapter"], notes["adapter"] = with_adapter(
-            model, tokenizer, place, name=name, base=hashes["weights"], merge=merge
-        )
+        tuned = with_adapter(model, tokenizer, place, name=name, base=hashes["weights"], merge=merge)
+        model, tokenizer, notes["adapter"] = tuned.model, tuned.tokenizer, tuned.facts
+        hashes |= {"adapter": tuned.digest, "tokenizer": tokenizer_hash(tokenizer)}
     try:
         _check_causal(model, name)
         return LocalModel(
@@ -259,9 +259,7 @@ def _dtype(dtype: str, device: str) -> Any:
 
     if dtype not in DTYPES:
         raise UsageError(f"dtype '{dtype}' is not one of {', '.join(DTYPES)}")
-    if dtype == "auto":  # CPUs compute bfloat16 less exactly, and where they lack instructions for it, much slower
-        return torch.float32 if resolve_device(device) == "cpu" else torch.bfloat16
-    return getattr(torch, dtype)
+    return getattr(torch, auto_dtype(resolve_device(device)) if dtype == "auto" else dtype)
 
 
 def check_folder(folder: Path, repository: str) -> None:
@@ -313,10 +311,14 @@ def file_hashes(folder: Path, tokenizer: Any) -> dict[str, str]:
     """`weights`: over the names and hashes of all safetensors; `config`: of config.json, which says how to compute with
     them; `tokenizer`: of what turns text into ids.
     """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    vocabulary = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
     return {
         "weights": weights_hash(folder),
         "config": sha256_file(folder / "config.json"),
-        "tokenizer": sha256_json(vocabulary),
+        "tokenizer": tokenizer_hash(tokenizer),
     }
+
+
+def tokenizer_hash(tokenizer: Any) -> str:
+    """Of what turns text into ids."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return sha256_json(backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items()))

@@ -14,6 +14,7 @@ MODEL_SCHEMES: dict[str, str] = {
     "chat": "chat:PROVIDER:MODEL, a provider's model through its LangChain package, such as chat:anthropic:NAME",
     "vllm": "vllm:ORG/NAME@REVISION or vllm:DIR, in this process by vLLM",
     "recorded": "recorded:RUN/ARM, or recorded:FILE.jsonl with task, id and text: answers that are there already",
+    "extract": "extract:lead-3, extract:best-sentence, extract:nearest-code: baselines that need no language model",
     "scripted": "scripted:FILE, answers from a YAML or JSON Lines file; scripted:echo, scripted:first-option",
 }
 ADAPTER_MARK = "+adapter:"

@@ -7,6 +7,7 @@ one alone.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection
 
@@ -111,11 +112,13 @@ def _without_marks(text: str) -> tuple[str, str]:
     return thinking.strip(), answer.strip()
 
 
+@functools.lru_cache(maxsize=256)  # a text may hold one mark a hundred thousand times
 def _opening(mark: str) -> str:
     """The opening mark, as TAGS writes it, that this is a way of writing; empty where it is none."""
     return next((tag for tag in TAGS if re.fullmatch(_pattern([tag]), mark, re.IGNORECASE)), "")
 
 
+@functools.lru_cache(maxsize=256)
 def _closing(mark: str) -> str:
     return next((tag for tag in TAGS.values() if re.fullmatch(_pattern([tag]), mark, re.IGNORECASE)), "")
 

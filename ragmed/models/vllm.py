@@ -146,9 +146,10 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
     from vllm.lora.request import LoRARequest  # type: ignore[import-not-found, unused-ignore]
 
     from ragmed.adapters import adapter_hash, check_adapter
-    from ragmed.models.adapted import ready_tokenizer
+    from ragmed.models.adapted import use_template
     from ragmed.models.loading import file_hashes, read_tokenizer
     from ragmed.models.local import TokenModel, context_of, end_tokens
+    from ragmed.models.vocabulary import refuse_other_vocabulary
 
     name = parse_model_name(settings.name)
     tokenizer = read_tokenizer(folder, settings.name)
@@ -162,7 +163,8 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
         adapter = workspace.adapter(name.adapter)
         lora = check_adapter(adapter, settings.name.partition("+adapter:")[0], hashes["weights"])
         hashes["adapter"] = adapter_hash(adapter, lora)
-        ready_tokenizer(tokenizer, adapter, settings.name)
+        refuse_other_vocabulary(adapter, tokenizer)
+        use_template(tokenizer, adapter, settings.name)
         options = {"enable_lora": True, "max_lora_rank": _rank(lora)}
         request = LoRARequest("adapter", 1, str(adapter))
     llm = LLM(

@@ -8,15 +8,16 @@ from typing import Any
 
 from ragmed.arms import Arm
 from ragmed.comparison.costs.prices import Prices
-from ragmed.experiments.binding import applies
+from ragmed.experiments.binding import applies, as_asked
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.references import index_names
+from ragmed.experiments.references import index_names, reads_record
 from ragmed.models import ModelSettings
 from ragmed.planning.cases import Assumptions
 from ragmed.planning.memory import index_memory, model_memory
 from ragmed.planning.pilot import Pilot
-from ragmed.planning.tokens import Passages, budget_of, count_use, find_counter, mean_passage
+from ragmed.planning.tokens import UNBUILT, Passages, budget_of, count_use, find_counter, mean_passage
 from ragmed.tasks import BoundTask
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 Row = dict[str, Any]
@@ -44,10 +45,16 @@ def cost_rows(
         if settings.scheme == "recorded":
             notes.append(f"{arm.name}: recorded answers are read, nothing is asked")
             continue
+        if settings.scheme == "extract":
+            notes.append(f"{arm.name}: {settings.name} takes its answers from the texts and costs no tokens")
+            continue
         counter, note = find_counter(settings, workspace)
         notes.append(note)
         passages = Passages(0.0, "none")
-        if arm.needs_index:
+        if reads_record(arm, experiment):
+            passages = Passages(float(UNBUILT), "record")
+            notes.append(f"{arm.name}: {UNBUILT} tokens are assumed for a passage of an example's own record")
+        elif arm.shows_passages:
             index = index_names(experiment, workspace, [arm])[0]
             key = (index, settings.name.partition("+adapter:")[0])
             if key not in lengths:
@@ -57,15 +64,25 @@ def cost_rows(
                 notes.append(f"index {index}: {SOURCES[passages.source]}")
         budget = budget_of(arm, experiment, workspace)
         for task in bound.values():
-            if not applies(arm, task):
+            if not applies(arm, task, experiment):
                 continue
-            use = count_use(arm, task, settings=settings, counter=counter, passages=passages, budget=budget)
-            kind = (arm.model, not task.needs_likelihoods)
+            asked = as_asked(arm, task)
+            use = count_use(arm, asked, settings=settings, counter=counter, passages=passages, budget=budget)
+            kind = (arm.model, not asked.needs_likelihoods)
             longest[kind] = max(longest.get(kind, 0), use.longest)
             costs.append(_row(arm, task, settings, dataclasses.asdict(use), given=given, pilot=pilot, prices=prices))
             if use.too_long:
-                notes.append(f"{arm.name} on {task.name}: {use.too_long} prompts do not fit {budget} tokens: errors")
-            if arm.needs_index and use.shown < arm.k:
+                notes.append(
+                    f"{arm.name} on {task.name}: {counted(use.too_long, 'prompt')} do not fit "
+                    f"{counted(budget, 'token')}: errors"
+                )
+            if use.cut:
+                notes.append(
+                    f"{arm.name} on {task.name}: {use.cut} of {counted(len(task.examples), 'record')} "
+                    f"do not fit {counted(budget, 'token')} "
+                    "whole: their last documents are left out"
+                )
+            if arm.shows_passages and use.shown < arm.k:
                 fit = f"{use.shown:.1f} of {arm.k} passages fit {budget} tokens"
                 notes.append(f"{arm.name} on {task.name}: {fit}; the others are left out")
     memory = [

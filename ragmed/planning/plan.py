@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragmed.comparison.costs.prices import Prices
-from ragmed.comparison.factorial import tuned_against_retrieved
+from ragmed.comparison.designs import against_retrieved, shapes
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.experiments.binding import applies, bind_tasks
 from ragmed.experiments.config import Experiment
@@ -72,7 +72,7 @@ def plan_experiment(
     asked = [
         (task, metric_facts(task.task.metrics)[0], kept)
         for task in bound.values()
-        if (kept := [p for p in pairs if all(applies(experiment.arms[arm], task) for arm in p)])
+        if (kept := [p for p in pairs if all(applies(experiment.arms[arm], task, experiment) for arm in p)])
     ]
     question = _question(settings, sum(len(kept) for *_, kept in asked), given)
     rows = [
@@ -96,8 +96,8 @@ def plan_experiment(
     plan["training"] = [training_tokens(name, workspace) for name in adapters_to_train(experiment, workspace)]
     if settings.factorials:
         plan["notes"].append(
-            "2x2 effects are a family of their own and are not planned here; their interaction, a difference of two "
-            "differences, needs more examples than one contrast"
+            f"{shapes(settings.factorials)} effects are a family of their own and are not planned here; "
+            "their interaction, a difference of two differences, needs more examples than one contrast"
         )
     ratios = [(task.name, metric.name) for task, metric, _ in asked if metric.kind == "ratio"]
     plan["notes"] += [_ratio_note(*names) for names in ratios]
@@ -112,7 +112,7 @@ def contrasts_of(experiment: Experiment) -> list[tuple[str, str]]:
         return [(one, other) for one, other in settings.contrasts]
     others = [arm for arm in experiment.arms if arm != settings.baseline and arm not in settings.baseline_arms]
     pairs = [(settings.baseline, arm) for arm in others]
-    more = tuned_against_retrieved(settings.factorials)
+    more = against_retrieved(settings.factorials)
     return [*pairs, *(pair for pair in more if pair not in pairs and pair[::-1] not in pairs)]
 
 

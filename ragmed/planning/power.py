@@ -176,7 +176,7 @@ def fewest(enough: Callable[[int], bool], *, start: int, look: int = 0) -> int |
 def check(n: int, *, discordance: float, difference: float, alpha: float) -> None:
     """UsageError names what no two arms can have."""
     if n < 1:
-        raise UsageError(f"{n} examples show nothing; give at least 1")
+        raise UsageError(f"the number of examples is {n}; give at least 1")
     if n > MOST:
         raise UsageError(f"{n:,} examples are more than any set has; plan for at most {MOST:,}")
     if not 0 < discordance <= 1:

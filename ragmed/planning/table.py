@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragmed.text_table import table, wrapped
+from ragmed.text_table import counted, table, wrapped
 
 Row = Mapping[str, Any]
 SOURCE = {
@@ -64,11 +64,11 @@ def _task(row: Row, plan: Row) -> list[str]:
     if row["grouped"]:
         kind = f"{row['kind'].replace('-', ' ')}, sign flips by group"
     metric = f"{row['metric']}, " if row["metric"] else ""
-    lines = wrapped(f"{row['task']}: {metric}{row['n']:,} examples ({kind})")
+    lines = wrapped(f"{row['task']}: {metric}{counted(row['n'], 'example')} ({kind})")
     if row["grouped"]:
         said = {"given": "as given", "pilot": "by the pilot", "assumed": "assumed"}[row["icc_source"]]
         lines += wrapped(
-            f"in {row['groups']:,} groups, the largest of {row['largest_group']} (correlation within a group "
+            f"in {counted(row['groups'], 'group')}, the largest of {row['largest_group']} (correlation within a group "
             f"{row['icc']:.2f}, {said}): simulated as the comparison tests them, to within 2 points of power",
             "  ",
         )
@@ -109,7 +109,7 @@ def words(row: Row, plan: Row) -> list[str]:
 
     What the numbers of a task say: with several cases, from the most to the least favourable one.
     """
-    examples = _examples(row["n"])
+    examples = counted(row["n"], "example")
     shown = [case["detectable"] for case in row["cases"]]
     known = sorted(value for value in shown if value is not None)
     if known:
@@ -154,7 +154,9 @@ def warnings(row: Row, plan: Row) -> list[str]:
     declared = plan["margin"]
     if None in margins or (worst is not None and worst > declared):
         known = [case["needed_for_margin"] for case in row["cases"] if case["needed_for_margin"] is not None]
-        text = f"WARNING: equivalence within {_plain(declared)} points cannot be shown with {_examples(row['n'])}"
+        text = (
+            f"WARNING: equivalence within {_plain(declared)} points cannot be shown with {counted(row['n'], 'example')}"
+        )
         best = min((m for m in margins if m is not None), default=None)
         if best is not None and best <= declared:
             text += " for every contrast"
@@ -177,7 +179,8 @@ def _too_few_groups(row: Row, plan: Row) -> list[str]:
         return []
     shown = f"{alpha:g}" if least >= alpha or family == 1 else f"{alpha / family:.2g}, the first step of {family}"
     return [
-        f"WARNING: {row['groups']} groups can show nothing at this alpha ({shown}): all of them on one side have "
+        f"WARNING: {counted(row['groups'], 'group')} can show nothing at this alpha ({shown}): all of "
+        "them on one side have "
         f"p = 2/2^{row['groups']} = {least:.3g}."
     ]
 
@@ -300,10 +303,6 @@ def size(count: int | None) -> str:
 
 def _range(low: float, high: float) -> str:
     return points(low) if points(low) == points(high) else f"{points(low)} to {points(high)}"
-
-
-def _examples(n: int) -> str:
-    return "1 example" if n == 1 else f"{n:,} examples"
 
 
 def _count(value: int | None) -> str:

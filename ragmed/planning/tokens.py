@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ragmed.arms import Arm
 from ragmed.errors import ModelError, RagmedError
+from ragmed.evaluation import arm_messages
 from ragmed.experiments.config import Experiment
 from ragmed.files import read_json, user_path
 from ragmed.index.manifest import MANIFEST
@@ -23,6 +24,7 @@ from ragmed.packaged import NOTE
 from ragmed.prompts import build_messages, continuations, passages_block
 from ragmed.records import Example, Passage
 from ragmed.retrieval.named import index_folder, index_recipe
+from ragmed.retrieval.record import whole_documents
 from ragmed.tasks import BoundTask
 from ragmed.workspace import Workspace
 
@@ -40,7 +42,7 @@ class Passages:
     """What an index puts into a prompt: tokens of a passage with its marks, on average, and where that is from."""
 
     tokens: float
-    source: Literal["index", "recipe", "assumed", "none"]
+    source: Literal["index", "recipe", "record", "assumed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Use:
 
     `output_from`: `options` are read for their log-likelihoods, exactly so many; `bound` is the most that may be
     written, thinking included. `shown`: passages a prompt, after the budget. `too_long`: examples whose prompt does
-    not fit without any passage, and would end in an error. `longest`: tokens of the longest prompt and its answer.
+    not fit without any passage (of a record that is shown whole: with its first document alone), and would end in an
+    error. `longest`: tokens of the longest prompt and its answer. `cut`: records that do not fit whole.
     """
 
     input_tokens: int
@@ -58,6 +61,7 @@ class Use:
     shown: float
     too_long: int
     longest: int
+    cut: int = 0
 
 
 def count_use(
@@ -67,15 +71,19 @@ def count_use(
     >>> count_use(arm, bound, settings=model, counter=Estimate(), passages=one, budget=0)  # doctest: +SKIP
     Use(input_tokens=5862, output_tokens=1655, output_from='options', shown=3.0, too_long=0, longest=81)
     """
-    hidden = arm.context == "options-only"
-    prompts = [build_messages(bound, example, hide_question=hidden) for example in bound.examples]
+    prompts = [arm_messages(arm, bound, example) for example in bound.examples]
     bases = counter.count(prompts)
-    around = _around(bound, bound.examples[0], counter, bases[0]) if arm.needs_index else 0
+    records = _record_tokens(arm, bound, counter)
+    around = _around(bound, bound.examples[0], counter, bases[0]) if arm.shows_passages else 0
     written = [_written(bound, example, settings, counter) for example in bound.examples]
-    read, shown, longest, too_long = 0.0, 0, 0, 0
-    for example, base, answer in zip(bound.examples, bases, written, strict=True):
+    read, shown, longest, too_long, cut = 0.0, 0, 0, 0, 0
+    for example, base, answer, (first, whole) in zip(bound.examples, bases, written, records, strict=True):
         reserve = _reserve(bound, example, settings)
-        kept = arm.k if arm.needs_index else 0
+        if budget and whole + reserve > budget:
+            cut += 1
+            whole = max(first, budget - reserve)
+        base = whole or base
+        kept = arm.k if arm.shows_passages else 0
         if budget and kept:
             room = (budget - reserve - base - around) / passages.tokens
             kept = max(0, min(kept, int(room)))
@@ -85,7 +93,20 @@ def count_use(
         shown += kept
         longest = max(longest, round(tokens) + answer)
     output: Output = "options" if bound.needs_likelihoods else "bound"
-    return Use(round(read), sum(written), output, shown / len(prompts), too_long, longest)
+    return Use(round(read), sum(written), output, shown / len(prompts), too_long, longest, cut)
+
+
+def _record_tokens(arm: Arm, bound: BoundTask, counter: TokenCounter) -> list[tuple[int, int]]:
+    """Of an arm that shows records whole: tokens of each prompt with the first document alone, and with all."""
+    if arm.context != "full":
+        return [(0, 0)] * len(bound.examples)
+    documents = [whole_documents(example.context) for example in bound.examples]
+    pairs = list(zip(bound.examples, documents, strict=True))
+    first, whole = (
+        counter.count([arm_messages(arm, bound, example, shown[:most]) for example, shown in pairs])
+        for most in (1, None)
+    )
+    return list(zip(first, whole, strict=True))
 
 
 def _around(bound: BoundTask, example: Example, counter: TokenCounter, base: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ragmed.comparison.diagnosis.rows import Calibration, Compliance, Decomposition, Leakage, Order, Retrieval
+from ragmed.comparison.diagnosis.rows import Calibration, Compliance, Decomposition, Evidence, Leakage, Order, Retrieval
 from ragmed.comparison.results import Results
 from ragmed.report import wording
 from ragmed.report.grouping import in_groups, of_task
@@ -18,10 +18,13 @@ def sentences(results: Results, task: str) -> Iterator[str]:
     Nothing of a kind that has no row of this task.
     """
     yield from _policies(results, task)
-    yield from map(decomposition, of_task(results.decomposition, task))
+    parts = of_task(results.decomposition, task)
+    several = len({row.metric for row in parts}) > 1
+    yield from (decomposition(row, by_metric=several) for row in parts)
     yield from (compliance(row) for row in results.compliance if row.generate_task == task)
     yield from map(order, of_task(results.order, task))
     yield from map(retrieval, of_task(results.retrieval, task))
+    yield from map(evidence, of_task(results.evidence, task))
     rows = of_task(results.calibration, task)
     if rows:
         yield f"calibration error (area under risk and coverage): {', '.join(map(calibration, rows))}"
@@ -43,10 +46,14 @@ def _policies(results: Results, task: str) -> Iterator[str]:
         yield f"{text}; the order of the arms depends on it" if depends else text
 
 
-def decomposition(row: Decomposition) -> str:
-    """`general+rag, 35 wrong of 120: 20 no gold document shown; 15 gold document shown, still wrong`"""
+def decomposition(row: Decomposition, *, by_metric: bool = False) -> str:
+    """`general+rag, 35 wrong of 120: 20 no gold document shown; 15 gold document shown, still wrong`
+
+    `by_metric`: with the name of the metric by which they are wrong, for a task that has several.
+    """
     parts = "; ".join(f"{part.count} {wording.CAUSES[part.part]}" for part in row.parts if part.count)
-    text = f"{row.arm}, {row.wrong} wrong of {row.n}" + (f": {parts}" if parts else "")
+    arm = f"{row.arm} ({row.metric})" if by_metric else row.arm
+    text = f"{arm}, {row.wrong} wrong of {row.n}" + (f": {parts}" if parts else "")
     if row.distracted:
         text += f"; {row.distracted.count} right ones of {row.closed} lost to distractor passages"
     if row.beyond:
@@ -88,6 +95,15 @@ def retrieval(row: Retrieval) -> str:
             f"{wording.fraction(missed.value)} where none is (n {missed.n})"
         )
     return text
+
+
+def evidence(row: Evidence) -> str:
+    """`rag (accuracy): right 50 with a gold passage shown, 8 without ...; 0.138 [...] of right ones without it`"""
+    return (
+        f"{row.arm} ({row.metric}): right {row.right_with.count} with a gold passage shown, {row.right_without.count} "
+        f"without; wrong {row.wrong_with.count} with, {row.wrong_without.count} without (n {row.n}); of right ones "
+        f"{wording.fraction(row.unsupported.share)} {wording.span(row.unsupported.ci)} without the evidence"
+    )
 
 
 def calibration(row: Calibration) -> str:

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from ragmed.comparison.costs.rows import BreakEven, Computing
+from ragmed.comparison.designs import FACTORS
 from ragmed.comparison.rows import Effect, Factorial
 from ragmed.report import wording
 
-NAMES = {
-    "tuning": "tuning (averaged over closed book and with passages)",
-    "retrieval": "retrieval (averaged over untuned and tuned)",
-    "interaction": "interaction (retrieval, tuned less untuned)",
-    "tuning-against-retrieval": "tuning against retrieval (tuned - retrieved)",
-}
-_AVERAGED = {
-    "tuning": "averaged over closed book and with passages",
-    "retrieval": "averaged over the untuned and the tuned model",
-}
+
+def name(row: Factorial, effect: Effect) -> str:
+    """
+        name(row, row.effects[2])
+        # interaction (retrieval, tuned less untuned)
+
+    What an effect is called in a table.
+    """
+    first, *others = (level.name for level in row.levels)
+    which = _which(row, effect)
+    kind = effect.effect
+    if kind == "retrieval":
+        return f"retrieval (averaged over {', '.join([first, *others[:-1]])} and {others[-1]})"
+    if kind == "interaction":
+        return f"interaction (retrieval, {effect.level} less {first})"
+    if kind == row.factor:
+        return f"{kind}{which} (averaged over closed book and with passages)"
+    return f"{row.factor} against retrieval ({effect.level} - retrieved)"
+
+
+def _which(row: Factorial, effect: Effect) -> str:
+    """The level, where there are several that it could be."""
+    return f" ({effect.level})" if effect.level and len(row.levels) > 2 else ""
+
+
+def _what(row: Factorial, effect: Effect) -> str:
+    return effect.effect.replace("-", " ") + _which(row, effect)
+
+
+def _averaged(row: Factorial, effect: Effect) -> str:
+    if effect.effect == row.factor:
+        return "averaged over closed book and with passages"
+    levels = FACTORS[row.factor].both if len(row.levels) == 2 else f"all levels of {row.factor}"
+    return f"averaged over {levels}"
 
 
 def sentence(row: Factorial, effect: Effect) -> str:
@@ -25,30 +50,32 @@ def sentence(row: Factorial, effect: Effect) -> str:
 
     What an effect's verdict allows to be claimed, and no more.
     """
-    name, verdict = effect.effect, effect.verdict
+    what, verdict, within = _what(row, effect), effect.verdict, wording.margin(effect.margin)
     if verdict == "no-verdict":
-        return f"there is no verdict on {name.replace('-', ' ')}: {effect.reason}"
+        return f"there is no verdict on {what}: {effect.reason}"
     if effect.difference is None:
-        return f"nothing can be told of {name}: no example is left that all four arms have a score for"
+        many = {4: "four", 6: "six"}.get(len(row.arms), str(len(row.arms)))
+        return f"nothing can be told of {what}: no example is left that all {many} arms have a score for"
     if verdict == "secondary":
-        return f"{name.replace('-', ' ')} by {row.metric}, a secondary metric: no verdict"
-    if name == "interaction":
+        return f"{what} by {row.metric}, a secondary metric: no verdict"
+    if effect.effect == "interaction":
         return _interaction(row, effect)
-    if name == "tuning-against-retrieval":
+    if effect.effect not in ("retrieval", row.factor):
         more, less = ("higher", "lower") if row.higher_is_better is None else ("better", "worse")
+        alone = row.factor + _which(row, effect)
         return {
-            "better": f"tuning is {more} than retrieving",
-            "worse": f"tuning is {less} than retrieving",
-            "equivalent": f"tuning and retrieving are equivalent within {wording.margin(effect.margin)}",
-            "cannot-tell": "it cannot be told whether tuning and retrieving differ, nor that they are the same within "
-            f"{wording.margin(effect.margin)}",
+            "better": f"{alone} is {more} than retrieving",
+            "worse": f"{alone} is {less} than retrieving",
+            "equivalent": f"{alone} and retrieving are equivalent within {within}",
+            "cannot-tell": f"it cannot be told whether {alone} and retrieving differ, nor that they are the same "
+            f"within {within}",
         }[verdict]
-    up, down = _verbs(row)
+    (up, down), averaged = _verbs(row), _averaged(row, effect)
     return {
-        "better": f"{name} {up}, {_AVERAGED[name]}",
-        "worse": f"{name} {down}, {_AVERAGED[name]}",
-        "equivalent": f"{name} changes nothing beyond {wording.margin(effect.margin)}, {_AVERAGED[name]}",
-        "cannot-tell": f"it cannot be told what {name} does, {_AVERAGED[name]}",
+        "better": f"{what} {up}, {averaged}",
+        "worse": f"{what} {down}, {averaged}",
+        "equivalent": f"{what} changes nothing beyond {within}, {averaged}",
+        "cannot-tell": f"it cannot be told what {what} does, {averaged}",
     }[verdict]
 
 
@@ -57,25 +84,28 @@ def short_sentence(row: Factorial, effect: Effect) -> str:
         short_sentence(row, row.effects[1])
         # retrieval helps
 
-    The same for a main effect, or for tuning against retrieval, by the primary metric, in as few words as can be.
+    The same for an effect by the primary metric, in as few words as can be.
     """
-    name, verdict = effect.effect, effect.verdict
+    what, verdict = _what(row, effect), effect.verdict
     if verdict == "no-verdict":
-        return f"there is no verdict on {name.replace('-', ' ')}"
-    if name == "tuning-against-retrieval":
+        return f"there is no verdict on {what}"
+    if effect.effect == "interaction":
+        return _interaction(row, effect)
+    if effect.effect not in ("retrieval", row.factor):
         more, less = ("higher", "lower") if row.higher_is_better is None else ("better", "worse")
+        alone = row.factor + _which(row, effect)
         return {
-            "better": f"tuning is {more} than retrieving",
-            "worse": f"tuning is {less} than retrieving",
-            "equivalent": "tuning and retrieving are equivalent",
+            "better": f"{alone} is {more} than retrieving",
+            "worse": f"{alone} is {less} than retrieving",
+            "equivalent": f"{alone} and retrieving are equivalent",
             "cannot-tell": f"which of the two is {more} cannot be told",
         }[verdict]
     up, down = _verbs(row)
     return {
-        "better": f"{name} {up}",
-        "worse": f"{name} {down}",
-        "equivalent": f"{name} changes nothing beyond {wording.margin(effect.margin)}",
-        "cannot-tell": f"what {name} does cannot be told",
+        "better": f"{what} {up}",
+        "worse": f"{what} {down}",
+        "equivalent": f"{what} changes nothing beyond {wording.margin(effect.margin)}",
+        "cannot-tell": f"what {what} does cannot be told",
     }[verdict]
 
 
@@ -85,24 +115,27 @@ def _verbs(row: Factorial) -> tuple[str, str]:
 
 def _interaction(row: Factorial, effect: Effect) -> str:
     verdict, size = effect.verdict, f"{abs(100 * (effect.difference or 0.0)):.1f} points"
+    words = FACTORS[row.factor]
     if verdict == "cannot-tell":
-        return "it cannot be told whether retrieval does more or less for the tuned model than for the untuned one"
+        return (
+            f"it cannot be told whether retrieval does more or less for {words.of(effect.level)} than for {words.than}"
+        )
     if verdict == "equivalent":
         within = wording.margin(effect.margin)
-        return f"retrieval does the same for the tuned model as for the untuned one, within {within}"
-    return f"{_direction(row, effect)} than the untuned one, by {size}"
+        return f"retrieval does the same for {words.of(effect.level)} as for {words.than}, within {within}"
+    return f"{_direction(row, effect)} than {words.than}, by {size}"
 
 
 def _direction(row: Factorial, effect: Effect) -> str:
-    """Which way retrieval goes is read off the model for which it does more."""
+    """Which way retrieval goes is read off the level for which it does more."""
     up, down = _verbs(row)
     if row.higher_is_better is None:
         up, down = "raises the metric of", "lowers the metric of"
     does, positive = row.simple["retrieval"], effect.verdict == "better"
-    gain = does["tuned"] if positive else does["untuned"]
+    gain = does[effect.level] if positive else does[row.levels[0].name]
     helps = (-gain if row.higher_is_better is False else gain) > 0
     verb, much = (up, "more" if positive else "less") if helps else (down, "less" if positive else "more")
-    return f"retrieval {verb} the tuned model {much}"
+    return f"retrieval {verb} {FACTORS[row.factor].of(effect.level)} {much}"
 
 
 def numbers(row: Factorial, effect: Effect) -> str:
@@ -111,10 +144,10 @@ def numbers(row: Factorial, effect: Effect) -> str:
         return ""
     text = f"{wording.points(effect.difference)} points {wording.points_span(effect.ci)}, {wording.p_in_words(effect)}"
     if effect.effect == "interaction":
-        does = row.simple["retrieval"]
+        does, words = row.simple["retrieval"], FACTORS[row.factor]
         text += (
-            f" (retrieval: {wording.points(does['tuned'])} points when tuned, "
-            f"{wording.points(does['untuned'])} when not)"
+            f" (retrieval: {wording.points(does[effect.level])} points {words.when.format(effect.level)}, "
+            f"{wording.points(does[row.levels[0].name])} {words.when_first})"
         )
     return text
 

@@ -22,7 +22,7 @@ def in_groups(rows: Iterable[R], *keys: str) -> list[tuple[tuple[Any, ...], list
     """
     >>> from ragmed.comparison.rows import NotRun
     >>> in_groups([NotRun("rag", "a"), NotRun("rag", "b"), NotRun("tuned", "a")], "task")[0]
-    (('a',), [NotRun(arm='rag', task='a'), NotRun(arm='tuned', task='a')])
+    (('a',), [NotRun(arm='rag', task='a', reason=''), NotRun(arm='tuned', task='a', reason='')])
 
     Rows that agree in `keys`.
     """

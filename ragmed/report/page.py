@@ -26,6 +26,7 @@ from ragmed.report import cite, effects, sections, training, verdict, wording
 from ragmed.report.browser import Browser, write_browser
 from ragmed.report.figures.write import caption, write_figures
 from ragmed.report.grouping import in_groups
+from ragmed.text_table import counted
 
 __all__ = ["render_page", "write_page"]
 
@@ -52,9 +53,10 @@ def write_page(
     UsageError where the folder holds what no earlier page left there, or is a link.
     """
     earlier = _taken_over(folder)
-    for part in (folder, folder / "figures"):
-        make_folder(part, mode=0o755 if mode & 0o044 else 0o700)
-    _write_list(folder, earlier, mode=mode)  # first, so that a folder that is broken off is known as ours
+    folder_mode = 0o755 if mode & 0o044 else 0o700
+    make_folder(folder, mode=folder_mode)
+    _write_list(folder, earlier, mode=mode)  # before all else, so that a folder that is broken off is known as ours
+    make_folder(folder / "figures", mode=folder_mode)
     adapters = training.adapters_of(run_info)
     drawn = write_figures(results, folder / "figures", adapters=adapters, mode=mode)
     figures = [f"figures/{path.name}" for path in drawn]
@@ -241,6 +243,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "minus": lambda text: minus(text),
     "p": lambda p: wording.MISSING if p is None else wording.p_value(p),
     "count": _whole,
+    "counted": counted,
     "fixed": _fixed,
     "duration": lambda value: wording.MISSING if value is None else effects.duration(value),
     "bytes": _bytes,

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ragmed.arms import TREC
 from ragmed.comparison.diagnosis.rows import Ledger
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import Contrast
 from ragmed.report import training, wording
 from ragmed.report.grouping import in_groups
+from ragmed.text_table import counted
 
 Row = Mapping[str, Any]
 Key = tuple[str, str, str, str]
@@ -31,8 +33,11 @@ ALL = (
     Section("verdict", "The verdict", "Verdict"),
     Section("differences", "Differences", "Differences"),
     Section("scores", "Scores", "Scores"),
+    Section("failures", "Hallucination and instruction adherence", "Hallucination, adherence"),
     Section("overall", "Across the tasks", "Across tasks"),
-    Section("factorial", "Tuning and retrieval", "Tuning × retrieval"),
+    Section("published", "Published and measured", "Published"),
+    Section("factorial", "Two factors at once", "Two factors"),
+    Section("readings", "The authors' reading and ours", "Two readings"),
     Section("policies", "What an unreadable answer counts as", "Scoring policies"),
     Section("compliance", "Knowledge or compliance", "Knowledge or form"),
     Section("decomposition", "Where retrieved answers fail", "Where answers fail"),
@@ -41,6 +46,7 @@ ALL = (
     Section("calibration", "Calibration and abstention", "Calibration"),
     Section("leakage", "With and without leaked examples", "Leakage"),
     Section("retrieval", "Retrieval", "Retrieval"),
+    Section("evidence", "Right with and without the evidence", "Evidence"),
     Section("cost", "Cost and break-even", "Cost"),
     Section("training", "Training and search", "Training"),
     Section("samples", "Samples", "Samples"),
@@ -50,8 +56,13 @@ ALL = (
 )
 
 _NEEDS = {
+    "failures": ("failures", "answers in words: what options' likelihoods choose has no form to miss"),
     "overall": ("overall", "two arms compared on at least two tasks by one metric"),
-    "factorial": ("factorials", "four arms: untuned and tuned, closed book and with passages"),
+    "published": ("published", "comparison.published in the config, and a model that such a suite has figures of"),
+    "factorial": (
+        "factorials",
+        "four arms: untuned and tuned, or direct and reasoning, each closed book and with passages",
+    ),
     "policies": ("policies", "a task that is scored right or wrong"),
     "compliance": ("compliance", "one arm asked the same questions twice: by written answer and by log-likelihood"),
     "decomposition": ("decomposition", "an arm that retrieves, on a task that is scored right or wrong"),
@@ -60,6 +71,7 @@ _NEEDS = {
     "calibration": ("calibration", "answers chosen by the log-likelihoods of options"),
     "leakage": ("leakage", "an audit of this run, by ragmed audit"),
     "retrieval": ("retrieval", "questions that name the documents which hold their answers"),
+    "evidence": ("evidence", "questions that name such documents and are scored right or wrong, asked with passages"),
 }
 
 
@@ -68,6 +80,8 @@ def present(results: Results, run_info: Row, *, browser: bool) -> tuple[list[Sec
     lacking = {id_: needs for id_, (key, needs) in _NEEDS.items() if not getattr(results, key)}
     if not training.anything(run_info):
         lacking["training"] = "a trained adapter, or a search for its settings or for k"
+    if not _mapping(_mapping(run_info.get("imported")).get("readings")).get("arms"):
+        lacking["readings"] = "an imported run whose authors read raw outputs that our reader can read too"
     if not browser:
         lacking["samples"] = "stored samples"
     shown = [section for section in ALL if section.id not in lacking]
@@ -117,17 +131,21 @@ def arms(run_info: Row) -> list[dict[str, str]]:
 
 def _shown(arm: Row, retrievers: Row) -> str:
     count, index, name = arm.get("k"), arm.get("index"), str(arm.get("retriever") or "")
-    passages = "1 passage" if count == 1 else f"{count} passages" if count else "passages"
+    passages = counted(count, "passage") if count else "passages"
     where = f" of {index}" if index else ""
     if name:
         spec = _mapping(retrievers.get(name))
         parts = ", ".join(map(str, spec.get("of") or [spec.get("index") or wording.MISSING]))
+        parts = "the example's own record" if spec.get("record") else parts
         where = f" ({name}: {spec.get('method') or wording.MISSING} of {parts})"
     if arm.get("replay"):
-        return f"the passages that {arm['replay']} was shown"
+        of = str(arm["replay"])
+        named = of.removeprefix(TREC)
+        return f"the passages that {named} {'ranks' if of.startswith(TREC) else 'was shown'}"
     context = str(arm.get("context") or "")
     return {
         "none": "the question alone (closed book)",
+        "full": "the example's whole record, as much of it as fits",
         "retrieved": f"{passages} that a search{where} finds",
         "oracle": f"passages{where} that hold the answer (oracle)",
         "distractor": f"{passages}{where} that do not hold the answer (distractors)",

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from ragmed.comparison.designs import FACTORS
 from ragmed.comparison.results import Results
-from ragmed.comparison.rows import Contrast, Factorial, Overall
+from ragmed.comparison.rows import Contrast, Effect, Factorial, Overall
 from ragmed.report import effects, wording
+from ragmed.text_table import counted, plural
 
-EFFECTS = ("retrieval", "tuning", "tuning-against-retrieval")
-ADVICE = ("retrieve", "fine-tune", "both", "neither", "cannot be told")
 ORDER = ("better", "worse", "equivalent", "cannot-tell", "no-verdict")
 SHOWN = 4  # names of tasks in a headline before the rest is counted
 
@@ -28,12 +28,7 @@ def headline(results: Results) -> list[str]:
     believing it: differences that depend on how unreadable answers count, leaked questions, too few examples.
     """
     squares = _squares(results)
-    answered = {(row.task, arm) for row in squares for arm in row.arms}
-    rows = [
-        row
-        for row in results.contrasts
-        if row.primary and not {(row.task, row.arm), (row.task, row.baseline)} <= answered
-    ]
+    rows = [row for row in results.contrasts if row.primary and not _within(row, squares)]
     pairs = list(dict.fromkeys((row.baseline, row.arm) for row in rows))
     singles = [_pair([row for row in rows if (row.baseline, row.arm) == pair], results) for pair in pairs]
     answers = [*_designs(squares), *singles] or ["No two arms were compared."]
@@ -50,12 +45,20 @@ def no_verdicts(results: Results) -> list[str]:
     rows = [(row.task, row.reason) for row in results.contrasts if row.primary]
     rows += [(row.task, effect.reason) for row in _squares(results) for effect in row.effects]
     rows += [
-        (row.task, f"{row.status['error']} of {sum(row.status.values())} answers of {row.arm} did not come back")
+        (
+            row.task,
+            f"{row.status['error']} of {counted(sum(row.status.values()), 'answer')} of {row.arm} did not come back",
+        )
         for row in results.scores
         if not results.contrasts and row.primary and not row.n and row.status.get("error")
     ]
     parts = dict.fromkeys((task, part) for task, reason in rows for part in reason.split("; ") if part)
     return [f"No verdict on {task}: {part}." for task, part in parts]
+
+
+def _within(row: Contrast, squares: Sequence[Factorial]) -> bool:
+    """Whether both arms of a contrast are in one design on its task, which then speaks of them."""
+    return any(row.task == square.task and {row.arm, row.baseline} <= {*square.arms} for square in squares)
 
 
 def _squares(results: Results) -> list[Factorial]:
@@ -64,11 +67,17 @@ def _squares(results: Results) -> list[Factorial]:
 
 
 def _designs(rows: Sequence[Factorial]) -> Iterator[str]:
-    for design in dict.fromkeys(row.arms for row in rows):
-        mine = [row for row in rows if row.arms == design]
-        asked = "Fine-tune, retrieve, both or neither?"
-        if len({row.arms for row in rows}) > 1:
-            asked = f"Fine-tune ({design[1]}), retrieve ({design[2]}), both ({design[3]}) or neither ({design[0]})?"
+    designs = list(dict.fromkeys(row.design for row in rows))
+    for design in designs:
+        mine = [row for row in rows if row.design == design]
+        first, *others = design.levels
+        named = ["", "", "", ""]
+        if len([other for other in designs if other.factor == design.factor]) > 1:
+            arms = [one.closed_book for one in others], [one.with_passages for one in others]
+            said = (", ".join(arms[0]), first.with_passages, ", ".join(arms[1]), first.closed_book)
+            named = [f" ({arm})" for arm in said]
+        way = FACTORS[design.factor].advice.capitalize()
+        asked = f"{way}{named[0]}, retrieve{named[1]}, both{named[2]} or neither{named[3]}?"
         yield f"{asked} {_one(mine[0]) if len(mine) == 1 else _several(mine)}"
 
 
@@ -77,38 +86,55 @@ def advice(row: Factorial) -> str:
         advice(row)
         # retrieve
 
-    What the main effects of a 2x2 allow to be recommended: that which is shown to help, and nothing else. `neither`:
-    both are shown not to help (worse, or the same within the margin); `cannot be told` otherwise.
+    What the main effects of a design allow to be recommended: that which is shown to help, and nothing else, with the
+    levels that do where there are several. `neither`: all are shown not to help (worse, or the same within the margin);
+    `cannot be told` otherwise.
     """
-    verdicts = {effect.effect: effect.verdict for effect in row.effects}
-    helps = {name for name in ("retrieval", "tuning") if verdicts.get(name) == "better"}
+    main = [effect for effect in row.effects if effect.effect in ("retrieval", row.factor)]
     if row.higher_is_better is None or any(effect.difference is None for effect in row.effects):
         return "cannot be told"
-    if len(helps) == 2:
-        return "both"
+    helps = [effect for effect in main if effect.verdict == "better"]
+    levels = [effect.level for effect in helps if effect.effect == row.factor]
+    if levels:
+        which = f" ({', '.join(levels)})" if len(row.levels) > 2 else ""
+        return ("both" if len(levels) < len(helps) else FACTORS[row.factor].advice) + which
     if helps:
-        return "retrieve" if "retrieval" in helps else "fine-tune"
-    shown = all(verdicts.get(name) in ("worse", "equivalent") for name in ("retrieval", "tuning"))
-    return "neither" if shown else "cannot be told"
+        return "retrieve"
+    return "neither" if all(effect.verdict in ("worse", "equivalent") for effect in main) else "cannot be told"
+
+
+def _rank(advised: str) -> int:
+    """Where an advice stands among others: retrieve, the factor, both, neither, cannot be told."""
+    words = ("retrieve", "", "both", "neither", "cannot be told")
+    return next((place for place, word in enumerate(words) if word and advised.startswith(word)), 1)
 
 
 def _one(row: Factorial) -> str:
     """`On medqa (n 400): retrieve. Retrieval helps, +12.0 points [...]; what tuning does cannot be told, ...`"""
     where = f"On {row.task} (n {row.n}): {advice(row)}."
-    by_name = {effect.effect: effect for effect in row.effects}
     if any(effect.reason for effect in row.effects):
         return where
     if any(effect.difference is None for effect in row.effects):
-        return f"{where} No example is left that all four arms have a score for."
+        return f"{where} No example is left that all {len(row.arms)} arms have a score for."
     mark = wording.corpora_mark(row)
     parts = [
-        f"{effects.short_sentence(row, by_name[name])}, {wording.points(by_name[name].difference)} points "
-        f"{wording.points_span(by_name[name].ci)}"
-        for name in EFFECTS
-        if name in by_name
+        f"{effects.short_sentence(row, effect)}, {wording.points(effect.difference)} points "
+        f"{wording.points_span(effect.ci)}"
+        for effect in _told(row)
     ]
     text = "; ".join(parts)
     return f"{where} {text[:1].upper()}{text[1:]}{f' ({mark})' if mark else ''}."
+
+
+def _told(row: Factorial) -> list[Effect]:
+    """Retrieval, the factor, then either against the other. Of reasoning the interaction too, where there is a verdict
+    on it: whether it adds to retrieval is what the two are crossed for.
+    """
+    order = ["retrieval", row.factor, f"{row.factor}-against-retrieval"]
+    found = [effect for kind in order for effect in row.effects if effect.effect == kind]
+    if row.factor == "tuning":
+        return found
+    return [*found, *(e for e in row.effects if e.effect == "interaction" and e.verdict != "cannot-tell")]
 
 
 def _several(rows: Sequence[Factorial]) -> str:
@@ -117,7 +143,7 @@ def _several(rows: Sequence[Factorial]) -> str:
     parts = [
         f"{name} on {advised.count(name)}{'' if number else f' of {len(rows)} tasks'} "
         f"({_listed([row.task for row, advice_ in zip(rows, advised, strict=True) if advice_ == name])})"
-        for number, name in enumerate(sorted(dict.fromkeys(advised), key=ADVICE.index))
+        for number, name in enumerate(sorted(dict.fromkeys(advised), key=_rank))
     ]
     marks = dict.fromkeys(mark for row in rows if (mark := wording.corpora_mark(row)))
     text = "; ".join([*parts, *marks])
@@ -126,11 +152,13 @@ def _several(rows: Sequence[Factorial]) -> str:
 
 def _too_few(rows: Sequence[Factorial | Contrast]) -> Iterator[str]:
     """Where the best that can be said is that it cannot be told: what would help."""
-    cases = [row.n for row in rows if _open(row)]
+    undecided = [row for row in rows if _open(row)]
+    cases = [row.groups for row in undecided]  # what is independent: twenty questions on one patient are one case
     if min(cases, default=0):
         least, most = min(cases), max(cases)
+        what = "example" if all(row.groups == row.n for row in undecided) else "group of examples"
         n = f"{least}" if least == most else f"{least} to {most}"
-        yield f"What cannot be told needs more than {n} examples: ragmed plan says how many."
+        yield f"What cannot be told needs more than {n} {plural(what, most)}: ragmed plan says how many."
 
 
 def _open(row: Factorial | Contrast) -> bool:
@@ -239,21 +267,24 @@ def _numbers(row: Contrast) -> str:
     if row.fixed is not None:
         text += f"; {row.arm} fixed {row.fixed} and broke {row.broke}"
     if row.missing:
-        text += f"; {row.missing} answers are missing, and interval and p hold whatever they would have been"
+        text += (
+            f"; {counted(row.missing, 'answer')} {'is' if row.missing == 1 else 'are'} missing, and interval and p "
+            "hold whatever they would have been"
+        )
     mark = wording.corpora_mark(row)
     return f"{text}; {mark}" if mark else text
 
 
 def _warnings(results: Results) -> Iterator[str]:
     asked = Counter((row.baseline, row.arm) for row in results.contrasts if row.primary)
-    squares = {(row.task, arm) for row in _squares(results) for arm in row.arms}
+    squares = _squares(results)
     dependent = [
         row
         for row in results.contrasts
         if row.depends
         and row.primary
         and not row.reason
-        and (asked[row.baseline, row.arm] > 1 or {(row.task, row.arm), (row.task, row.baseline)} <= squares)
+        and (asked[row.baseline, row.arm] > 1 or _within(row, squares))
     ]  # a pair on one task alone says so in its own sentence
     if dependent:
         named = dict.fromkeys(f"{row.arm} against {row.baseline} on {row.task}" for row in dependent)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ragmed.comparison.rows import AnyDifference, Baseline, Contrast, Factorial, Overall
+from ragmed.comparison.rows import Alike, AnyDifference, Baseline, Contrast, Factorial, Fit, MeasuredError, Overall
 from ragmed.comparison.statistics.bootstrap import Interval
+from ragmed.text_table import counted
 
 MISSING = "-"
 CAUSES = {
@@ -16,6 +17,16 @@ CAUSES = {
     "unknown": "gold documents unknown",
 }
 """Why an answer with passages was wrong."""
+FAILURES = {
+    "false-answer": "false answers to items without one",
+    "made-up-code": "codes that do not exist",
+    "unsupported": "statements without support",
+    "contradiction": "statements contradicted",
+    "unparsed": "wrong form",
+    "refused": "refused",
+    "truncated": "cut off",
+}
+"""How answers fail, apart from being wrong."""
 POLICIES = {"wrong": "counted as wrong", "drop": "left out"}
 """What becomes of answers that cannot be read."""
 
@@ -107,6 +118,27 @@ def not_answered(status: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {number}" for name, number in status.items() if name != "answered" and number) or MISSING
 
 
+def not_fitting(row: Fit) -> str:
+    """
+    >>> not_fitting(Fit("full", "charts", 60, unasked=2, cut=5))
+    'full: 7 of 60 items did not fit: 2 could not be asked, of 5 documents of the record were left out'
+    """
+    parts = [f"{row.unasked} could not be asked"] if row.unasked else []
+    parts += [f"of {counted(row.cut, 'document')} of the record were left out"] if row.cut else []
+    return f"{row.arm}: {row.unasked + row.cut} of {counted(row.n, 'item')} did not fit: {', '.join(parts)}"
+
+
+def measured_error(row: MeasuredError) -> str:
+    """What a measure of failures is worth, in a sentence."""
+    found, left, youden = row.sensitivity, row.specificity, row.youden
+    text = (
+        f"{FAILURES[row.kind]}, measured by {row.measure}: of {row.positives} hallucinated answers of {row.labelled} "
+        f"it flags {fraction(found.value)} {span(found.ci)}, of {row.negatives} true ones it leaves "
+        f"{fraction(left.value)} {span(left.ci)} alone"
+    )
+    return text + ("; there it tells the two apart no better than a lot does" if youden.ci[0] <= 0 else "")
+
+
 def policy(rules: Mapping[str, str]) -> str:
     """
     >>> policy({"unparsed": "wrong", "error": "drop"})
@@ -161,12 +193,22 @@ def test(name: str) -> str:
     """
     return {
         "mcnemar-exact": "exact McNemar test",
+        "mcnemar-mid-p": "mid-p McNemar test",
         "sign-flip-permutation": "sign-flip permutation test by group",
         "fisher-exact": "exact Fisher test",
         "hartung-knapp-t": "Hartung-Knapp t-test",
         "cluster-robust-t": "cluster-robust t-test",
         "none": MISSING,
     }.get(name, name.replace("-", " "))
+
+
+def alike(row: Alike) -> str:
+    """
+    >>> alike(Alike("medqa", "accuracy", (("rag", "both"), ("general",))))
+    'accuracy, arms that cannot be told apart, the best first: (rag, both), (general)'
+    """
+    groups = ", ".join(f"({', '.join(group)})" for group in row.groups)
+    return f"{row.metric}, arms that cannot be told apart, the best first: {groups}"
 
 
 def correction(name: str) -> str:

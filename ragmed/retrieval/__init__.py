@@ -3,8 +3,15 @@
 spec.py       what a config says of a retriever, and the one door where any of them is built
 dense.py      by the nearness of vectors
 bm25.py       by the words that query and passage share
+sparse.py     by the weights that a model learned to give to words
+parts.py      what a method keeps beside an index
 fusion.py     several retrievers' rankings made one
+rerank.py     another retriever's first hits, read again together with the query
+mmr.py        another retriever's first hits, in an order that repeats little
+ranking.py    scores to hits: what settles equal scores
 named.py      indexes by name: built, opened, described
+trec_run.py   a TREC run file of passages, read
+record.py     the same methods over an example's own record, in memory
 """
 
 from __future__ import annotations

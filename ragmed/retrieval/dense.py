@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from ragmed.chunking import embedded_text
 from ragmed.embedding import Embedder
+from ragmed.errors import UsageError
 from ragmed.index.search import exact_scores
 from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
+from ragmed.retrieval.ranking import ranked
 
 if TYPE_CHECKING:
+    from ragmed.embedding import Vectors
     from ragmed.retrieval.spec import Resources, RetrieverSpec
+
+WIDER = 4
+"""How many times as many are asked for where more passages are as near as the k-th than were found."""
 
 
 class DenseRetriever:
     """Built by `make_retriever(RetrieverSpec(index="handbook"), workspace=workspace)`.
 
-    Raises MismatchError where the index was built with another embedder.
+    Equal scores are ordered by passage id. Raises MismatchError where the index was built with another embedder.
     """
 
-    VERSION = 1
+    VERSION = 2
     READS = ("index",)
 
     def __init__(self, index: Index, embedder: Embedder) -> None:
@@ -41,13 +47,31 @@ class DenseRetriever:
         return {"method": "dense", "version": self.VERSION, "index": self._index.identity, **self._place}
 
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
-        """All queries are embedded and searched together; `score` is what `Index.search` gives, of most
-        embedders the cosine of query and passage."""
+        """Each query is embedded by itself, so that what stands beside it changes nothing, and all are searched
+        together; `score` is what `Index.search` gives, of most embedders the cosine of query and passage."""
+        if k < 1:
+            raise UsageError(f"k must be at least 1, found {k}")
         if not queries:
             return []
-        scores, rows = self._index.search(self._embedder.embed_queries(queries), k=k)
-        passages = iter(self._index.passages([int(row) for row in rows.ravel()]))
-        return [[Hit(next(passages), float(score), rank) for rank, score in enumerate(line, 1)] for line in scores]
+        found = self._nearest(self._embedder.embed_queries(queries), k)
+        passages = iter(self._index.passages([row for scored in found for _, row in scored]))
+        return [ranked((score, next(passages)) for score, _ in scored)[:k] for scored in found]
+
+    def _nearest(self, vectors: Vectors, k: int) -> list[list[tuple[float, int]]]:
+        """Score and row of at least the k nearest: of those as near as the k-th, all, since their ids decide."""
+        found: list[list[tuple[float, int]]] = [[] for _ in vectors]
+        open_, wanted = list(range(len(vectors))), k + 1
+        while open_:
+            scores, rows = self._index.search(vectors[open_], k=wanted)
+            for query, line, places in zip(open_, scores.tolist(), rows.tolist(), strict=True):
+                found[query] = list(zip(line, places, strict=True))
+            open_ = [
+                query
+                for query in open_
+                if len(found[query]) == wanted and found[query][k - 1][0] == found[query][-1][0]
+            ]
+            wanted *= WIDER
+        return found
 
     def rank(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Hit]]:
         """The given passages of each query, nearest first; for passages known by other means, such as gold ones."""
@@ -57,10 +81,9 @@ class DenseRetriever:
         rows = {passage_id: row for row, passage_id in enumerate(unique)}
         vectors = self._embedder.embed_passages(list(unique.values()))
         asked = self._embedder.embed_queries(list(queries))
-        ranked = []
+        found = []
         for query, passages in zip(asked, candidates, strict=True):
             mine = vectors[[rows[p.id] for p in passages]]
             scores = exact_scores(query, mine, metric=self._embedder.metric).tolist()
-            scored = sorted(zip(scores, passages, strict=True), key=lambda s: -s[0])
-            ranked.append([Hit(p, score, i) for i, (score, p) in enumerate(scored, 1)])
-        return ranked
+            found.append(ranked(zip(scores, passages, strict=True)))
+        return found

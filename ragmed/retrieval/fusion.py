@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ragmed.errors import MismatchError, UsageError
 from ragmed.records import Hit, Passage
 from ragmed.retrieval import Ranker, Retriever
+from ragmed.retrieval.ranking import ranked
 
 if TYPE_CHECKING:
     from ragmed.retrieval.spec import Resources, RetrieverSpec
@@ -25,7 +27,7 @@ class FusedRetriever:
     is more. UsageError where there is no part, a part has no weight, or a number is out of range.
     """
 
-    VERSION = 1
+    VERSION = 2
     READS = ("of", "weights", "rrf_k", "depth")
 
     def __init__(
@@ -44,11 +46,7 @@ class FusedRetriever:
 
     @classmethod
     def build(cls, spec: RetrieverSpec, resources: Resources) -> FusedRetriever:
-        if len(set(spec.of)) < len(spec.of):
-            raise UsageError(f"a fusion names a part twice: {', '.join(spec.of)}; give it a weight instead")
         weights = spec.weights or (1.0,) * len(spec.of)
-        if len(weights) != len(spec.of):
-            raise UsageError(f"{len(spec.of)} retrievers are fused with {len(weights)} weights; give one each, or none")
         parts = {name: resources.part(name) for name in spec.of}
         return cls(parts, weights=dict(zip(spec.of, weights, strict=True)), rrf_k=spec.rrf_k, depth=spec.depth)
 
@@ -64,8 +62,8 @@ class FusedRetriever:
         }
 
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
-        """`score` is the sum of the reciprocal ranks; equal scores are ordered by the best rank in a part, then by the
-        parts' order. MismatchError where two parts hold another text under the same passage id."""
+        """`score` is the sum of the reciprocal ranks; equal scores are ordered by passage id. MismatchError where two
+        parts hold another text under the same passage id."""
         if k < 1:
             raise UsageError(f"k must be at least 1, found {k}")
         rankings = {name: part.retrieve(queries, k=max(k, self._depth)) for name, part in self._parts.items()}
@@ -88,22 +86,21 @@ def fuse(
     rankings: Mapping[str, Sequence[Hit]], *, weights: Mapping[str, float] | None = None, rrf_k: int = 60
 ) -> list[Hit]:
     """One ranking of several, by name; equal weights where none are given. MismatchError as `FusedRetriever`."""
-    passages: dict[str, Passage] = {}  # in the order that settles equal scores
+    passages: dict[str, Passage] = {}
     ranks: dict[str, dict[str, int]] = {}
-    for place in range(max(map(len, rankings.values()), default=0)):
-        for name, hits in rankings.items():
-            if place < len(hits):
-                passage = hits[place].passage
-                if passages.setdefault(passage.id, passage) != passage:
-                    raise MismatchError(
-                        f"passage '{passage.id}' has another text in '{name}' than in another part of the fusion: "
-                        "their indexes cut the corpus differently; build them with the same chunking"
-                    )
-                ranks.setdefault(passage.id, {})[name] = hits[place].rank
+    for name, hits in rankings.items():
+        for hit in hits:
+            passage = hit.passage
+            if passages.setdefault(passage.id, passage) != passage:
+                raise MismatchError(
+                    f"passage '{passage.id}' has another text in '{name}' than in another part of the fusion: "
+                    "their indexes cut the corpus differently; build them with the same chunking"
+                )
+            ranks.setdefault(passage.id, {})[name] = hit.rank
     # fsum: the same ranks give the same score, whichever part gave which
     scores = {
         id_: math.fsum((weights or {}).get(name, 1.0) / (rrf_k + rank) for name, rank in mine.items())
         for id_, mine in ranks.items()
     }
-    best = sorted(passages, key=lambda id_: -scores[id_])
-    return [Hit(passages[id_], scores[id_], rank, parts=ranks[id_]) for rank, id_ in enumerate(best, 1)]
+    fused = ranked((scores[id_], passage) for id_, passage in passages.items())
+    return [replace(hit, parts=ranks[hit.passage.id]) for hit in fused]

@@ -16,6 +16,7 @@ from ragmed.index.manifest import MANIFEST, Manifest, read_manifest
 from ragmed.index.recipe import IndexRecipe, load_index_recipe
 from ragmed.index.sources import changed_corpora
 from ragmed.index.store import Index
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 DEFAULT_EMBEDDER = "packaged:minilm"
@@ -140,7 +141,8 @@ def _about(name: str, workspace: Workspace) -> str:
         try:
             manifest = read_manifest(folder)
             made = manifest.recipe
-            state = f"{manifest.counts.passages} passages of {manifest.counts.documents} documents"
+            passages, documents = manifest.counts.passages, manifest.counts.documents
+            state = f"{counted(passages, 'passage')} of {counted(documents, 'document')}"
         except RagmedError as error:
             state = f"broken: {error}"
     try:
@@ -165,22 +167,34 @@ def describe_manifest(manifest: Manifest) -> str:
     counts, embedder = manifest.counts, manifest.embedder
     how = ("normalised, " if embedder.normalise else "") + embedder.metric.replace("_", " ")
     lines = [
-        f"index {manifest.name}: {counts.passages} passages of {counts.documents} documents, {size / 1e6:.1f} MB",
-        f"embedder {manifest.recipe.embedder} ({manifest.recipe.precision}), {manifest.dimension} dimensions, {how}; "
+        f"index {manifest.name}: {counted(counts.passages, 'passage')} of {counted(counts.documents, 'document')}, "
+        f"{size / 1e6:.1f} MB",
+        f"embedder {manifest.recipe.embedder} ({manifest.embedder.precision}), {manifest.dimension} dimensions, {how}; "
         f"FAISS {manifest.recipe.factory}; on {manifest.device}; checked on {manifest.searched_on}; "
         f"built {manifest.created} in {manifest.seconds.wall:.1f} s",
     ]
     for corpus in manifest.corpora:
         left = [
-            f"{count} {what}"
-            for count, what in ((corpus.rejected, "records rejected"), (corpus.ignored, "files ignored"))
+            f"{counted(count, what)} {how}"
+            for count, what, how in (
+                (corpus.rejected, "record", "rejected"),
+                (corpus.left_out, "record", "left out"),
+                (corpus.ignored, "file", "ignored"),
+            )
             if count
         ]
-        why = f", {', '.join(left)} (ragmed corpora info {corpus.name} says why)" if left else ""
-        about = f"{corpus.documents} documents, {corpus.license or 'licence not stated'}, {corpus.access}"
-        lines.append(f"corpus {corpus.name}: {about}{why}")
+        about = f"{counted(corpus.documents, 'document')}, {corpus.license or 'licence not stated'}, {corpus.access}"
+        lines.append(f"corpus {corpus.name}: {', '.join([about, *left])}")
+        lines += [f"  {line}" for line in corpus.reasons]
     if counts.taken_over:
-        lines.append(f"{counts.taken_over} vectors were taken over from the corpora's own indexes")
+        lines.append(f"taken over from the corpora's own indexes: {counted(counts.taken_over, 'vector')}")
+    if manifest.recipe.vectors:
+        embedded = counts.vectors - counts.taken_over - counts.ready
+        cut = counted(counts.ready_cut, "document")
+        lines.append(
+            f"vectors: {counts.ready:,} ready-made, {embedded:,} embedded here ({cut} with a vector cut into several "
+            f"passages); {counts.ready_unknown:,} ready-made ones are of documents that are not here"
+        )
     for lost in (segment.approximation for segment in manifest.segments if segment.approximation):
         lines.append(f"approximate: recall@10 against exact search {lost.recall_at_10:.3f}")
     return "\n".join(lines)

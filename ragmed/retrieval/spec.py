@@ -5,23 +5,39 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 from ragmed.checked import Bounds
-from ragmed.embedding import Embedder, load_embedder
+from ragmed.embedding import Embedder
+from ragmed.embedding.folders import PRECISIONS
 from ragmed.errors import UnknownNameError, UsageError
+from ragmed.files import sha256_json
+from ragmed.index.recipe import embedder_of
 from ragmed.index.store import Index
 from ragmed.records import Hit
 from ragmed.retrieval import Retriever
 from ragmed.retrieval.named import index_folder, open_index, require_index
+from ragmed.retrieval.score_cache import ScoreCache
 from ragmed.retrieval.words import tokeniser
 from ragmed.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ragmed.retrieval.cross_encoder import CrossEncoder
 
 METHODS = {
     "bm25": "ragmed.retrieval.bm25:BM25Retriever",
     "dense": "ragmed.retrieval.dense:DenseRetriever",
+    "mmr": "ragmed.retrieval.mmr:DiverseRetriever",
+    "rerank": "ragmed.retrieval.rerank:RerankedRetriever",
     "rrf": "ragmed.retrieval.fusion:FusedRetriever",
+    "sparse": "ragmed.retrieval.sparse:SparseRetriever",
 }
+
+
+SEARCH_RECORDS = ("bm25", "dense")
+"""The methods that can search an example's own record."""
+OF_ONE = ("mmr", "rerank")
+"""The methods that put the hits of one other retriever in another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +49,21 @@ class RetrieverSpec:
     One entry of a config's `retrievers:`. `method`: a key of METHODS. `index`: what is searched, by name or folder.
 
     bm25: `k1` (how fast repeated words count less), `b` (how far long passages count less), `stemmer` (a Snowball
-    language, or `none`) and `stop_words` (`english` or `none`).
+    language, or `none`), `stop_words` (`english` or `none`) and `title_weight` (as how often a title's words count).
 
     rrf: `of`, the retrievers (or indexes, which are then searched by vectors) whose rankings are made one, by name;
     `weights`, one each, all equal where empty; `rrf_k`, the constant of Cormack et al. 2009; `depth`, how many hits
     of each are read.
+
+    rerank: `of`, the one retriever whose first `depth` hits are read again; `model`, the cross-encoder that reads them
+    (`path:DIR` or `hf:ORG/NAME@REVISION`); `precision`, in which it computes. mmr: `of` and `depth` likewise;
+    `mmr_lambda`, how much relevance counts against likeness to what was chosen already.
+
+    sparse: `model`, whose learned weights of words passages and queries are compared by, and `precision`.
+
+    `record`: no index is searched, but each example's own record, see `ragmed.retrieval.record`. `embedder`: then what
+    cuts its documents into passages and, of method dense, embeds these. What has parts searches what
+    these search.
 
     A method that does not read a field refuses a spec that sets it.
     """
@@ -48,10 +74,22 @@ class RetrieverSpec:
     weights: tuple[Annotated[float, Bounds(gt=0)], ...] = ()
     rrf_k: Annotated[int, Bounds(ge=0)] = 60
     depth: Annotated[int, Bounds(ge=1)] = 100
+    model: str = ""
+    precision: str = "float32"
+    mmr_lambda: Annotated[float, Bounds(ge=0, le=1)] = 0.7
     k1: Annotated[float, Bounds(ge=0)] = 1.5
     b: Annotated[float, Bounds(ge=0, le=1)] = 0.75
     stemmer: str = "english"
     stop_words: str = "english"
+    title_weight: Annotated[int, Bounds(ge=1, le=100)] = 1
+    record: bool = False
+    embedder: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The fields that mean something here, beside the method."""
+        known = method_named(self.method).READS
+        return tuple(name for name in (*known, "record", "embedder") if name != "index") if self.record else known
 
     def identity(self) -> dict[str, Any]:
         """What the spec itself says that can change a ranking: the method, its version, and the fields that it reads.
@@ -60,24 +98,43 @@ class RetrieverSpec:
         """
         method = method_named(self.method)
         self.check()
-        read = {name: getattr(self, name) for name in method.READS}
+        read = {name: getattr(self, name) for name in self.reads}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in read.items()}
         return {"method": self.method, "version": method.VERSION, **plain}
 
     def check(self) -> None:
         """Raises what `identity` raises, and UnknownNameError for a stemmer or stop words that nobody knows."""
         method = method_named(self.method)
+        if self.record and self.method not in SEARCH_RECORDS:
+            raise UsageError(
+                f"a retriever of method '{self.method}' searches no record itself; these do: "
+                + ", ".join(SEARCH_RECORDS)
+            )
         for parameter in fields(self):
-            read = parameter.name in ("method", *method.READS)
+            read = parameter.name in ("method", *self.reads)
             if not read and getattr(self, parameter.name) != parameter.default:
+                of = " over a record" if self.record else ""
                 raise UsageError(
-                    f"a retriever of method '{self.method}' does not read '{parameter.name}'; it reads "
-                    + ", ".join(method.READS)
+                    f"a retriever of method '{self.method}'{of} does not read '{parameter.name}'; it reads "
+                    + ", ".join(self.reads)
                 )
         if "stemmer" in method.READS:
             tokeniser(stemmer=self.stemmer, stop_words=self.stop_words)
+        if self.method in OF_ONE and len(self.of) != 1:
+            raise UsageError(
+                f"a retriever of method '{self.method}' puts the hits of one other in order; name that one, such as "
+                "of: [dense]" + (f", not {len(self.of)}" if self.of else "")
+            )
         if "of" in method.READS and not self.of:
             raise UsageError("a fusion has no parts; name the retrievers that are fused, such as of: [lexical, dense]")
+        if len(set(self.of)) < len(self.of):
+            raise UsageError(f"a fusion names a part twice: {', '.join(self.of)}; give it a weight instead")
+        if "model" in method.READS and not self.model:
+            raise UsageError(
+                f"a retriever of method '{self.method}' names no model; write model: path:DIR or hf:ORG/NAME@REVISION"
+            )
+        if "precision" in method.READS and self.precision not in PRECISIONS:
+            raise UnknownNameError("precision", self.precision, PRECISIONS)
         if self.weights and len(self.weights) != len(self.of):
             raise UsageError(
                 f"{len(self.of)} retrievers are fused with {len(self.weights)} weights; give one each, or none"
@@ -114,6 +171,7 @@ class Resources:
     indexes: dict[str, Index]
     as_built: bool
     embedders: dict[tuple[Any, ...], Embedder] = field(default_factory=dict)
+    cross_encoders: dict[tuple[str, str], CrossEncoder] = field(default_factory=dict)
     within: tuple[str, ...] = ()
 
     def index(self, name: str) -> Index:
@@ -131,22 +189,27 @@ class Resources:
 
     def embedder(self, index: Index) -> Embedder:
         """The embedder that made the index, for its queries."""
-        recipe = index.manifest.recipe
-        key = (recipe.embedder, recipe.precision, recipe.metric, recipe.normalise)
+        recipe, precision = index.manifest.recipe, index.manifest.embedder.precision
+        key = (recipe.embedder, precision, recipe.metric, recipe.normalise, recipe.encoding)
         if key not in self.embedders:
-            self.embedders[key] = load_embedder(
-                recipe.embedder,
-                precision=recipe.precision,
-                device="auto",
-                metric=recipe.metric,
-                normalise=recipe.normalise,
-            )
+            self.embedders[key] = embedder_of(recipe, precision=precision)
         return self.embedders[key]
 
+    def cross_encoder(self, name: str, precision: str) -> CrossEncoder:
+        """A model that scores pairs; its scores are kept in the workspace."""
+        from ragmed.retrieval.cross_encoder import CrossEncoder
+
+        key = name, precision
+        if key not in self.cross_encoders:
+            cache = ScoreCache(self.workspace.cache / "pairs" / f"{sha256_json(key)[:16]}.scores")
+            self.cross_encoders[key] = CrossEncoder(name, cache=cache, precision=precision)
+        return self.cross_encoders[key]
+
     def part(self, name: str) -> Retriever:
-        """A retriever that is fused, by name. UsageError where it fuses itself, or its index is not built."""
+        """A retriever that is part of another, by name. UsageError where it is part of itself, or its index is not
+        built."""
         if name in self.within:
-            raise UsageError(f"retriever '{name}' fuses itself: {' > '.join([*self.within, name])}")
+            raise UsageError(f"retriever '{name}' is part of itself: {' > '.join([*self.within, name])}")
         spec = spec_named(name, self.specs, workspace=self.workspace)
         if spec.index and spec.index not in self.indexes:
             index_folder(spec.index, self.workspace)
@@ -169,6 +232,25 @@ def spec_named(name: str, specs: Mapping[str, RetrieverSpec], *, workspace: Work
     return RetrieverSpec(index=name)
 
 
+def of_record(spec: RetrieverSpec, specs: Mapping[str, RetrieverSpec], *, within: tuple[str, ...] = ()) -> bool:
+    """
+    >>> of_record(RetrieverSpec("rrf", of=("notes",)), {"notes": RetrieverSpec("bm25", record=True)})
+    True
+
+    Whether each example's own record is searched, and no index. UsageError where a fusion would search both, since
+    passages of the two are no ranking of one thing, and where it is part of itself.
+    """
+    found = {}
+    for name in spec.of:
+        if name in within:
+            raise UsageError(f"retriever '{name}' is part of itself: {' > '.join([*within, name])}")
+        found[name] = name in specs and of_record(specs[name], specs, within=(*within, name))
+    if len(set(found.values())) > 1:
+        named = ", ".join(name for name, one in found.items() if one)
+        raise UsageError(f"a fusion searches an index or an example's own record, not both; the record: {named}")
+    return any(found.values()) if spec.of else spec.record
+
+
 def indexes_of(
     spec: RetrieverSpec, specs: Mapping[str, RetrieverSpec], *, workspace: Workspace, within: tuple[str, ...] = ()
 ) -> tuple[str, ...]:
@@ -176,7 +258,7 @@ def indexes_of(
     names = [spec.index] if spec.index else []
     for name in spec.of:
         if name in within:
-            raise UsageError(f"retriever '{name}' fuses itself: {' > '.join([*within, name])}")
+            raise UsageError(f"retriever '{name}' is part of itself: {' > '.join([*within, name])}")
         part = spec_named(name, specs, workspace=workspace)
         names += indexes_of(part, specs, workspace=workspace, within=(*within, name))
     return tuple(dict.fromkeys(names))
@@ -195,10 +277,10 @@ def make_retriever(
 
         make_retriever(RetrieverSpec(method="bm25", index="handbook"), workspace=Workspace.find())
 
-    `specs`: the other retrievers of the config, for those that are fused. `device`: where indexes are searched.
+    `specs`: the other retrievers of the config, for parts. `device`: where indexes are searched.
     `indexes`: those that are open already, by name. An index that is missing is built first, and one that its recipe
     would not make is refused (`open_index`); `as_built`: it is taken as it lies there, and a missing one is refused.
-    A part of a fusion must be built.
+    The index of a part must be built.
 
     Raises UnknownNameError (method, retriever, index), UsageError (a field, a missing part), MismatchError.
     """
@@ -207,21 +289,29 @@ def make_retriever(
 
 def _built(spec: RetrieverSpec, resources: Resources) -> Retriever:
     spec.check()
+    if spec.record:
+        raise UsageError("it searches an example's own record, so it finds nothing without an example that has one")
     return method_named(spec.method).build(spec, resources)
 
 
 def search_index(
-    name: str, query: str, *, k: int, workspace: Workspace, method: str = "dense", device: str = "cpu"
+    name: str, query: str, *, k: int, workspace: Workspace, method: str = "dense", model: str = "", device: str = "cpu"
 ) -> list[Hit]:
-    """What an index, by name or folder, has for one query; `rrf` fuses dense search and BM25 over it.
+    """What an index, by name or folder, has for one query; `rrf` fuses dense search and BM25 over it, and what puts
+    another's hits in order (`rerank` by `model`, `mmr`) takes these.
 
-    UsageError for a blank query, a method nobody knows, or an index that is not built.
+    UsageError for a blank query, a method nobody knows or that has no model, or an index that is not built.
     """
     if not query.strip():
         raise UsageError("the query is empty")
-    fuses = "of" in method_named(method).READS
+    reads = method_named(method).READS
     index_folder(name, workspace)
     parts = {part: RetrieverSpec(method=part, index=name) for part in ("bm25", "dense")}
-    spec = RetrieverSpec(method, of=tuple(parts)) if fuses else RetrieverSpec(method, index=name)
-    retriever = make_retriever(spec, workspace=workspace, specs=parts, device=device, as_built=True)
+    specs = {**parts, "rrf": RetrieverSpec("rrf", of=tuple(parts))}
+    spec = specs.get(method) or RetrieverSpec(
+        method, of=("rrf",) if method in OF_ONE else (), index=name if "index" in reads else "", model=model
+    )
+    if model and "model" not in reads:
+        raise UsageError(f"the method '{method}' reads no model; take --model away")
+    retriever = make_retriever(spec, workspace=workspace, specs=specs, device=device, as_built=True)
     return retriever.retrieve([query], k=k)[0]

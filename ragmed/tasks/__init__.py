@@ -10,12 +10,15 @@ import hashlib
 import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import sha256_json, user_path
-from ragmed.metrics.gold import equal_options
+from ragmed.metrics.gold import contradictions, equal_options
 from ragmed.records import Example
+from ragmed.tasks import clue
 from ragmed.tasks.reading import LIKELIHOODS
+from ragmed.tasks.splits import linked, text_key
 from ragmed.tasks.task import (
     NORMALISATIONS,
     OPTION_ORDERS,
@@ -29,14 +32,24 @@ from ragmed.tasks.task import (
     Task,
     TaskSettings,
 )
-from ragmed.tasks.words import LETTER, OPTION_TEXT, PromptForm, gold_text
+from ragmed.tasks.words import (
+    AFTER_REASONING,
+    LETTER,
+    OPTION_TEXT,
+    PromptForm,
+    after_reasoning,
+    gold_text,
+)
+from ragmed.text_table import counted, plural
 from ragmed.workspace import Workspace
 
 __all__ = [
     "NORMALISATIONS", "OPTION_ORDERS", "SCORINGS", "TASKS", "BoundTask", "FewShot", "Kind", "Normalise", "OptionOrder",
-    "Scoring", "Split", "Task", "TaskSettings", "describe_task", "find_task", "load_task", "task_names",
+    "Scoring", "Split", "Task", "TaskSettings", "describe_task", "find_task", "invent_sample",
+    "load_task", "task_names",
 ]  # fmt: skip
 
+SHOWN_PARTS, SHOWN_CHARACTERS = 3, 600  # of an example's material, where a task is described
 HELD_OUT = 16  # few-shot examples come from so many examples, where a set has no split of its own for them
 
 TASKS: dict[str, str] = {
@@ -55,6 +68,29 @@ TASKS: dict[str, str] = {
     "mednli": "ragmed.tasks.mednli:MEDNLI",
     "meqsum": "ragmed.tasks.meqsum:MEQSUM",
     "scifact": "ragmed.tasks.scifact:SCIFACT",
+    "bc5cdr": "ragmed.tasks.bc5cdr:BC5CDR",
+    "k_qa": "ragmed.tasks.k_qa:K_QA",
+    "medhallu": "ragmed.tasks.medhallu:MEDHALLU",
+    "medhallu_closed": "ragmed.tasks.medhallu:MEDHALLU_CLOSED",
+    "medec": "ragmed.tasks.medec:MEDEC",
+    "codiesp": "ragmed.tasks.codiesp:CODIESP",
+    "codiesp_es": "ragmed.tasks.codiesp:CODIESP_ES",
+    "medisumcode": "ragmed.tasks.medisumcode:MEDISUMCODE",
+    "medqa_dev": "ragmed.tasks.medqa:MEDQA_DEV",
+    "medqa_dev_4": "ragmed.tasks.medqa:MEDQA_DEV_4",
+    "longhealth_1": "ragmed.tasks.longhealth:ANSWERED",
+    "longhealth_2": "ragmed.tasks.longhealth:AMONG_OTHERS",
+    "longhealth_3": "ragmed.tasks.longhealth:UNANSWERABLE",
+    "nejm_cases": "ragmed.tasks.case_challenges:NEJM",
+    "jama_cases": "ragmed.tasks.case_challenges:JAMA",
+    "evidence_inference": "ragmed.tasks.evidence_inference:EVIDENCE_INFERENCE",
+    "evidence_inference_spans": "ragmed.tasks.evidence_inference:SPANS",
+    "problem_summary": "ragmed.tasks.problem_summary:PROBLEM_SUMMARY",
+    "medisumqa": "ragmed.tasks.medisumqa:MEDISUMQA",
+    "mtsamples_plan": "ragmed.tasks.mtsamples_plan:MTSAMPLES_PLAN",
+    "mts_dialog": "ragmed.tasks.mts_dialog:MTS_DIALOG",
+    "aci_bench": "ragmed.tasks.aci_bench:ACI_BENCH",
+    "radiology_impression": "ragmed.tasks.radiology_impression:RADIOLOGY_IMPRESSION",
 }
 
 
@@ -63,7 +99,8 @@ class BoundTask:
     """A task with its settings: `examples` in the order in which they are asked, `shots` as they are shown.
 
     `held_out`: how many examples were taken out of scoring for the few-shot examples to come from. `notes`: what is to
-    be known of how they were read and are scored, each a sentence.
+    be known of how they were read and are scored, each a sentence. As an arm is asked it: `cot_tokens` (0: none) may be
+    reasoned before the answer; `constrained`: the options are scored, asked for in the task's own words.
     """
 
     task: Task
@@ -72,6 +109,8 @@ class BoundTask:
     shots: tuple[Example, ...]
     held_out: int = 0
     notes: tuple[str, ...] = ()
+    cot_tokens: int = 0
+    constrained: bool = False
 
     @property
     def name(self) -> str:
@@ -79,27 +118,32 @@ class BoundTask:
 
     @property
     def max_tokens(self) -> int:
-        return self.settings.max_tokens or self.task.max_tokens
+        answer = self.settings.max_tokens or self.task.max_tokens
+        return answer + self.cot_tokens
 
     @property
     def needs_likelihoods(self) -> bool:
-        return self.task.kind == "choice" and self.settings.scoring != "generate"
+        return self.task.kind == "choice" and (self.constrained or self.settings.scoring != "generate")
 
     @property
     def form(self) -> PromptForm:
-        """How an answer is asked for: the task's own form, or that of the options' letters or texts where these are
-        scored.
+        """How an answer is asked for: the task's own form (after reasoning, where that is asked for), or that of the
+        options' letters or texts where the task is scored by these.
         """
-        if not self.needs_likelihoods:
-            return self.task.form
-        return LETTER if self.settings.scoring == "letters" else OPTION_TEXT
+        if self.task.kind == "choice" and self.settings.scoring != "generate":
+            return LETTER if self.settings.scoring == "letters" else OPTION_TEXT
+        form = clue.CHOICE if self.settings.protocol and self.task.form is LETTER else self.task.form
+        return after_reasoning(form) if self.cot_tokens else form
 
     @property
     def reader(self) -> str:
         """The name of the reader of its answers."""
         if self.needs_likelihoods:
             return LIKELIHOODS[self.settings.normalise]
-        return self.task.reader or self.task.form.reader
+        plain = self.task.reader or self.task.form.reader
+        if self.settings.protocol:
+            plain = clue.READERS.get(plain, plain)
+        return f"{AFTER_REASONING}{plain}" if self.cot_tokens else plain
 
     def data_hash(self) -> str:
         return examples_hash(self.examples, self.shots)
@@ -129,32 +173,62 @@ def find_task(name: str) -> Task:
 
 
 def describe_task(name: str, *, workspace: Workspace) -> str:
-    """Source, licence, counts and one example of a task, as text."""
+    """Source, licence, how to get it, counts and one example of a task, as text; what is not here yet is said."""
     task = find_task(name)
-    split = task.load(workspace)
-    _check(task, split)
-    example = split.examples[0]
     lines = [
         f"{task.name}: {task.title}",
         f"source: {task.source}",
         f"licence: {task.license}   access: {task.access}",
-        f"metrics: {', '.join(task.metrics)}   scored examples: {len(split.examples)}   to show: {len(split.shots)}",
+        *([f"to get it: {task.get}"] if task.get else []),
+        f"metrics: {', '.join(task.metrics)}"
+        + (f"; where the experiment names what they need: {', '.join(task.further)}" if task.further else ""),
         f"answers: {task.form.name}, read by '{task.reader or task.form.reader}'",
         f"gold documents: {'yes' if task.gold_documents else 'no'}",
         f"instruction: {task.instruction}",
+    ]
+    try:
+        split = task.load(workspace)
+    except DataError as error:
+        invented = f" (`ragmed tasks sample {name} --output DIR` writes invented records)" if task.invent else ""
+        return "\n".join([*lines, f"not to be read here: {error}{invented}"])
+    _check(task, split)
+    example = split.examples[0]
+    lines += [
+        f"scored examples: {len(split.examples)}   to show: {len(split.shots)}",
         f"example {example.id}: {example.question}",
-        *(f"  {part.title or task.context_label}: {part.text}" for part in example.context),
+        *(f"  {part.title or task.context_label}: {_beginning(part.text)}" for part in example.context[:SHOWN_PARTS]),
+        *([f"  … and {counted(more, 'document')} more"] if (more := len(example.context) - SHOWN_PARTS) > 0 else []),
         *(f"  {letter}. {text}" for letter, text in example.options.items()),
         f"  gold: {gold_text(example)}",
     ]
     return "\n".join(lines)
 
 
+def _beginning(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS].rstrip()} …"
+
+
+def invent_sample(name: str, folder: Path) -> None:
+    """Writes invented records of a task, in exactly its publisher's format, so that all that is done with the task can
+    be tried without its data: `folder` then serves as RAGMED_DATA.
+
+    UsageError for a task whose data come along, or are open; DataError where the folder holds something already.
+    """
+    task = find_task(name)
+    if task.invent is None:
+        raise UsageError(f"task '{name}' has no invented records: {task.get or 'its data come with ragmed'}")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DataError(f"'{folder}' is not empty; name a new folder with --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    task.invent(folder)
+
+
 def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: int) -> BoundTask:
     """Reads the examples and takes those that the settings ask for, in an order that depends on the seed alone.
 
-    Few-shot examples come from a split that is not scored; where a set has none, HELD_OUT examples are taken out of
-    scoring for all arms alike. Raises DataError where a set is damaged, UsageError where settings do not fit it.
+    Few-shot examples come from a split that is not scored; where a set has none, HELD_OUT examples or more, whole
+    groups, are taken out of scoring for all arms alike. Of two in the same words none is shown where the other is
+    scored. Raises DataError where a set is damaged, UsageError where settings do not fit it.
     """
     known = _own(name, settings, workspace) if settings.file else find_task(settings.task or name)
     task = replace(known, name=name)
@@ -166,25 +240,76 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
         )
     split = task.load(workspace)
     _check(task, split)
+    if settings.protocol:
+        return _as_clue(task, settings, split)
     examples = _shuffled(split.examples, seed)
-    pool = _shuffled(split.shots, seed)
+    pool, said = _never_scored(name, _shuffled(split.shots, seed), examples)
     held_out = 0
-    if settings.shots and not pool:
-        if settings.file or len(examples) < 2 * HELD_OUT:
-            raise UsageError(
-                f"task '{name}' has no few-shot examples: mark some of its questions with split = dev, "
-                "which are then never scored, or set shots to 0"
-            )
-        held_out = HELD_OUT
-        pool, examples = examples[:HELD_OUT], examples[HELD_OUT:]
+    if settings.shots and not split.shots:
+        pool, examples = _held_out(name, examples, own_file=bool(settings.file))
+        held_out = len(pool)
     if settings.shots > len(pool):
-        raise UsageError(f"task '{name}' has {len(pool)} few-shot examples, {settings.shots} were asked for")
+        raise UsageError(
+            "; ".join(
+                [
+                    f"task '{name}' has {len(pool)} few-shot {plural('example', len(pool))}, {settings.shots} were "
+                    "asked for",
+                    *said,
+                ]
+            )
+        )
     if settings.limit:
         examples = examples[: settings.limit]
     examples = [_reordered(example, settings.options, seed) for example in examples]
     drawn = _drawn(pool, settings.shots, settings.few_shot or task.few_shot)
-    notes = (*split.notes, *equal_options(name, examples))
+    notes = (*split.notes, *said, *contradictions(name, split.examples), *equal_options(name, examples))
     return BoundTask(task, settings, tuple(examples), drawn, held_out, notes)
+
+
+def _never_scored(name: str, pool: Sequence[Example], examples: Sequence[Example]) -> tuple[list[Example], list[str]]:
+    """What may be shown, without what asks the same as a scored example, in the same words; what that leaves out."""
+    scored = {text_key(example.text) for example in examples}
+    kept = [shot for shot in pool if text_key(shot.text) not in scored]
+    left = len(pool) - len(kept)
+    told = f"{name}: {left} of {len(pool)} examples to show ask the same as one that is scored, and are never shown."
+    return kept, [told] if left else []
+
+
+def _held_out(name: str, examples: Sequence[Example], *, own_file: bool) -> tuple[list[Example], list[Example]]:
+    """The examples to be shown and those that are scored, of a shuffled set: whole groups from its head on, until they
+    hold HELD_OUT examples. Examples that ask the same are of one group, whatever the task says. Of a user's own file
+    none is taken: a user marks what may be shown.
+    """
+    groups = linked([(("asks", text_key(e.text)), ("group", e.group) if e.group else ("id", e.id)) for e in examples])
+    shown: set[int] = set()
+    for group in groups:
+        if sum(one in shown for one in groups) < HELD_OUT:
+            shown.add(group)
+    sides: tuple[list[Example], list[Example]] = ([], [])
+    for example, group in zip(examples, groups, strict=True):
+        sides[group not in shown].append(example)
+    if own_file or len(sides[1]) < HELD_OUT:
+        only = f", and of its {len(examples)} examples only {len(sides[1])} would still be scored"
+        left = "" if own_file else only
+        raise UsageError(
+            f"task '{name}' has no few-shot examples{left}: mark some of its questions with split = dev, which are "
+            "then never scored, or set shots to 0"
+        )
+    return sides
+
+
+def _as_clue(task: Task, settings: TaskSettings, split: Split) -> BoundTask:
+    """By CLUE's protocol, whose seed is its own: few-shot examples and scored ones are of one file."""
+    if settings.scoring != "generate" or settings.options != "published" or settings.few_shot:
+        raise UsageError(f"task '{task.name}': protocol clue lets the model write, with options as published")
+    if settings.shots >= len(split.examples):
+        raise UsageError(
+            f"task '{task.name}' has {counted(len(split.examples), 'example')}, {settings.shots} are to be shown"
+        )
+    drawn = clue.shuffled(split.examples)
+    examples, shots = drawn[settings.shots :][: settings.limit or None], drawn[: settings.shots]
+    notes = (*split.notes, clue.NOTE.format(task=task.name, shots=settings.shots), *equal_options(task.name, examples))
+    return BoundTask(task, settings, tuple(examples), tuple(shots), len(shots), notes)
 
 
 def _drawn(pool: Sequence[Example], count: int, how: str) -> tuple[Example, ...]:

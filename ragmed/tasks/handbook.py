@@ -130,6 +130,7 @@ NOTES = Task(
     source=SOURCE,
     license=LICENSE,
     metrics=("rouge_l",),
+    further=("unsupported",),
     form=TEXT,
     gold_documents=True,
     ids="handbook",

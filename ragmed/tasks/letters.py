@@ -18,9 +18,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+# Of whoever writes, in the first person: that a patient cannot answer is a finding.
 REFUSAL = re.compile(
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:no|')t|cannot|can not|won't|will not) "
-    r"(?:answer|provide|assist|help|give|offer|diagnose)|as an ai\b|as a language model\b)",
+    r"(?:answer|provide|assist|help|give|offer|diagnose)|as an ai\b|as a language model\b)"
+    r"|\b(?:ich kann|kann ich)\b[^.!?]{0,60}\b(?:nicht|kein\w{0,2})\b[^.!?]{0,60}(?:antworten|helfen|geben|stellen)\b"
+    r"|\bno puedo (?:responder|contestar|ayudar|proporcionar|dar|ofrecer)"
+    r"|\bje ne (?:peux|puis|suis)\b[^.!?]{0,40}\b(?:répondre|aider|fournir|donner)"
+    r"|\bnão posso (?:responder|ajudar|fornecer|dar|oferecer)"
+    r"|\bnon posso (?:rispondere|aiutar|fornire|dare|offrire)"
+    r"|\bне могу (?:ответить|отвечать|помочь|предоставить|дать)"
+    r"|(?:我|抱歉|对不起|對不起)[^。！？]{0,15}(?:无法|無法|不能)(?:回答|提供|帮助|幫助|协助|協助|给出|給出)"
+    r"|(?:お答え|回答|お手伝い|お力添え)(?:することは|することが|は|が)?でき(?:ません|ない)"
+    r"|(?:답변|대답|도움|도와)[^.!?]{0,12}수 없"
+    r"|لا (?:أستطيع|يمكنني) (?:الإجابة|المساعدة|تقديم|إعطاء)",
     re.IGNORECASE,
 )
 _MOST = 400  # options named in a text: in one that names more, the first and the last are looked at
@@ -379,8 +390,44 @@ def _spelt(text: str) -> str:
     return re.sub(r"(?:\\ )?\\-(?:\\ )?", r"\\s?-\\s?", blank).replace("\\ ", r"\s")
 
 
+def corrects_itself(text: str) -> bool:
+    """
+    >>> corrects_itself("B. Wait, no: that dose is a child's."), corrects_itself("B, for an adult.")
+    (True, False)
+
+    Whether a text that gave an answer takes it back, or comes to a conclusion.
+    """
+    return _CORRECTED.search(text) is not None
+
+
+def goes_on_asking(text: str) -> bool:
+    """
+    >>> goes_on_asking("B\\n\\nQuestion: Which dose is given?")
+    True
+
+    Whether a model goes on, after its answer, with a question of its own.
+    """
+    return _NEXT_QUESTION.search(text) is not None
+
+
 def is_refusal(text: str) -> bool:
-    return REFUSAL.search(text) is not None
+    """
+    >>> is_refusal("I’m sorry, but I can’t help."), is_refusal("抱歉，我无法回答。"), is_refusal("He cannot answer.")
+    (True, True, False)
+
+    Whether a text refuses to answer, in English or one of ten other languages.
+    """
+    return REFUSAL.search(text.replace("’", "'")) is not None
+
+
+def seen(text: str) -> str:
+    """
+    >>> seen("\u202eB\u202c\u200b")
+    'B'
+
+    A text without the characters that nobody sees.
+    """
+    return _UNSEEN.sub("", text)
 
 
 def mirage_answer(text: str) -> str:

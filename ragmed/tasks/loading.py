@@ -1,20 +1,25 @@
-"""What loaders of tasks share: where a publisher's file lies, its lines with their places, one error for a bad record.
+"""What loaders of tasks share: where a file lies, its records with their places, one error for a bad record.
 
-A loader of JSON Lines is then a function from a record to an example:
+A loader is then a function from a record to an example:
 
     def load(workspace: Workspace) -> Split:
-        path = data_file(workspace, "scifact", "claims_train.jsonl", of="SciFact")
-        return Split(tuple(examples_of(path, "SciFact claims", _example)))
+        path = data_file(workspace, "openi", "validate.jsonl", of="Open-i")
+        return Split(tuple(examples_of(json_records(path, "Open-i reports"), _example)))
+
+Which examples are scored and which may be shown: `ragmed.tasks.splits`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import csv
+import io
+import zlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ragmed.errors import DataError
-from ragmed.files import records
+from ragmed.files import RepeatedKey, open_binary, parse_json, read_text, records, repeated, require_file
 from ragmed.records import Example
 from ragmed.tasks.task import Split
 from ragmed.workspace import Workspace
@@ -22,6 +27,8 @@ from ragmed.workspace import Workspace
 Made = TypeVar("Made")
 BAD_RECORD = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 """What taking fields out of a record of another shape raises."""
+MOST_CELL = 8 * 1024 * 1024  # of a CSV; the longest discharge summary has 60,000 characters
+REMEDY = "correct it, or fetch the file again"
 
 
 def data_file(workspace: Workspace, *parts: str, of: str) -> Path:
@@ -36,19 +43,37 @@ def data_file(workspace: Workspace, *parts: str, of: str) -> Path:
 
 
 def made(make: Callable[[Mapping[str, Any]], Made], record: Mapping[str, Any], where: str) -> Made:
-    """What `make` makes of a record; DataError names the place and the field where it is of another shape."""
+    """What `make` makes of a record; DataError names the place, the field and the remedy where it cannot be used."""
     try:
         return make(record)
     except DataError as error:
-        raise DataError(f"{where}: {error}") from error
+        said = str(error)
+        told = any(word in said for word in ("correct", "fetch", "keep", "take it out"))
+        raise DataError(f"{where}: {said}" if told else f"{where}: {said}; {REMEDY}") from error
     except BAD_RECORD as error:
-        raise DataError(f"{where}: missing or wrong field {error}") from error
+        raise DataError(f"{where}: missing or wrong field {error}; {REMEDY}") from error
 
 
-def examples_of(path: Path, what: str, make: Callable[[Mapping[str, Any]], Made]) -> Iterator[Made]:
-    """What `make` makes of every record of a JSON Lines file, in order; see `made`."""
-    for where, record in records(path, what):
-        yield made(make, record, where)
+def examples_of(
+    rows: Iterable[tuple[str, Mapping[str, Any]]],
+    make: Callable[[Mapping[str, Any]], Example | tuple[Example, ...]],
+) -> list[Example]:
+    """
+        examples_of(csv_records(path, "ACI-Bench", needs=("dialogue", "note")), _example)
+
+    The examples of every record with its place, in order: `make` makes one, or several, of each. DataError for a record
+    that cannot be used (`made`), and for an id that stands twice, with both places.
+    """
+    examples: list[Example] = []
+    first: dict[str, str] = {}
+    for where, record in rows:
+        found = made(make, record, where)
+        for example in (found,) if isinstance(found, Example) else found:
+            if example.id in first:
+                raise DataError(f"{where}: the id '{example.id}' occurs twice, first at {first[example.id]}; keep one")
+            first[example.id] = where
+            examples.append(example)
+    return examples
 
 
 def split_of(
@@ -60,8 +85,99 @@ def split_of(
 ) -> Split:
     """The examples of files whose records name their `split`, test or dev. `keep`: which test records are scored."""
     splits: dict[str, list[Example]] = {"test": [], "dev": []}
-    for where, record in (item for path in paths for item in records(path, what)):
+    for where, record in (item for path in paths for item in json_records(path, what)):
         split = made(lambda given: splits[given["split"]], record, where)
         if record["split"] == "dev" or keep(record):
             split.append(made(make, record, where))
     return Split(tuple(splits["test"]), tuple(splits["dev"]))
+
+
+def csv_records(path: Path, what: str, *, needs: Collection[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
+    """
+        next(csv_records(Path("valid.csv"), "ACI-Bench notes", needs=("dialogue", "note")))
+
+    Every row, all cells as text (`008.45` and `NA` are what they are), with its place: the file's line it begins on.
+    The file, plain or gzip, is streamed. DataError for a column that is needed and missing or that stands twice, a row
+    with other cells than the header, what is no CSV in UTF-8, and a file that is cut or damaged.
+    """
+    require_file(path, what)
+    csv.field_size_limit(MOST_CELL)
+    where = f"{what} '{path}', line 1"
+    with open_binary(path) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
+        try:
+            header = [name.strip() for name in next(rows, [])]
+            _check_header(header, needs, where)
+            where = f"{what} '{path}', line {rows.line_num + 1}"
+            empty = True
+            for cells in rows:
+                empty = empty and not cells
+                if cells and len(cells) != len(header):
+                    raise DataError(
+                        f"{where}: the row has {len(cells)} cells, the header has {len(header)}; put quotes around "
+                        "text that holds commas, or fetch the file again"
+                    )
+                if cells:
+                    yield where, dict(zip(header, cells, strict=True))
+                where = f"{what} '{path}', line {rows.line_num + 1}"
+            if empty:
+                raise DataError(f"{what} '{path}' has a header and no row below it; fetch the file again")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{where} or after it: not UTF-8 (byte 0x{error.object[error.start]:02x}); save it as CSV in UTF-8"
+            ) from error
+        except csv.Error as error:
+            raise DataError(f"{where}: not CSV ({error}); fetch the file again") from error
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{where} or after it: cut or damaged ({error}); fetch the file again") from error
+
+
+def _check_header(header: list[str], needs: Collection[str], where: str) -> None:
+    found = ", ".join(header) or "none"
+    if missing := [name for name in needs if name not in header]:
+        raise DataError(f"{where}: the column '{missing[0]}' is missing, found {found}; {_of_header(header)}")
+    if twice := [name for name in needs if header.count(name) > 1]:
+        raise DataError(f"{where}: the column '{twice[0]}' stands twice; keep one")
+
+
+def _of_header(header: list[str]) -> str:
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        return "its cells are separated by another mark; save it with commas"
+    return "name the columns as they are published"
+
+
+def json_records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """
+        next(json_records(Path("MeDiSumQA.json"), "MeDiSumQA"))
+
+    Every record with its place, of a JSON list or of JSON Lines, whatever the file's name ends in.
+    """
+    require_file(path, what)
+    with open_binary(path) as stream:
+        first = stream.read(1024).removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if first != b"[":
+        try:
+            yield from records(path, what)
+        except DataError as error:
+            raise DataError(f"{error}; {REMEDY}") from error
+        return
+    text = read_text(path, what)
+    try:
+        listed = parse_json(text, unique=True)
+    except RepeatedKey as error:
+        raise DataError(f"{what} '{path}': {repeated(error, text)}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{what} '{path}': not JSON ({error}); {REMEDY}") from error
+    for number, record in enumerate(listed, 1):
+        where = f"{what} '{path}', record {number}"
+        if not isinstance(record, dict):
+            raise DataError(f"{where}: an object was expected, found {type(record).__name__}; {REMEDY}")
+        yield where, record
+
+
+def text_of(record: Mapping[str, Any], field: str) -> str:
+    """The text of a field, without white space around it; DataError where it is missing, empty or no text."""
+    text = record.get(field)
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"'{field}' is {'missing' if field not in record else 'empty or no text'}")
+    return text.strip()

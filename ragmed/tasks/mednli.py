@@ -13,12 +13,15 @@ and the sentence is what a retriever is asked.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
-from ragmed.tasks.loading import data_file, examples_of
+from ragmed.tasks.loading import data_file, examples_of, json_records, text_of
+from ragmed.tasks.splits import apart
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import LABEL
 from ragmed.workspace import Workspace
@@ -29,14 +32,15 @@ LETTERS = {label: letter for letter, label in LABELS.items()}
 
 def load(workspace: Workspace) -> Split:
     """DataError names the file and the line where a pair cannot be used."""
-    splits = []
-    for name in ("mli_test_v1.jsonl", "mli_dev_v1.jsonl"):
-        splits.append(tuple(examples_of(data_file(workspace, "mednli", name, of="MedNLI"), "MedNLI pairs", _example)))
-    return Split(examples=splits[0], shots=splits[1])
+    scored, shown = (
+        examples_of(json_records(data_file(workspace, "mednli", name, of="MedNLI"), "MedNLI pairs"), _example)
+        for name in ("mli_test_v1.jsonl", "mli_dev_v1.jsonl")
+    )
+    return apart(scored, shown, of="mednli")
 
 
 def _example(record: Mapping[str, Any]) -> Example:
-    premise, statement, label = (record[key].strip() for key in ("sentence1", "sentence2", "gold_label"))
+    premise, statement, label = (text_of(record, key) for key in ("sentence1", "sentence2", "gold_label"))
     if label not in LETTERS:
         raise DataError(f"label '{label}'; known: {', '.join(LETTERS)}")
     return Example(
@@ -47,6 +51,26 @@ def _example(record: Mapping[str, Any]) -> Example:
         gold=LETTERS[label],
         group=premise,
     )
+
+
+def invent(folder: Path) -> None:
+    """Twelve pairs to score and six to show; no sentence is of a patient."""
+    pairs = [
+        ("The patient has never smoked.", ("He does not use tobacco.", "He has asthma.", "He smokes a pack a day.")),
+        ("Her potassium was 2.9 on arrival.", ("She was hypokalemic.", "She vomited.", "Her potassium was normal.")),
+        ("He walks with a cane since his stroke.", ("He had a stroke.", "He lives alone.", "He never had a stroke.")),
+        ("The wound is dry and closed.", ("The wound does not drain.", "It hurts.", "Pus drains from the wound.")),
+        ("She takes 5 mg of warfarin.", ("She takes a blood thinner.", "Her INR is 2.", "She takes no medicine.")),
+        ("No fever was noted overnight.", ("He had no fever at night.", "He slept well.", "He had a fever at night.")),
+    ]
+    (folder / "mednli").mkdir()
+    for name, first, last in (("mli_test_v1.jsonl", 0, 4), ("mli_dev_v1.jsonl", 4, 6)):
+        lines = [
+            json.dumps({"pairID": f"{name[4:8]}{i}-{n}", "sentence1": said, "sentence2": text, "gold_label": label})
+            for i, (said, texts) in enumerate(pairs[first:last])
+            for n, (text, label) in enumerate(zip(texts, LETTERS, strict=True))
+        ]
+        (folder / "mednli" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 MEDNLI = Task(
@@ -67,4 +91,9 @@ MEDNLI = Task(
     label="Statement",
     context_label="Sentence",
     access="credentialed",
+    get=(
+        "PhysioNet credentials and the data use agreement of MedNLI 1.0.0; put mli_test_v1.jsonl and mli_dev_v1.jsonl "
+        "into mednli/ under RAGMED_DATA."
+    ),
+    invent=invent,
 )

@@ -26,6 +26,8 @@ from typing import Any
 from ragmed.errors import DataError, MissingDependencyError
 from ragmed.files import require_file
 from ragmed.records import Example
+from ragmed.tasks.invented import AILMENTS, DRUGS
+from ragmed.tasks.splits import linked
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import TEXT
 from ragmed.workspace import Workspace
@@ -120,15 +122,8 @@ def _is_dev(summary: str) -> bool:
 
 def _groups(rows: Sequence[tuple[str, str, str]]) -> list[str]:
     """The group of each row: the File of the first row that shares a question or a summary with it, chains included."""
-    group = list(range(len(rows)))
-    first: dict[tuple[int, str], int] = {}
-    for i, row in enumerate(rows):
-        for column in (1, 2):
-            other = group[first.setdefault((column, _key(row[column])), i)]
-            if other != group[i]:
-                low, high = sorted((other, group[i]))
-                group = [low if g == high else g for g in group]
-    return [rows[g][0] for g in group]
+    first = linked([[("question", _key(question)), ("summary", _key(summary))] for _, question, summary in rows])
+    return [rows[place][0] for place in first]
 
 
 def _example(number: int, rows: Sequence[tuple[str, str, str]], groups: Sequence[str]) -> Example:
@@ -136,6 +131,26 @@ def _example(number: int, rows: Sequence[tuple[str, str, str]], groups: Sequence
     before = sum(row[0] == file for row in rows[:number])
     # A second question of one file is an example of its own.
     return Example(f"{file}#{before + 1}" if before else file, question, gold=summary, group=groups[number])
+
+
+def invent(folder: Path) -> None:
+    """A workbook of 72 questions, some of which are held out; nobody asked them. MissingDependencyError without
+    openpyxl.
+    """
+    try:
+        import openpyxl
+    except ImportError as error:
+        raise MissingDependencyError("writing .xlsx files needs: pip install 'ragmed[xlsx]'") from error
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = SHEET
+    sheet.append(COLUMNS)
+    for n in range(72):
+        drug, ill = DRUGS[n % len(DRUGS)], AILMENTS[n // 6]
+        asked = f"SUBJECT: {ill}\nMESSAGE: I am number {n} and have had {ill} for weeks. Can I take {drug} for it?"
+        sheet.append([f"1-{n}.xml.txt", asked, f"Does {drug} help with {ill}?"])
+    (folder / "meqsum").mkdir()
+    book.save(folder / "meqsum" / "MeQSum_invented.xlsx")
 
 
 MEQSUM = Task(
@@ -150,7 +165,10 @@ MEQSUM = Task(
     ),
     license="CC BY 4.0",
     metrics=("rouge_l", "rouge_1", "rouge_2"),
+    further=("bertscore", "concept_f1", "unsupported"),
     form=TEXT,
     max_tokens=64,
     label="Health question",
+    get="Open: the workbook (.xlsx) of github.com/abachaa/MeQSum, into meqsum/ under RAGMED_DATA.",
+    invent=invent,
 )

@@ -5,18 +5,23 @@
     {"question": "Do only changes in coding regions of MEF2C cause developmental disorders?",
      "options": {"A": "yes", "B": "no"}, "answer": "B", "PMID": [34022131]}
 
-The retriever sees the question alone (section 3.1, "question-only retrieval"). Sets without a split for few-shot
-examples give up some of their own, see `ragmed.tasks.load_task`.
+The retriever sees the question alone (section 3.1, "question-only retrieval"). Few-shot examples of `medqa` are MedQA's
+development questions where `medqa/dev_4_options.jsonl` is there; the other sets have no split for them and give up some
+of their own, see `ragmed.tasks.load_task`.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.files import read_json
 from ragmed.records import Example
+from ragmed.tasks import medqa
+from ragmed.tasks.invented import AILMENTS, DRUGS
 from ragmed.tasks.loading import data_file
 from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
@@ -24,6 +29,13 @@ from ragmed.workspace import Workspace
 SOURCE = "MIRAGE benchmark.json, github.com/Teddy-XiongGZ/MIRAGE (Xiong et al. 2024, arXiv 2402.13178)"
 INSTRUCTION = "You answer medical questions. Exactly one of the options is right."
 YES_NO = "You answer questions on biomedical research. Exactly one of the options is right."
+_INVENTED = {
+    "medqa": ("at noon", "at night", "twice a day", "never"),
+    "medmcqa": ("by mouth", "by vein", "on the skin", "never"),
+    "mmlu": ("in winter", "in spring", "in summer", "never"),
+    "pubmedqa": ("yes", "no", "maybe"),
+    "bioasq": ("yes", "no"),
+}
 
 
 def _reader(name: str) -> Callable[[Workspace], Split]:
@@ -32,7 +44,11 @@ def _reader(name: str) -> Callable[[Workspace], Split]:
         sets = read_json(path, "MIRAGE file")
         if not isinstance(sets.get(name), dict):
             raise DataError(f"MIRAGE file '{path}' has no set '{name}'")
-        return Split(tuple(read_example(name, key, record) for key, record in sets[name].items()))
+        shown = name == "medqa" and (workspace.data / medqa.FOLDER / medqa.FOUR_OPTIONS).exists()
+        return Split(
+            tuple(read_example(name, key, record) for key, record in sets[name].items()),
+            medqa.development(workspace, medqa.FOUR_OPTIONS) if shown else (),
+        )
 
     return load
 
@@ -49,6 +65,23 @@ def read_example(name: str, key: str, record: Any) -> Example:
         raise DataError(f"MIRAGE set '{name}', record '{key}': question, options and answer are needed") from error
 
 
+def invent(folder: Path) -> None:
+    """All five sets in one file, 36 questions each: so many that some can be held out and shown."""
+    sets: dict[str, dict[str, Any]] = {}
+    for name, texts in _INVENTED.items():
+        sets[name] = {}
+        for n in range(36):
+            drug, ill = DRUGS[n % len(DRUGS)], AILMENTS[(n // 3) % len(AILMENTS)]
+            asked = f"Invented question {n} of {name}: does {drug} help with {ill}, and when is it given?"
+            record: dict[str, Any] = {"question": asked, "options": dict(zip("ABCD", texts, strict=False))}
+            record["answer"] = "ABCD"[n % len(texts)]
+            if name in ("pubmedqa", "bioasq"):
+                record["PMID"] = [90000000 + n]
+            sets[name][f"{name}-{n}"] = record
+    (folder / "mirage").mkdir()
+    (folder / "mirage" / "benchmark.json").write_text(json.dumps(sets, indent=1), encoding="utf-8")
+
+
 def _task(name: str, title: str, instruction: str, license: str, *, gold_documents: bool = False) -> Task:
     return Task(
         name=name,
@@ -61,6 +94,8 @@ def _task(name: str, title: str, instruction: str, license: str, *, gold_documen
         metrics=("accuracy",),
         gold_documents=gold_documents,
         ids="pmid" if gold_documents else "",
+        get="Open: benchmark.json of github.com/Teddy-XiongGZ/MIRAGE, into mirage/ under RAGMED_DATA.",
+        invent=invent,
     )
 
 

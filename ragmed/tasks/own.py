@@ -31,17 +31,21 @@ import difflib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError, UsageError
 from ragmed.files import not_text, read_text, records, require_file, sha256_file
+from ragmed.metrics.gold import option_text
 from ragmed.metrics.overlap import has_words
 from ragmed.records import Access, ContextDocument, Example
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import LETTER, TEXT
+from ragmed.text_table import counted
 
 KEYS = ("id", "question", "context", "options", "answer", "documents", "group", "split", "date")
+LEAST_BY_LETTER = 3
 COLUMNS = ("id", "question", "context", "answer", "documents", "group", "split", "date")
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
@@ -112,7 +116,8 @@ def _read(path: Path) -> Split:
     if not splits["test"]:
         raise DataError(f"questions file '{path}' holds no question to be scored")
     notes += keys.notes(path)
-    return Split(tuple(splits["test"]), tuple(splits["dev"]), tuple(notes))
+    test, dev = (tuple(keys.meant(example) for example in splits[split]) for split in ("test", "dev"))
+    return Split(test, dev, tuple(notes))
 
 
 def _lines(path: Path, notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -152,8 +157,8 @@ def _rows(path: Path, notes: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(header):
-                raise DataError(f"{where}: {len(row)} cells, the header has {len(header)}; put quotes around text "
-                                "that holds the separator")  # fmt: skip
+                raise DataError(f"{where}: {counted(len(row), 'cell')}, the header has {len(header)}; put quotes "
+                                "around text that holds the separator")  # fmt: skip
             cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
             yield where, _record(cells, letters, number)
     except csv.Error as error:
@@ -250,41 +255,62 @@ class _AnswerKeys:
     """The answers of a file, each the letter of an option or its text; where it could be both, the file decides.
 
     With the options O, A, B, AB the answer "A" is the letter of O and the text of B. It is the text, unless the file
-    answers with letters elsewhere: then nothing tells which is meant.
+    answers with letters elsewhere. Then it is the letter where LEAST_BY_LETTER answers or more can be nothing but
+    letters, and none nothing but a text; else nothing tells which is meant.
     """
 
     def __init__(self) -> None:
         self._by_letter = ""
+        self._letters = self._texts = 0
         self._either: list[tuple[str, str, str, str]] = []
 
     def letter(self, answer: str, options: Mapping[str, str], id_: str, where: str) -> str:
         """The letter of the option that is meant; raises DataError where it is none, or one of several."""
         texts = {letter: " ".join(text.split()) for letter, text in options.items()}
+        plain = {letter: option_text(text) for letter, text in options.items()}
         if len(options) < 2:
             raise DataError(f"{where}: two options or more are needed, found {len(options)}")
-        if len(set(texts.values())) == 1:
+        if len(set(plain.values())) == 1:
             raise DataError(f"{where}: all options have one text, '{texts['A']}'; there is nothing to choose")
         written = " ".join(answer.split())
         same = [letter for letter, text in texts.items() if text == written]
         if answer in options:
             if not same:
                 self._by_letter = self._by_letter or where
+                self._letters += 1
             if not same or answer in same:
                 return answer
             self._either.append((where, id_, answer, same[0]))
             return same[0]
         same = same or [letter for letter, text in texts.items() if text.casefold() == written.casefold()]
-        if len({texts[letter] for letter in same}) != 1:
+        same = same or [letter for letter, text in plain.items() if text == option_text(answer)]
+        if len({plain[letter] for letter in same}) != 1:
             among = f"'{answer}' is options {' and '.join(same)} but for capitals" if same else (
                 f"the answer '{answer}' is none of the options")  # fmt: skip
             raise DataError(f"{where}: {among}; write a letter ({', '.join(options)}) or the text of one option")
+        self._texts += 1
         return same[0]
+
+    @property
+    def _letters_meant(self) -> bool:
+        return self._letters >= LEAST_BY_LETTER and not self._texts
+
+    def meant(self, example: Example) -> Example:
+        """The example with the gold that the whole file decides; to be asked when all answers were read."""
+        letters = {id_: answer for _, id_, answer, _ in self._either} if self._letters_meant else {}
+        return replace(example, gold=letters[example.id]) if example.id in letters else example
 
     def notes(self, path: Path) -> list[str]:
         """What was decided; DataError where nothing decides. To be asked when all answers were read."""
         if not self._either:
             return []
         where, _, answer, letter = self._either[0]
+        if self._letters_meant:
+            named = ", ".join(f"{id_}: {answer}" for _, id_, answer, _ in self._either)
+            return [
+                f"{path.name}: answers that are the letter of one option and the text of another were taken as "
+                f"letters, as all other answers of the file are ({named})."
+            ]
         if self._by_letter:
             elsewhere = self._by_letter.removeprefix(f"questions file '{path}', ")
             raise DataError(

@@ -12,13 +12,24 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import parse_json
+from ragmed.models.thinking import split_thinking
 from ragmed.records import Sample, Status, Value
-from ragmed.tasks.letters import find_letter, is_refusal, mirage_answer, mirage_letter
+from ragmed.tasks import clue
+from ragmed.tasks.letters import (
+    corrects_itself,
+    find_letter,
+    goes_on_asking,
+    is_refusal,
+    mirage_answer,
+    mirage_letter,
+    seen,
+)
+from ragmed.tasks.words import AFTER_REASONING
 
 Reading = tuple[Status, Value]
 
@@ -32,6 +43,7 @@ _DECLINED = re.compile(
 )
 _BULLET = re.compile(r"^\s*(?:[-*•–]|\(?\d{1,2}[.)]|\(?[a-z]\))(?:\s+|$)")
 _LEAD_IN = re.compile(r"^[^:;\n]{0,80}\b(?:are|is|includes?|following|answer|list):\s+(?=\S)", re.IGNORECASE)
+_FENCE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
 _SENTENCE = re.compile(r"(?:\S+\s+){3,}\S+[.!?]\s*$")
 # ICD-10(-CM): a letter, a digit, a digit, A or B, and up to four more after a point that may be left out. What else
 # clinical prose holds of this shape (A1C, Q12H, T2DM, H1N1) is none; B12 and T12 cannot be told from codes. X holds
@@ -60,7 +72,14 @@ _NUMBER = re.compile(
     r"(?P<more>[²³¹⁰-⁹½¼¾⅓⅔])?"
 )
 _STATED_NUMBER = re.compile(r"(?:\banswer(?: is|:| =)|\\boxed\{)[\s*_$]*$", re.IGNORECASE)
-
+# The mark behind which an answer stands, at the head of a line or a sentence, or called final, in any markup.
+_ANSWER_MARK = re.compile(
+    r"(?:(?:^|\n|[.!?;:)\]] )[^\w\n]{0,12}(?:(?:so|thus|therefore|hence),? )?(?:(?:the|my) )?(?:final |correct )?"
+    r"|\b(?:final|correct) )answer(?: is)?[*_` ]{0,6}[:：]",
+    re.IGNORECASE,
+)
+_MOST_MARKS = 100  # a text that holds more of them repeats itself
+_COT_READER = 1  # raised with every change; a reader's version is the sum of this and the inner one's
 _DASHES = str.maketrans("−–", "--", ",")
 _BRACE = re.compile(r'[{}]|"(?:[^"\\\n]|\\.)*"')
 _MOST_NUMBERS = 1000  # a text that holds more of them is no answer
@@ -109,6 +128,8 @@ class Reader:
                 f"{', '.join(LIKELIHOODS.values())}"
             )
         text = sample.completion or ""
+        if self.needs_text and not self.letters_alone:  # MIRAGE's script knows no thinking
+            text = split_thinking(text)[1]
         value = self.read_text(sample, text)
         if value is not None and (sample.finish != "length" or self.survives_cut):
             return "answered", value
@@ -118,10 +139,47 @@ class Reader:
 
 
 def find_reader(name: str) -> Reader:
-    """Raises UnknownNameError with near names."""
-    if name not in READERS:
-        raise UnknownNameError("reader", name, READERS)
-    return READERS[name]
+    """
+    >>> from ragmed.records import Example
+    >>> find_reader("cot:number").read(Sample("m", "t", Example("q", "?"), completion="2 x 20 mg\\nAnswer: 40"))
+    ('answered', 40.0)
+
+    `cot:NAME` reads by the reader NAME what stands after "Answer:". Raises UnknownNameError with near names.
+    """
+    if name in READERS:
+        return READERS[name]
+    inner = READERS.get(name.removeprefix(AFTER_REASONING)) if name.startswith(AFTER_REASONING) else None
+    if inner and inner.needs_text:
+        return _after_reasoning(name, inner)
+    raise UnknownNameError("reader", name, READERS)
+
+
+def _after_reasoning(name: str, inner: Reader) -> Reader:
+    """What stands after the last mark, read by the `inner` reader; what stands before the first is no answer.
+
+    Where an answer stands behind an earlier mark too, the two must be one, or the text must say between them that it
+    corrects itself; what a model answers to a question of its own, with which it goes on, does not count. The reasoning
+    may name any option, and is not held against the answer.
+    """
+
+    def read(sample: Sample, text: str) -> Value:
+        marks = list(_ANSWER_MARK.finditer(text))[:_MOST_MARKS]
+        if not marks:
+            return None
+        ends = [*(mark.start() for mark in marks[1:]), len(text)]
+        value: Value = None
+        said = ""
+        for mark, end in zip(marks, ends, strict=True):
+            part = text[mark.end() : end]
+            now = inner.read_text(sample, part.strip("*_` \t\r\n"))
+            if value is not None and now != value and not corrects_itself(said):
+                return None
+            value, said = now, part
+            if value is not None and goes_on_asking(part):
+                break
+        return value
+
+    return replace(inner, name=name, read_text=read, version=_COT_READER + inner.version)
 
 
 def _letter(sample: Sample, text: str) -> Value:
@@ -169,26 +227,51 @@ def _is_denied(words: str, start: int, end: int) -> bool:
 
 
 def _text(sample: Sample, text: str) -> Value:
-    return text.strip() or None
+    return text.strip() if _says_something(text) else None
+
+
+def _says_something(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def _list(sample: Sample, text: str) -> Value:
     """Entries between semicolons or on lines of their own, without bullets and numbers; each once, in order.
 
-    A line that ends in a colon is a heading, a sentence beside bullets is none of them. A JSON list of texts is one.
+    A line that ends in a colon is a heading, a sentence beside bullets is none of them, nor is an entry without a
+    letter or digit. A JSON list of texts is one, with words around it too, and may be empty; other JSON is none.
     """
     if is_refusal(text):
         return None
-    with suppress(ValueError, RecursionError):
-        given = parse_json(text.strip())
-        if isinstance(given, list) and given and all(isinstance(entry, str) for entry in given):
-            return tuple(dict.fromkeys(given))
+    text = seen(_FENCE.sub("", text)).strip()
+    given = _json_list(text)
+    if given is not None:
+        return tuple(dict.fromkeys(given)) if all(isinstance(entry, str) for entry in given) else None
+    if text.startswith("{") or any(_is_object(part) for part in _in_braces(text)):
+        return None
     lines = _LEAD_IN.sub("", text.strip(), count=1).splitlines()
     if sum(_BULLET.match(line) is not None for line in lines) > 1:
         lines = [line for line in lines if _BULLET.match(line) or not _SENTENCE.match(line)]
     parts = [_BULLET.sub("", part).strip(" \t.;*_`") for line in lines for part in line.split(";")]
-    entries = tuple(dict.fromkeys(part for part in parts if part and not part.endswith(":")))
+    entries = tuple(dict.fromkeys(part for part in parts if _says_something(part) and not part.endswith(":")))
     return entries or None
+
+
+def _json_list(text: str) -> list[Any] | None:
+    """The JSON list that a text is, whatever is in it, or holds between its first and its last bracket, where that is a
+    list of texts ("aspirin [1]" is none).
+    """
+    start, end = text.find("["), text.rfind("]") + 1
+    with suppress(ValueError, RecursionError):
+        given = parse_json(text[start:end]) if 0 <= start < end else None
+        if isinstance(given, list) and (text == text[start:end] or (given and all(isinstance(e, str) for e in given))):
+            return given
+    return None
+
+
+def _is_object(text: str) -> bool:
+    with suppress(ValueError, RecursionError):
+        return isinstance(parse_json(text), dict)
+    return False
 
 
 def _codes(sample: Sample, text: str) -> Value:
@@ -219,11 +302,13 @@ def _is_meant(match: re.Match[str], text: str, folded: str) -> bool:
 
 
 def _json(sample: Sample, text: str) -> Value:
-    """The only JSON object of a text, whatever stands around it; one of more than 50 levels is not read."""
+    """The only JSON object of a text, whatever stands around it; one of more than 50 levels is not read, nor is one in
+    which a key stands twice.
+    """
     found: list[Any] = []
     for part in _in_braces(text):
         with suppress(ValueError, RecursionError):
-            value: Any = parse_json(part, finite=True)
+            value: Any = parse_json(part, finite=True, unique=True)
             if not _is_shallow(value):
                 return None
             if value not in found:
@@ -305,22 +390,26 @@ _LENGTHS: dict[str, Callable[[Sample], Sequence[int]]] = {
 READERS: dict[str, Reader] = {
     reader.name: reader
     for reader in (
-        Reader("letter", _letter, version=2, survives_cut=True, needs_options=True),
-        Reader("label", _label, version=2, survives_cut=True, needs_options=True),
-        Reader("text", _text, declines=lambda text: False),
-        Reader("list", _list, version=2),
-        Reader("codes", _codes, version=2),
-        Reader("json", _json, version=2),
-        Reader("number", _number, version=2),
+        Reader("letter", _letter, version=3, survives_cut=True, needs_options=True),
+        Reader("label", _label, version=3, survives_cut=True, needs_options=True),
+        Reader("text", _text, version=2, declines=lambda text: False),
+        Reader("list", _list, version=3),
+        Reader("codes", _codes, version=3),
+        Reader("json", _json, version=3),
+        Reader("number", _number, version=3),
         Reader("mirage", _mirage, survives_cut=True, needs_options=True, letters_alone=True),
         Reader(
             "mirage-strict",
             _mirage_strict,
+            version=2,
             survives_cut=True,
             declines=_mirage_declines,
             needs_options=True,
             letters_alone=True,
         ),
+        Reader("clue-label", clue.read_label, survives_cut=True, needs_options=True, letters_alone=True),
+        Reader("clue-choice", clue.read_choice, survives_cut=True, needs_options=True, letters_alone=True),
+        Reader("clue-codes", clue.read_codes),
         *(
             Reader(name, _likelihood(lengths_of), survives_cut=True, needs_options=True, needs_text=False)
             for name, lengths_of in _LENGTHS.items()

@@ -24,12 +24,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
-from ragmed.files import records
 from ragmed.records import Example
-from ragmed.tasks.loading import data_file
+from ragmed.tasks.invented import AILMENTS, DRUGS, write_lines
+from ragmed.tasks.loading import data_file, examples_of, json_records, text_of
 from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
 
@@ -41,33 +43,32 @@ NO_EVIDENCE = "C"
 def load(workspace: Workspace) -> Split:
     """DataError names the file and the line where a claim cannot be used."""
     path = data_file(workspace, "scifact", "claims_train.jsonl", of="SciFact")
-    examples, cited = [], []
-    for where, record in records(path, "SciFact claims"):
-        example, abstracts = _example(record, where)
-        examples.append(example)
-        cited.append(abstracts)
+    cited: list[tuple[str, ...]] = []
+    examples = examples_of(json_records(path, "SciFact claims"), partial(_example, cited=cited))
     return Split(tuple(_grouped(examples, cited)))
 
 
-def _example(record: Mapping[str, Any], where: str) -> tuple[Example, tuple[str, ...]]:
-    try:
-        cited = tuple(str(document) for document in record["cited_doc_ids"])
-        labels = {str(doc): {str(part["label"]) for part in parts} for doc, parts in record["evidence"].items()}
-        key, claim = str(record["id"]), record["claim"]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{where}: id, claim, evidence and cited_doc_ids are needed ({error})") from error
-    if not isinstance(claim, str) or not cited:
-        raise DataError(f"{where}: 'claim' must be text, and 'cited_doc_ids' name an abstract")
-    if not set(labels) <= set(cited) or not all(labels.values()):
-        raise DataError(f"{where}: there is evidence without a label, or from an abstract that is not cited")
+def _example(record: Mapping[str, Any], *, cited: list[tuple[str, ...]]) -> Example:
+    """The example; `cited` gets the abstracts that its claim cites."""
+    for field, kind in (("cited_doc_ids", list), ("evidence", dict)):
+        if not isinstance(record.get(field), kind):
+            raise DataError(f"'{field}' is {'no ' + kind.__name__ if field in record else 'missing'}")
+    abstracts = tuple(str(document) for document in record["cited_doc_ids"])
+    labels = {str(doc): {str(part["label"]) for part in parts} for doc, parts in record["evidence"].items()}
+    key, claim = str(record["id"]), text_of(record, "claim")
+    if not abstracts:
+        raise DataError("'cited_doc_ids' names no abstract")
+    if not set(labels) <= set(abstracts) or not all(labels.values()):
+        raise DataError("there is evidence without a label, or from an abstract that is not cited")
     verdicts = set().union(*labels.values())
     if not verdicts <= set(LETTERS):
-        raise DataError(f"{where}: label '{min(verdicts - set(LETTERS))}'; known: {', '.join(LETTERS)}")
+        raise DataError(f"label '{min(verdicts - set(LETTERS))}'; known: {', '.join(LETTERS)}")
     if len(verdicts) > 1:
-        raise DataError(f"{where}: claim '{key}' has evidence for and against it, and so no single right answer")
+        raise DataError(f"claim '{key}' has evidence for and against it, and so no single right answer")
     gold = LETTERS[verdicts.pop()] if verdicts else NO_EVIDENCE
-    documents = tuple(doc for doc in cited if doc in labels) or cited
-    return Example(key, claim, options=OPTIONS, gold=gold, documents=documents), cited
+    documents = tuple(doc for doc in abstracts if doc in labels) or abstracts
+    cited.append(abstracts)
+    return Example(key, claim, options=OPTIONS, gold=gold, documents=documents)
 
 
 def _grouped(examples: Sequence[Example], cited: Sequence[Sequence[str]]) -> list[Example]:
@@ -86,6 +87,22 @@ def _key(example: Example) -> str:
     return " ".join(example.question.casefold().split())
 
 
+def invent(folder: Path) -> None:
+    """36 claims on as many invented abstracts; the abstracts (`scifact-beir/corpus.jsonl`) can be made an index of."""
+    claims, abstracts = [], []
+    for n in range(36):
+        drug, ill, doc = DRUGS[n % len(DRUGS)], AILMENTS[n // 3], str(9000 + n)
+        label = ("SUPPORT", "CONTRADICT", "")[n % 3]
+        found = {"SUPPORT": "halved", "CONTRADICT": "did not change", "": "has never been asked whether it changed"}
+        evidence = {doc: [{"sentences": [1], "label": label}]} if label else {}
+        claim = f"{drug} halved the number of people with {ill} in ward {n}."
+        claims.append({"id": n, "claim": claim, "evidence": evidence, "cited_doc_ids": [int(doc)]})
+        text = f"We gave {drug} in ward {n}. It {found[label]} the number of people with {ill}."
+        abstracts.append({"_id": doc, "title": f"{drug} in ward {n}", "text": text, "metadata": {}})
+    write_lines(folder / "scifact" / "claims_train.jsonl", claims)
+    write_lines(folder / "scifact-beir" / "corpus.jsonl", abstracts)
+
+
 SCIFACT = Task(
     name="scifact",
     title="SciFact, training claims: supported, refuted or not enough information",
@@ -97,8 +114,13 @@ SCIFACT = Task(
     load=load,
     source="SciFact claims_train.jsonl, github.com/allenai/scifact (Wadden et al. 2020, arXiv 2004.14974)",
     license="CC BY 4.0 (claims), ODC-By 1.0 (abstracts)",
-    metrics=("accuracy",),
+    metrics=("macro_f1", "accuracy"),
     gold_documents=True,
     ids="scifact",
     label="Claim",
+    get=(
+        "Open: data.tar.gz of github.com/allenai/scifact holds claims_train.jsonl, which goes into scifact/ under "
+        "RAGMED_DATA; the abstracts, to be searched, come in BEIR's layout (scifact.zip), into scifact-beir/."
+    ),
+    invent=invent,
 )

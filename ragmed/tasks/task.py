@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from ragmed.checked import Bounds
@@ -51,6 +52,11 @@ class Task:
     words before the question and before the material, in the prompt.
     `gold_documents`: whether examples name the documents that hold the answer, so that oracle passages exist. `ids`:
     what these names are (`pmid`), as corpora declare it of their documents' ids; '' for whatever an index holds.
+    `record`: whether the material is a record of many documents, which an arm shows whole, retrieves from, or does not
+    show at all; then `documents` of an example name those of its own `context`, by their `id`.
+    `further`: metrics that need what an experiment must name first (a model, a lexicon): measured where it does.
+    `get`: where the files are to be had, under what terms, and where they go, in sentences. `invent`: writes invented
+    records in exactly the publisher's format, and files, below a folder that then serves as RAGMED_DATA.
     """
 
     name: str
@@ -71,6 +77,10 @@ class Task:
     context_label: str = "Text"
     access: Access = "open"
     ids: str = ""
+    record: bool = False
+    further: tuple[str, ...] = ()
+    get: str = ""
+    invent: Callable[[Path], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ class TaskSettings:
     `system_instruction`: words before the task's own, at the head of the system message of every arm.
     `task`: the known task behind a name of one's own, so that one task can be asked in several ways. `options`: the
     order of the options' texts under their letters (`rotated` by one, `shuffled` for each example by itself); few-shot
-    examples stay as they are.
+    examples stay as they are. `protocol`: `clue` draws and reads as CLUE's scripts do (`ragmed.tasks.clue`).
     """
 
     file: str = ""
@@ -98,3 +108,4 @@ class TaskSettings:
     task: str = ""
     options: OptionOrder = "published"
     few_shot: Literal["", "seeded", "one-per-class"] = ""
+    protocol: Literal["", "clue"] = ""

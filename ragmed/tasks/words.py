@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragmed.records import Example
 
 LIST_SEPARATOR = "; "
+ANSWER_MARK = "Answer:"
+COT_VERSION = 1
+"""Of how an answer after reasoning is asked for (`after_reasoning`)."""
+AFTER_REASONING = "cot:"
+"""Before a reader's name: it reads what stands after the mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,32 @@ def gold_option(example: Example) -> str:
 
 def _labels(example: Example) -> str:
     return f"Answer with one of these words only: {', '.join(example.options.values())}."
+
+
+def after_reasoning(form: PromptForm) -> PromptForm:
+    """
+    >>> after_reasoning(NUMBER).gold(Example("q1", "?", gold="40"))
+    'Answer: 40'
+
+    A form whose answer comes after reasoning in words, behind a mark. Few-shot examples have no reasoning to show: they
+    give their gold answers behind the same mark.
+    """
+
+    def how(example: Example) -> str:
+        asked = (
+            f'Reason step by step first. Then write "{ANSWER_MARK}" on a line of its own, and after it your answer and '
+            "nothing else."
+        )
+        bare = form.how(example)
+        return f'{asked} For what stands after "{ANSWER_MARK}" this holds: {bare}' if bare else asked
+
+    return replace(
+        form,
+        name=f"{form.name} after reasoning",
+        how=how,
+        gold=lambda example: f"{ANSWER_MARK} {form.gold(example)}",
+        reader=AFTER_REASONING + form.reader,
+    )
 
 
 LETTER = PromptForm(

@@ -46,8 +46,8 @@ def economics(
         economics(results.costs, sources=sources, settings=settings)[0].break_even[0].questions
         # 2360
 
-    A row for each factorial and task; without factorials, for each pair of an arm that is tuned and shown nothing and
-    an untuned one that retrieves. `costs`: tokens and seconds of each arm and task, as in results.json.
+    A row for each task and tuned level of a factorial; without such, for each pair of an arm that is tuned and shown
+    nothing and an untuned one that retrieves. `costs`: tokens and seconds of each arm and task, as in results.json.
     """
     found = {(row.task, row.arm): row for row in costs}
     rows = []
@@ -60,8 +60,13 @@ def economics(
 
 
 def _designs(sources: Mapping[str, ArmSources], settings: ComparisonSettings) -> list[Design]:
-    if settings.factorials:
-        return [dict(zip(("control", "tuned", "retrieved", "both"), arms)) for arms in settings.factorials]
+    tuning = [design.levels for design in settings.factorials if design.factor == "tuning"]
+    if tuning:
+        return [
+            {"control": first.closed_book, "tuned": one.closed_book, "retrieved": first.with_passages,
+             "both": one.with_passages}
+            for first, *others in tuning for one in others
+        ]  # fmt: skip
     tuned = [arm for arm, one in sources.items() if one.trained_on is not None and one.context == "none"]
     retrieved = [arm for arm, one in sources.items() if one.trained_on is None and one.context == "retrieved"]
     plain = sources.get(settings.baseline, ArmSources())

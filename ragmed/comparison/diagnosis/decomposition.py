@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.diagnosis.gold_documents import gold_shown, tells_gold
+from ragmed.comparison.diagnosis.gold_documents import gold_shown, tells_gold, tells_passages
 from ragmed.comparison.diagnosis.rows import Cause, Decomposition, Examples, Repaired
 from ragmed.comparison.paired import is_binary
 from ragmed.records import Answer
@@ -25,7 +25,7 @@ from ragmed.records import Answer
 Values = Mapping[str, float | None]
 PARTS = ("form", "missed", "misled", "ignored", "unknown")
 BESIDE = {"closed": "none", "oracle": "oracle", "distractor": "distractor"}
-_ALIKE = ("index", "retriever", "k", "context_tokens", "passage_order", "tasks")
+_ALIKE = ("index", "retriever", "k", "context_tokens", "passage_order", "tasks", "cot", "cot_tokens")
 
 
 def decomposition(
@@ -47,13 +47,14 @@ def decomposition(
     for table in tables:
         for arm, about in arms.items():
             for metric in table.metrics:
-                if about.get("context") == "retrieved" and _right_or_wrong(table, arm, metric):
+                if about.get("context") == "retrieved" and right_or_wrong(table, arm, metric):
                     beside = {role: _partner(arms, arm, context, table, metric) for role, context in BESIDE.items()}
                     rows.append(_row(table, metric, arm, beside=beside, answers=found[arm, table.name]))
     return rows
 
 
-def _right_or_wrong(table: TaskTable, arm: str, metric: str) -> bool:
+def right_or_wrong(table: TaskTable, arm: str, metric: str) -> bool:
+    """Whether an arm has scores of 0 and 1 by a metric of which more is better."""
     if (arm, metric) not in table.columns or table.metrics[metric].higher_is_better is not True:
         return False
     values = np.array([value for value in table.columns[arm, metric].values.values() if value is not None])
@@ -85,7 +86,8 @@ def _row(
     others: dict[str, Values] = {role: numbers(table, name, metric) if name else {} for role, name in beside.items()}
     closed = others["closed"]
     tells = tells_gold(answer.sample for answer in answers.values())
-    shown = {id_: gold_shown(answers[id_].sample, tells=tells) for id_ in kept}
+    known = tells_passages(answer.sample for answer in answers.values())
+    shown = {id_: gold_shown(answers[id_].sample, tells=tells) if known else None for id_ in kept}
     wrong = [id_ for id_ in kept if not values[id_]]
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for id_ in wrong:

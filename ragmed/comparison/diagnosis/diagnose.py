@@ -10,6 +10,7 @@ from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.diagnosis.calibration import calibration
 from ragmed.comparison.diagnosis.compliance import compliance, compliance_contrasts
 from ragmed.comparison.diagnosis.decomposition import decomposition
+from ragmed.comparison.diagnosis.evidence import evidence
 from ragmed.comparison.diagnosis.leakage import leakage, leakage_contrasts, leaked_examples
 from ragmed.comparison.diagnosis.ledger import ledger
 from ragmed.comparison.diagnosis.order import order
@@ -19,6 +20,7 @@ from ragmed.comparison.diagnosis.rows import (
     Compliance,
     ComplianceContrast,
     Decomposition,
+    Evidence,
     Leakage,
     LeakageContrast,
     Ledger,
@@ -36,13 +38,14 @@ class RunFacts:
 
     `arms`: name -> its plain settings (model, context, index, k …), with `model_identity` where two runs are compared;
     `tasks`: name -> its plain settings (task, scoring, …). `memory`: arm -> `peak_bytes`, and `of` what they are.
-    `audit`: the contents of audit.json.
+    `audit`: the contents of audit.json. `metrics`: name -> what it is measured with, and how often that errs.
     """
 
     arms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     memory: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Diagnosis:
     order: tuple[Order, ...]
     calibration: tuple[Calibration, ...]
     retrieval: tuple[Retrieval, ...]
+    evidence: tuple[Evidence, ...]
     leakage: tuple[Leakage, ...]
     leakage_contrasts: tuple[LeakageContrast, ...]
 
@@ -88,6 +92,7 @@ def diagnose(
         order=tuple(order(tables, found, arms=tested, tasks=tasks, settings=settings)),
         calibration=tuple(calibration(tables, found, tasks=tasks, settings=settings)),
         retrieval=tuple(ranking(tables, found, arms=tested)),
+        evidence=tuple(evidence(tables, found, arms=tested, settings=settings)),
         leakage=tuple(leakage(tables, leaked, settings)),
         leakage_contrasts=tuple(leakage_contrasts(tables, leaked, contrasts=contrasts, settings=settings)),
     )

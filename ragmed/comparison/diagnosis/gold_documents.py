@@ -12,6 +12,16 @@ def tells_gold(samples: Iterable[Sample]) -> bool:
     return any(passage.gold is not None for sample in samples for passage in sample.passages)
 
 
+def tells_passages(samples: Iterable[Sample]) -> bool:
+    """
+    >>> tells_passages([])
+    False
+
+    Whether an arm's samples say what was shown. Others' runs often do not: then retrieval is unknown, not bad.
+    """
+    return any(sample.passages or sample.dropped for sample in samples)
+
+
 def gold_shown(sample: Sample, *, tells: bool) -> bool | None:
     """
     >>> from ragmed.records import Example, ShownPassage

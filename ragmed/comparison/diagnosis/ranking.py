@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.diagnosis.gold_documents import gold_shown, ranked_documents, tells_gold
+from ragmed.comparison.diagnosis.gold_documents import gold_shown, ranked_documents, tells_gold, tells_passages
 from ragmed.comparison.diagnosis.rows import Retrieval, Side
 from ragmed.comparison.paired import is_binary
 from ragmed.comparison.statistics.bootstrap import Interval
@@ -51,8 +51,9 @@ def ranking(
             metric = next((m for m in table.metrics if (arm, m) in table.columns), None)
             if about.get("context") == "retrieved" and metric and (arm, table.name) in found:
                 samples = {id_: answer.sample for id_, answer in found[arm, table.name].items()}
-                row = _row(table, arm, metric, samples, k=int(about.get("k") or 0))
-                rows += [row] if row else []
+                if tells_passages(samples.values()):
+                    row = _row(table, arm, metric, samples, k=int(about.get("k") or 0))
+                    rows += [row] if row else []
     return rows
 
 

@@ -187,6 +187,33 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """`count` of `n` examples."""
+
+    count: int
+    n: int
+    share: float | None
+    ci: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Right and wrong answers, with a gold passage shown and without; `unsupported`: of the right ones, those without.
+    `unknown`: examples of which nobody knows whether one was shown."""
+
+    arm: str
+    task: str
+    metric: str
+    n: int
+    unknown: int
+    right_with: Share
+    right_without: Share
+    wrong_with: Share
+    wrong_without: Share
+    unsupported: Share
+
+
+@dataclass(frozen=True, slots=True)
 class Leakage:
     """A score on all examples, on those that are not leaked, and on the leaked alone."""
 

@@ -24,7 +24,8 @@ from ragmed.comparison.statistics.root_finding import root
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A difference of arms with its 95 % interval and the name of its method; the test of whether it is 0 and its p;
-    p of `equivalence` within a margin and of `noninferiority`."""
+    p of `equivalence` within a margin and of `noninferiority`. `attainable`: the least p that the test could have
+    given, had all that differ gone one way. `mid_p`: of McNemar's test, whichever form is tested by."""
 
     difference: float
     ci: Interval
@@ -33,6 +34,8 @@ class Difference:
     p: float
     equivalence: float
     noninferiority: float
+    attainable: float | None = None
+    mid_p: float | None = None
 
 
 class Evidence(Protocol):

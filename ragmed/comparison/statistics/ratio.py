@@ -79,7 +79,7 @@ def ratio_score(
 
 def ratio_difference(
     counts: Mapping[str, Floats], total: Total, *, sides: tuple[Sequence[str], Sequence[str]], groups: Sequence[str],
-    names: Sequence[str], halved: bool = False, margin: float = 0.05, alpha: float = 0.05, family: int = 1,
+    names: Sequence[str], over: int = 1, margin: float = 0.05, alpha: float = 0.05, family: int = 1,
     seed: int = 0, resamples: int = 10_000, bounds: Interval = (0.0, 1.0), weights: Floats | None = None,
 ) -> Difference:  # fmt: skip
     """
@@ -92,7 +92,7 @@ def ratio_difference(
 
     The metric of the arms of `sides[1]` minus that of `sides[0]`, from `counts` of every arm on the same examples, arm
     -> [n, m]; its interval, p, and p of equivalence and non-inferiority within `margin`. As
-    `difference_of`, which see for `halved`, for sides of two arms and for `family` (with `alpha`); here the first arm
+    `difference_of`, which see for `over`, for sides of several arms and for `family` (with `alpha`); here the first arm
     of one side is the pair of the first of the other. Other arguments as in `ratio_score`; `names`: task and metric.
     Turning the sides round turns the sign and nothing else.
 
@@ -109,13 +109,13 @@ def ratio_difference(
     arms = np.concatenate([_checked(counts[arm]) for arm in (*minus, *plus)], axis=1)
     rows, sizes, weight = _grouped(arms, groups, weights)
     weight = weight * _says_something(rows.reshape(len(rows), 2 * len(minus), -1).sum(axis=1), total)
-    signs = np.repeat([-1.0, 1.0], len(minus)) / (2 if halved else 1)
+    signs = np.repeat([-1.0, 1.0], len(minus)) / over
 
     def difference(sums: Floats) -> Floats:
         return np.asarray(_of(total, sums.reshape(*sums.shape[:-1], len(signs), -1)) @ signs)
 
     named = (*names, *sorted(minus), *sorted(plus))
-    span = (bounds[1] - bounds[0]) * len(minus) / (2 if halved else 1)
+    span = (bounds[1] - bounds[0]) * len(minus) / over
     for draws in dict.fromkeys((resamples, draws_for(family, alpha, resamples=resamples, most=MOST_DRAWS))):
         rng = generator(seed, "interval", *named)
         evidence: Evidence = _difference_evidence(

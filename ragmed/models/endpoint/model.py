@@ -12,6 +12,7 @@ from ragmed.models.endpoint.client import Ask, Client, Reply
 from ragmed.models.endpoint.counting import ServerCounter, least_tokens
 from ragmed.models.endpoint.logprobs import INSTEAD, PairMaker, body_of, check_probe, summed
 from ragmed.models.endpoint.server import Form, ServerFacts, check_found
+from ragmed.models.one_by_one import in_order
 from ragmed.models.settings import ModelSettings
 from ragmed.records import Completion, Message, OptionScores
 
@@ -78,9 +79,9 @@ class EndpointModel:
 
         ModelError for what ends everything: nobody listens any more, the key or the model is no longer taken.
         """
-        done: dict[int, Completion] = {}
-        self.generate_each(prompts, max_tokens=max_tokens, stop=stop, each=done.__setitem__)
-        return [done[place] for place in range(len(prompts))]
+        return in_order(
+            len(prompts), lambda each: self.generate_each(prompts, max_tokens=max_tokens, each=each, stop=stop)
+        )
 
     def generate_each(
         self,
@@ -131,9 +132,7 @@ class EndpointModel:
 
     def score(self, prompts: Sequence[Sequence[Message]], continuations: Sequence[Sequence[str]]) -> list[OptionScores]:
         """Log-likelihoods, one request per continuation; ModelError before the first where the server has none."""
-        scores: dict[int, OptionScores] = {}
-        self.score_each(prompts, continuations, each=scores.__setitem__)
-        return [scores[place] for place in range(len(prompts))]
+        return in_order(len(prompts), lambda each: self.score_each(prompts, continuations, each=each))
 
     def score_each(
         self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragmed.errors import ModelError
-from ragmed.models.chat import fold_system
+from ragmed.models.chat import FOLDED, SHORT_ANSWER, SHORT_QUESTION, fold_system
 from ragmed.models.endpoint.answers import (
     NOTHING_BUT_REASONING,
     UnreadError,
@@ -31,9 +31,6 @@ from ragmed.records import Message
 
 # By what their /models says; these are known to take chat_template_kwargs.
 _TEMPLATE_KWARGS = ("vllm", "sglang", "llamacpp")
-# A reply of one letter is whole within few tokens, so that the field in which it stands shows.
-_PROBE = (Message("system", "Answer with the letter B alone, whatever is said."), Message("user", "Hi"))
-_PROBE_TOKENS = 16
 _SHOWN_MODELS = 10
 
 
@@ -87,7 +84,7 @@ class Form:
         thinking = "not sent" if self.thinking is None else str(self.thinking).lower()
         told = {"limit": self.limit, "seed": seed, "enable_thinking": thinking}
         if not self.system_turn:
-            told["system"] = "in the first user turn: the server takes no system turn"
+            told["system"] = FOLDED
         if self.in_reasoning:
             told["answers"] = "read from the reasoning field: the server leaves their content empty"
         return told
@@ -177,7 +174,7 @@ def find_form(client: Client, settings: ModelSettings, facts: ServerFacts, *, se
 
 def _probe(client: Client, settings: ModelSettings, form: Form) -> Reply:
     """The reply to a short question, asked twice where the first one is damaged: at a wrong address all of them are."""
-    body = form.body(settings, model=client.endpoint.model, prompt=_PROBE, max_tokens=_PROBE_TOKENS)
+    body = form.body(settings, model=client.endpoint.model, prompt=SHORT_QUESTION, max_tokens=SHORT_ANSWER)
     ask = Ask(f"{client.endpoint.url}/chat/completions", body)
     reply = client.ask([ask])[0]
     return client.ask([ask])[0] if reply.status == 200 and no_answer(reply) else reply

@@ -1,8 +1,9 @@
-"""Rows of `factorials` in, a figure out: the four arms of each 2x2 with their intervals, closed book and with
-passages, untuned and tuned; lines that are not parallel show an interaction."""
+"""Rows of `factorials` in, figures out: the arms of each design with their intervals, closed book and with passages, at
+each level of its factor; lines that are not parallel show an interaction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ragmed.comparison.results import Results
@@ -15,28 +16,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MODELS: dict[str, tuple[tuple[str, str], str, str, Dash]] = {
-    "untuned": (("control", "retrieved"), "#0072B2", "o", "-"),
-    "tuned": (("tuned", "both"), "#D55E00", "s", "--"),
-}
-"""Which model -> its two cells, colour, mark, line."""
+LEVELS: tuple[tuple[str, str, Dash], ...] = (
+    ("#0072B2", "o", "-"), ("#D55E00", "s", "--"), ("#009E73", "D", ":"), ("#CC79A7", "^", "-."),
+)  # fmt: skip
+"""Colour, mark and line of the first level, and of those that are held against it."""
 
 
 def factorial(results: Results) -> list[Figure]:
     """
         factorial(results)[0].savefig("factorial.png")
 
-    A panel for each 2x2 of each task and metric; empty where no four arms make one.
+    A panel for each design of each task and metric, factor by factor; empty where no arms make one.
     """
     rows = [row for row in results.factorials if row.cells]
     if not rows:
         return []
     ends = [end for row in rows for cell in row.cells.values() for end in cell.ci]
     limits = (min(0.0, *ends), max(1.0, *ends))
-    several = len({row.arms for row in rows}) > 1
-    panels = [_panel(row, limits, several) for row in rows]
-    under = "with 95 % intervals; were the lines parallel, tuning and retrieval would simply add up"
-    return draw_grid(Grid("Tuning and retrieval together", panels, across=3, tall=1.45, under=under, key=_key()))
+    grids = []
+    for factor in dict.fromkeys(row.factor for row in rows):
+        mine = [row for row in rows if row.factor == factor]
+        several = len({row.arms for row in mine}) > 1
+        grids.append(
+            Grid(
+                f"{factor.capitalize()} and retrieval together",
+                [_panel(row, limits, several) for row in mine],
+                across=3,
+                tall=1.45,
+                under=f"with 95 % intervals; were the lines parallel, {factor} and retrieval would simply add up",
+                key=_key(mine),
+            )
+        )
+    return [figure for grid in grids for figure in draw_grid(grid)]
 
 
 def _panel(row: Factorial, limits: tuple[float, float], several: bool) -> Panel:
@@ -45,42 +56,60 @@ def _panel(row: Factorial, limits: tuple[float, float], several: bool) -> Panel:
         axes.set_xlim(-0.42, 1.42)
         axes.set_ylim(limits[0] - pad, limits[1] + pad)
         axes.set_xticks([0, 1], ["closed book", "with passages"])
-        values = {model: [row.cells[cell].value for cell in cells] for model, (cells, *_) in MODELS.items()}
-        for number, (model, (cells, colour, marker, dash)) in enumerate(MODELS.items()):
-            shift = 0.03 * (2 * number - 1)
-            places = [shift, 1 + shift]
-            axes.plot(places, values[model], color=colour, linestyle=dash, linewidth=1.2, zorder=2)
-            axes.plot(places, values[model], color=colour, marker=marker, markersize=4.2, linestyle="", zorder=3)
-            for side, cell in enumerate(cells):
-                axes.plot([places[side]] * 2, row.cells[cell].ci, color=colour, linewidth=0.9, zorder=2)
-                other = values["untuned" if model == "tuned" else "tuned"][side]
-                _number(axes, side, values[model][side], number=number, other=other, limits=limits)
+        cells = [[row.cells[role] for role in row.design.cells(level)] for level in row.levels]
+        for number, own in enumerate(cells):
+            colour, marker, dash = LEVELS[number % len(LEVELS)]
+            shift = 0.03 * (2 * number - len(cells) + 1)
+            places, values = [shift, 1 + shift], [cell.value for cell in own]
+            axes.plot(places, values, color=colour, linestyle=dash, linewidth=1.2, zorder=2)
+            axes.plot(places, values, color=colour, marker=marker, markersize=4.2, linestyle="", zorder=3)
+            for side, cell in enumerate(own):
+                axes.plot([places[side]] * 2, cell.ci, color=colour, linewidth=0.9, zorder=2)
+        for side in (0, 1):
+            _numbers(axes, side, [own[side].value for own in cells], limits)
 
-    interaction = next((e for e in row.effects if e.effect == "interaction"), None)
-    words = f"n {row.n}"
-    if interaction is not None and interaction.difference is not None:
-        words = (
-            f"interaction {points(interaction.difference)} points "
-            f"{points_span(interaction.ci)}, {wording.p_in_words(interaction)}: "
-            f"{effects.verdict(row, interaction)}; {words}"
+    words = []
+    for effect in (one for one in row.effects if one.effect == "interaction" and one.difference is not None):
+        which = f" ({effect.level})" if len(row.levels) > 2 else ""
+        words.append(
+            f"interaction{which} {points(effect.difference)} points {points_span(effect.ci)}, "
+            f"{wording.p_in_words(effect)}: {effects.verdict(row, effect)}"
         )
-    arms = f" ({row.tuned}, {row.retrieved})" if several else ""
-    return Panel(f"{row.task}{arms}", draw, y=row.metric, words=(words,))
+    said = "; ".join([*words, f"n {row.n}"])
+    arms = f" ({', '.join(row.arms[1:-1])})" if several else ""
+    return Panel(f"{row.task}{arms}", draw, y=row.metric, words=(said,))
 
 
-def _number(axes: Axes, side: int, value: float, *, number: int, other: float, limits: tuple[float, float]) -> None:
-    """Outside of the lines, and so far from the other model's number that both can be read."""
+def _numbers(axes: Axes, side: int, values: Sequence[float], limits: tuple[float, float]) -> None:
+    """Outside of the lines, in the order of the values, and so far from each other that all can be read."""
     apart = 0.085 * (limits[1] - limits[0])
-    at = value
-    if abs(value - other) < apart:
-        upper = value > other or (value == other and number == 1)
-        at = (value + other) / 2 + (apart / 2 if upper else -apart / 2)
-    at = min(max(at, limits[0] + 0.02), limits[1] - 0.02)
-    axes.text(
-        -0.09 if side == 0 else 1.09, at, wording.fraction(value), ha="right" if side == 0 else "left", va="center",
-        fontsize=SMALL, color=list(MODELS.values())[number][1],
-    )  # fmt: skip
+    order = sorted(range(len(values)), key=lambda number: (values[number], number))
+    places: list[list[float]] = []  # runs of values that are too near to each other, spread about their mean
+    for number in order:
+        places.append([values[number]])
+        while len(places) > 1 and _spread(places[-1], apart)[0] - _spread(places[-2], apart)[-1] < apart:
+            last = places.pop()
+            places[-1] += last
+    at = [place for run in places for place in _spread(run, apart)]
+    for number, place in zip(order, at, strict=True):
+        axes.text(
+            -0.09 if side == 0 else 1.09, min(max(place, limits[0] + 0.02), limits[1] - 0.02),
+            wording.fraction(values[number]), ha="right" if side == 0 else "left", va="center",
+            fontsize=SMALL, color=LEVELS[number % len(LEVELS)][0],
+        )  # fmt: skip
 
 
-def _key() -> list[Any]:
-    return [sign(f"{name} model", (colour, marker, dash)) for name, (_, colour, marker, dash) in MODELS.items()]
+def _spread(run: Sequence[float], apart: float) -> list[float]:
+    middle = sum(run) / len(run)
+    return [middle + (place - (len(run) - 1) / 2) * apart for place in range(len(run))]
+
+
+def _key(rows: Sequence[Factorial]) -> list[Any]:
+    longest = max((row.levels for row in rows), key=len)
+    alike = {tuple(level.name for level in row.levels) for row in rows}
+    names = [level.name for level in longest] if len(alike) == 1 else [f"level {n + 1}" for n in range(len(longest))]
+    return [sign(_named(rows[0], name), LEVELS[number % len(LEVELS)]) for number, name in enumerate(names)]
+
+
+def _named(row: Factorial, level: str) -> str:
+    return f"{level} model" if row.factor == "tuning" else level

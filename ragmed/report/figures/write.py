@@ -47,8 +47,8 @@ FIGURES = {
     ),
     "scores": ("Scores", "Score of every arm on every task with its 95 % interval, and what guessing gives"),
     "factorial": (
-        "Tuning and retrieval together",
-        "The four arms of each 2x2: scores closed book and with passages, of the untuned and the tuned model",
+        "Two factors together",
+        "The arms of each factorial: scores closed book and with passages, at each level of tuning or of reasoning",
     ),
     "decomposition": (
         "Where the answers with passages went wrong",

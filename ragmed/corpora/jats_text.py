@@ -1,0 +1,252 @@
+"""An article in JATS, or a chapter in BITS, -> Markdown: headings, lists, tables, captions, formulae.
+
+What is no reading is left out: reference lists and the raised numbers that point into them, acknowledgements, images.
+Element names are bare (see `bare_names`): the formats are published with a namespace and without.
+
+Source of the format: NISO Z39.96 (JATS 1.3, Archiving and Interchange), NLM BITS 2.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from xml.etree.ElementTree import Element
+
+from ragmed.corpora.grid import Grid, span
+from ragmed.corpora.inline import bounded, check_depth
+from ragmed.corpora.mathml import math_text, raised
+from ragmed.corpora.safe_xml import local
+
+DEEPEST = 6
+"""Markdown has no deeper heading."""
+
+_LEFT_OUT = frozenset(
+    "ref-list ack bio fn-group object-id permissions graphic inline-graphic sec-meta alt-text long-desc attrib "
+    "related-article related-object processing-meta title label private-char".split()
+)
+_THROUGH = (
+    "p", "body", "abstract", "trans-abstract", "disp-quote", "boxed-text", "statement", "app", "app-group", "glossary",
+    "fig-group", "table-wrap-group", "floats-group", "verse-group", "verse-line", "speech", "notes",
+    "disp-formula-group",
+    "question-wrap", "question", "answer", "answer-set", "explanation", "caption", "book-app", "book-app-group",
+)  # fmt: skip
+_LATEX = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
+_POINTERS = re.compile(r"[\s,;–—-]*")
+"""What stands between numbers of references."""
+
+
+def bare_names(root: Element) -> Element:
+    """The same tree with names of elements without their namespaces."""
+    for element in root.iter():
+        if "}" in element.tag:
+            element.tag = local(element)
+    return root
+
+
+class Writer:
+    """
+    >>> from ragmed.corpora.safe_xml import parse_xml
+    >>> body = b"<body><sec><title>Aims</title><p>Rest <sup><xref ref-type='bibr'>1</xref></sup>.</p></sec></body>"
+    >>> Writer().blocks(parse_xml(body), 2)
+    ['## Aims', 'Rest .']
+
+    Writes elements as blocks of Markdown. ValueError: a text or a table without measure, markup nested too deeply.
+    """
+
+    def __init__(self) -> None:
+        self._writers: dict[str, Callable[[Element, int], list[str]]] = {
+            "sec": self._section,
+            "list": self._list_block,
+            "def-list": self._definitions,
+            "table-wrap": self._table,
+            "array": self._table,
+            "fig": self._captioned,
+            "media": self._captioned,
+            "supplementary-material": self._captioned,
+            "disp-formula": self._formula,
+            "preformat": self._kept,
+            "code": self._kept,
+            **dict.fromkeys(_THROUGH, self._through),
+        }
+
+    def blocks(self, element: Element, level: int, *, depth: int = 0) -> list[str]:
+        """An element's content: block children each on their own, the running text between them as paragraphs.
+
+        `level`: of the headings of its sections, 2 for `##`.
+        """
+        texts: list[str] = []
+        running = element.text or ""
+        for node in element:
+            name = node.tag
+            write = self._writers.get(name)
+            if write:
+                texts += [*_paragraph(running), *write(node, level)]
+                running = ""
+            elif name not in _LEFT_OUT:
+                running = bounded(self._inline(node, running, depth))
+            running += node.tail or ""
+        return texts + _paragraph(running)
+
+    def line(self, element: Element | None) -> str:
+        """An element's running text in one line, blocks in it one after the other; empty for None."""
+        if element is None:
+            return ""
+        if not len(element):
+            return " ".join((element.text or "").split())
+        return " ".join(" ".join(self.blocks(element, DEEPEST)).split())
+
+    def _inline(self, element: Element, before: str, depth: int) -> str:
+        """The text so far with an inline element after it."""
+        check_depth(element, depth)
+        name = element.tag
+        if name == "math":
+            return before + math_text(element)
+        if name == "tex-math":
+            return before + _latex(element)
+        if name in ("alternatives", "inline-formula"):
+            return before + self._alternative(element, depth)
+        if name == "break":
+            return before + " "
+        if name == "fn":
+            return f"{before.rstrip()} [{self.line(element)}]"
+        if name == "sup" and _points_to_references(element):
+            return before
+        inner = element.text or ""
+        for node in element:
+            if node.tag not in _LEFT_OUT:
+                inner = bounded(self._inline(node, inner, depth + 1))
+            inner += node.tail or ""
+        return raised(before, inner) if name == "sup" else before + inner
+
+    def _alternative(self, element: Element, depth: int) -> str:
+        """One of several forms of the same: MathML, else LaTeX, else what text there is."""
+        for name, write in (("math", math_text), ("tex-math", _latex)):
+            found = next(element.iter(name), None)
+            if found is not None:
+                check_depth(found, depth)
+                return write(found)
+        inner = element.text or ""
+        for node in element:
+            if node.tag not in _LEFT_OUT:
+                inner = bounded(self._inline(node, inner, depth + 1))
+            inner += node.tail or ""
+        return inner
+
+    def _through(self, element: Element, level: int) -> list[str]:
+        """Its content; its title, where it has one, is a paragraph: what follows the element is not under it."""
+        inner = self.blocks(element, level)
+        title = " ".join(part for part in (self.line(element.find("label")), self.line(element.find("title"))) if part)
+        return [f"**{title}**", *inner] if title and (inner or element.tag == "caption") else inner
+
+    def _section(self, section: Element, level: int) -> list[str]:
+        inner = self.blocks(section, level + 1)
+        title = self.line(section.find("title"))
+        return [f"{'#' * min(level, DEEPEST)} {title}", *inner] if inner and title else inner
+
+    def _list_block(self, element: Element, level: int) -> list[str]:
+        title = self.line(element.find("title"))
+        lines = list(self._items(element))
+        return ["\n".join([title, *lines] if title else lines)] if lines else []
+
+    def _items(self, element: Element) -> Iterator[str]:
+        ordered = element.get("list-type") in ("order", "alpha-lower", "alpha-upper", "roman-lower", "roman-upper")
+        for number, item in enumerate(element.iterfind("list-item"), 1):
+            label = self.line(item.find("label"))
+            mark = f"{label} " if label and label not in "•-–*" else f"{number}. " if ordered else "- "
+            lines = "\n".join(self.blocks(item, DEEPEST)).split("\n")
+            if lines != [""]:
+                yield "\n".join([mark + lines[0], *("  " + line for line in lines[1:])])
+
+    def _definitions(self, element: Element, level: int) -> list[str]:
+        title = self.line(element.find("title"))
+        lines = [
+            f"- {self.line(one.find('term'))}: {self.line(one.find('def'))}" for one in element.iterfind("def-item")
+        ]
+        lines += [line for inner in element.iterfind("def-list") for line in self._definitions(inner, level)]
+        return ["\n".join([title, *lines] if title else lines)] if lines else []
+
+    def _captioned(self, element: Element, level: int) -> list[str]:
+        """Label and caption of a figure or a file; what the image shows only where it has none."""
+        told = self._told(element)
+        return _paragraph(" ".join(told)) if any(told[1:]) else []
+
+    def _told(self, element: Element) -> list[str]:
+        """The label, or '', and the sentences of the caption. The label is written once: it may hold a table again."""
+        caption = element.find("caption")
+        words = [self.line(element.find("label"))]
+        if caption is not None:
+            words += [self.line(caption.find("title")), self.line(caption)]
+        if not any(words[1:]):
+            words.append(self.line(next(element.iter("alt-text"), None)))
+        return [word if not word or word[-1] in ".?!:" else word + "." for word in words]
+
+    def _table(self, element: Element, level: int) -> list[str]:
+        """Label and caption, the rows, and the notes below, a block each."""
+        blocks = _paragraph(" ".join(self._told(element)))
+        rows = [text for table in _tables(element) if (text := self._rows(table))]
+        notes = [line for foot in element.iterfind("table-wrap-foot") for line in self._notes(foot)]
+        return [*blocks, *rows, *(["\n".join(notes)] if notes else [])]
+
+    def _notes(self, foot: Element) -> Iterable[str]:
+        for node in foot:
+            inner = [node] if node.tag != "fn-group" else list(node)
+            for one in inner:
+                label = self.line(one.find("label"))
+                text = " ".join(part for part in (label, self.line(one)) if part)
+                if text and one.tag not in ("title", "label"):
+                    yield text
+
+    def _rows(self, table: Element) -> str:
+        grid = Grid()
+        for part in [table, *table]:
+            if part.tag in ("thead", "tbody", "tfoot", "table", "array"):
+                for row in part:
+                    if row.tag == "tr":
+                        grid.begin_row()
+                        for cell in row:
+                            rows, columns = span(cell.get("rowspan")), span(cell.get("colspan"))
+                            grid.add(self.line(cell), rows=rows, columns=columns, heading=cell.tag == "th")
+                        grid.end_row(in_head=part.tag == "thead")
+        return grid.lines()
+
+    def _formula(self, element: Element, level: int) -> list[str]:
+        label = self.line(element.find("label"))
+        text = " ".join(self._alternative(element, 0).split())
+        return [f"{text} {label}".strip()] if text else []
+
+    def _kept(self, element: Element, level: int) -> list[str]:
+        text = "".join(element.itertext()).strip("\n")
+        return [f"````\n{text}\n````"] if text.strip() else []
+
+
+def _tables(element: Element) -> Iterator[Element]:
+    """The tables of a wrap, those within cells not among them."""
+    for node in element:
+        if node.tag == "table":
+            yield node
+        elif node.tag == "alternatives":
+            yield from list(_tables(node))[:1]
+    if element.tag == "array":
+        yield element
+
+
+def _points_to_references(element: Element) -> bool:
+    """Whether a superscript holds numbers of references alone, so that `of 50<sup>12</sup>` is no 50^12."""
+    if not len(element):
+        return False
+    between = [element.text, *(node.tail for node in element)]
+    return all(node.tag == "xref" and node.get("ref-type") == "bibr" for node in element) and all(
+        _POINTERS.fullmatch(text or "") for text in between
+    )
+
+
+def _latex(element: Element) -> str:
+    text = "".join(element.itertext())
+    match = _LATEX.search(text)
+    return " ".join((match[1] if match else text).replace("$$", "").split())
+
+
+def _paragraph(text: str) -> list[str]:
+    """Running text with its white space as one space."""
+    text = " ".join(text.split())
+    return [text] if text else []

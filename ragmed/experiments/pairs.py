@@ -1,0 +1,46 @@
+"""`arms: pairs(clue, 7b-8b)` in a config -> the models and arms that it stands for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ragmed.errors import UsageError
+from ragmed.published import find_suite
+
+_PAIRS = re.compile(r"\s*pairs\(\s*([\w-]+)\s*(?:,\s*(\d+b(?:-\d+b)?)\s*)?(?:,\s*k\s*=\s*(\d+)\s*)?\)\s*\Z")
+_NO_NAME = re.compile(r"[^A-Za-z0-9._+@-]")
+
+
+def with_pairs(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """
+    >>> given = with_pairs({"arms": "pairs(clue, 8b, k=5)", "index": "textbooks", "tasks": {"medqa": None}}, "config")
+    >>> list(given["arms"])[:4]
+    ['Meta-Llama-3-8B-Instruct', 'Meta-Llama-3-8B-Instruct+rag', 'Llama3-OpenBioLLM-8B', 'Llama3-OpenBioLLM-8B+rag']
+
+    The config with the models of a suite, and an arm for each, closed book; with k, another that reads k passages of
+    the config's index. Sizes as in `Suite.pairs`. Each biomedical model names its base, so that what tuning and
+    retrieval do is found as 2x2 designs. Models that the config has already stay as they are: a server's address, say.
+    Other configs come back as they are. UsageError where the words cannot be read.
+    """
+    arms = raw.get("arms")
+    if not isinstance(arms, str):
+        return raw
+    match = _PAIRS.match(arms)
+    if match is None:
+        raise UsageError(f"{where}, arms: '{arms}' cannot be read; write pairs(clue, 7b-8b) or pairs(clue, 8b, k=5)")
+    suite, given = find_suite(match[1]), dict(raw.get("models") or {})
+    if match[3] and not raw.get("index"):
+        raise UsageError(f"{where}, arms: k={match[3]} needs an index: write index: NAME")
+    made: dict[str, Any] = {}
+    models: dict[str, Any] = {}
+    for base, tuned in suite.pairs(match[2] or ""):
+        for name in (base, tuned):
+            key = _NO_NAME.sub("-", name)
+            settings = {"name": f"hf:{suite.models[name].hub}", "context_tokens": suite.models[name].context}
+            models[key] = given.get(key, settings | ({"base": _NO_NAME.sub("-", base)} if name == tuned else {}))
+            made[key] = {"model": key}
+            if match[3]:
+                made[f"{key}+rag"] = {"model": key, "context": "retrieved", "k": int(match[3])}
+    return {**raw, "models": {**given, **models}, "arms": made}

@@ -1,0 +1,136 @@
+"""Vectors that others made in, the vector of a passage out, so that nobody embeds millions of abstracts again.
+
+NCBI gives MedCPT's vectors of all of PubMed away (`embeds_chunk_0.npy` with `pmids_chunk_0.json`), MedRAG those of its
+corpora, one a snippet in the snippets' order. A vector is a whole document's: it serves where the document is one
+passage here; a document that is cut into several is embedded, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragmed.errors import DataError
+from ragmed.files import parse_json, read_text, records, sha256_file, sha256_json, user_path
+from ragmed.index.recipe import IndexRecipe
+from ragmed.index.vectors import Vectors
+from ragmed.records import Passage
+from ragmed.workspace import Workspace
+
+PAIRS: dict[str, tuple[str, Callable[[Path], Path]]] = {
+    "medcpt": ("embeds_chunk_*.npy", lambda path: path.with_name(f"pmids{path.stem.removeprefix('embeds')}.json")),
+    "medrag": ("embedding/*.npy", lambda path: path.parent.parent / "chunk" / f"{path.stem}.jsonl"),
+    "npy": ("*.npy", lambda path: path.with_suffix(".txt")),
+}
+"""Of a kind: where vectors lie, and where the ids of a file of them."""
+
+
+class ReadyVectors:
+    """
+        ready = ReadyVectors.open(recipe, workspace)
+        places, vectors, cut = ready.vectors(passages, after=[])
+
+    `len`: how many there are. `dimension`: of each. `sha256`: over all files.
+    """
+
+    def __init__(self, corpus: str, files: Sequence[tuple[Path, Path]], ids: Sequence[Sequence[str]]) -> None:
+        self._corpus = corpus
+        self._arrays = [_opened(path, len(some), names) for (path, names), some in zip(files, ids, strict=True)]
+        self.dimension = int(self._arrays[0].shape[1])
+        strange = [path for (path, _), a in zip(files, self._arrays, strict=True) if a.shape[1] != self.dimension]
+        if strange:
+            raise DataError(f"'{strange[0]}' holds vectors of another dimension than '{files[0][0]}'")
+        # sorted bytes rather than a dict: 24 million ids are 0.4 GB of one, and 4 GB of the other
+        every = np.array([name.encode("utf-8") for some in ids for name in some], dtype="S")
+        self._order = np.argsort(every, kind="stable")
+        self._names = every[self._order]
+        twice = np.flatnonzero(self._names[1:] == self._names[:-1])
+        if len(twice):
+            raise DataError(
+                f"ready-made vectors in '{files[0][0].parent}': document '{self._names[twice[0]].decode()}' has two; "
+                "keep one file of each"
+            )
+        self._starts = np.cumsum([0, *(len(some) for some in ids)])
+        self.sha256 = sha256_json([[sha256_file(path), sha256_file(names)] for path, names in files])
+
+    @classmethod
+    def open(cls, recipe: IndexRecipe, workspace: Workspace) -> ReadyVectors:
+        """What a recipe names. DataError where there is none, ids and vectors do not match, or an id stands twice."""
+        assert recipe.vectors is not None
+        given = user_path(recipe.vectors.path)
+        folder = given if given.is_absolute() else workspace.root / given
+        pattern, ids_of = PAIRS[recipe.vectors.kind]
+        found = sorted(folder.glob(pattern))
+        if not found:
+            raise DataError(
+                f"index '{recipe.name}': '{folder}' holds no {pattern}; correct vectors.path or vectors.kind"
+            )
+        files = [(path, ids_of(path)) for path in found]
+        return cls(recipe.vectors.corpus or recipe.corpora[0], files, [_ids(names) for _, names in files])
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def vectors(self, passages: Sequence[Passage], after: Sequence[Passage]) -> tuple[dict[int, int], Vectors, int]:
+        """For passages in their order (`after`: the one behind them): place in the list -> row of the array; the array;
+        and how many documents begin here that have a vector and are several passages."""
+        following = [*passages, *after][1:]
+        same = [a.document_key == b.document_key for a, b in zip(passages, following, strict=False)]
+        same += [False] * (len(passages) - len(same))
+        first = [i for i, p in enumerate(passages) if p.corpus == self._corpus and p.id.endswith("#0")]
+        rows = dict(zip(first, self._rows([passages[i].document for i in first]), strict=True))
+        known = [i for i in first if rows[i] >= 0]
+        whole = [i for i in known if not same[i]]
+        made = np.stack([self._one(rows[i]) for i in whole]) if whole else np.zeros((0, self.dimension), np.float32)
+        return {place: number for number, place in enumerate(whole)}, made, len(known) - len(whole)
+
+    def _rows(self, documents: Sequence[str]) -> list[int]:
+        """Of each document the row of its vector, over all files; -1 where it has none."""
+        asked = np.array([name.encode("utf-8") for name in documents], dtype="S")
+        if not len(asked):
+            return []
+        at = np.minimum(np.searchsorted(self._names, asked), len(self._names) - 1)
+        return [int(self._order[i]) if self._names[i] == name else -1 for i, name in zip(at, asked, strict=True)]
+
+    def _one(self, row: int) -> Vectors:
+        file = int(np.searchsorted(self._starts, row, side="right")) - 1
+        vector: Vectors = self._arrays[file][row - int(self._starts[file])].astype(np.float32)
+        return vector
+
+
+def _opened(path: Path, count: int, names: Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"ready-made vectors '{path}' cannot be read ({error}); fetch the file again") from error
+    if array.ndim != 2 or array.dtype.kind != "f":
+        raise DataError(f"'{path}' holds {array.dtype} {array.shape}, not floats of shape [vectors, dimension]")
+    if len(array) != count:
+        raise DataError(f"'{path}' holds {len(array)} vectors and '{names}' {count} ids; fetch both again")
+    return array
+
+
+def _ids(path: Path) -> list[str]:
+    what = "ids of ready-made vectors"
+    if path.suffix == ".jsonl":
+        return [_id(record.get("id"), where) for where, record in records(path, what)]
+    text = read_text(path, what)
+    if path.suffix == ".txt":
+        return [_id(line.strip(), f"'{path}'") for line in text.split("\n") if line.strip()]
+    try:
+        values = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{what} '{path}' are not JSON: {error}") from error
+    if not isinstance(values, list):
+        raise DataError(f"{what} '{path}': a list was expected, found {type(values).__name__}")
+    return [_id(value, f"'{path}'") for value in values]
+
+
+def _id(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        raise DataError(f"{where}: {value!r} is no document's id; a text or a whole number was expected")
+    return str(value)

@@ -1,0 +1,219 @@
+"""An experiment in, what its retrievers find out: rankings measured and written as TREC files. Loads no language model.
+
+    FOLDER/passages/RETRIEVER-k/TASK.txt   query Q0 passage rank score tag     what another program may read, or rerank
+    FOLDER/runs/RETRIEVER-k/TASK.txt       query Q0 document rank score tag    documents, each at its best passage
+    FOLDER/qrels/TASK.txt                  query 0 document relevance
+
+Arms that retrieve alike are one row. Scores in the files count down to 1, as in `integrations/trec.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from ragmed.arms import Arm
+from ragmed.augmentation import Augmentation
+from ragmed.comparison.diagnosis.gold_documents import ranked_documents
+from ragmed.comparison.statistics.intervals import Estimate, generator, group_sums, score_interval
+from ragmed.errors import UsageError
+from ragmed.experiments.binding import access_of, applies, bind_tasks
+from ragmed.experiments.config import Experiment
+from ragmed.experiments.references import References, open_references
+from ragmed.files import make_folder, write_atomic
+from ragmed.integrations.trec import encoded, qrels, run_lines
+from ragmed.metrics.retrieval import ndcg, recall, reciprocal_rank
+from ragmed.records import Access, Sample, ShownPassage
+from ragmed.retrieval.record import Records
+from ragmed.runs import Run
+from ragmed.tasks import BoundTask
+from ragmed.text_table import table
+from ragmed.workspace import Workspace
+
+MEASURES = {"ndcg": ndcg, "recall": recall, "mrr": reciprocal_rank}
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """How well one retriever ranks for one task; `arms`: those that are shown this.
+
+    `queries`: all that were asked; `n`: those whose gold documents the task names in ids that an index knows, over
+    which the measures are means (fractions, documents by their best passage among `k`); the others say nothing.
+    `empty`: queries that found no passage. `seconds`: of clock, a query, without opening the index.
+    """
+
+    references: str
+    task: str
+    arms: tuple[str, ...]
+    k: int
+    queries: int
+    n: int
+    empty: int
+    seconds: float
+    measures: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Rows in the order of the config, the files written, and what a reader must know of them."""
+
+    rows: tuple[Retrieved, ...]
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def retrieve_experiment(experiment: Experiment, *, workspace: Workspace, output: Path | None = None) -> Outcome:
+    """Retrieves for every arm that retrieves:
+
+        retrieve_experiment(load_experiment(path), workspace=Workspace.find()).rows[0].measures["recall"].value
+
+    `output`: a folder for TREC files, of the mode that the strictest data behind them asks for; None: nothing is
+    written. A missing index is built first. UsageError where no arm retrieves; raises what `open_references` raises.
+    """
+    alike = _alike(experiment)
+    if not alike:
+        raise UsageError("no arm retrieves: add one with `context: retrieved` that replays no run")
+    bound = bind_tasks(experiment, workspace)
+    rows: list[Retrieved] = []
+    samples: dict[str, dict[str, list[Sample]]] = {}
+    records = Records()
+    for arms in alike:
+        references = open_references(arms[0], experiment, workspace=workspace, records=records)
+        for task in bound.values():
+            asked = [arm for arm in arms if applies(arm, task, experiment)]
+            if not asked or not task.examples:
+                continue
+            if isinstance(references, References):
+                references.require_documents(asked[0], task)
+            augmenter = references.augmenter(asked[0], seed=experiment.seed)
+            found = augmenter.augment(task, task.examples, model=None)
+            given = _samples(asked[0], task, found)
+            known = task.task.gold_documents and (
+                not isinstance(references, References) or (not task.task.record and references.naming(task.task.ids))
+            )
+            rows.append(row_of(asked, given, found, told=bool(known), seed=experiment.seed))
+            samples.setdefault(task.name, {})[f"{asked[0].references}-{asked[0].k}"] = given
+    access = access_of(experiment, bound, workspace)
+    paths, notes = _write(samples, output, access) if output else ((), ())
+    return Outcome(tuple(rows), paths, notes)
+
+
+def _alike(experiment: Experiment) -> list[list[Arm]]:
+    """Arms that retrieve, together where they take as many passages from the same place."""
+    kept: dict[tuple[str, int], list[Arm]] = {}
+    for arm in experiment.arms.values():
+        if arm.context == "retrieved" and not arm.replay:
+            kept.setdefault((arm.references, arm.k), []).append(arm)
+    return list(kept.values())
+
+
+def _samples(arm: Arm, bound: BoundTask, found: Sequence[Augmentation]) -> list[Sample]:
+    """What was found, as samples hold it, before any budget."""
+    return [
+        Sample(
+            arm.name,
+            bound.name,
+            example,
+            passages=tuple(
+                ShownPassage(h.passage.id, str(h.passage.document_key), h.rank, gold=one.gold.get(h.passage.id))
+                for h in one.hits
+            ),
+        )
+        for example, one in zip(bound.examples, found, strict=True)
+    ]
+
+
+def row_of(
+    arms: Sequence[Arm], given: Sequence[Sample], found: Sequence[Augmentation], *, told: bool, seed: int
+) -> Retrieved:
+    """The row of one task's samples. `told`: whether passages can be told gold or not, whatever was found: a query that
+    found nothing then measures 0, and is no unknown.
+    """
+    first, task = arms[0], given[0].task
+    named = [sample for sample in given if told and sample.example.documents]
+    measures = {}
+    for name, measure in MEASURES.items() if named else ():
+        values = np.array([
+            measure(ranked_documents(s)[0], dict.fromkeys(s.example.documents, 1), k=first.k) for s in named
+        ])  # fmt: skip
+        groups = [f"group {s.example.group}" if s.example.group else f"example {s.example.id}" for s in named]
+        interval, method = score_interval(
+            *group_sums(values, groups), bounds=(0.0, 1.0), resamples=RESAMPLES,
+            rng=generator(seed, "retrieve", task, name, first.references),
+        )  # fmt: skip
+        measures[name] = Estimate(float(values.mean()), interval, method)
+    return Retrieved(
+        first.references, task, tuple(arm.name for arm in arms), k=first.k, queries=len(given), n=len(named),
+        empty=sum(not sample.passages for sample in given),
+        seconds=sum(one.seconds for one in found) / max(1, len(found)), measures=measures,
+    )  # fmt: skip
+
+
+def _write(
+    samples: Mapping[str, Mapping[str, Sequence[Sample]]], folder: Path, access: Access
+) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    modes = Run(folder, access)
+    paths: list[Path] = []
+    notes: list[str] = []
+
+    def write(kind: str, parts: Sequence[str], lines: Sequence[str]) -> None:
+        *above, last = (quote(part, safe=" +@") for part in parts)
+        path = folder.joinpath(kind, *above, f"{last}.txt")
+        make_folder(path.parent, mode=modes.folder_mode)
+        write_atomic(path, "".join(f"{line}\n" for line in lines), mode=modes.file_mode)
+        paths.append(path)
+
+    for task, retrievers in samples.items():
+        for name, given in retrievers.items():
+            write("passages", (name, task), [line for sample in given for line in passage_lines(sample, tag=name)])
+            write("runs", (name, task), [line for sample in given for line in run_lines(sample, tag=name)])
+        judged, remarks = qrels(retrievers)
+        notes += [f"{task}: {remark}" for remark in remarks]
+        if judged:
+            write("qrels", (task,), [f"{encoded(q)} 0 {encoded(d)} 1" for q, ds in judged.items() for d in ds])
+    return tuple(paths), tuple(notes)
+
+
+def passage_lines(sample: Sample, *, tag: str) -> list[str]:
+    """
+    >>> from ragmed.records import Example
+    >>> passage_lines(Sample("a", "t", Example("q1", "?"), passages=(ShownPassage("b:4#0", "b:4", 1),)), tag="bm25")
+    ['q1 Q0 b:4#0 1 1 bm25']
+    """
+    count = len(sample.passages)
+    return [
+        f"{encoded(sample.example.id)} Q0 {encoded(shown.id)} {rank} {count + 1 - rank} {encoded(tag)}"
+        for rank, shown in enumerate(sorted(sample.passages, key=lambda passage: passage.rank), 1)
+    ]
+
+
+def render_retrieved(outcome: Outcome) -> str:
+    """A table of the rows, and lines on what was written."""
+    lines = []
+    for task in dict.fromkeys(row.task for row in outcome.rows):
+        rows = [row for row in outcome.rows if row.task == task]
+        cells = [[task, "k", "queries", "nDCG@k", "recall@k", "MRR@k", "ms", "without hits"]]
+        cells += [
+            [row.references, str(row.k), str(row.n), *(_estimate(row.measures.get(name)) for name in MEASURES),
+             f"{1000 * row.seconds:.1f}", str(row.empty)]
+            for row in rows
+        ]  # fmt: skip
+        lines += [*table(cells, right=range(1, 8)), ""]
+        lines += [
+            f"  {row.references}: {row.queries - row.n} of {row.queries} queries have no gold document that the index "
+            "could name; no measure counts them"
+            for row in rows if row.n < row.queries
+        ]  # fmt: skip
+    lines += ["95 % intervals over queries; ms: of clock, a query; no language model was loaded"]
+    lines += [f"note: {note}" for note in outcome.notes]
+    lines += [f"{path}" for path in outcome.paths]
+    return "\n".join(lines)
+
+
+def _estimate(found: Estimate | None) -> str:
+    return f"{found.value:.3f} [{found.ci[0]:.3f}, {found.ci[1]:.3f}]" if found else "-"

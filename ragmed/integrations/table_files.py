@@ -1,0 +1,259 @@
+"""A file of rows in, its rows out, each with its place: CSV, TSV, JSON, JSON Lines, Parquet; packed and in archives.
+
+Nothing is unpickled or evaluated. A row that cannot be read is counted with its reason, and those after it are read; a
+file that is no table is a DataError. `printed`: figures that the file itself prints of all its rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, cast
+
+from ragmed.corpora.members import Member, load_text, members
+from ragmed.corpora.recipe import Rejected
+from ragmed.corpora.tabular import (
+    BATCH_ROWS,
+    CSV_SUFFIXES,
+    MAX_ROW_BYTES,
+    PARQUET_SUFFIXES,
+    Lines,
+    csv_header,
+    csv_reason,
+    parquet_values,
+)
+from ragmed.errors import DataError
+from ragmed.files import parse_json
+from ragmed.integrations.reading import reading
+
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+SUFFIXES = (*CSV_SUFFIXES, *JSON_SUFFIXES, *PARQUET_SUFFIXES)
+MAX_BYTES = 512 * 1024 * 1024
+"""Of a JSON file, which is read whole; a larger one is to be written as JSON Lines."""
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".rds", ".feather")
+_SHEETS = (".xlsx", ".xls", ".ods")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`line`: the line of the file on which it starts, or its number in it. `cells`: column -> what stands there."""
+
+    line: int
+    cells: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class TableFile:
+    """One file of rows. `name`: its path in the folder or archive. `refused`: rows that cannot be read, and why."""
+
+    name: str
+    file: str
+    columns: Sequence[str]
+    rows: list[Row] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(default_factory=list)
+    printed: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_tables(path: Path, *, only: str = "", records: str = "", delimiter: str = "") -> list[TableFile]:
+    """
+        read_tables(Path("answers.tar.xz"), only="*.csv")[0].rows[0].cells["question"]
+
+    `path`: a file, a folder or an archive. `only`: a pattern of the names that are meant, such as `runs/*.csv`.
+    `records`: in JSON, the dotted name of the list of rows; found by itself where the file holds one list alone. Raises
+    DataError, with file and remedy, where there is no table, or where one is damaged as a whole.
+    """
+    if not path.exists():
+        raise DataError(f"table '{path}' does not exist; name the file, folder or archive that holds the rows")
+    found = []
+    for item in members(path, SUFFIXES):
+        if isinstance(item, Rejected):
+            raise DataError(f"table '{item.file}': {item.reason}")
+        if isinstance(item, Member) and (not only or fnmatchcase(item.name, only)):
+            found.append(_read(item, records, delimiter))
+    if not found:
+        matching = f" that match '{only}'" if only else ""
+        raise DataError(f"no tables{matching} in '{path}'; files that end in {', '.join(SUFFIXES)} are read")
+    return found
+
+
+def _read(member: Member, records: str, delimiter: str) -> TableFile:
+    suffix = PurePosixPath(member.name).suffix.lower()
+    where = f"table '{member.file}'"
+    if suffix in _PICKLES:
+        raise DataError(
+            f"{where}: {suffix} can run a program when it is read, and is never opened; save it as Parquet or CSV"
+        )
+    if suffix in _SHEETS:
+        raise DataError(f"{where}: spreadsheets are not read; save the sheet as 'CSV UTF-8'")
+    read: Callable[[], TableFile]
+    if suffix in PARQUET_SUFFIXES:
+        read = lambda: _parquet(member)  # noqa: E731
+    elif suffix in (".jsonl", ".ndjson"):
+        read = lambda: _json_lines(member)  # noqa: E731
+    elif suffix == ".json":
+        read = lambda: _json(member, records)  # noqa: E731
+    else:
+        read = lambda: _csv(member, suffix, delimiter)  # noqa: E731
+    with reading(where, remedy="make or fetch the file again"):
+        table = read()
+    if not table.rows and not table.refused:
+        raise DataError(f"{where} has a header and no rows; name a file that holds answers")
+    return table
+
+
+def _delimiter(head: bytes, suffix: str) -> str:
+    """What stands between the names of the header: the usual mark, else the commonest of comma, semicolon and tab."""
+    header = head.split(b"\n", 1)[0].decode("utf-8", "replace")
+    usual = "," if suffix == ".csv" else "\t"
+    marks = sorted((",", ";", "\t"), key=lambda mark: -header.count(mark))
+    return usual if usual in header or marks[0] not in header else marks[0]
+
+
+def _csv(member: Member, suffix: str, delimiter: str) -> TableFile:
+    csv.field_size_limit(MAX_ROW_BYTES + 1)
+    with member.stream() as opened:
+        stream = io.BufferedReader(cast(io.RawIOBase, opened))
+        lines = Lines(stream)
+        rows = csv.reader(lines, delimiter=delimiter or _delimiter(stream.peek(8192), suffix), strict=True)
+        header = csv_header(rows, lines, f"table '{member.file}'", remedy="name what separates them with --delimiter")
+        table = TableFile(member.name, member.file, header)
+        for _ in iter(int, 1):
+            lines.begin_row()
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return table
+            except csv.Error as error:
+                table.refused.append((lines.first, csv_reason(error, lines)))
+                if lines.ended:
+                    return table
+                continue
+            if lines.wrong:
+                table.refused.append((lines.first, f"the row {lines.wrong}"))
+            elif len(cells) == len(header):
+                table.rows.append(Row(lines.first, dict(zip(header, cells, strict=True))))
+            elif cells:
+                table.refused.append((lines.first, f"the row has {len(cells)} cells, the header has {len(header)}"))
+    return table
+
+
+def _json_lines(member: Member) -> TableFile:
+    table = TableFile(member.name, member.file, [])
+    with member.stream() as stream:
+        for number, line in _lines(stream):
+            try:
+                value = parse_json(line.decode("utf-8-sig" if number == 1 else "utf-8"), unique=True)
+            except UnicodeDecodeError:
+                table.refused.append((number, "the line is not UTF-8; convert it"))
+                continue
+            except (ValueError, RecursionError) as error:
+                table.refused.append((number, f"the line is not JSON ({' '.join(str(error).split())[:120]})"))
+                continue
+            _add(table, number, value)
+    _name_columns(table)
+    return table
+
+
+def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := stream.readline(MAX_ROW_BYTES + 1):
+        number += 1
+        if len(line) > MAX_ROW_BYTES:
+            raise ValueError(f"line {number} is longer than {MAX_ROW_BYTES} bytes")
+        if line.strip():
+            yield number, line
+
+
+def _json(member: Member, records: str) -> TableFile:
+    value = parse_json(load_text(member, MAX_BYTES), unique=True)
+    table = TableFile(member.name, member.file, [])
+    if isinstance(value, dict):
+        table.printed = {key: found for key, found in value.items() if isinstance(found, int | float)}
+    for number, row in enumerate(_records(value, records), 1):
+        _add(table, number, row)
+    _name_columns(table)
+    return table
+
+
+def _records(value: Any, named: str) -> Sequence[Any]:
+    """The list of rows; columns of lists (`{"id": [...], "gold": [...]}`) and objects by id are taken apart."""
+    if named:
+        for key in named.split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise DataError(f"'{named}' is not in it; name the list of rows with records")
+            value = value[key]
+    elif isinstance(value, dict):
+        lists = [
+            key for key, found in value.items() if isinstance(found, list) and found and isinstance(found[0], dict)
+        ]
+        if len(lists) > 1:
+            raise DataError(f"it holds several lists of rows ({', '.join(lists[:5])}); name one with records")
+        if lists:
+            return list(value[lists[0]])
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict) and value and all(isinstance(found, dict) for found in value.values()):
+        return [{"id": key, **found} for key, found in value.items()]
+    if isinstance(value, dict) and value and all(isinstance(found, list) for found in value.values()):
+        columns = {key: len(found) for key, found in value.items()}
+        if len(set(columns.values())) > 1:
+            raise DataError(f"its columns are of different lengths ({columns})")
+        return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
+    raise DataError("it holds no list of rows; a list of objects, or an object of objects by id, was expected")
+
+
+def _add(table: TableFile, number: int, value: Any) -> None:
+    if isinstance(value, dict):
+        table.rows.append(Row(number, {str(key): cell for key, cell in value.items()}))
+    else:
+        table.refused.append((number, f"the row is no object of columns but {type(value).__name__}"))
+
+
+def _name_columns(table: TableFile) -> None:
+    table.columns = list(dict.fromkeys(name for row in table.rows for name in row.cells))
+
+
+def _parquet(member: Member) -> TableFile:
+    from pyarrow import parquet
+
+    source: Any = member.path or io.BytesIO(member.read(MAX_BYTES))
+    with parquet.ParquetFile(source, pre_buffer=False) as opened:
+        names = list(opened.schema_arrow.names)
+        if len(names) != len(set(names)):
+            raise DataError("it has a column more than once; rename one of them")
+        table = TableFile(member.name, member.file, names)
+        number = 0
+        for batch in opened.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+            columns = {name: parquet_values(batch.column(name)) for name in names}
+            for place in range(batch.num_rows):
+                number += 1
+                cells = {name: columns[name][place] for name in names}
+                bad = next((name for name, cell in cells.items() if isinstance(cell, Exception)), "")
+                if bad:
+                    table.refused.append((number, f"column '{bad}' holds a value that cannot be read"))
+                else:
+                    table.rows.append(Row(number, cells))
+    return table
+
+
+def text_of(cell: Any) -> str:
+    """
+    >>> text_of(" B "), text_of(None), text_of(3.0), text_of(True), text_of(["a"])
+    ('B', '', '3', 'true', '["a"]')
+
+    What a cell says, without blanks around it; nothing for null and NaN.
+    """
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 1e15:
+        return str(int(cell))
+    if isinstance(cell, list | dict | tuple):
+        return json.dumps(cell, ensure_ascii=False, default=str)
+    return str(cell).strip()

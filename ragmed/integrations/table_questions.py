@@ -1,0 +1,236 @@
+"""Entries of a task in, its questions out, each once: text, options, gold; what two rows say of one must agree.
+
+Also: which option a cell names, as a letter, as a text, as both, or as a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ragmed.errors import DataError
+from ragmed.integrations.table_files import text_of
+from ragmed.integrations.table_gold import KnownQuestions, same_question
+from ragmed.integrations.table_rows import BadCell, Entries, Entry, listed
+from ragmed.integrations.table_settings import TableImport
+from ragmed.records import Example, Gold
+
+_BOTH = re.compile(r"\A[(\[]?([A-Z])[)\].:,]*\s*[-:.)]?\s*(.*)\Z", re.DOTALL)
+_LETTER = re.compile(r"\A[A-Z]\Z")
+
+
+@dataclass(slots=True)
+class Questions:
+    """Of one task. `examples`: key -> the question, without a repeat. `entries`: key -> rows about it, in their order.
+    `as_texts`: gold cells that name an option by its text. `known`: where the questions come from, if not the table."""
+
+    examples: dict[str, Example] = field(default_factory=dict)
+    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    as_letters: int = 0
+    as_texts: int = 0
+    known: KnownQuestions | None = None
+
+
+def option_named(cell: str, options: Mapping[str, str], numbers_from: int | None) -> str | None:
+    """
+    >>> doses = {"A": "10 mg", "B": "40 mg"}
+    >>> [option_named(cell, doses, 0) for cell in ("B", "(b)", "40 MG", "B. 40 mg", "1", "E", "A. 40 mg")]
+    ['B', 'B', 'B', 'B', 'B', None, None]
+
+    The letter of the option that a cell names; None where it names none, or two things that are not one. Of options
+    with one text it is the first.
+    """
+    cell = cell.strip()
+    if cell in options:
+        return cell
+    bare = cell.strip("()[]. :")
+    if len(bare) == 1 and bare.upper() in options:
+        return bare.upper()
+    words = same_question(cell)
+    for letter, text in options.items():
+        if words and same_question(text) == words:
+            return letter
+    match = _BOTH.match(cell)
+    if match and match[1] in options and match[2]:
+        return match[1] if same_question(match[2]) == same_question(options[match[1]]) else None
+    if numbers_from is not None and bare.isdecimal() and 0 <= int(bare) - numbers_from < len(options):
+        return list(options)[int(bare) - numbers_from]
+    return None
+
+
+def questions_of(
+    entries: Sequence[Entry], settings: TableImport, made: Entries, known: KnownQuestions | None = None
+) -> Questions:
+    """The questions of one task's entries. Rows whose question is not known, or has no gold answer, are refused and
+    counted in `made`. Raises DataError where one key has two golds, two texts or two lists of options."""
+    found = Questions(known=known)
+    if known:
+        _join(entries, known, settings, made, found)
+        return found
+    by_key: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_key.setdefault(_key(entry, settings), []).append(entry)
+    for key, rows in by_key.items():
+        try:
+            found.examples[key] = _example(key, rows, settings, found)
+            found.entries[key] = rows
+        except BadCell as error:
+            for row in rows:
+                made.refuse(str(error), row.where)
+    _check_letters(found, settings)
+    return found
+
+
+def _key(entry: Entry, settings: TableImport) -> str:
+    if entry.id and settings.key != "question":
+        return entry.id
+    return "q-" + hashlib.sha256(same_question(entry.question).encode()).hexdigest()[:12]
+
+
+def _example(key: str, rows: Sequence[Entry], settings: TableImport, found: Questions) -> Example:
+    question = _agreed(rows, "question", settings, lambda entry: entry.question, same_question)
+    options: Mapping[str, str] = (
+        _agreed(
+            rows,
+            "options",
+            settings,
+            lambda entry: entry.options,
+            lambda given: {k: same_question(v) for k, v in given.items()},
+        )
+        or {}
+    )
+    group = _agreed(rows, "group", settings, lambda entry: entry.group, str) or ""
+    gold: Gold = ""
+    if settings.columns.gold:
+        cell = _agreed(
+            rows, "gold", settings, lambda entry: entry.gold if text_of(entry.gold) else "",
+            lambda given: option_named(text_of(given), options, settings.numbers_from) or text_of(given),
+        )  # fmt: skip
+        gold = _gold(cell, options, settings, found)
+    return Example(key, question or "", options=options, gold=gold, group=group)
+
+
+def _agreed(rows: Sequence[Entry], what: str, settings: TableImport, take: Any, same: Any) -> Any:
+    """What the rows say that say something; DataError where two say different things."""
+    first: tuple[Any, Entry] | None = None
+    for row in rows:
+        value = take(row)
+        if not value:
+            continue
+        if first is None:
+            first = value, row
+        elif value != first[0] and same(value) != same(first[0]):
+            shown = [" ".join(text_of(one).split())[:60] for one in (first[0], value)]
+            column = getattr(settings.columns, what)
+            remedy = (
+                "correct one, or name the column that tells the questions apart (--id)"
+                if settings.key == "question" or not row.id
+                else "correct one, or join by the text of the question with --key question"
+            )
+            raise DataError(
+                f"column '{column if isinstance(column, str) and column else what}': '{row.id or row.question[:60]}' "
+                f"has two different values of {what}, '{shown[0]}' ({first[1].where}) and '{shown[1]}' ({row.where}); "
+                f"{remedy}"
+            )
+    return first[0] if first else None
+
+
+def _gold(cell: Any, options: Mapping[str, str], settings: TableImport, found: Questions) -> Gold:
+    column = settings.columns.gold
+    text = text_of(cell)
+    if not text:
+        raise BadCell(f"column '{column}' is empty: the question has no gold answer")
+    if isinstance(cell, str) and text.startswith("[") and text.endswith("]"):
+        with suppress(BadCell):
+            cell = listed(cell, column)
+    if isinstance(cell, list | tuple) and not options:
+        return tuple(text_of(one) for one in cell)
+    if isinstance(cell, list | tuple) and len(cell) == 1:
+        text = text_of(cell[0])
+    if not options:
+        return text
+    letter = option_named(text, options, settings.numbers_from)
+    if letter is None:
+        ask = text.isdecimal() and settings.numbers_from is None
+        numbers = ", or say with --numbers-from what the first option's number is" if ask else ""
+        raise BadCell(f"column '{column}' names none of the options, by letter or by text; correct it{numbers}")
+    if text.strip("()[]. :").upper() in options:
+        found.as_letters += 1
+    else:
+        found.as_texts += 1
+    return letter
+
+
+def _check_letters(found: Questions, settings: TableImport) -> None:
+    """Without options a letter and a text cannot be one: a column that holds both says nothing."""
+    golds = [
+        example.gold for example in found.examples.values() if not example.options and isinstance(example.gold, str)
+    ]
+    letters = sum(bool(_LETTER.match(gold)) for gold in golds)
+    if letters and letters < len(golds) and letters > len(golds) // 20:
+        other = next(gold for gold in golds if not _LETTER.match(gold))
+        raise DataError(
+            f"column '{settings.columns.gold}' mixes letters and texts ({letters} of {len(golds)} are letters, another "
+            f"is '{other[:60]}'); name the options with --options, so that the two can be told to be one"
+        )
+
+
+def _join(
+    entries: Sequence[Entry], known: KnownQuestions, settings: TableImport, made: Entries, found: Questions
+) -> None:
+    differing: list[tuple[Entry, Example]] = []
+    for entry in entries:
+        example = known.find(entry.id, entry.question)
+        if example is None:
+            made.refuse(f"{known.name} has no question of this id or text", entry.where)
+            continue
+        if entry.options and example.options and not _same_letters(entry.options, example.options):
+            raise DataError(
+                f"{entry.where}: its options stand under other letters than in {known.name} ('{example.id}'), so that "
+                "letters mean other things; leave --gold out, or sort the options alike"
+            )
+        if text_of(entry.gold) and settings.columns.gold:
+            letter = option_named(text_of(entry.gold), example.options or entry.options, settings.numbers_from)
+            if (letter or text_of(entry.gold)) != example.gold:
+                differing.append((entry, example))
+        # a gold file may hold answers alone: what the table says of the question then stands beside it
+        question, options = example.question or entry.question, example.options or entry.options
+        previous = found.examples.setdefault(example.id, replace(example, question=question, options=options))
+        group = entry.group or previous.group
+        if group != previous.group:
+            found.examples[example.id] = replace(previous, group=group)
+        found.entries.setdefault(example.id, []).append(entry)
+    if differing:
+        entry, example = differing[0]
+        count = len({example.id for _, example in differing})
+        raise DataError(
+            f"column '{settings.columns.gold}': the gold answers of {count} questions differ from those of "
+            f"{known.name}: '{example.id}' is '{text_of(entry.gold)[:60]}' in {entry.where} and "
+            f"'{text_of(example.gold)[:60]}' there; leave one of the two out"
+        )
+    order = {id_: place for place, id_ in enumerate(known.examples)}
+    found.examples = {id_: found.examples[id_] for id_ in sorted(found.examples, key=lambda id_: order[id_])}
+
+
+def _same_letters(some: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    return all(same_question(text) == same_question(others.get(letter, "")) for letter, text in some.items())
+
+
+def answered_by(cell: str, example: Example, settings: TableImport, labels: Mapping[str, str]) -> str | None:
+    """What an answer of the authors' column names: a letter where there are options, else the gold answer it equals
+    whatever its case (`labels`: folded -> gold), else itself; None where it names no option, or is empty."""
+    if not cell:
+        return None
+    if example.options:
+        return option_named(cell, example.options, settings.numbers_from)
+    return labels.get(cell.casefold(), cell)
+
+
+def gold_labels(examples: Mapping[str, Example]) -> dict[str, str]:
+    counts = Counter(example.gold for example in examples.values() if isinstance(example.gold, str))
+    return {gold.casefold(): gold for gold in counts}

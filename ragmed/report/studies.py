@@ -1,0 +1,40 @@
+"""Pooled studies in, one plain table out."""
+
+from __future__ import annotations
+
+from ragmed.comparison.studies import StudiesPooled
+from ragmed.report import wording
+from ragmed.text_table import printable, table, wrapped
+
+
+def render_studies(title: str, found: StudiesPooled) -> str:
+    """
+        print(render_studies("What tuning does", pooled))
+        # study    points  95% interval     n  weight
+        # first      -6.5  [-8.9, -4.1]  1273    52 %
+
+    What `ragmed pool` prints: each study, then all of them together.
+    """
+    cells = [["study", "points", "95% interval", "n", "groups", "weight"]]
+    for row in found.studies:
+        cells.append(
+            [
+                row.study,
+                wording.points(row.difference),
+                wording.points_span(row.ci),
+                str(row.n),
+                str(row.groups),
+                f"{100 * row.weight:.0f} %",
+            ]
+        )
+    lines = [printable(title), "", *table(cells, right=(1, 3, 4, 5)), ""]
+    text = (
+        f"Together {wording.points(found.difference)} points {wording.points_span(found.ci)}, p "
+        f"{wording.p_value(found.p)} (random effects, {len(found.studies)} studies)."
+    )
+    if found.prediction is not None:
+        text += f" A further study would lie in {wording.points_span(found.prediction)}."
+    text += f" Between studies: tau {100 * found.tau:.1f} points, I2 {100 * found.i2:.0f} %."
+    for sentence in (text, *found.notes):
+        lines += wrapped(sentence)
+    return "\n".join(lines) + "\n"

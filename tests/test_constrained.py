@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ragmed.arms import Arm
+from ragmed.errors import UsageError
+from ragmed.experiments.binding import as_asked, bind_tasks
+from ragmed.experiments.config import make_experiment
+from ragmed.experiments.identity import arm_identity
+from ragmed.experiments.trial import dry_run, run_experiment
+from ragmed.prompts import build_messages, continuations
+from ragmed.records import Example
+from ragmed.report.terminal import render_table
+from ragmed.runs import find_run
+from ragmed.scores import scored_answers
+from ragmed.tasks import BoundTask, TaskSettings, find_task
+
+FREE, HELD = {"model": "m"}, {"model": "m", "constrained": True}
+
+
+def experiment(small, arms, model="", **task):
+    rows = [f"q{i},Is tree {i} old?,yes{i},no{i},B" for i in range(6)]
+    (small.root / "q.csv").write_text("\n".join(["id,question,A,B,answer", *rows]) + "\n")
+    script = [{"regex": "tree [01] ", "answer": "That is hard to say."}, {"default": "B"}]
+    (small.root / "says.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in script))
+    raw = {
+        "models": {"m": model or f"scripted:{small.root / 'says.jsonl'}"},
+        "index": "wards",
+        "tasks": {"ours": {"file": "q.csv", **task}},
+        "arms": arms,
+        "comparison": {"resamples": 200},
+    }
+    return make_experiment(raw, default_name="forms", where="config")
+
+
+def test_a_constrained_arm_is_asked_in_the_same_words_and_always_answers(small):
+    results = run_experiment(experiment(small, {"free": FREE, "held": HELD}), workspace=small)
+    run = find_run(small.runs, "forms")
+    assert run.info()["tasks"]["ours"]["readers"] == {"held": "likelihood"}
+    read = scored_answers(run)
+    status = {arm: [answer.score.status for answer in read[arm, "ours"]] for arm in ("free", "held")}
+    assert (status["free"].count("unparsed"), status["held"]) == (2, ["answered"] * 6)
+    free, held = (run.ordered_samples(arm, "ours") for arm in ("free", "held"))
+    assert [sample.prompt for sample in free] == [sample.prompt for sample in held]
+    assert all(sample.continuations == ("A", "B") and sample.completion is None for sample in held)
+    for answer in read["held", "ours"]:  # what the model would write is the most likely where it is an option
+        logprobs = answer.sample.option_logprobs
+        assert answer.score.value == "AB"[logprobs.index(max(logprobs))]
+    assert sum(answer.score.value == "B" for answer in read["held", "ours"]) >= 4
+    assert any("held: constrained, so that every answer has a valid form" in note for note in results.notes)
+    assert "held: constrained" in " ".join(render_table(results).split())
+
+
+def test_labels_are_scored_as_the_task_asks_for_them():
+    example = Example("q1", "Does it follow?", options={"A": "entailment", "B": "neutral"}, gold="A")
+    bound = BoundTask(find_task("mednli"), TaskSettings(), (example,), ())
+    held = as_asked(Arm("held", "m", constrained=True), bound)
+    assert continuations(held, example) == ["entailment", "neutral"]
+    assert build_messages(held, example) == build_messages(bound, example)
+    assert (held.needs_likelihoods, held.reader, bound.reader) == (True, "likelihood", "label")
+
+
+def test_constrained_belongs_to_an_arms_identity():
+    assert arm_identity(Arm("a", "m")) != arm_identity(Arm("a", "m", constrained=True))
+
+
+def test_where_answers_have_no_options_it_is_refused_before_anything_is_asked(small):
+    raw = {"models": {"m": "scripted:echo"}, "tasks": {"handbook-notes": {"limit": 2}}, "arms": {"held": HELD}}
+    asked = make_experiment(raw, default_name="notes", where="config")
+    with pytest.raises(UsageError, match="no options whose likelihood"):
+        run_experiment(asked, workspace=small)
+    with pytest.raises(UsageError, match="no options whose likelihood"):
+        dry_run(asked, workspace=small)
+    bound = bind_tasks(experiment(small, {"held": HELD}, protocol="clue"), small)["ours"]
+    with pytest.raises(UsageError, match="reads what a model writes"):
+        as_asked(Arm("held", "m", constrained=True), bound)
+
+
+@pytest.mark.parametrize(
+    ("model", "arm", "words"),
+    [
+        ("", {"cot": True}, "what is reasoned is written freely"),
+        ("endpoint:http://127.0.0.1:1/v1#m", {}, "needs tokenizer:"),
+        ("chat:openai:gpt-x", {}, "does not give"),
+        ("extract:lead-3", {}, "does not give"),
+    ],
+)
+def test_who_gives_no_log_likelihoods_is_refused(small, model, arm, words):
+    with pytest.raises(UsageError, match=words):
+        experiment(small, {"held": HELD | arm}, model)
+
+
+def test_no_factorial_mixes_constrained_and_free_arms(small):
+    rag = {"context": "retrieved", "k": 1}
+    arms = {"held": HELD, "cot": FREE | {"cot": True}, "rag": FREE | rag, "both": FREE | rag | {"cot": True}}
+    assert experiment(small, arms).comparison.factorials == ()
+    (design,) = experiment(small, {"free": FREE, **arms}).comparison.factorials
+    assert design.arms == ("free", "cot", "rag", "both")

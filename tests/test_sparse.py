@@ -1,0 +1,106 @@
+"""Sparse neural retrieval: a tiny masked language model with random weights, against its own dense computation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encoders import save_bert
+
+from ragmed.chunking import embedded_text
+from ragmed.errors import DamagedError, DataError, UsageError
+from ragmed.index.build import build_index
+from ragmed.index.recipe import IndexRecipe
+from ragmed.index.store import Index
+from ragmed.retrieval.sparse import SparseModel, SparseRetriever
+from ragmed.workspace import Workspace
+
+TEXTS = ["salbutamol relieves asthma", "a broken wrist needs a cast", "paracetamol lowers fever", "fluids for sepsis"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("masked")
+    save_bert(folder, seed=4, kind="BertForMaskedLM")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> SparseModel:
+    return SparseModel(f"path:{folder}", device="cpu")
+
+
+def built(root: Path, texts: list[str]) -> Index:
+    (root / "corpora" / "notes").mkdir(parents=True)
+    lines = [json.dumps({"id": f"d{number}", "text": text}) + "\n" for number, text in enumerate(texts)]
+    (root / "corpora" / "notes" / "notes.jsonl").write_text("".join(lines))
+    (root / "corpora" / "notes" / "recipe.yaml").write_text("title: Notes\nreader: jsonl\npaths: [notes.jsonl]\n")
+    recipe = IndexRecipe("notes", ("notes",), "hashing:16")
+    build_index(recipe, workspace=Workspace(root), output=root / "indexes" / "notes")
+    return Index.open(root / "indexes" / "notes")
+
+
+def splade(folder: Path, text: str) -> np.ndarray:
+    """log(1 + relu(logits)), the greatest over the tokens, by transformers alone (SPLADE, equation 6 as max)."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        logits = model(**tokenizer(text, return_tensors="pt")).logits[0]
+    return torch.log1p(torch.relu(logits)).max(dim=0).values.numpy()
+
+
+def test_scores_are_inner_products_of_learned_weights(model: SparseModel, folder: Path, tmp_path: Path):
+    index = built(tmp_path, TEXTS)
+    retriever = SparseRetriever(index, model)
+    query = splade(folder, "what treats fever?")
+    expected = {p.document: float(query @ splade(folder, embedded_text(p))) for p in index}
+    hits = retriever.retrieve(["what treats fever?"], k=4)[0]
+    assert {hit.passage.document: hit.score for hit in hits} == pytest.approx(expected, rel=1e-5)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert retriever.rank(["what treats fever?"], [list(index)])[0] == hits
+    with pytest.raises(UsageError, match="k must be at least 1"):
+        retriever.retrieve(["fever"], k=0)
+
+
+def test_weights_are_kept_beside_the_index_and_checked(
+    model: SparseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    index = built(tmp_path, TEXTS)
+    hits = SparseRetriever(index, model).retrieve(["fever"], k=4)
+    (part,) = (index.folder / "sparse").iterdir()
+    assert sorted(path.name for path in part.iterdir()) == ["places.npy", "postings.json", "starts.npy", "weights.npy"]
+    with monkeypatch.context() as patch:
+        patch.setattr(SparseModel, "passages", None)  # no passage is read again
+        assert SparseRetriever(index, model).retrieve(["fever"], k=4) == hits
+    (part / "weights.npy").write_bytes(b"\x00" + (part / "weights.npy").read_bytes()[1:])
+    with pytest.raises(DamagedError, match=r"weights\.npy' is not what was written; delete"):
+        SparseRetriever(index, model)
+
+
+def test_a_long_query_is_read_in_pieces_and_a_long_passage_refused(
+    model: SparseModel, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    query = " ".join(f"fever {number}" for number in range(60))
+    pieces: list[str] = []
+    encode = SparseModel._encode
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            SparseModel,
+            "_encode",
+            lambda self, how, some, *rest: [pieces.extend(some), encode(self, how, some, *rest)][1],
+        )
+        words, weights = model.query(query)
+    assert " ".join(pieces).split() == query.split()
+    assert len(pieces) > 1
+    expected = np.max([splade(folder, piece) for piece in pieces], axis=0)
+    assert words.tolist() == np.flatnonzero(expected).tolist()
+    np.testing.assert_allclose(weights, expected[words], rtol=1e-5)
+    index = built(tmp_path, [" ".join(["asthma"] * 100)])
+    with pytest.raises(
+        DataError, match=r"passage 'notes:d0#0' is longer than the 64 tokens .*chunking: {max_tokens: 64}"
+    ):
+        SparseRetriever(index, model)
