@@ -42,8 +42,8 @@ evidence: setup
 	test -f runs/mirage/run.json || $(BIN)/ragmed import mirage --benchmark $(DATA)/mirage/benchmark.json \
 	  --predictions $(DATA)/mirage/prediction-gpt-35-turbo-16k.tar.xz --output runs/mirage
 	$(BIN)/ragmed compare mirage
-	$(BIN)/ragmed pool configs/released/pool-tuning.yaml
-	$(BIN)/ragmed pool configs/released/pool-retrieval.yaml
+	$(BIN)/ragmed pool configs/studies/tuning.yaml
+	$(BIN)/ragmed pool configs/studies/retrieval.yaml
 
 setup: $(READY)
 

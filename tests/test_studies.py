@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from answers import answer, answers_of, facts_of
 from click.testing import CliRunner
 from ragmed.cli.main import cli
 
+from ragmed.checked import parse
 from ragmed.comparison.columns import build_tables
 from ragmed.comparison.overall import pooled
 from ragmed.comparison.settings import ComparisonSettings
@@ -14,6 +16,8 @@ from ragmed.comparison.statistics.bootstrap import Z
 from ragmed.comparison.statistics.differences import tango
 from ragmed.comparison.studies import Study, pool
 from ragmed.errors import DataError, UnknownNameError, UsageError
+from ragmed.experiments.pool import Pool
+from ragmed.yaml_files import read_yaml
 
 SETTINGS = ComparisonSettings(baseline="general", resamples=500)
 PAIR = (("general", "tuned"),)
@@ -125,3 +129,11 @@ def test_the_command_pools_runs(small):
         (small.root / "studies.yaml").write_text(wrong)
         refused = runner.invoke(cli, [*root, "pool", str(small.root / "studies.yaml")])
         assert words in str(refused.exception) + refused.output
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "configs" / "studies").glob("*.yaml")))
+def test_the_studies_that_are_shipped_are_valid(path):
+    where, raw = read_yaml(path, "studies")
+    asked = parse(Pool, raw, where)
+    assert len(asked.studies) >= 2
+    assert all(one.pairs for one in asked.studies.values())
