@@ -483,7 +483,7 @@ def test_five_tunings_on_medqa_are_the_first_readings(tmp_path):
         row for row in imported["readings"]["verdicts"]
         if (row["task"], row["arm"], row["reading"], row["policy"]) == ("mirage/medqa", "openbiollm-70b", BOTH, "wrong")
     )  # fmt: skip
-    assert (both["fixed"], both["broke"]) == (80, 162)
+    assert (both["fixed"], both["broke"]) == (79, 154)
     assert imported["refused"] == {"column 'answer' names none of the options, by letter or by text; correct it": 10}
 
 
