@@ -34,16 +34,19 @@ gpu-check:
 	$(PYTHON) benchmarks/gpu.py --output gpu-check
 
 # docs/evidence.md, where others' published answers are at hand (RAGMED_DATA): imports them, then compares and pools.
-RELEASED := mistral-medqa-qlora afrimed-qa trec-hm-llama3 clinfo-ai finetune-vs-rag-medmcqa
+RELEASED := mistral-medqa-qlora afrimed-qa trec-hm-llama3 clinfo-ai finetune-vs-rag-medmcqa mediqa-chat-wanglab
 DATA = $(or $(RAGMED_DATA),../shared/data)
 evidence: setup
-	@test -d $(DATA)/released || { echo "no $(DATA)/released: set RAGMED_DATA to where configs/released/*.yaml find their files"; exit 1; }
+	@test -d $(DATA)/released || { echo "no $(DATA)/released: fetch what configs/released/*.yaml name (source), and set RAGMED_DATA to the folder above"; exit 1; }
 	for name in $(RELEASED); do $(BIN)/ragmed import configs/released/$$name.yaml || exit 1; done
 	test -f runs/mirage/run.json || $(BIN)/ragmed import mirage --benchmark $(DATA)/mirage/benchmark.json \
 	  --predictions $(DATA)/mirage/prediction-gpt-35-turbo-16k.tar.xz --output runs/mirage
 	$(BIN)/ragmed compare mirage
-	$(BIN)/ragmed pool configs/studies/tuning.yaml
-	$(BIN)/ragmed pool configs/studies/retrieval.yaml
+	$(BIN)/ragmed compare mirage --policy drop
+	$(BIN)/ragmed compare mirage --reader mirage
+	$(BIN)/ragmed report afrimed-qa
+	for policy in wrong drop; do for what in tuning retrieval; do \
+	  $(BIN)/ragmed pool configs/studies/$$what.yaml --policy $$policy || exit 1; done; done
 
 setup: $(READY)
 

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--policy",
+    type=click.Choice(["wrong", "drop"]),
+    help="What an answer that cannot be read counts as; default: the file's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The numbers as JSON.")
 @click.pass_obj
-def pool(workspace: Workspace, file: Path, as_json: bool) -> None:
+def pool(workspace: Workspace, file: Path, policy: str | None, as_json: bool) -> None:
     """What several studies show together: risk differences, pooled with random effects.
 
     FILE names runs and the pairs of arms whose differences are pooled (YAML):
@@ -32,12 +37,13 @@ def pool(workspace: Workspace, file: Path, as_json: bool) -> None:
     \b
     Example:
       ragmed pool studies.yaml
+      ragmed pool studies.yaml --policy drop
     """
     from ragmed.checked import dump
     from ragmed.experiments.pool import pool_studies
     from ragmed.report.studies import render_studies
 
-    title, found = pool_studies(file, workspace=workspace)
+    title, found = pool_studies(file, workspace=workspace, policy=policy or "")
     if as_json:
         click.echo(json.dumps({"title": title, **dump(found)}, ensure_ascii=True, indent=1))
     else:

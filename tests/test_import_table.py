@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 from ragmed.cli.main import cli
 
+from ragmed.checked import parse
 from ragmed.errors import DataError, RagmedError, UnknownNameError, UsageError
+from ragmed.experiments.pool import Pool
 from ragmed.experiments.results import Rules, compare_runs, report_run
 from ragmed.integrations.readings import BOTH, OURS, THEIRS
 from ragmed.integrations.table import import_again, import_table
@@ -22,6 +24,7 @@ from ragmed.integrations.table_settings import ArmFacts, Columns, ScoreColumn, S
 from ragmed.runs import Run
 from ragmed.scores import scored_answers
 from ragmed.workspace import Workspace
+from ragmed.yaml_files import read_yaml
 
 DOSES = {"A": "10 mg", "B": "40 mg", "C": "80 mg"}
 
@@ -55,6 +58,60 @@ def test_a_strangers_table_with_a_column_for_each_arm_comes_to_a_verdict_in_one_
     assert "Taken for: id = question_id, gold = gold, arms = base, rag." in done.output
     assert "rag against base on mine: better" in " ".join(done.output.split())
     assert Run(tmp_path / "run").info()["imported"]["rows"] == {"all": 30, "taken": 30, "refused": 0}
+
+
+TEXTS = ["1,A,A,The answer is B,fine", "2,B,A,The answer is B,fine", "3,C,C,The answer is C,well"]
+
+
+def imported(tmp_path: Path, *options: str) -> str:
+    file = tmp_path / "mine.csv"
+    done = CliRunner().invoke(cli, ["import", "table", str(file), "--output", str(tmp_path / "run"), *options])
+    return " ".join(f"{done.output} {done.exception or ''}".split())
+
+
+def test_texts_are_never_counted_as_wrong_letters(tmp_path):
+    put(tmp_path / "mine.csv", "id,gold,base,rag,remark", *TEXTS)
+    refused = "3 of 3 answers of 'rag' name no gold answer or option, such as 'The answer is B'"
+    for options in ([], ["--raw", "{arm}"], ["--labels", "A,B,C"]):
+        said = imported(tmp_path, "--arms", "base,rag", *options)
+        assert refused in said, said
+        assert "--raw" in said
+        assert not (tmp_path / "run").exists()
+    said = imported(tmp_path, "--arms", "base,rag", "--raw", "{arm}", "--labels", "A,B,C")
+    assert "rag - base" in said
+    assert [right for _, _, right in values(Run(tmp_path / "run"), "rag")] == [0.0, 1.0, 1.0]
+
+
+def test_columns_that_are_not_taken_are_named(tmp_path):
+    put(tmp_path / "mine.csv", "id,gold,base,rag,remark", *TEXTS)
+    said = imported(tmp_path)
+    assert "arms = base." in said
+    assert "Not taken: rag, remark. Name the arms with --arms" in said
+
+
+def test_yes_and_no_with_marks_are_read_and_a_sentence_is_neither(tmp_path):
+    put(tmp_path / "mine.csv", "id,gold,base,rag", "1,yes,Yes.,no", '2,no,"No, it is not",NO', "3,yes,(yes),maybe")
+    imported(tmp_path, "--arms", "base,rag")
+    run = Run(tmp_path / "run")
+    assert [(status, right) for _, status, right in values(run, "base")] == [
+        ("answered", 1.0), ("unparsed", None), ("answered", 1.0),
+    ]  # fmt: skip
+    assert [right for _, _, right in values(run, "rag")] == [0.0, 1.0, 0.0]
+
+
+def test_columns_of_right_and_wrong_need_no_gold(tmp_path):
+    put(tmp_path / "mine.csv", "id,base,rag,remark", "1,0,1,x", "2,1,1,y", "3,0,1,z")
+    said = imported(tmp_path)
+    assert "right or wrong = base, rag." in said
+    assert "Not taken: remark." in said
+    assert "printed as right or wrong otherwise" not in said  # there is no gold answer to hold them to
+    assert [right for _, _, right in values(Run(tmp_path / "run"), "base")] == [0.0, 1.0, 0.0]
+
+
+def test_a_file_that_is_not_there_is_named_as_it_was_typed(tmp_path):
+    assert "table 'nope.csv' does not exist" in str(CliRunner().invoke(
+        cli, ["import", "table", "nope.csv", "--output", str(tmp_path / "run")]
+    ).exception)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -421,7 +478,23 @@ DATA = Workspace.find(Path(__file__).parent.parent).data
 CONFIGS = Path(__file__).parent.parent / "configs" / "released"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+IMPORTS = sorted(CONFIGS.glob("*.yaml"))
+
+
+def test_pool_files_that_are_shipped_name_runs_and_arms_of_the_import_files():
+    studies = sorted((CONFIGS.parent / "studies").glob("*.yaml"))
+    assert studies
+    for path in studies:
+        asked = parse(Pool, read_yaml(path, "studies", error=UsageError)[1], str(path))
+        assert len(asked.studies) > 1
+        for name, study in asked.studies.items():
+            if study.run != "mirage":  # which `ragmed import mirage` makes
+                settings = read_import(CONFIGS / f"{study.run}.yaml")
+                named = {facts.name or arm for arm, facts in settings.arms.items()}
+                assert {arm for pair in study.pairs for arm in pair} <= named, name
+
+
+@pytest.mark.parametrize("path", IMPORTS, ids=lambda path: path.stem)
 def test_the_import_files_that_are_shipped_are_valid(path):
     settings = read_import(path)
     assert all((settings.source, settings.license, settings.files))

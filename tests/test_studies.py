@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from answers import answer, answers_of, facts_of
 from click.testing import CliRunner
 from ragmed.cli.main import cli
 
-from ragmed.checked import parse
 from ragmed.comparison.columns import build_tables
 from ragmed.comparison.overall import pooled
 from ragmed.comparison.settings import ComparisonSettings
@@ -16,8 +14,8 @@ from ragmed.comparison.statistics.bootstrap import Z
 from ragmed.comparison.statistics.differences import tango
 from ragmed.comparison.studies import Study, pool
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.experiments.pool import Pool
-from ragmed.yaml_files import read_yaml
+from ragmed.integrations.table import import_table
+from ragmed.integrations.table_settings import Source, TableImport
 
 SETTINGS = ComparisonSettings(baseline="general", resamples=500)
 PAIR = (("general", "tuned"),)
@@ -131,9 +129,19 @@ def test_the_command_pools_runs(small):
         assert words in str(refused.exception) + refused.output
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "configs" / "studies").glob("*.yaml")))
-def test_the_studies_that_are_shipped_are_valid(path):
-    where, raw = read_yaml(path, "studies")
-    asked = parse(Pool, raw, where)
-    assert len(asked.studies) >= 2
-    assert all(one.pairs for one in asked.studies.values())
+def test_the_policy_of_the_command_goes_before_that_of_the_file(tmp_path):
+    rows = [("A", "B", "A"), ("B", "B", ""), ("A", "A", ""), ("B", "A", "B"), ("A", "A", "A"), ("B", "B", "B")]
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(
+            "id,gold,base,tuned\n" + "".join(f"{name}{n},{','.join(row)}\n" for n, row in enumerate(rows))
+        )
+        import_table(TableImport(files=(Source(str(tmp_path / f"{name}.csv")),)), output=tmp_path / "runs" / name)
+    file = tmp_path / "studies.yaml"
+    pairs = "pairs: [[base, tuned]]"
+    file.write_text(f"policy: wrong\nresamples: 200\nstudies: {{a: {{run: one, {pairs}}}, b: {{run: two, {pairs}}}}}\n")
+    found = {}
+    for policy in ("wrong", "drop"):
+        command = ["--root", str(tmp_path), "pool", str(file), "--json", "--policy", policy]
+        found[policy] = json.loads(CliRunner().invoke(cli, command, catch_exceptions=False).output)["studies"][0]
+    assert (found["wrong"]["n"], found["wrong"]["difference"]) == (6, 0)
+    assert (found["drop"]["n"], found["drop"]["difference"]) == (4, 0.5)

@@ -9,7 +9,7 @@ studies:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ragmed.checked import parse
@@ -48,14 +48,16 @@ class Pool:
         return ComparisonSettings(policy=every_failure(self.policy), resamples=self.resamples, seed=self.seed)
 
 
-def pool_studies(path: Path, *, workspace: Workspace) -> tuple[str, StudiesPooled]:
+def pool_studies(path: Path, *, workspace: Workspace, policy: str = "") -> tuple[str, StudiesPooled]:
     """
         pool_studies(Path("configs/released/tuning.yaml"), workspace=Workspace.find())[1].ci
 
-    The title and what is pooled. UsageError and UnknownNameError name the study and what is wrong with it.
+    The title and what is pooled. `policy`: `wrong` or `drop`, instead of the file's. UsageError and UnknownNameError
+    name the study and what is wrong with it.
     """
     where, raw = read_yaml(path, "studies", error=UsageError)
     asked = parse(Pool, raw, where)
+    asked = replace(asked, policy=policy or asked.policy)
     studies = [
         Study(name, _table(name, one, asked.comparison, workspace), one.pairs, one.metric)
         for name, one in asked.studies.items()

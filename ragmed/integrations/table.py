@@ -26,9 +26,9 @@ from ragmed.integrations.readings import BOTH, OURS, THEIRS, Readings, Under, he
 from ragmed.integrations.table_files import TableFile, read_tables
 from ragmed.integrations.table_gold import KnownQuestions, known_questions, read_topics
 from ragmed.integrations.table_guess import complete
-from ragmed.integrations.table_questions import Questions, answered_by, gold_labels, questions_of
+from ragmed.integrations.table_questions import GoldLabels, Questions, answered_by, questions_of
 from ragmed.integrations.table_rows import Entries, Entry, entries_of, refuse_nothing
-from ragmed.integrations.table_settings import Columns, Source, TableImport, find
+from ragmed.integrations.table_settings import ARM, Columns, Source, TableImport, find
 from ragmed.integrations.trec_health_logs import PRINTED, read_logs
 from ragmed.metrics import METRICS, MetricFacts, metric_facts
 from ragmed.metrics.gold import agrees, right_letters
@@ -39,7 +39,7 @@ from ragmed.tasks.reading import find_reader
 from ragmed.workspace import Workspace
 
 ACCURACY = "accuracy"
-VERSION = 1
+VERSION = 2
 """Raised with every change that can change what an import makes of the same files."""
 Find = Callable[[str], Path]
 NO_ROW = "no row holds this arm's answer to this question"
@@ -239,10 +239,12 @@ def _task(name: str, questions: Questions, settings: TableImport, made: Entries,
     for metric in ours:
         if metric not in METRICS:
             raise UnknownNameError("metric", metric, METRICS, "ragmed")
+    labels = GoldLabels.of(questions.examples)
+    for arm, answers in given.items():
+        _refuse_texts(arm, answers, questions, settings, labels)
     if not printed:
         task.metrics = metric_facts(ours)
         return task
-    labels = gold_labels(questions.examples)
     odd: Counter[str] = Counter()
     for arm, answers in given.items():
         theirs = [
@@ -317,8 +319,33 @@ def _sample(arm: str, task: str, example: Example, entry: Entry | None) -> Sampl
     )  # fmt: skip
 
 
+def _refuse_texts(
+    arm: str,
+    answers: Mapping[tuple[str, str], Entry],
+    questions: Questions,
+    settings: TableImport,
+    labels: GoldLabels,
+) -> None:
+    """An arm whose answers are, for the most part, texts that nobody has read: all of them would count as wrong."""
+    entries = answers.values()
+    raw = any(entry.output is not None for entry in entries)
+    if raw and (settings.reader or not labels.closed or any(one.options for one in questions.examples.values())):
+        return  # read by our reader, or by its authors and beside that by ours
+    if any(entry.correct is not None or entry.scores for entry in entries):
+        return
+    said = [(key, text) for (key, _), entry in answers.items() if (text := entry.answer or entry.output)]
+    unread = [text for key, text in said if answered_by(text, questions.examples[key], settings, labels) is None]
+    if 2 * len(unread) > len(said):
+        example = " ".join(unread[0].split())[:60]
+        options = f" {labels.remedy}" if labels.closed else ""
+        raise UsageError(
+            f"{len(unread)} of {len(said)} answers of '{arm}' name no gold answer or option, such as '{example}': to "
+            f"have texts read, name their column with --raw (--raw '{ARM}' where each arm has a column){options}"
+        )
+
+
 def _score(
-    example: Example, entry: Entry | None, settings: TableImport, labels: Mapping[str, str], odd: Counter[str]
+    example: Example, entry: Entry | None, settings: TableImport, labels: GoldLabels, odd: Counter[str]
 ) -> Score:
     """What the authors' own columns say of an answer."""
     if entry is None:
@@ -327,7 +354,8 @@ def _score(
     metrics: dict[str, float] = {}
     if entry.correct is not None:
         metrics[ACCURACY] = float(entry.correct)
-        if entry.answer and value is not None and entry.correct != _is_right(value, example):
+        told = example.gold not in ("", None)  # else right or wrong is all that is known
+        if told and entry.answer and value is not None and entry.correct != _is_right(value, example):
             odd[DISAGREES] += 1
     elif entry.answer is not None:
         metrics[ACCURACY] = float(value is not None and _is_right(value, example))

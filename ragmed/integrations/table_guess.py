@@ -13,7 +13,7 @@ from typing import Any
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.integrations.table_files import TableFile, text_of
 from ragmed.integrations.table_questions import option_named
-from ragmed.integrations.table_rows import BadCell, listed
+from ragmed.integrations.table_rows import FALSE, TRUE, BadCell, listed
 from ragmed.integrations.table_settings import ARM, ArmFacts, Columns, TableImport
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -79,15 +79,26 @@ def complete(settings: TableImport, tables: Sequence[TableFile]) -> tuple[TableI
             f"which column says what a row is about? name it with --id or --question; there are: {_shown(names)}"
         )
     if not columns.gold and not settings.gold and not columns.correct and not columns.scores:
-        raise UsageError(
-            "which column holds the right answer? name it with --gold COLUMN, or known questions with --gold "
-            f"mirage:SET; there are: {_shown(names)}"
-        )
+        arms = [name for name in settings.arms or names if name not in taken and _marks(name, tables)]
+        if len(arms) < 2 or (settings.arms and len(arms) < len(settings.arms)):
+            raise UsageError(
+                "which column holds the right answer? name it with --gold COLUMN, or known questions with --gold "
+                "mirage:SET; where columns hold right or wrong (1 and 0), --correct COLUMN, or --arms A,B --correct "
+                f"'{ARM}' with one an arm; there are: {_shown(names)}"
+            )
+        settings = replace(settings, arms={arm: settings.arms.get(arm, ArmFacts()) for arm in arms})
+        columns = replace(columns, answer="", correct=ARM)
+        guessed["right or wrong"] = ", ".join(arms)
+        taken += arms
     settings = replace(settings, columns=columns)
     if not (columns.answer or columns.output or columns.correct or columns.scores or columns.probabilities):
         settings, arms = _wide(settings, tables, [name for name in names if name not in taken])
         guessed["arms"] = ", ".join(arms)
+        taken += arms
     said = [f"Taken for: {', '.join(f'{what} = {name}' for what, name in guessed.items())}."] if guessed else []
+    left = [name for name in names if name not in taken]
+    if left and ("arms" in guessed or "right or wrong" in guessed):
+        said.append(f"Not taken: {_shown(left)}. Name the arms with --arms where one of these columns is an arm's.")
     return settings, said
 
 
@@ -118,6 +129,12 @@ def _wide(settings: TableImport, tables: Sequence[TableFile], left: Sequence[str
         )
     facts = {arm: settings.arms.get(arm, ArmFacts()) for arm in arms}
     return replace(settings, columns=replace(settings.columns, answer=ARM), arms=facts), arms
+
+
+def _marks(name: str, tables: Sequence[TableFile]) -> bool:
+    """Whether a column says right or wrong of every row that it says anything of."""
+    cells = {text_of(row.cells.get(name)).casefold() for table in tables for row in table.rows} - {""}
+    return bool(cells) and (cells <= {*TRUE, *FALSE})
 
 
 def _answers(name: str, tables: Sequence[TableFile], settings: TableImport) -> bool:

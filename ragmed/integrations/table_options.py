@@ -29,8 +29,8 @@ def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mappi
         raise UsageError("two files have one name, by which arms are called; name the arms with --names A,B")
     known = str(given["gold"]).partition(":")[0] in KINDS and ":" in given["gold"]
     arms: Sequence[str] = given["arms"]
-    wide = bool(arms) and not given["arm"]
-    answer, output = given["answer"], given["output_column"]
+    answer, output, correct = given["answer"], given["output_column"], given["correct"]
+    wide = bool(arms) and not given["arm"] and ARM not in correct
     if wide and not any(ARM in name for name in (answer, output)) and (answer or output):
         raise UsageError(
             f"--arms names one column an arm; --answer and --raw then hold {ARM} in the column's name, or are left out"
@@ -49,7 +49,7 @@ def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mappi
         ),
         columns=Columns(
             id=given["id_"], question=given["question"], gold="" if known else given["gold"], output=output,
-            answer=answer, correct=given["correct"], arm=given["arm"], task=given["task"], group=given["group"],
+            answer=answer, correct=correct, arm=given["arm"], task=given["task"], group=given["group"],
             repeat=given["repeat"], options=options[0] if len(options) == 1 else tuple(options), scores=scores,
             probabilities=probabilities[0] if len(probabilities) == 1 else lettered(probabilities),
         ),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,8 @@ from ragmed.records import Example, Gold
 
 _BOTH = re.compile(r"\A[(\[]?([A-Z])[)\].:,]*\s*[-:.)]?\s*(.*)\Z", re.DOTALL)
 _LETTER = re.compile(r"\A[A-Z]\Z")
+_MARKS = " ()[]{}.,:;*'\"`"
+_VERDICTS = {"yes", "no", "maybe", "true", "false"}
 
 
 @dataclass(slots=True)
@@ -221,16 +222,56 @@ def _same_letters(some: Mapping[str, str], others: Mapping[str, str]) -> bool:
     return all(same_question(text) == same_question(others.get(letter, "")) for letter, text in some.items())
 
 
-def answered_by(cell: str, example: Example, settings: TableImport, labels: Mapping[str, str]) -> str | None:
-    """What an answer of the authors' column names: a letter where there are options, else the gold answer it equals
-    whatever its case (`labels`: folded -> gold), else itself; None where it names no option, or is empty."""
+@dataclass(frozen=True, slots=True)
+class GoldLabels:
+    """The gold answers of questions without options. `named`: folded, without the marks around it -> as it is written.
+
+    `closed`: all are single letters, or yes, no and the like, so that a whole sentence is none of them.
+    """
+
+    named: Mapping[str, str]
+    letters: bool
+    closed: bool
+
+    @classmethod
+    def of(cls, examples: Mapping[str, Example]) -> GoldLabels:
+        golds = {example.gold: None for example in examples.values() if isinstance(example.gold, str)}
+        named = {folded: gold for gold in golds for folded in (_bare(gold), gold.casefold())}
+        letters = bool(golds) and all(len(gold) == 1 and gold.isalpha() for gold in golds)
+        return cls(named, letters, letters or (bool(golds) and {_bare(gold) for gold in golds} <= _VERDICTS))
+
+    def read(self, cell: str) -> str | None:
+        """
+        >>> yes_no = GoldLabels({"yes": "yes", "no": "no"}, letters=False, closed=True)
+        >>> yes_no.read("Yes."), yes_no.read("maybe"), yes_no.read("No, because it is not")
+        ('yes', 'maybe', None)
+
+        The gold answer that a cell is, whatever its case and the marks around it, else the cell; None for a text where
+        gold answers are letters or single words: what it says has to be read first.
+        """
+        bare = _bare(cell)
+        gold = self.named.get(cell.casefold()) or self.named.get(bare)
+        if gold is not None or not self.closed:
+            return gold or cell
+        return None if len(bare) > 1 and (self.letters or " " in bare) else cell
+
+    @property
+    def remedy(self) -> str:
+        """The option that tells what can be answered."""
+        golds = sorted({gold.upper() if self.letters else gold for gold in self.named.values()})
+        named = map(chr, range(ord("A"), ord(golds[-1]) + 1)) if self.letters else golds
+        return f"--labels {','.join(named)}"
+
+
+def _bare(cell: str) -> str:
+    return " ".join(cell.split()).strip(_MARKS).casefold()
+
+
+def answered_by(cell: str, example: Example, settings: TableImport, labels: GoldLabels) -> str | None:
+    """What an answer of the authors' column names: a letter where there are options, else as `GoldLabels.read`; None
+    where it names no option, or is empty."""
     if not cell:
         return None
     if example.options:
         return option_named(cell, example.options, settings.numbers_from)
-    return labels.get(cell.casefold(), cell)
-
-
-def gold_labels(examples: Mapping[str, Example]) -> dict[str, str]:
-    counts = Counter(example.gold for example in examples.values() if isinstance(example.gold, str))
-    return {gold.casefold(): gold for gold in counts}
+    return labels.read(cell)

@@ -153,4 +153,4 @@ def read_import(path: Path) -> TableImport:
 def find(path: str, beside: Path, workspace: Workspace) -> Path:
     """Where a path of a YAML leads: beside the YAML, else under RAGMED_DATA."""
     own = beside / path
-    return own if own.exists() else workspace.data / path
+    return own if own.exists() or not (workspace.data / path).exists() else workspace.data / path
