@@ -25,10 +25,31 @@ OF_RECORD = (
 )
 HIDDEN = "(not shown)"
 
-# What chat templates use as marks. Inside a question or a passage they are made harmless by a space, so that a text
-# cannot end its own turn or open another one.
+_UNSEEN = "[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*"  # signs without a width
+_ALIKE = {
+    "a": "а", "c": "сϲ", "d": "ԁ", "e": "еҽ", "g": "ɡց", "m": "м", "n": "ո", "o": "оοօ", "p": "рρ", "s": "ѕꜱ", "t": "т",
+    "u": "υս",
+}  # fmt: skip
+"""Letters of other scripts that look like those of our own marks."""
+
+
+def _spelled(word: str) -> str:
+    """A pattern of a word in letters that look like its own, full width included, with unseen signs between them."""
+    return _UNSEEN.join(f"[{letter}{chr(ord(letter) + 0xFEE0)}{_ALIKE.get(letter, '')}]" for letter in word)
+
+
+_OURS = "|".join(map(_spelled, ("passage", "document")))
+
+# What chat templates use as marks, and what looks like the marks of passages. Inside a question or a passage they are
+# made harmless by a space, so that a text cannot end its own turn or open another one: <|any|>, <any>, </any>,
+# [ANY_MARK], whatever the model, since nobody knows all vocabularies. Comparisons (p <0.05) and brackets ([1], [DNR],
+# [Na+]) stay as they are.
+_BRACKETED = "INST|IMG|PREFIX|MIDDLE|SUFFIX|ARGS|THINK|CLS|SEP|MASK|PAD|UNK|BOS|EOS|[gs]MASK"
 TEMPLATE_MARKS = re.compile(
-    r"<(?=\|)|(?<=\|)>|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn|passages?|documents?)\b)|<(?=<SYS>>|</SYS>>)|\[(?=/?INST\])|<(?=｜)",
+    r"<(?=\|)|(?<=\|)>|<(?=｜)|<(?=/?(?:s|bos|eos|start_of_turn|end_of_turn|passages?|documents?)\b)"
+    r"|<(?=/?[a-z][\w.:-]{0,63}/?>)"
+    rf"|\[(?=/?(?:(?-i:[A-Z]+(?:_[A-Z]+)+)|{_BRACKETED})\])"
+    rf"|[<＜﹤‹〈⟨〈](?={_UNSEEN}[/／⁄∕]?{_UNSEEN}(?:{_OURS}))",
     re.IGNORECASE,
 )
 

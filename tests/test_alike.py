@@ -42,6 +42,20 @@ def test_arms_are_grouped_by_what_can_be_told_apart():
     assert "the best first: (rag, good), (general, weak)" in " ".join(render_table(results).split())
 
 
+def test_arms_are_told_apart_only_where_they_are_with_unreadable_answers_wrong():
+    """Who answers the easy half alone is better once the rest is dropped, and is held to what it left out."""
+    shy = {"general": [1] * 30 + [0] * 70, "easy": [1] * 30 + ["unparsed"] * 70, "same": [1] * 30 + [0] * 70}
+    for policy in ("wrong", "drop"):
+        settings = ComparisonSettings(baseline="general", resamples=500, policy=policy, min_read=0.1)
+        (row,) = compared(answers_of(shy), run="t", settings=settings).alike
+        assert len(row.groups) == 1
+    hard = {"general": [0] * 60 + [1] * 40, "easy": [1] * 60 + ["unparsed"] * 40, "same": [0] * 60 + [1] * 40}
+    settings = ComparisonSettings(baseline="general", resamples=500, policy="drop", min_read=0.1)
+    results = compared(answers_of(hard), run="t", settings=settings)
+    assert {row.verdict for row in results.contrasts if row.arm == "easy"} == {"cannot-tell"}
+    assert {frozenset(group) for group in results.alike[0].groups} == {frozenset(hard)}
+
+
 def test_two_arms_are_no_ranking_and_too_many_are_told():
     two = compared(answers_of({"general": [0, 1], "rag": [1, 1]}), run="t", settings=CONTROL)
     assert two.alike == ()

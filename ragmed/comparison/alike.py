@@ -19,7 +19,7 @@ MOST_ARMS = 10
 
 def alike(
     tables: Sequence[TaskTable], scores: Sequence[Score], settings: ComparisonSettings, *,
-    sources: Mapping[str, ArmSources],
+    sources: Mapping[str, ArmSources], strict: Sequence[TaskTable] = (),
 ) -> tuple[list[Alike], list[str]]:  # fmt: skip
     """
         alike(tables, scores, settings, sources={})[0][0].groups
@@ -27,9 +27,11 @@ def alike(
 
     For each task with three arms or more, by its primary metric: the largest sets of arms no two of which are told
     apart, the best first. Two arms are told apart where their contrast is `better` or `worse`, adjusted over all pairs
-    of the task. A pair without a verdict is not told apart. An arm may stand in two groups: then it is told apart from
-    neither. Also notes on tasks with too many arms.
+    of the task, and are so in the `strict` table of the task too, where there is one: that in which an answer that
+    could not be read counts as wrong, as every claim is held to it. A pair without a verdict is not told apart. An arm
+    may stand in two groups: then it is told apart from neither. Also notes on tasks with too many arms.
     """
+    held = {table.name: table for table in strict}
     rows, notes = [], []
     for table in tables:
         values = {row.arm: row.value for row in scores if row.task == table.name and row.primary}
@@ -41,6 +43,8 @@ def alike(
             notes.append(f"{table.name}: {len(arms)} arms are too many to be grouped by what can be told apart.")
         elif len(arms) > 2:
             apart = _apart(table, arms, settings, sources)
+            if table.name in held:
+                apart &= _apart(held[table.name], arms, settings, sources)
             rows.append(Alike(table.name, table.primary, cliques(arms, apart)))
     return rows, notes
 

@@ -8,7 +8,7 @@ from typing import Any
 PARTS: dict[str, tuple[str, ...]] = {
     "model": ("model",),
     "what is shown": (
-        "context", "index", "retriever", "k", "context_tokens", "passage_order", "replay", "record", "filter",
+        "context", "index", "retriever", "k", "context_tokens", "passage_order", "replay",
     ),
     "reasoning": ("cot", "cot_tokens"),
     "form of the answer": ("constrained",),
@@ -26,7 +26,7 @@ def cautions(arms: Mapping[str, Mapping[str, Any]], pairs: Iterable[tuple[str, s
 
     Pairs of arms that differ in more than one thing, and arms of one model that differ in nothing but in how they
     retrieve: whoever takes the best of these has chosen on the very questions that are scored. `arms`: name -> its
-    plain settings, as far as they are known.
+    plain settings, as far as they are known; `pairs`: those that no design with crossed factors takes apart.
     """
     notes = []
     for baseline, arm in dict.fromkeys(pairs):

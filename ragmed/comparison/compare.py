@@ -27,7 +27,7 @@ from ragmed.comparison.protocols import protocol_notes
 from ragmed.comparison.published import beside_published, suite_totals
 from ragmed.comparison.results import SCHEMA, Results
 from ragmed.comparison.rows import Baseline, Contrast, Factorial, NotRun, Overall, PolicyContrast, Score
-from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.comparison.sources import ArmSources, corpora_notes, declared
 from ragmed.errors import DataError
 from ragmed.metrics import MetricFacts
@@ -93,7 +93,13 @@ def compare(
     overall_family = [row for row in pooled if row.primary]
     effects = [effect for row in squares if row.primary for effect in row.effects]
     scores = [row for table in tables for row in _scores(table, scored_arms, settings)]
-    told, ungrouped = alike(tables, scores, settings, sources=known)
+    wrong = every_failure("wrong")
+    strict = [] if settings.policy == wrong else build_tables(answers, wrong, metrics)
+    told, ungrouped = alike(tables, scores, settings, sources=known, strict=strict)
+    crossed = [set(design.arms) for design in settings.factorials]
+    chosen = [
+        (r.baseline, r.arm) for r in family if not r.reason and not any({r.baseline, r.arm} <= c for c in crossed)
+    ]
     said = [
         "Intervals are 95 % each, not adjusted for how many there are.",
         *draws_note(paired, settings),
@@ -109,7 +115,7 @@ def compare(
         *unmeasured_notes(every, about.metrics),
         *protocol_notes(scores, about.tasks),
         *ungrouped,
-        *cautions(about.arms, [(row.baseline, row.arm) for row in family if not row.reason]),
+        *cautions(about.arms, chosen),
         *sample_notes(answers),
     ]
     return Results(
