@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.adapters import SCHEMA, write_manifest
 from ragmed.audit.check import AuditSettings, audit_experiment
 from ragmed.audit.table import render_audit

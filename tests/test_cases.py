@@ -17,8 +17,8 @@ import httpx
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from ragmed.cli.main import cli, main
 
-from cli.main import cli, main
 from ragmed.runs import find_run
 
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.workspace import Workspace
 
 

@@ -5,8 +5,8 @@ import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.checked import parse
 from ragmed.errors import DamagedError, DataError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.config import Experiment, config_schema, load_experiment, make_experiment

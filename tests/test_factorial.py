@@ -10,8 +10,8 @@ import pytest
 from answers import answers_of, compared, metrics_named
 from click.testing import CliRunner
 from pages import plain
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.checked import dump
 from ragmed.comparison.compare import ComparisonSettings
 from ragmed.comparison.designs import Design, Level, four_arms

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from answers import answer, answers_of, compared, metrics_named
 from click.testing import CliRunner
+from ragmed.cli.main import cli, main
 
-from cli.main import cli, main
 from ragmed.comparison.compare import ComparisonSettings
 from ragmed.comparison.sources import ArmSources
 from ragmed.errors import MismatchError

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.corpora import fetch as module
 from ragmed.corpora.downloads import Download
 from ragmed.corpora.fetch import fetch

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from coding_trial import run_coding_trial
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.errors import DataError, UsageError
 from ragmed.runs import find_run
 from ragmed.tasks import invent_sample

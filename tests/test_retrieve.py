@@ -7,8 +7,8 @@ import ir_measures
 import pytest
 from click.testing import CliRunner
 from ir_measures import RR, R, nDCG
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.arms import Arm
 from ragmed.augmentation import Augmentation
 from ragmed.errors import DataError, MismatchError, UsageError

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from exporting import made, write
+from ragmed.cli.main import cli
 from sealed import edit_lines
 
 import ragmed.metrics.accuracy
 import ragmed.metrics.overlap
-from cli.main import cli
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.integrations.foreign import ForeignTask, write_run
 from ragmed.integrations.mirage import import_mirage

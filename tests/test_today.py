@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from ragmed.cli.main import cli
 
-from cli.main import cli
 from ragmed.errors import MismatchError
 from ragmed.experiments.config import load_experiment
 from ragmed.experiments.trial import run_experiment
