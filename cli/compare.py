@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -23,6 +23,14 @@ CONDITION_HOLDS = 6
 @click.argument("runs", nargs=-1, required=True, type=StoredRun(packed=True))
 @RULES
 @PRICES
+@click.option(
+    "--join",
+    type=click.Choice(["id", "text"]),
+    default="id",
+    show_default=True,
+    help="By what questions of several RUNS are the same. text: by their words and options, whatever ids and task "
+    "names they have; two golds for one question are refused.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The contents of results.json.")
 @click.option(
     "--fail-if",
@@ -32,7 +40,9 @@ CONDITION_HOLDS = 6
     help="Exit code 6 where it holds on any task, such as 'rag worse than closed' or 'rag not better than closed on "
     "medqa'. May be repeated.",
 )
-def compare(runs: tuple[Run, ...], as_json: bool, conditions: tuple[str, ...], **given: Any) -> None:
+def compare(
+    runs: tuple[Run, ...], join: Literal["id", "text"], as_json: bool, conditions: tuple[str, ...], **given: Any
+) -> None:
     """Which arm does better, and how sure that is. Several RUNS are compared as arms of one.
 
     With prices, also from how many questions on tuning costs less than retrieving. What is not priced in the command
@@ -42,6 +52,7 @@ def compare(runs: tuple[Run, ...], as_json: bool, conditions: tuple[str, ...], *
     Example:
       ragmed compare quickstart --margin 0.03
       ragmed compare llama mistral --baseline llama/general --json
+      ragmed compare mirage afrimed --join text
       ragmed compare imported --reader mirage --correction benjamini-hochberg
       ragmed compare quickstart --price-hour 1.80 --currency EUR
       ragmed compare quickstart --fail-if 'general+rag worse than general'
@@ -56,7 +67,7 @@ def compare(runs: tuple[Run, ...], as_json: bool, conditions: tuple[str, ...], *
     asked = [Condition.of(text) for text in conditions]
     prices = Prices(**{field.name: given.pop(field.name) for field in fields(Prices)})
     rules = Rules(**given | {"reader": given["reader"] or "", "prices": prices})
-    results = compare_runs(runs, rules)
+    results = compare_runs(runs, rules, join=join)
     held = [(text, one.where(results.contrasts)) for text, one in zip(conditions, asked, strict=True)]
     if as_json:
         say_json(dump(results))

@@ -42,9 +42,14 @@ def build_index(
 @click.argument("index")
 @click.argument("query")
 @click.option(
-    "--method", default="dense", show_default=True, help="dense, bm25, rrf (both, fused), mmr, rerank or sparse."
+    "--method",
+    default="dense",
+    show_default=True,
+    help="dense, bm25, rrf (both, fused), mmr, rerank, sparse or late-interaction.",
 )
-@click.option("--model", default="", help="What rerank or sparse reads with: path:DIR or hf:ORG/NAME@REVISION.")
+@click.option(
+    "--model", default="", help="What rerank, sparse or late-interaction reads with: path:DIR or hf:ORG/NAME@REVISION."
+)
 @click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many passages.")
 @click.option(
     "--device",

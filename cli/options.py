@@ -61,10 +61,12 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 
 
 def exit_without_verdict(results: Results) -> None:
-    """Exit code 1 where answers are missing for a verdict: a script must not take that for a result."""
+    """Exit code 1 where answers are missing for a verdict, or an arm could not retrieve: that is no result, and no
+    script must take it for one.
+    """
     from ragmed.report.verdict import no_verdicts
 
-    if no_verdicts(results):
+    if no_verdicts(results) or any(row.failed for row in results.not_run):
         click.get_current_context().exit(1)
 
 

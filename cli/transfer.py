@@ -162,6 +162,7 @@ def inspect(paths: tuple[Path, ...], **given: Any) -> None:
 @click.option("--repeat", metavar="COLUMN", default="", help="Which sample or seed of one question it is.")
 @click.option("--score", "scores", metavar="COLUMN", multiple=True, help="A score; -COLUMN where less is better.")
 @named("--probabilities", help="The options' probabilities: columns in their order, or one that holds an object.")
+@named("--log-probabilities", help="The same of their logarithms, as lm-eval writes them.")
 @click.option("--delimiter", default="", help="What separates the columns of CSV, where it is not to be guessed.")
 @click.option("--reader", default="", help="How raw outputs are read; default: letter, label or text.")
 @click.option("--ours", is_flag=True, help="The run holds our reading; default: the authors', where they give one.")

@@ -17,11 +17,15 @@ from ragmed.errors import MismatchError, UsageError
 from ragmed.machine import Stopwatch
 from ragmed.matching.similarity import copies_any
 from ragmed.models import Model
-from ragmed.records import RECORD, Example, Hit, Passage, Sample
+from ragmed.planted import drawn, planted_again, planted_passages
+from ragmed.queries import Asked, Queries
+from ragmed.records import PLANTED, RECORD, Example, Hit, Passage, Sample, Step
 from ragmed.retrieval import Ranker, Retriever
+from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.record import RecordRetriever, Records, whole_documents
 from ragmed.retrieval.trec_run import Ranked
 from ragmed.tasks import BoundTask
+from ragmed.text_table import counted, verb
 
 VERSION = 1
 """Raised with every change of the rules below that can change which passages are shown."""
@@ -42,8 +46,12 @@ class Augmentation:
     """The passages meant for one example, best first, before the budget; `note` records what was out of the ordinary.
 
     `gold`: passage id -> whether it is of a gold document; None where its corpus does not name documents as the task
-    does, so that it is unknown. `seconds`: this example's share of the time that finding them took, and
-    of processors and cards; `cpu_seconds` None: they were found elsewhere, nobody knows at what cost.
+    does, so that it is unknown. `error`: why nothing can be asked: what was to be shown could not be found, and an arm
+    that is shown nothing is another arm. `queries`: by which the passages were sought, where they are not the task's
+    own; `left_out`: documents that the example names, taken out of the first k; `steps`: what was done after the first
+    retrieval (`ragmed.steps`). `input_tokens`, `output_tokens`: what the arm's own model read and wrote for queries and
+    steps. `seconds`: this example's share of the time that finding them took, and of processors and cards;
+    `cpu_seconds` None: they were found elsewhere, nobody knows at what cost.
     """
 
     hits: tuple[Hit, ...] = ()
@@ -52,6 +60,20 @@ class Augmentation:
     seconds: float = field(default=0.0, compare=False)
     cpu_seconds: float | None = field(default=0.0, compare=False)
     gpu_seconds: float | None = field(default=None, compare=False)
+    error: str = ""
+    queries: tuple[str, ...] = ()
+    input_tokens: int = 0
+    output_tokens: int = 0
+    left_out: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The hits of one example, and the documents that a filter took out of the first of them."""
+
+    hits: list[Hit]
+    left_out: tuple[str, ...] = ()
 
 
 class Augmenter(Protocol):
@@ -105,28 +127,30 @@ class FromRecord:
     MismatchError where an example names a document that its record has not.
     """
 
-    needs_model = False
-
-    def __init__(self, arm: Arm, retriever: RecordRetriever, records: Records) -> None:
+    def __init__(self, arm: Arm, retriever: RecordRetriever, records: Records, queries: Queries | None = None) -> None:
         self._arm, self._retriever, self._records = arm, retriever, records
+        self._queries = queries or Queries(arm.query)
+        self.needs_model = self._queries.needs_model
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         found: list[Augmentation] = []
         for example in examples:
             watch = Stopwatch()
-            made = self._one(bound, example)
+            made = self._one(bound, example, self._queries.of(bound, [example], model)[0])
             spent = watch.spent()
             found.append(replace(made, seconds=spent.wall, cpu_seconds=spent.cpu, gpu_seconds=spent.gpu))
         return found
 
-    def _one(self, bound: BoundTask, example: Example) -> Augmentation:
+    def _one(self, bound: BoundTask, example: Example, asked: Asked) -> Augmentation:
+        if asked.error:
+            return _as_asked(Augmentation(), self._arm, asked)
         record = self._records.of(self._retriever.cut, example.context)
         gold = _gold_in_record(bound, example, record.passages)
         if not record.passages:
             return Augmentation(note="its record holds no text: asked without passages")
         if self._arm.context != "retrieved" and True not in gold.values():
             return Augmentation(note="no document of its record is known to hold the answer: asked without passages")
-        rankings = self._retriever.rank(list(bound.task.query(example)), record)
+        rankings = self._retriever.rank(list(asked.queries), record)
         hits = rankings[0] if len(rankings) == 1 else _fused(rankings, len(record.passages))
         right = [passage for passage in record.passages if gold[passage.id]]
         if self._arm.context == "oracle":
@@ -137,7 +161,8 @@ class FromRecord:
         if self._arm.context == "distractor":
             return _distractors(self._arm, hits, right, frozenset({RECORD}), named=True)
         shown = tuple(hits[: self._arm.k])
-        return Augmentation(shown, _few(self._arm, shown), {hit.passage.id: gold[hit.passage.id] for hit in shown})
+        judged = {hit.passage.id: gold[hit.passage.id] for hit in shown}
+        return _as_asked(Augmentation(shown, few(self._arm, shown), judged), self._arm, asked)
 
 
 def _gold_in_record(bound: BoundTask, example: Example, passages: Sequence[Passage]) -> dict[str, bool | None]:
@@ -164,11 +189,20 @@ class Prepared:
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         return [self._kept[example.id] for example in examples]
 
+    def why_nothing(self) -> str:
+        """Why nothing was found for any question; '' where something was, be it dropped by a step after."""
+        found = list(self._kept.values())
+        if not found or any(one.steps or _not_planted(one.hits) for one in found):
+            return ""
+        said = next((one.error or one.note for one in found if one.error or one.note), "")
+        return f"no passage was found for any of {counted(len(found), 'question')}" + (f" ({said})" if said else "")
+
 
 class Replayed:
     """The first `k` passages that stored samples were shown, in the same ranks: another model then reads the very same
-    ones. `passages`: by id, as an index holds them. MismatchError where a sample's passage is not among them, or where
-    an example has no sample.
+    ones. `passages`: by id, as an index holds them; planted ones are made again. A sample that was shown none is noted;
+    one that was not asked, because its passages could not be found, is not asked here either. MismatchError where a
+    sample's passage is not among them, or where an example has no sample.
     """
 
     needs_model = False
@@ -183,15 +217,35 @@ class Replayed:
     def _one(self, example: Example) -> Augmentation:
         if example.id not in self._samples:
             raise MismatchError(f"no passages are recorded for example '{example.id}'; replay a run that asked it")
-        shown = sorted(self._samples[example.id].passages, key=lambda passage: passage.rank)[: self._k]
-        missing = [passage.id for passage in shown if passage.id not in self._passages]
+        stored = self._samples[example.id]
+        if _nothing_to_show(stored):
+            return Augmentation(error=f"not asked in the run that is replayed: {stored.error}", cpu_seconds=None)
+        shown = sorted(stored.passages, key=lambda passage: passage.rank)[: self._k]
+        ids = [passage.id for passage in shown]
+        again = _planted(ids, example)
+        if again != _planted(ids, stored.example):
+            raise MismatchError(
+                f"example '{example.id}' has other options now than in the run that is replayed, and its planted "
+                "passages name one of them; ask it with the same options"
+            )
+        held = {**self._passages, **again}
+        missing = [passage.id for passage in shown if passage.id not in held]
         if missing:
             raise MismatchError(
                 f"passage '{missing[0]}', shown for example '{example.id}', is not in the index any more; replay over "
                 "the index of that run"
             )
-        hits = tuple(Hit(self._passages[p.id], p.score or 0.0, p.rank, p.parts) for p in shown)
-        return Augmentation(hits, gold={passage.id: passage.gold for passage in shown}, cpu_seconds=None)
+        hits = tuple(Hit(held[p.id], p.score or 0.0, p.rank, p.parts) for p in shown)
+        none = "" if hits else "no passage was shown in the run that is replayed: asked without passages"
+        return Augmentation(hits, none, {passage.id: passage.gold for passage in shown}, cpu_seconds=None)
+
+
+def _nothing_to_show(sample: Sample) -> bool:
+    """Whether what was to be shown could not be found, so that nothing was asked: no query or no passage, or a step
+    that failed half way."""
+    failed = any(one.finish == "error" for step in sample.steps for one in step.completions)
+    never_asked = sample.finish == "error" and sample.completion is None
+    return never_asked and (failed or not (sample.passages or sample.dropped))
 
 
 class FromRun:
@@ -215,9 +269,13 @@ class FromRun:
         made = []
         for example in examples:
             hits = self._hits(example)
-            right = [passage for name in example.documents for passage in by_document.get(name, ())]
+            right = _of_gold(example, by_document)
             gold = _judged(hits, right, naming, _known(example, right, bound.task.ids))
-            short = f"only {len(hits)} of {self._k} passages are ranked" if len(hits) < self._k else ""
+            short = (
+                f"only {len(hits)} of {counted(self._k, 'passage')} {verb(len(hits), 'is', 'are')} ranked"
+                if len(hits) < self._k
+                else ""
+            )
             made.append(Augmentation(tuple(hits), short, gold, cpu_seconds=None))
         return made
 
@@ -225,13 +283,19 @@ class FromRun:
         if example.id not in self._ranked:
             raise MismatchError(f"the TREC run file ranks no passage for example '{example.id}'; retrieve for it, too")
         first = self._ranked[example.id][: self._k]
-        missing = [one.id for one in first if one.id not in self._passages]
+        held = {**self._passages, **_planted([one.id for one in first], example)}
+        missing = [one.id for one in first if one.id not in held]
         if missing:
             raise MismatchError(
                 f"passage '{missing[0]}', ranked for example '{example.id}', is not in the index; replay over the "
                 "index that was searched"
             )
-        return [Hit(self._passages[one.id], one.score, rank) for rank, one in enumerate(first, 1)]
+        return [Hit(held[one.id], one.score, rank) for rank, one in enumerate(first, 1)]
+
+
+def _planted(ids: Sequence[str], example: Example) -> dict[str, Passage]:
+    """The planted ones among the passages of an example, made again from their ids."""
+    return {id_: planted_again(id_, example) for id_ in ids if id_.startswith(f"{PLANTED}:")}
 
 
 class FromReferences:
@@ -242,43 +306,67 @@ class FromReferences:
     may hold the same abstract). Where the gold documents are unknown, because the task names none or they are not in
     the index, it takes those retrieved for another of the task's questions (a seeded rotation), since a passage
     retrieved for the question itself might hold the answer. MismatchError for an oracle over an index without such ids.
+    What a filter lets through for an example is all that is retrieved for it; where that is nothing, nothing is asked.
+    `conflict` takes the oracle's passages and, of the documents that the example names as contradicting them, the
+    passage that the retriever ranks highest and that no gold document holds word for word; MismatchError where the
+    index has either not. `poisoned` puts `planted` passages that give a wrong option among the retrieved ones. At which
+    place a contradicting or planted passage stands is drawn by a hash of seed and example.
     """
 
-    needs_model = False
-
-    def __init__(self, arm: Arm, retriever: Retriever | None, gold: GoldPassages | None, *, seed: int) -> None:
+    def __init__(
+        self,
+        arm: Arm,
+        retriever: Retriever | None,
+        gold: GoldPassages | None,
+        *,
+        seed: int,
+        queries: Queries | None = None,
+    ) -> None:
         if retriever is None or gold is None:
             raise UsageError(f"arm '{arm.name}' shows passages and needs an index")
+        self._queries = queries or Queries(arm.query)
+        self.needs_model = self._queries.needs_model
         self._arm, self._retriever, self._gold, self._seed = arm, retriever, gold, seed
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         if not examples:
             return []
         watch = Stopwatch()
-        augmentations = self._augment(bound, examples)
+        augmentations = self._augment(bound, examples, self._queries.of(bound, examples, model))
         each = watch.spent().of_each(len(examples))
         return [
             replace(found, seconds=each.wall, cpu_seconds=each.cpu, gpu_seconds=each.gpu) for found in augmentations
         ]
 
-    def _augment(self, bound: BoundTask, examples: Sequence[Example]) -> list[Augmentation]:
-        named = bound.task.gold_documents and not bound.task.record  # a record's documents are in no index
-        naming = self._gold.naming(bound.task.ids) if named else frozenset()
-        names = sorted({name for example in examples for name in example.documents})
-        by_document = self._gold.passages_of(names, ids=bound.task.ids) if naming else {}
-        right = [tuple(p for name in e.documents for p in by_document.get(name, ())) for e in examples]
+    def _augment(self, bound: BoundTask, examples: Sequence[Example], asked: Sequence[Asked]) -> list[Augmentation]:
+        right, naming = self._right(bound, examples)
         if self._arm.context == "oracle":
             self._require_names(bound, naming)
             return self._oracle(bound, examples, right)
-        if self._arm.context == "retrieved":
-            found = self._retrieved(bound, examples, self._arm.k)
+        if self._arm.context == "conflict":
+            self._require_names(bound, naming)
+            return self._conflict(bound, examples, right)
+        if self._arm.context in ("retrieved", "poisoned"):
+            found = self._found(examples, [one.queries for one in asked], right, self._arm.k)
+            nothing = ["" if one.hits else self._nothing() for one in found]
+            if self._arm.context == "poisoned":
+                found = [
+                    one if why else replace(one, hits=self._poisoned(e, one.hits))
+                    for e, one, why in zip(examples, found, nothing, strict=True)
+                ]
             return [
-                Augmentation(
-                    tuple(hits),
-                    _few(self._arm, hits),
-                    _judged(hits, passages, naming, _known(e, passages, bound.task.ids)),
+                _as_asked(
+                    Augmentation(
+                        tuple(one.hits),
+                        few(self._arm, one.hits),
+                        _judged(one.hits, passages, naming, _known(e, passages, bound.task.ids)),
+                        error=why,
+                        left_out=one.left_out,
+                    ),
+                    self._arm,
+                    query,
                 )
-                for e, hits, passages in zip(examples, found, right, strict=True)
+                for e, one, why, passages, query in zip(examples, found, nothing, right, asked, strict=True)
             ]
         return self._distracted(bound, examples, right, naming)
 
@@ -304,15 +392,103 @@ class FromReferences:
             for hits in ranked
         ]
 
+    def _nothing(self) -> str:
+        """Why an example for which nothing was found is not asked; '' where no filter decided what could be."""
+        if not isinstance(self._retriever, FilteredRetriever):
+            return ""
+        return f"the filter of '{self._arm.references}' leaves no passage that could be found for it: not asked"
+
+    def _conflict(
+        self, bound: BoundTask, examples: Sequence[Example], right: Sequence[tuple[Passage, ...]]
+    ) -> list[Augmentation]:
+        gold = self._oracle(bound, examples, right)
+        keys = sorted({key for example in examples for key in example.contradictions})
+        held = self._gold.passages_of(keys, ids="")
+        against = []
+        for example, passages in zip(examples, right, strict=True):
+            same = {passage.text for passage in passages}
+            named = [passage for key in example.contradictions for passage in held.get(key, ())]
+            against.append([passage for passage in named if passage.text not in same])
+        assert isinstance(self._retriever, Ranker)  # seen by `_oracle`
+        ranked = self._retriever.rank([" ".join(bound.task.query(example)) for example in examples], against)
+        made = []
+        for example, shown, others in zip(examples, gold, ranked, strict=True):
+            if not shown.hits or not others:
+                what = "passage that contradicts its gold" if shown.hits else "gold passage"
+                raise MismatchError(
+                    f"arm '{self._arm.name}' on task '{bound.name}': '{self._arm.references}' holds no {what} of "
+                    f"example '{example.id}', so that nothing conflicts; search an index over the corpora of both "
+                    f"({', '.join(sorted(example.contradictions)) or 'none is named'})"
+                )
+            hits = _placed(shown.hits, others[:1], example, seed=self._seed)
+            made.append(Augmentation(hits, gold={**shown.gold, others[0].passage.id: False}))
+        return made
+
+    def _poisoned(self, example: Example, hits: Sequence[Hit]) -> list[Hit]:
+        planted = planted_passages(example, count=self._arm.planted, seed=self._seed)
+        return list(_placed(hits, [Hit(passage, 0.0, 0) for passage in planted], example, seed=self._seed))
+
     def _retrieved(self, bound: BoundTask, examples: Sequence[Example], depth: int) -> list[list[Hit]]:
-        """The first hits of each example; those of several queries of one example are fused by their ranks."""
+        """The first hits of each example."""
         queries = [bound.task.query(example) for example in examples]
-        flat = iter(self._retriever.retrieve([query for several in queries for query in several], k=depth))
-        hits = []
-        for several in queries:
-            rankings = [next(flat) for _ in several]
-            hits.append(rankings[0] if len(rankings) == 1 else _fused(rankings, depth))
-        return hits
+        return [found.hits for found in self._found(examples, queries, [()] * len(examples), depth)]
+
+    def _found(
+        self,
+        examples: Sequence[Example],
+        queries: Sequence[tuple[str, ...]],
+        right: Sequence[Sequence[Passage]],
+        depth: int,
+    ) -> list[Found]:
+        """The first hits of each example; those of several queries of one example are fused by their ranks.
+
+        `right`: the passages of the documents that it names, which a filter may take out of its hits; so many more are
+        asked for, of each example by itself: what stands beside it must not decide how deep it is searched.
+        """
+        excluding = isinstance(self._retriever, FilteredRetriever) and self._retriever.filter.exclude
+        spare = [len(passages) if excluding else 0 for passages in right]
+        found: list[Found] = [Found([]) for _ in examples]
+        for more in sorted(set(spare)):
+            mine = [place for place, one in enumerate(spare) if one == more]
+            flat = iter(
+                self._search([(examples[place], query) for place in mine for query in queries[place]], depth + more)
+            )
+            for place in mine:
+                rankings = [next(flat) for _ in queries[place]]
+                hits = rankings[0] if len(rankings) == 1 else _fused(rankings, depth + more)
+                found[place] = _without(hits, right[place], depth) if excluding else Found(hits)
+        return found
+
+    def _search(self, asked: Sequence[tuple[Example, str]], depth: int) -> list[list[Hit]]:
+        assert self._retriever is not None
+        queries = [query for _, query in asked]
+        if isinstance(self._retriever, FilteredRetriever):
+            return self._retriever.retrieve_at(queries, [example.date for example, _ in asked], k=depth)
+        return self._retriever.retrieve(queries, k=depth)
+
+    def search(self, bound: BoundTask, asked: Sequence[tuple[Example, str]], *, k: int) -> list[Found]:
+        """What further queries find, each with the example that it is asked for: its first k hits."""
+        examples = [example for example, _ in asked]
+        right, _ = self._right(bound, examples)
+        return self._found(examples, [(query,) for _, query in asked], right, k)
+
+    def judged(
+        self, bound: BoundTask, examples: Sequence[Example], found: Sequence[Sequence[Hit]]
+    ) -> list[dict[str, bool | None]]:
+        """Of each example's hits, passage id -> whether it is gold."""
+        right, naming = self._right(bound, examples)
+        return [
+            _judged(hits, passages, naming, _known(example, passages, bound.task.ids))
+            for example, hits, passages in zip(examples, found, right, strict=True)
+        ]
+
+    def _right(self, bound: BoundTask, examples: Sequence[Example]) -> tuple[list[tuple[Passage, ...]], frozenset[str]]:
+        """The passages of each example's gold documents, and the corpora whose documents the task's names are of."""
+        named = bound.task.gold_documents and not bound.task.record  # a record's documents are in no index
+        naming = self._gold.naming(bound.task.ids) if named else frozenset()
+        names = sorted({name for example in examples for name in example.documents})
+        by_document = self._gold.passages_of(names, ids=bound.task.ids) if naming else {}
+        return [_of_gold(example, by_document) for example in examples], naming
 
     def _distracted(
         self,
@@ -323,23 +499,68 @@ class FromReferences:
     ) -> list[Augmentation]:
         depth = DISTRACTOR_DEPTH * (self._arm.k + DISTRACTOR_DEPTH)
         partners = _partners(bound, self._seed)
-        others = [partners.get(example.id) for example in examples]
-        asked = {e.id: e for e in (*examples, *(p for p, passages in zip(others, right) if p and not passages))}
+        # What is found for another question is as old as a filter lets it be for this one.
+        others = [(p := partners.get(e.id)) and replace(p, date=e.date) for e in examples]
+        wanted = (*examples, *(p for p, passages in zip(others, right, strict=True) if p and not passages))
+        asked = {(e.id, e.date): e for e in wanted}
         ranked = dict(zip(asked, self._retrieved(bound, list(asked.values()), depth), strict=True))
         made = []
         for example, partner, passages in zip(examples, others, right, strict=True):
-            hits = ranked[example.id] if passages else []
+            mine = ranked[example.id, example.date]
+            hits = mine if passages else []
             if partner and not passages:
-                own = {hit.passage.id for hit in ranked[example.id]}
-                hits = [hit for hit in ranked[partner.id] if hit.passage.id not in own]
-            made.append(_distractors(self._arm, hits, passages, naming, bound.task.gold_documents))
+                own = {hit.passage.id for hit in mine}
+                hits = [hit for hit in ranked[partner.id, partner.date] if hit.passage.id not in own]
+            one = _distractors(self._arm, hits, passages, naming, bound.task.gold_documents)
+            made.append(one if one.hits else replace(one, error=self._nothing()))
         return made
 
 
-def _few(arm: Arm, hits: Sequence[Hit]) -> str:
+def _without(hits: Sequence[Hit], right: Sequence[Passage], k: int) -> Found:
+    """The first k hits that are of none of these passages' documents, and those documents that were among the k."""
+    sources = {passage.document_key for passage in right}
+    kept = [hit for hit in hits if hit.passage.document_key not in sources][:k]
+    among = dict.fromkeys(str(h.passage.document_key) for h in hits[:k] if h.passage.document_key in sources)
+    return Found([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], tuple(among))
+
+
+def _as_asked(made: Augmentation, arm: Arm, asked: Asked) -> Augmentation:
+    """What was found, with the queries by which, where they are not the task's own."""
+    return replace(
+        made,
+        error=asked.error or made.error,
+        queries=() if arm.query == "question" else asked.queries,
+        input_tokens=asked.input_tokens,
+        output_tokens=asked.output_tokens,
+    )
+
+
+def few(arm: Arm, hits: Sequence[Hit]) -> str:
     """What is to be said where fewer passages were found than are to be shown: by words, those that share one."""
-    short = arm.context == "retrieved" and len(hits) < arm.k
-    return f"only {len(hits)} of {arm.k} passages were found" if short else ""
+    found = len(_not_planted(hits))
+    short = arm.context in ("retrieved", "poisoned") and found < arm.k
+    return f"only {found} of {counted(arm.k, 'passage')} {verb(found, 'was', 'were')} found" if short else ""
+
+
+def _not_planted(hits: Sequence[Hit]) -> list[Hit]:
+    return [hit for hit in hits if hit.passage.corpus != PLANTED]
+
+
+def _placed(hits: Sequence[Hit], others: Sequence[Hit], example: Example, *, seed: int) -> tuple[Hit, ...]:
+    """`others` among `hits`, whose order stays, at places that are drawn, so that a place tells nothing of what stands
+    there. Ranks are those of the whole.
+    """
+    count = len(hits) + len(others)
+    by_lot = sorted(range(count), key=lambda place: drawn(seed, "place", example.id, str(place)))
+    places = set(by_lot[: len(others)])
+    mine, theirs = iter(hits), iter(others)
+    return tuple(replace(next(theirs) if place in places else next(mine), rank=place + 1) for place in range(count))
+
+
+def _of_gold(example: Example, by_document: Mapping[str, Sequence[Passage]]) -> tuple[Passage, ...]:
+    """The passages of an example's gold documents: of two corpora with one way of naming, not those that contradict."""
+    named = (passage for name in example.documents for passage in by_document.get(name, ()))
+    return tuple(passage for passage in named if str(passage.document_key) not in example.contradictions)
 
 
 def _fused(lists: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
@@ -358,9 +579,9 @@ def _known(example: Example, right: Sequence[Passage], ids: str) -> bool:
 def _judged(
     hits: Sequence[Hit], right: Sequence[Passage], naming: frozenset[str], known: bool
 ) -> dict[str, bool | None]:
-    ids = {passage.id for passage in right}
+    ids, told = {passage.id for passage in right}, naming | {PLANTED}
     return {
-        hit.passage.id: True if hit.passage.id in ids else False if hit.passage.corpus in naming and known else None
+        hit.passage.id: True if hit.passage.id in ids else False if hit.passage.corpus in told and known else None
         for hit in hits
     }
 
@@ -379,7 +600,11 @@ def _distractors(
     arm: Arm, hits: Sequence[Hit], right: Sequence[Passage], naming: frozenset[str], named: bool
 ) -> Augmentation:
     kept = [hit for hit in hits if not _holds_gold(hit.passage, right)][: arm.k]
-    notes = [f"only {len(kept)} of {arm.k} distractors were to be had"] if len(kept) < arm.k else []
+    notes = (
+        [f"only {len(kept)} of {counted(arm.k, 'distractor')} {verb(len(kept), 'was', 'were')} to be had"]
+        if len(kept) < arm.k
+        else []
+    )
     if named and not right:
         notes.append("none of its gold documents is known in the index: distractors come from another question")
     return Augmentation(

@@ -45,8 +45,9 @@ def in_words(key: Sequence[str], before: Any, now: Any) -> str:
     `key`: part, name and field of a run's identity. A hash is never shown: that it is another one says nothing.
     """
     part, name, field = key[0], key[1], ".".join(key[2:])
-    if part in ("files", "weights", "embedders"):
-        of = f"embedder '{name}'" if part == "embedders" else f"model '{name}'"
+    if part in ("files", "weights", "embedders", "retrieval_models"):
+        kind = {"embedders": "embedder", "retrieval_models": "retrieval model"}.get(part, "model")
+        of = f"{kind} '{name}'"
         return _of_model(of, field, before, now)
     if part == "models" and field in ("recorded", "scripted"):
         return _of_model(f"model '{name}'", field, before, now)

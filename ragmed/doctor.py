@@ -56,7 +56,7 @@ def _bfloat16() -> Finding:
         case True:
             return Finding("ok", "bfloat16", "the CPU has instructions for it; `auto` is float32 there all the same")
         case False:
-            return Finding("note", "bfloat16", f"on this CPU, {SLOW_BFLOAT16} (`auto` does)")
+            return Finding("note", "bfloat16", f"this CPU is without it: {SLOW_BFLOAT16} (`auto` does)")
     return Finding("note", "bfloat16", "the system does not say whether the CPU has instructions for it")
 
 
@@ -106,9 +106,16 @@ def _models(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    for kind in ("corpora", "indexes"):
-        names = workspace.names(kind)
-        yield Finding("ok" if names else "note", kind, ", ".join(names) or f"none under {workspace.root / kind}")
+    from ragmed.index.manifest import MANIFEST
+
+    names = workspace.names("corpora")
+    yield Finding("ok" if names else "note", "corpora", ", ".join(names) or f"none under {workspace.corpora}")
+    names = workspace.names("indexes")
+    built = [name for name in names if (workspace.indexes / name / MANIFEST).is_file()]
+    yield Finding("ok" if built else "note", "indexes built", ", ".join(built) or f"none under {workspace.indexes}")
+    if waiting := [name for name in names if name not in built]:
+        text = f"{', '.join(waiting)}; where one is needed: ragmed build-index NAME"
+        yield Finding("note", "not built yet", text)
     there = workspace.data.is_dir()
     text = str(workspace.data) if there else f"'{workspace.data}' is not there; RAGMED_DATA names it (MIRAGE needs it)"
     yield Finding("ok" if there else "note", "RAGMED_DATA", text)

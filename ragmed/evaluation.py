@@ -13,11 +13,23 @@ from ragmed.arms import Arm, PassageOrder
 from ragmed.augmentation import Augmentation
 from ragmed.errors import MismatchError, UsageError
 from ragmed.machine import Spent, Stopwatch
-from ragmed.models import ComputesHere, Model, OneByOne, ReadsExamples
+from ragmed.models import ComputesHere, Constrains, Model, OneByOne, ReadsExamples
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.models.refusals import about_context
-from ragmed.prompts import build_messages, continuations, prompt_hash
-from ragmed.records import Completion, Example, Hit, Message, OptionScores, Passage, Sample, ShownPassage
+from ragmed.planted import planted_answer
+from ragmed.prompts import build_messages, constraint, continuations, prompt_hash
+from ragmed.records import (
+    PLANTED,
+    Completion,
+    Example,
+    Hit,
+    Message,
+    OptionScores,
+    Passage,
+    PassageRole,
+    Sample,
+    ShownPassage,
+)
 from ragmed.tasks import BoundTask
 from ragmed.text_table import counted
 
@@ -53,8 +65,11 @@ def answer(
     watch = Stopwatch()
     samples = unanswered(arm, bound, examples, augmentations, model=model, budget=budget)
     for i, example in enumerate(examples):
+        if samples[i].error:
+            continue
         if (tokens := samples[i].input_tokens) + _reserve(bound, example, model) > budget:
-            least = "with one document of its record" if samples[i].passages else "without passages"
+            whole = {"full": "with one document of its record", "conflict": "with the passages that conflict"}
+            least = whole[arm.context] if samples[i].passages else "without passages"
             reason = f"the prompt has {tokens} tokens {least}; with its answer the budget is {budget}"
             samples[i] = replace(samples[i], finish="error", error=reason, fits=False)
     if keep and isinstance(model, OneByOne):
@@ -71,7 +86,7 @@ def answer(
         for i, texts, scores in zip(fits, options, model.score(messages, options), strict=True):
             samples[i] = _scored(samples[i], texts, scores)
     else:
-        for i, completion in zip(fits, model.generate(messages, max_tokens=bound.max_tokens), strict=True):
+        for i, completion in zip(fits, _generate(model, bound, [examples[i] for i in fits], messages), strict=True):
             samples[i] = _written(samples[i], completion, model.thinking_tokens)
     each = watch.spent().of_each(max(1, len(examples)))
     watched = [replace(sample, seconds=round(each.wall, 4)) for sample in samples]
@@ -122,11 +137,32 @@ def _one_by_one(
         )
     else:
         thinking = model.thinking_tokens
-        model.generate_each(
-            messages, max_tokens=bound.max_tokens,
+        _generate(
+            model, bound, [examples[i] for i in fits], messages,
             each=lambda n, completion: came(fits[n], _written(samples[fits[n]], completion, thinking)),
         )  # fmt: skip
     return samples
+
+
+def _generate(
+    model: Model,
+    bound: BoundTask,
+    examples: Sequence[Example],
+    messages: Sequence[Sequence[Message]],
+    each: Callable[[int, Completion], None] | None = None,
+) -> list[Completion]:
+    """What the model writes, within the valid forms where the arm is held to them. What breaks its form all the same is
+    kept as it is: what can be read of it is for the reader to say.
+    """
+    if bound.constrained:
+        if not isinstance(model, Constrains):
+            raise UsageError(f"'{model.name}' cannot be held to a form; take constrained out of its arms")
+        forms = [constraint(bound, example) for example in examples]
+        return model.generate_within(messages, forms, max_tokens=bound.max_tokens, each=each)
+    if each and isinstance(model, OneByOne):
+        model.generate_each(messages, max_tokens=bound.max_tokens, each=each)
+        return []
+    return model.generate(messages, max_tokens=bound.max_tokens)
 
 
 def unanswered(
@@ -169,7 +205,8 @@ def _fit(
         following = []
         for i, prompt, tokens in zip(open_, built, counts, strict=True):
             prompts[i] = replace(prompt, tokens=tokens)
-            least = 1 if arm.context == "full" else 0
+            # What conflicts is shown with what it conflicts with, or not at all.
+            least = {"full": 1, "conflict": len(augmentations[i].hits)}.get(arm.context, 0)
             if tokens + _reserve(bound, examples[i], model) > budget and kept[i] > least:
                 kept[i] -= 1
                 following.append(i)
@@ -212,24 +249,43 @@ def _asked(arm: Arm, bound: BoundTask, example: Example, prompt: _Prompt, augmen
         example=example,
         messages=prompt.messages,
         prompt=prompt_hash(prompt.messages),
-        passages=tuple(
-            ShownPassage(
-                id=hit.passage.id,
-                document=str(hit.passage.document_key),
-                rank=hit.rank,
-                score=round(hit.score, 6),
-                gold=augmentation.gold.get(hit.passage.id),
-                citation=hit.passage.citation,
-                parts=dict(hit.parts),
-            )
-            for hit in prompt.hits
-        ),
+        passages=tuple(_shown(hit, example, augmentation.gold.get(hit.passage.id)) for hit in prompt.hits),
         dropped=tuple(hit.passage.id for hit in prompt.dropped),
-        input_tokens=prompt.tokens,
+        # Of what is not asked only what was spent before counts.
+        input_tokens=augmentation.input_tokens if augmentation.error else prompt.tokens,
+        output_tokens=augmentation.output_tokens if augmentation.error else 0,
         retrieval_seconds=round(augmentation.seconds, 4),
+        retrieval_cpu_seconds=_micro(augmentation.cpu_seconds),
+        retrieval_gpu_seconds=_micro(augmentation.gpu_seconds),
         note=documents if left_out else augmentation.note,
         fits=not left_out,
+        finish="error" if augmentation.error else "stop",
+        error=augmentation.error,
+        queries=augmentation.queries,
+        retrieval_input_tokens=augmentation.input_tokens,
+        retrieval_output_tokens=augmentation.output_tokens,
+        left_out=augmentation.left_out,
+        steps=augmentation.steps,
+        constraint=bound.constrained,
     )
+
+
+def _shown(hit: Hit, example: Example, gold: bool | None) -> ShownPassage:
+    """What is kept of a passage. What contradicts the gold is known by its document, in whatever arm it stands."""
+    passage, key = hit.passage, str(hit.passage.document_key)
+    role: PassageRole = ""
+    claims = ""
+    if passage.corpus == PLANTED:
+        role, claims = "planted", planted_answer(passage.document)
+    elif key in example.contradictions:
+        role, claims = "contradicting", example.contradictions[key]
+    return ShownPassage(
+        passage.id, key, hit.rank, round(hit.score, 6), gold, passage.citation, dict(hit.parts), role, claims
+    )
+
+
+def _micro(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
 
 
 def _scored(sample: Sample, texts: Sequence[str], scores: OptionScores) -> Sample:
@@ -240,8 +296,8 @@ def _scored(sample: Sample, texts: Sequence[str], scores: OptionScores) -> Sampl
         continuations=tuple(texts),
         option_logprobs=tuple(round(logprob, 6) for logprob in scores.logprobs),
         option_tokens=tuple(scores.tokens),
-        input_tokens=scores.input_tokens,
-        output_tokens=sum(scores.tokens),
+        input_tokens=scores.input_tokens + sample.retrieval_input_tokens,
+        output_tokens=sum(scores.tokens) + sample.retrieval_output_tokens,
     )
 
 
@@ -260,8 +316,8 @@ def _written(sample: Sample, completion: Completion, thinking_budget: int) -> Sa
         completion=completion.text,
         finish=completion.finish,
         error=completion.error,
-        input_tokens=completion.input_tokens,
-        output_tokens=completion.output_tokens,
+        input_tokens=completion.input_tokens + sample.retrieval_input_tokens,
+        output_tokens=completion.output_tokens + sample.retrieval_output_tokens,
         thinking=completion.thinking,
         thinking_tokens=completion.thinking_tokens,
         request_seconds=round(completion.seconds, 4),

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ragmed.files import sha256_json
+from ragmed.models.constraint import Constraint
 from ragmed.records import RECORD, ContextDocument, Example, Message, Passage, Sample
 from ragmed.tasks import BoundTask
 
@@ -119,6 +120,14 @@ def continuations(bound: BoundTask, example: Example) -> list[str]:
     would be written, a letter or a text.
     """
     return [bound.form.gold(replace(example, gold=letter)) for letter in example.options]
+
+
+def constraint(bound: BoundTask, example: Example) -> Constraint:
+    """What an answer to an example may be, where the task says so before it is written: of options, each as
+    `continuations` writes it.
+    """
+    assert bound.valid, "as_asked refuses a task whose valid answers are not known"
+    return Constraint(bound.valid, tuple(continuations(bound, example)) if bound.valid == "choice" else ())
 
 
 def prompt_hash(messages: Sequence[Message]) -> str:

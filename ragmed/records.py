@@ -21,6 +21,9 @@ Value = str | float | tuple[str, ...] | Mapping[str, Any] | None
 """What a reader makes of an answer: a letter, a label, a text, a number, a list, named fields; None: nothing."""
 RECORD = "record"
 """The corpus of passages that were cut from an example's own record."""
+PLANTED = "planted"
+"""The corpus of passages that an experiment plants; a corpus of references cannot be called so, so no ids collide."""
+PassageRole = Literal["", "contradicting", "planted"]
 Measure = float | tuple[float, ...]
 """What a metric makes of a value: a number, or the counts of a metric that is a ratio over all samples."""
 
@@ -88,7 +91,8 @@ class Document:
 class Passage:
     """A slice of a document: `document.text[start:end] == text`, always (offsets in code points).
 
-    `document` is unique within `corpus`, `id` within an index. `citation`: the document's, see `Document`.
+    `document` is unique within `corpus`, `id` within an index. `citation`, `date` and `access`: the document's, see
+    `Document`; date and access are never shown, and say who may find the passage (`ragmed.retrieval.filters`).
     """
 
     id: str
@@ -101,6 +105,8 @@ class Passage:
     source: str = ""
     corpus: str = ""
     citation: str = ""
+    date: str = ""
+    access: Access = "open"
 
     @property
     def document_key(self) -> DocumentKey:
@@ -151,7 +157,8 @@ class Example:
     a text, several answers, or named lists (codes; must-have and nice-to-have statements). `documents`: ids of the
     reference documents that hold the answer, empty where nobody named them. `group`: examples that share one (a case, a
     page) are resampled together. `date`: when it was asked (YYYY, YYYY-MM or YYYY-MM-DD), '' where unknown; no
-    prompt shows it.
+    prompt shows it. `contradictions`: the key (`CORPUS:ID`) of each document that contradicts the gold -> the answer
+    that it gives (a letter, a text), '' where nobody named that.
     """
 
     id: str
@@ -162,6 +169,7 @@ class Example:
     documents: tuple[str, ...] = ()
     group: str = ""
     date: str = ""
+    contradictions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -204,11 +212,32 @@ class OptionScores:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """What was done about an example's passages between the first retrieval and the question (`ragmed.steps`).
+
+    `kind`: a round of further queries, an order given by the arm's own model, or passages kept and dropped. `queries`:
+    what was searched for. `passages`: the ids of those that came out of it, best first; `dropped`: id -> why it was
+    taken out. `completions`: what the arm's own model wrote, each with its tokens, in the order in which it was asked.
+    `unread`: how many of them were not in the form that was asked for, and changed nothing.
+    """
+
+    kind: Literal["follow-up", "rerank", "evidence-filter"]
+    passages: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    completions: tuple[Completion, ...] = ()
+    unread: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ShownPassage:
     """A passage as it was put before a model: where it is from, and how the retriever ranked it.
 
     `document`: the document's key (`CORPUS:ID`). `gold`: whether it is of a document that holds the answer; None where
-    its corpus does not name documents as the task does, so that it is unknown.
+    its corpus does not name documents as the task does, so that it is unknown. `role`: `contradicting` where the
+    example says that its document contradicts the gold, `planted` where the experiment put it there to mislead;
+    `claims`: the answer that such a passage gives, '' where nobody named it.
     """
 
     id: str
@@ -218,6 +247,8 @@ class ShownPassage:
     gold: bool | None = None
     citation: str = ""
     parts: Mapping[str, int] = field(default_factory=dict)
+    role: PassageRole = ""
+    claims: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +259,18 @@ class Sample:
     ids of those that did not fit the budget. `completion`: what was written, None where options were scored;
     `continuations`: what was scored as the assistant's turn (letters, or the options' texts), with a log-likelihood and
     a number of tokens each. `finish` is `error` where nothing came back; then `error` says why. `seconds`: its share of
-    the window it was asked in, without retrieval; `retrieval_seconds`: its share of that; `request_seconds`: what its
-    own request to a server took, 0 where none was timed. `cpu_seconds`, `gpu_seconds`: its share of what computing took
-    in this process, retrieval included (see `ragmed.machine.Spent`); None where nobody measured it, as of a server.
+    the window it was asked in, without retrieval; `retrieval_seconds`: its share of that; `queries`: by which its
+    passages were sought, where they are not what its task gives; `steps`: what was done about its passages after the
+    first retrieval; `retrieval_input_tokens`, `retrieval_output_tokens`: what the arm's own model read and wrote for
+    both, part of all that it read and wrote; `left_out`: the documents that the example names which were among the
+    first k, and were taken out (`exclude: source`); `request_seconds`: what its own request to a server took, 0 where
+    none was timed. `cpu_seconds`, `gpu_seconds`: its share of what computing took in this process, retrieval included
+    (see `ragmed.machine.Spent`); None where nobody measured it, as of a server.
+    `retrieval_cpu_seconds`, `retrieval_gpu_seconds`: the part of finding passages (embedding the query, searching,
+    reranking), known of arms on servers too; None where the passages were found elsewhere.
     `place`: of its example among those that the task asks. `fits`: False where the prompt did not fit, so that nothing
-    was asked, and where documents of the record were left out of an arm that shows it whole.
+    was asked, and where documents of the record were left out of an arm that shows it whole. `constraint`: how the
+    answer was held to the valid forms, '' where it was free.
     """
 
     arm: str
@@ -257,9 +295,17 @@ class Sample:
     request_seconds: float = 0.0
     cpu_seconds: float | None = None
     gpu_seconds: float | None = None
+    retrieval_cpu_seconds: float | None = None
+    retrieval_gpu_seconds: float | None = None
     note: str = ""
     place: int = 0
     fits: bool = True
+    queries: tuple[str, ...] = ()
+    retrieval_input_tokens: int = 0
+    retrieval_output_tokens: int = 0
+    left_out: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    constraint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

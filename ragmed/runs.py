@@ -65,7 +65,7 @@ from ragmed.stored import (
     record_line,
     scores_text,
 )
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 Identity = Mapping[str, Mapping[str, Any]]
 CHOICE = (
@@ -75,6 +75,10 @@ CHOICE = (
 """What can be done where a run is not what would be made today."""
 MAX_UNPACKED = 2 << 30
 MAX_NAME = 220  # bytes: of the 255 that file systems allow, some are for what is written beside (`.NAME.jsonl.PID.tmp`)
+_COUNTED = (
+    *("input_tokens", "output_tokens", "thinking_tokens", "place"),
+    *("seconds", "retrieval_seconds", "request_seconds", "cpu_seconds", "gpu_seconds"),
+)
 # one folder with a run in it; no part begins with a dot, so that none leads upwards
 _PACKED = re.compile(r"[^./\\\0][^/\\\0]*/(run\.json|(?:samples|scores)/[^./\\\0][^/\\\0]*/[^./\\\0][^/\\\0]*\.jsonl)")
 
@@ -156,6 +160,8 @@ class Run:
             )
         wrong = misfit(RunInfo, info)
         if wrong:
+            raise DamagedError(f"run file '{self.info_file}': {wrong}; {INFO_REMEDY}")
+        if wrong := _at_odds(info):
             raise DamagedError(f"run file '{self.info_file}': {wrong}; {INFO_REMEDY}")
         return info
 
@@ -393,6 +399,17 @@ def _unpacked(path: Path) -> Path:
     return folder / names.pop()
 
 
+def _at_odds(info: Mapping[str, Any]) -> str:
+    """Where the experiment of a run.json says otherwise than what its answers are held to; '' where it does not."""
+    for part in ("models", "arms", "tasks"):
+        for name, fields in info["identity"].get(part, {}).items():
+            stated = info["experiment"][part].get(name, {})
+            if differing := sorted(field for field in fields.keys() & stated.keys() if fields[field] != stated[field]):
+                field = f"{part}.{name}.{differing[0]}"
+                return f"experiment.{field} is not what identity.{field} is"
+    return ""
+
+
 def _contradiction(sample: Sample, arm: str, task: str) -> str:
     """What in a sample does not go with the rest of it, or with the file it stands in; '' where all does."""
     if (sample.arm, sample.task) != (whole_text(arm), whole_text(task)):
@@ -400,8 +417,12 @@ def _contradiction(sample: Sample, arm: str, task: str) -> str:
     if sample.prompt and sample.messages and sample.prompt != prompt_hash(sample.messages):
         return "its messages are not those whose hash stands beside them"
     shown = sample.messages[-1].content.count("\n</passage ") if sample.messages else 0
-    if sample.prompt and shown > len(sample.passages):  # prompts of others' runs are not listed by passages
-        return f"its prompt shows {counted(shown, 'passage')}, and {len(sample.passages)} are listed"
+    listed = len(sample.passages)
+    if sample.prompt and shown > listed:  # prompts of others' runs are not listed by passages
+        return f"its prompt shows {counted(shown, 'passage')}, and {listed} {verb(listed, 'is', 'are')} listed"
+    numbers = {name: getattr(sample, name) for name in _COUNTED}
+    if below := next((name for name, number in numbers.items() if number is not None and number < 0), ""):
+        return f"its {below} are {numbers[below]}, and none can be below 0"
     counts = {len(sample.continuations), len(sample.option_logprobs), len(sample.option_tokens)} - {0}
     if sample.finish != "error" and len(counts) > 1:
         return "its options, their log-likelihoods and their counts of tokens are not equally many"

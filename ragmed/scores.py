@@ -28,7 +28,7 @@ from ragmed.records import Answer, Measure, Sample, Score
 from ragmed.runs import Run
 from ragmed.stored import ScoresHeader
 from ragmed.support_error import labelled_hash, measure_support
-from ragmed.tasks import BoundTask
+from ragmed.tasks import BoundTask, asked_hash
 from ragmed.tasks.reading import find_reader
 from ragmed.workspace import Workspace
 
@@ -55,6 +55,7 @@ def scored_answers(run: Run, *, reader: str = "") -> Answers:
         before = run.samples_hash(arm, task)
         samples = run.ordered_samples(arm, task)
         record = _task_record(run, arm, task)
+        _require_asked(run, arm, task, samples, record)
         if reader and fits(reader, samples):
             names = [facts.name for facts in declared_metrics(record, reader=reader)]
             scores = score_samples(samples, reader, names, where=f"run '{run.name}'")
@@ -64,6 +65,19 @@ def scored_answers(run: Run, *, reader: str = "") -> Answers:
             _, scores = _current(run, arm, task, samples, record, before, keep=whole)
         answers[arm, task] = _joined(samples, scores, run, arm, task)
     return answers
+
+
+def _require_asked(run: Run, arm: str, task: str, samples: Sequence[Sample], record: Mapping[str, Any]) -> None:
+    """DamagedError where all examples are there, and not as run.json knows them: a question, option, gold answer or
+    document that is another one now, whatever its line's checksum says. Bundles and others' runs hold no such hash.
+    """
+    if "asked" not in record or len(samples) != record["examples"]:
+        return
+    if asked_hash(sample.example for sample in samples) != record["asked"]:
+        raise DamagedError(
+            f"samples file '{run.samples_file(arm, task)}' holds other questions, options or gold answers of '{task}' "
+            f"than run '{run.name}' asked; `ragmed eval` with its config asks those again that differ"
+        )
 
 
 def fits(reader: str, samples: Sequence[Sample]) -> bool:

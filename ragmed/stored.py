@@ -53,10 +53,11 @@ class ScoresHeader:
 
 class TaskRecord(TypedDict):
     """What run.json keeps of a task; `metrics`: the primary one first. `readers`: of the arms whose answers are read by
-    another reader than the task's.
+    another reader than the task's. `asked`: hash of the examples, of a run of ours.
     """
 
     examples: int
+    asked: NotRequired[str]
     reader: str
     readers: NotRequired[dict[str, str]]
     metrics: list[MetricFacts]
@@ -76,6 +77,7 @@ class _Arm(TypedDict, total=False):
     tasks: list[str]
     cot: bool
     cot_tokens: int
+    planted: int
 
 
 class _TaskSettings(TypedDict, total=False):
@@ -117,9 +119,20 @@ class _Index(TypedDict, total=False):
     taken_over: int
     device: str
     of_record: bool
+    filter: _Passing
+
+
+class _Passing(TypedDict):
+    rule: str
+    documents: int
+    passing: int
+    undated: int
 
 
 class _Cell(TypedDict):
+    retriever: NotRequired[str]
+    index: NotRequired[str]
+    query: NotRequired[str]
     k: int
     context_tokens: int
     score: float
@@ -163,6 +176,7 @@ class _References(TypedDict, total=False):
     memory: dict[str, _Memory]
     corrected: dict[str, list[str]]
     not_asked: dict[str, str]
+    not_retrieved: dict[str, str]
     search: _Search
     metrics: dict[str, _MeasuredWith]
 

@@ -58,14 +58,27 @@ def plural(what: str, count: int) -> str:
     return " ".join(filter(None, (first, rest)))
 
 
+def verb(count: int, one: str, many: str) -> str:
+    """
+    >>> " ".join(["1 of 5 passages", verb(1, "does", "do"), "not fit"]), verb(0, "is", "are")
+    ('1 of 5 passages does not fit', 'are')
+
+    The form of a verb that goes with `count` of something.
+    """
+    return one if count == 1 else many
+
+
 def wrapped(text: str, indent: str = "") -> list[str]:
     """
     >>> wrapped("a note", "  ")
     ['  a note']
+    >>> wrapped("time is known with " + "x " * 32 + "--tokens-per-second")[1]
+    '  --tokens-per-second'
 
-    Lines of at most WIDTH columns; those after the first are indented by two more.
+    Lines of at most WIDTH columns; those after the first are indented by two more. No flag is cut at its hyphens.
     """
-    return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    after = indent + "  "
+    return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False)
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
@@ -91,7 +104,8 @@ def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list
             if column < len(rest):
                 padded[-1] = padded[-1].ljust(widths[column])
         front = "  " + "".join(f"{cell}  " for cell in padded[:-1])
-        last = textwrap.wrap(padded[-1], max(_LEAST, WIDTH - len(front)), break_long_words=False) or [""]
+        room = max(_LEAST, WIDTH - len(front))
+        last = textwrap.wrap(padded[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
         if len(rest) in right:
             last = [padded[-1]]
         lines += [f"{front}{last[0]}".rstrip(), *(" " * len(front) + more for more in last[1:])]

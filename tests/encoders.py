@@ -66,3 +66,27 @@ def save_cross_encoder(folder: Path, pairs: Sequence[tuple[str, str, float]] = (
         optimiser.step()
     model.save_pretrained(folder)
     return folder
+
+
+def save_late_interaction(folder: Path) -> Path:
+    """A late-interaction model as sentence-transformers saves one: BERT, a projection of each token to 8 numbers, the
+    mask of tokens that count (punctuation of passages does not), vectors of length one; queries filled up to 12 tokens.
+    """
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    save_bert(folder / "bert", seed=5)
+    expansion = {"strategy": "fixed", "attend": False, "length": 12}
+    tokens = Transformer(str(folder / "bert"), query_expansion=expansion)
+    with torch.random.fork_rng():
+        torch.manual_seed(6)
+        project = Dense(
+            16, 8, bias=False, activation_function=torch.nn.Identity(), module_input_name="token_embeddings",
+            module_output_name="token_embeddings",
+        )  # fmt: skip
+    rest = [MultiVectorMask(skiplist_words=list(".,?!")), Normalize(module_input_name="token_embeddings")]
+    model = MultiVectorEncoder(modules=[tokens, project, *rest], device="cpu")
+    model.save(str(folder / "late"))
+    return folder / "late"

@@ -180,14 +180,16 @@ def results_of(samples, *, names=lambda name: name):
         ),
         decomposition=(_decomposition(here, rag, control, tuned, ids),),
         compliance=(
-            row_of("compliance", arm=control, generate_task=letters, likelihood_task=task, n=60, generate=0.3,
-                   likelihood=0.4, difference=-0.1, ci=(-0.2, 0.0), p=0.04, form_failures=7, known_but_unreadable=3,
+            row_of("compliance", arm=control, generate_task=letters, held_arm=control, held_task=task,
+                   held_by="likelihood", n=60, generate=0.3,
+                   held=0.4, difference=-0.1, ci=(-0.2, 0.0), p=0.04, form_failures=7, known_but_unreadable=3,
                    examples=tuple(written[0:27:9]), said="compliance"),
         ),
         compliance_contrasts=(
-            row_of("compliance_contrasts", baseline=control, arm=rag, generate_task=letters, likelihood_task=task,
-                   reading="form", generate_difference=0.1, generate_ci=(0.0, 0.2), likelihood_difference=0.0,
-                   likelihood_ci=(-0.1, 0.1)),
+            row_of("compliance_contrasts", baseline=control, arm=rag, generate_task=letters, held_baseline=control,
+                   held_arm=rag, held_task=task, held_by="likelihood",
+                   reading="form", generate_difference=0.1, generate_ci=(0.0, 0.2), held_difference=0.0,
+                   held_ci=(-0.1, 0.1)),
         ),
         order=(
             row_of("order", kind="options", arm=control, task=task, other_arm=control, other_task=letters, n=60,

@@ -492,7 +492,7 @@ def test_a_merged_models_manifest_is_checked_too(lab: Workspace) -> None:
 def test_an_adapter_that_changes_nothing_is_not_scored_as_tuned(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    from ragmed.experiments.trial import require_effect
+    from ragmed.experiments.effect import require_effect
 
     base, adapter = save_tiny(tmp_path / "base"), tmp_path / "adapter"
     make_adapter(base, adapter, target_modules=["q_proj"])

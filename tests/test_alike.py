@@ -103,6 +103,11 @@ def test_arms_that_differ_in_two_things_or_are_picked_among_many_are_told():
     assert len(found) == 2
     assert found[1].startswith("rag1, rag3, rag9 differ in nothing but how they retrieve.")
     assert cautions({}, [("a", "b")]) == []  # nothing is known of them, so nothing is claimed
+    written = {"a": {"model": "m"}, "b": {"model": "n", "query": "question"}, "c": {"model": "n", "query": "hyde"}}
+    assert cautions(written, [("a", "b")]) == []
+    assert cautions(written, [("a", "c")]) == [
+        "c and a differ in model and what is shown: their difference belongs to neither alone."
+    ]
 
 
 @pytest.mark.parametrize(

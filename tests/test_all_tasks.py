@@ -1,14 +1,19 @@
 """Every task under every arm that applies to it, on five invented records: what each arm shows, and what is scored."""
 
+import csv
+import io
+import json
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from asked import Asked, ask, gold_pages, own_words
 
-from ragmed.errors import UsageError
+from ragmed.errors import DataError, UsageError
 from ragmed.experiments.config import make_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.metrics import find_metric
@@ -16,7 +21,9 @@ from ragmed.prompts import HIDDEN
 from ragmed.records import Sample
 from ragmed.report.terminal import render_table
 from ragmed.runs import find_run
-from ragmed.tasks import TASKS, find_task, invent_sample
+from ragmed.tasks import TASKS, TaskSettings, find_task, invent_sample, load_task
+from ragmed.tasks.longhealth import FILE as LONGHEALTH
+from ragmed.text_table import verb
 from ragmed.workspace import Workspace
 
 SMALL = Workspace.find(Path(__file__).parent.parent).models / "smollm2-135m"
@@ -50,6 +57,11 @@ def why_not(arm: str, name: str) -> str:
         return "retriever 'record' searches an example's own record, and the task has none"
     if arm in ("oracle", "distractor") and task.record:
         return f"'pages' is no record: here '{arm}' needs a retriever with record: true"
+    if arm == "record-distractor" and name == "longhealth_3":  # whose documents are all of other patients
+        return (
+            "no passage was found for any of 5 questions (no document of its record is known to hold the answer: asked "
+            "without passages)"
+        )
     return ""
 
 
@@ -142,7 +154,10 @@ def passages_from_the_index(done: Asked, arm: str, sample: Sample) -> None:
         assert set(ids) <= named
     elif arm == "distractor":
         assert not set(ids) & named
-        assert len(ids) == 2 or sample.note == f"only {len(ids)} of 2 distractors were to be had"
+        assert (
+            len(ids) == 2
+            or sample.note == f"only {len(ids)} of 2 distractors {verb(len(ids), 'was', 'were')} to be had"
+        )
     else:
         assert len(ids) == 2
 
@@ -157,8 +172,8 @@ def passages_of_the_record(done: Asked, arm: str, sample: Sample) -> None:
     found = len(sample.passages)
     assert found <= 2
     if found < 2 and arm != "record-oracle":
-        what = "passages were found" if arm == "record-retrieved" else "distractors were to be had"
-        assert sample.note == f"only {found} of 2 {what}"
+        what = ("passages", "found") if arm == "record-retrieved" else ("distractors", "to be had")
+        assert sample.note == f"only {found} of 2 {what[0]} {verb(found, 'was', 'were')} {what[1]}"
     if arm == "record-oracle":
         assert found
     assert {p.document for p in sample.passages} <= set(texts)
@@ -197,6 +212,95 @@ def gold_answers_score_in_full(done: Asked, name: str) -> None:
             assert row.status["answered"] == 5, (arm, metric, row.status)
             assert math.isclose(row.value, best(done, metric)), (arm, metric, row.value)
     assert all(find_metric(metric).facts.higher_is_better for metric in task.metrics)
+
+
+REPEATED = {
+    "mednli": ("mednli/mli_test_v1.jsonl", "id"),
+    "meqsum": ("meqsum/MeQSum_invented.xlsx", "id"),
+    "scifact": ("scifact/claims_train.jsonl", "id"),
+    "k_qa": ("k-qa/questions_w_answers.jsonl", "id"),
+    "medhallu": ("medhallu/pqa_labeled_dev.jsonl", "id"),
+    "medhallu_closed": ("medhallu/pqa_labeled_dev.jsonl", "id"),
+    "medec": ("medec/MEDEC-MS-ValidationSet-with-GroundTruth-and-ErrorType.csv", "id"),
+    "medisumcode": ("medisumcode/medisumcode.jsonl", "id"),
+    "medisumqa": ("medisumqa/MeDiSumQA.json", "id"),
+    "evidence_inference": ("evidence-inference/prompts_merged.csv", "id"),
+    "evidence_inference_spans": ("evidence-inference/prompts_merged.csv", "id"),
+    "mts_dialog": ("mts-dialog/MTS-Dialog-TestSet-1-MEDIQA-Chat-2023.csv", "id"),
+    "aci_bench": ("aci-bench/clinicalnlp_taskB_test1.csv", "id"),
+    "radiology_impression": ("openi/validate.jsonl", "id"),
+    "bc5cdr": ("bc5cdr/devel.tsv", "place"),
+    "medqa_dev": ("medqa/dev.jsonl", "place"),
+    "medqa_dev_4": ("medqa/dev_4_options.jsonl", "place"),
+    "nejm_cases": ("case_challenges/nejm.jsonl", "place"),
+    "jama_cases": ("case_challenges/jama.csv", "place"),
+    "problem_summary": ("problem_summary/BioNLP2023-1A-Test.csv", "place"),
+    "mtsamples_plan": ("mtsamples/1001.txt", "place"),
+    "codiesp": ("codiesp/dev/text_files_en/S0000-DEV0001-1.txt", "place"),
+    "codiesp_es": ("codiesp/dev/text_files/S0000-DEV0001-1.txt", "place"),
+    **dict.fromkeys(("medqa", "medmcqa", "mmlu", "pubmedqa", "bioasq"), ("mirage/benchmark.json", "key")),
+    **{f"longhealth_{way}": (f"longhealth/{LONGHEALTH}", "key") for way in (1, 2, 3)},
+}
+"""Task -> its scored file, and what names an example there: an id of its own, its place (line or file name), a key of
+an object. Others come with ragmed."""
+
+
+def repeat(path: Path) -> None:
+    """Writes the first record of a file once more, at its end; a file that is one record, under a name of its own."""
+    raw = path.read_bytes()
+    if path.suffix == ".xlsx":
+        book = openpyxl.load_workbook(path)
+        book["QS"].append([cell.value for cell in book["QS"][2]])
+        book.save(path)
+    elif path.suffix == ".csv":
+        rows = list(csv.reader(io.StringIO(raw.decode(), newline="")))
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([*rows, rows[1]])
+    elif path.suffix == ".tsv":
+        path.write_bytes(raw.rstrip() + b"\n\n" + raw.split(b"\n\n")[0] + b"\n\n")
+    elif path.suffix == ".txt":
+        path.with_name("2000.txt" if path.stem.isdigit() else "S0000-DEV0099-1.txt").write_bytes(raw)
+        for table in path.parent.parent.glob("devD.tsv"):
+            codes = table.read_text("utf-8")
+            of_it = [line.replace(path.stem, "S0000-DEV0099-1") for line in codes.splitlines() if path.stem in line]
+            table.write_text(codes + "\n".join(of_it) + "\n", encoding="utf-8")
+    else:
+        path.write_bytes(raw + raw.splitlines()[0] + b"\n")
+
+
+def test_every_task_with_a_file_of_records_is_held_to_the_rule_of_repeated_ones() -> None:
+    assert set(REPEATED) == {name for name in TASKS if find_task(name).invent}
+
+
+@pytest.mark.parametrize("name", [name for name, (_, named_by) in REPEATED.items() if named_by == "id"])
+def test_an_id_that_occurs_twice_is_refused_with_its_place(here: Workspace, name: str) -> None:
+    invent_sample(name, here.data)
+    repeat(here.data / REPEATED[name][0])
+    with pytest.raises(DataError, match=r"(line|row) \d+: .*(twice|already).*; keep one"):
+        load_task(name, TaskSettings(), workspace=here, seed=0)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, named_by) in REPEATED.items() if named_by == "place"])
+def test_the_same_text_under_another_id_is_of_its_group_and_is_said(here: Workspace, name: str) -> None:
+    invent_sample(name, here.data)
+    before = load_task(name, TaskSettings(), workspace=here, seed=0)
+    repeat(here.data / REPEATED[name][0])
+    after = load_task(name, TaskSettings(), workspace=here, seed=0)
+    assert len(after.examples) == len(before.examples) + 1
+    assert {e.group for e in after.examples} == {e.group for e in before.examples}
+    said = r"asks? the same as an earlier one, and (is|are) resampled with it"
+    assert any(re.search(said, note) for note in after.notes)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, named_by) in REPEATED.items() if named_by == "key"])
+def test_a_key_that_stands_twice_is_refused(here: Workspace, name: str) -> None:
+    invent_sample(name, here.data)
+    path = here.data / REPEATED[name][0]
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    first = json.dumps({next(iter(whole)): next(iter(whole.values()))})[1:-1]
+    path.write_text(json.dumps(whole)[:-1] + f", {first}}}", encoding="utf-8")
+    with pytest.raises(DataError, match="twice"):
+        load_task(name, TaskSettings(), workspace=here, seed=0)
 
 
 def test_a_task_whose_data_come_along_has_no_invented_records(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The shape of the code: who may import whom, that nobody imports in a circle, what `--help` loads."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -12,9 +13,9 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "text_table", "checked", "records", "hub", "files", "checksums", "yaml_files", "published", "matching",
     "metrics", "stored", "workspace", "machine", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
-    "adapters", "models", "protection", "tasks", "prompts", "arms", "augmentation", "evaluation", "changes", "runs",
-    "support_error", "scores", "finetuning", "comparison", "report", "experiments", "audit", "planning",
-    "integrations", "doctor",
+    "adapters", "models", "protection", "tasks", "prompts", "arms", "queries", "planted", "augmentation", "steps",
+    "evaluation", "changes", "runs", "support_error", "scores", "finetuning", "comparison", "report", "experiments",
+    "audit", "planning", "integrations", "doctor",
 ]  # fmt: skip
 SOURCES = sorted((ROOT / "ragmed").rglob("*.py")) + sorted((ROOT / "cli").glob("*.py"))
 
@@ -96,6 +97,17 @@ def test_each_file_opens_with_a_sentence(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_named_as_pytest_names_tests(path: Path) -> None:
+    """pytest takes such names of a module, and those that it imports, for tests where it is given the path."""
+    named = [
+        node.name
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name.startswith(("test", "Test"))
+    ]
+    assert not named
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_runs_what_it_reads(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -106,6 +118,20 @@ def test_nothing_runs_what_it_reads(path: Path) -> None:
             assert node.type is not None, f"line {node.lineno}: a bare except"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in ("eval", "exec")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_verb_is_in_the_plural_whatever_its_number(path: Path) -> None:
+    """`{n} of {total} are`: one of them is. `text_table.verb` gives the form."""
+    texts = (
+        "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.JoinedStr)
+    )
+    wrong = re.compile(
+        r"(?<!of )\{\} of (?:its )?\{\}(?: [a-z-]+){0,4}? (?:are|were|have|do|hold|ask|differ|name|lack)\b"
+    )
+    assert not [text for text in texts if wrong.search(text)]
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -74,6 +74,8 @@ def test_letters_before_options_are_taken_off(here: Workspace) -> None:
     [
         ({"answer_idx": "A"}, "record 1: answer_idx A is the option 'Wait', the answer is 'Order a biopsy'"),
         ({"answer_idx": "G"}, "record 1: answer_idx is 'G'; one of A, B, C, D was expected"),
+        ({"opc": ""}, "record 1: opc is empty, and an option stands after it"),
+        ({"opa": None}, "record 1: opa is empty, and an option stands after it"),
     ],
 )
 def test_a_case_that_contradicts_itself_is_named(here: Workspace, changes: dict[str, Any], message: str) -> None:

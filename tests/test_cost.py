@@ -13,7 +13,16 @@ from ragmed.comparison.compare import ComparisonSettings
 from ragmed.comparison.costs.break_even import bounded, break_even
 from ragmed.comparison.costs.cost import cost_row, economics, question_cost, training_cost
 from ragmed.comparison.costs.prices import Prices
-from ragmed.comparison.costs.rows import BreakEven, Computing, Latency, Line, QuestionCost, Reach, SearchCost
+from ragmed.comparison.costs.rows import (
+    BreakEven,
+    Computing,
+    Finding,
+    Latency,
+    Line,
+    QuestionCost,
+    Reach,
+    SearchCost,
+)
 from ragmed.comparison.sources import ArmSources
 from ragmed.errors import UsageError
 from ragmed.records import Example, Sample
@@ -210,8 +219,9 @@ def test_the_economics_of_a_factorial():
     (row,) = economics(costs(), sources=SOURCES, settings=priced(Prices("EUR", 3.6), factorials=(ARMS,)))
     assert (row.task, row.control, row.tuned, row.retrieved, row.both) == ("medqa", *ARMS)
     assert row.per_question["both"] == QuestionCost(
-        10, 900.0, 5.0, 3.0, pytest.approx(0.003), computing=Computing(6.0, "CPU"), reach=Reach(0.0, 0.0, 0.0)
-    )
+        10, 900.0, 5.0, 3.0, pytest.approx(0.003), computing=Computing(6.0, "CPU"), reach=Reach(0.0, 0.0, 0.0),
+        retrieval=Finding(0.0, None),
+    )  # fmt: skip
     (computing,) = row.break_even  # by the hour, money breaks even where computing does
     assert computing == BreakEven(
         "CPU-seconds", tuning=Line(240.0, 2.0, 0.0), retrieval=Line(40.0, 6.0, 0.0), outcome="after", questions=50,
@@ -262,9 +272,18 @@ def test_without_a_factorial_every_tuned_arm_meets_every_retrieving_one():
 
 def samples():
     seconds = {"general": 1.0, "tuned": 1.0, "rag": 3.0, "both": 3.0}
+    finding = {"general": 0.0, "tuned": 0.0, "rag": 0.5, "both": 0.5}
     return {
         (arm, "medqa"): [
-            answer(f"e{i}", arm, input_tokens=80, seconds=seconds[arm] + i / 1000, cpu_seconds=2 * seconds[arm])
+            answer(
+                f"e{i}",
+                arm,
+                input_tokens=80,
+                seconds=seconds[arm] + i / 1000,
+                cpu_seconds=2 * seconds[arm],
+                retrieval_seconds=finding[arm],
+                retrieval_cpu_seconds=finding[arm] / 2,
+            )
             for i in range(4)
         ]
         for arm, each in seconds.items()
@@ -281,7 +300,9 @@ def test_the_page_and_the_table_say_what_it_cost():
         "By the clock: training 1.5 min, 1 tokens, and the search that chose it 30.0 s, 1 tokens more (together "
         "2.0 min); indexing 20.0 s, 12 passages."
     ) in page
-    assert "| retrieved | rag | 80.0 | 0.0 | 6.0000 CPU, ±0.0000 | 3.0015 | 3.0015 |" in page
+    assert "| retrieved | rag | 80.0 | 0.0 | 6.0000 CPU, ±0.0000 | 0.2500 CPU | 3.5015 | 3.5015 |" in page
+    assert "| control | general | 80.0 | 0.0 | 2.0000 CPU, ±0.0000 | - | 1.0015 | 1.0015 |" in page
+    assert "| rag | 320 | 80.0 | 0 | 14.0 | 0.2500 CPU |" in page
     table = " ".join(render_table(results).split())
     assert "cost of tuned and rag: in CPU-seconds, tuning costs less than retrieving from about 50 (33 to 68) " in table
     assert "Costs break even in CPU-seconds (of all threads) or GPU-seconds" in table
@@ -315,6 +336,22 @@ def test_percentiles_of_latency_and_what_they_are_of():
     assert (row.latency.p50, row.latency_of) == (2.0, "request")
     assert row.latency.p90 == pytest.approx(2.8)
     assert cost_row("a", "t", timed([7.0]), prices=Prices()).latency == Latency(7.0, 7.0, 7.0)
+
+
+def test_finding_passages_is_part_of_what_answers_take():
+    found = [
+        Sample("a", "t", Example(f"e{i}", ""), seconds=1.0, retrieval_seconds=0.5, retrieval_cpu_seconds=0.25)
+        for i in range(4)
+    ]
+    row = cost_row("a", "t", found, prices=Prices("EUR", 3.6))
+    assert (row.seconds, row.price_per_1000) == (6.0, pytest.approx(1.5))
+    assert row.retrieval == Finding(2.0, Computing(1.0, "CPU"))
+    assert row.computing is None  # of a server nobody knows what answering took; finding was done here
+    assert question_cost(row, Prices()).retrieval == Finding(0.5, Computing(0.25, "CPU"))
+    carded = [replace(sample, retrieval_gpu_seconds=0.5) for sample in found]
+    assert cost_row("a", "t", carded, prices=Prices()).retrieval == Finding(2.0, Computing(2.0, "GPU"))
+    elsewhere = [*found[1:], replace(found[0], retrieval_cpu_seconds=None)]
+    assert cost_row("a", "t", elsewhere, prices=Prices()).retrieval == Finding(2.0, None)
 
 
 def test_what_was_not_measured_or_priced_is_none():

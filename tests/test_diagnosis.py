@@ -12,6 +12,7 @@ from ragmed.comparison.diagnosis.rows import Cause, Examples, Ledger, Repaired, 
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import MismatchError
 from ragmed.records import Answer, ShownPassage
+from ragmed.report.diagnosis import sentences
 
 ARMS = {
     "closed": {"model": "m", "context": "none"},
@@ -165,13 +166,13 @@ def test_form_that_failed_is_not_knowledge_that_failed() -> None:
     found = rows(given, arms={}, tasks=WAYS)
     old, new = found.compliance
     assert (old.difference, old.said) == (0.0, "cannot-tell")  # 20 examples: the interval reaches 16 points
-    assert (new.generate_task, new.likelihood_task, new.n) == ("q", "q-letters", 20)
-    assert (new.generate, new.likelihood, new.difference) == (0.45, 1.0, pytest.approx(-0.55))
+    assert (new.generate_task, new.held_task, new.n) == ("q", "q-letters", 20)
+    assert (new.generate, new.held, new.difference) == (0.45, 1.0, pytest.approx(-0.55))
     assert (new.form_failures, new.known_but_unreadable) == (10, 10)
     assert new.examples == tuple(f"e{i:02}" for i in range(10))
     assert (new.test, new.p, new.said) == ("mcnemar-exact", pytest.approx(2 / 2**11), "compliance")
     (contrast,) = found.compliance_contrasts
-    assert (contrast.generate_difference, contrast.likelihood_difference) == (pytest.approx(-0.55), 0.0)
+    assert (contrast.generate_difference, contrast.held_difference) == (pytest.approx(-0.55), 0.0)
     assert (contrast.interaction, contrast.reading) == (pytest.approx(-0.55), "form")
 
 
@@ -210,6 +211,49 @@ def test_ways_of_other_examples_or_other_words_are_no_pair() -> None:
         rows(given[:-1], arms={}, tasks=WAYS)
     shots = WAYS | {"q": {"scoring": "generate", "shots": 2}}
     assert rows(given, arms={}, tasks=shots).compliance == ()
+
+
+TWINS = {
+    name: {"model": "m", "context": context, "constrained": constrained}
+    for name, context, constrained in (
+        ("old", "none", False), ("held-old", "none", True),
+        ("new", "retrieved", False), ("held-new", "retrieved", True),
+    )
+}  # fmt: skip
+
+
+def beside(arm: str, written: str, held: str, constraint: str) -> list[Answer]:
+    return [*shown(written, arm), *(changed(one, constraint=constraint) for one in shown(held, f"held-{arm}"))]
+
+
+@pytest.mark.parametrize("how", ["json_schema", "likelihood"])
+def test_an_arm_and_its_constrained_twin_tell_form_from_knowledge(how: str) -> None:
+    given = [*beside("old", "1" * 20, "1" * 20, how), *beside("new", "?" * 10 + "1" * 9 + "0", "1" * 20, how)]
+    found = rows(given, arms=TWINS)
+    old, new = found.compliance
+    assert (old.arm, old.held_arm, old.difference) == ("old", "held-old", 0.0)
+    assert (new.generate_task, new.held_task, new.held_by, new.n) == ("t", "t", how, 20)
+    assert (new.generate, new.held, new.difference) == (0.45, 1.0, pytest.approx(-0.55))
+    assert (new.form_failures, new.known_but_unreadable, new.said) == (10, 10, "compliance")
+    (contrast,) = found.compliance_contrasts
+    assert (contrast.baseline, contrast.arm, contrast.held_baseline) == ("old", "new", "held-old")
+    assert (contrast.generate_difference, contrast.held_difference) == (pytest.approx(-0.55), 0.0)
+    assert contrast.reading == "form"
+    said = list(sentences(found, "t"))
+    words = "by log-likelihood" if how == "likelihood" else "held to the form by its server"
+    assert any(one.startswith(f"new: 0.450 as it writes, 1.000 {words} (held-new), -55.0 points") for one in said)
+    assert any("new against old: -55.0 points" in one and "a loss or gain of form" in one for one in said)
+
+
+def test_arms_that_differ_in_more_than_form_are_no_twins() -> None:
+    other = TWINS | {"held-new": {"model": "m", "context": "oracle", "constrained": True}}
+    given = [*beside("old", "11", "11", ""), *beside("new", "11", "11", "")]
+    assert [row.arm for row in rows(given, arms=other).compliance] == ["old"]
+    both_held = {name: about | {"constrained": "likelihood 1"} for name, about in TWINS.items()}
+    both_held["held-old"]["constrained"] = "json_schema 1"
+    assert rows(given, arms=both_held).compliance == ()  # none of the two writes freely
+    scored = rows(given, arms=TWINS, tasks={"t": {"scoring": "letters"}})
+    assert scored.compliance == ()  # nobody wrote freely there
 
 
 def chosen(id_: str, letter: str | None, task: str, options: tuple[str, ...]) -> Answer:

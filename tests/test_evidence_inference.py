@@ -159,6 +159,14 @@ def test_the_gold_answer_in_the_words_that_are_shown_scores_in_full(folder: Path
     assert set(score_samples([sample], "json", task.SPANS.metrics)[0].metrics.values()) == {1.0}
 
 
+def test_words_that_an_annotator_marked_twice_are_wanted_once(folder: Path) -> None:
+    part = QUOTES[0][2:]
+    write(folder, p1=[("0", UP, True, True, QUOTES[0]), ("0", UP, True, True, part), ("0", UP, True, True, QUOTES[0])])
+    split = task.load_spans(Workspace.find(folder))
+    (example,) = (*split.examples, *split.shots)
+    assert example.gold == {"label": (UP,), "evidence": QUOTES[:1]}
+
+
 @pytest.mark.parametrize(
     ("test", "validation", "train", "scored", "shown"),
     [("77", "78", "5", 1, 0), ("5", "77", "78", 1, 0), ("78", "5", "77", 0, 1)],

@@ -90,7 +90,7 @@ def soiled(folder):
 
 def _soiled_sample(line):
     """The fields are those of a sample, since no other is read."""
-    soiled = _without_added(marked(line, keep=(*NAMES, "finish")))
+    soiled = _without_added(marked(line, keep=(*NAMES, "finish", "role")))
     soiled["messages"] = [{"role": "user", "content": SECRET}]
     soiled["prompt"] = prompt_hash([Message("user", SECRET)])
     for passage in soiled["passages"]:

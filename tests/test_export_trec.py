@@ -72,7 +72,7 @@ def test_where_gold_documents_are_not_listed_the_notes_say_what_the_qrels_hold()
     judged, notes = qrels({"rag": [first.sample, second.sample]})
     assert judged == {"e000": ["c:d1"]}
     assert notes == (
-        "1 of 2 queries have no gold document",
+        "1 of 2 queries has no gold document",
         "the qrels hold only gold documents that an arm was shown: recall is of what was found",
     )
 

@@ -42,7 +42,7 @@ def done(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_one_task_asked_in_three_ways(done: Run) -> None:
     results = compare_runs([done])
-    assert [(r.arm, r.generate_task, r.likelihood_task) for r in results.compliance] == [
+    assert [(r.arm, r.generate_task, r.held_task) for r in results.compliance] == [
         (arm, "pubmedqa", "by-letter") for arm in ("general", "rag", "rag-reversed")
     ]
     orders = {(r.kind, r.arm, r.task): r for r in results.order}

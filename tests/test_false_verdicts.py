@@ -17,6 +17,7 @@ from ragmed.cli.main import cli, main
 from ragmed.comparison.compare import ComparisonSettings
 from ragmed.comparison.sources import ArmSources
 from ragmed.errors import MismatchError
+from ragmed.metrics import MetricFacts
 from ragmed.records import ShownPassage
 from ragmed.report.terminal import render_table
 from ragmed.report.verdict import no_verdicts, sentence
@@ -71,6 +72,9 @@ TABLES = {
     "all refused here, all cut off there": (["refused"] * N, ["truncated"] * N),
     "59 of 120 read in the arm, all right": (RIGHT, with_some(RIGHT, "unparsed", 61)),
     "errors and unreadable ones": (with_some(with_some(HALF, "error", 60), "unparsed", 50, start=60), HALF),
+    # nothing is right anywhere, as where gold answers are of another kind than what is read
+    "no answer of either arm is right": (WRONG, WRONG),
+    "no answer of either arm is right, half of them unreadable": (WRONG, with_some(WRONG, "unparsed", 60)),
     # too few, or too even
     "one question": ([0.0], [1.0]),
     "three questions, all better": ([0.0] * 3, [1.0] * 3),
@@ -253,6 +257,78 @@ def test_an_arm_without_its_passages_is_not_judged(context, without, rag):
     assert f"rag has passages as its context ({context}), and got none in {without} of 120" in row.reason
     imported = {"rag": ArmSources(context=context)}  # nobody knows what was shown
     assert compared(given, CONTROL, sources=imported).contrasts[0].verdict != "no-verdict"
+
+
+def shown_to(passages, *, index=900, context="retrieved", rag=RIGHT):
+    """The verdict row of an arm that was shown `passages(i)` for the i-th question."""
+    given = answers_of({"general": HALF, "rag": rag}, question="")
+    given = {
+        key: [
+            replace(one, sample=replace(one.sample, example=replace(one.example, question=f"{i} beds?")))
+            for i, one in enumerate(answers)
+        ]
+        for key, answers in given.items()
+    }
+    given["rag", "medqa"] = [
+        replace(one, sample=replace(one.sample, passages=passages(i))) for i, one in enumerate(given["rag", "medqa"])
+    ]
+    sources = {"rag": ArmSources(context=context, index={"passages": index})}
+    return compared(given, CONTROL, sources=sources).contrasts[0]
+
+
+def one_passage(i=0, *, gold=None):
+    return (ShownPassage(f"w:{i}#0", f"w:{i}", gold=gold),)
+
+
+def test_an_arm_that_is_shown_one_passage_whatever_was_asked_is_not_judged():
+    row = shown_to(lambda i: one_passage(0 if i < 115 else i))
+    assert row.verdict == "no-verdict"
+    assert "rag was shown the very same passages in 115 of 120 questions, whatever was asked" in row.reason
+    assert shown_to(lambda i: one_passage(), index=1).verdict == "better"  # there is no other
+    assert shown_to(lambda i: one_passage(i % 2)).verdict == "better"
+
+
+@pytest.mark.parametrize(("context", "gold", "words"), [
+    ("oracle", False, "rag is to be shown gold documents (oracle), and got others in 120 of 120 questions"),
+    ("distractor", True, "rag is to be shown no gold document (distractor), and got one in 120 of 120 questions"),
+])  # fmt: skip
+def test_an_arm_that_is_shown_the_opposite_of_its_context_is_not_judged(context, gold, words):
+    row = shown_to(lambda i: one_passage(i, gold=gold), context=context)
+    assert (row.verdict, row.reason) == ("no-verdict", words)
+    for said in (not gold, None):  # nobody may know what is gold
+        assert shown_to(lambda i, said=said: one_passage(i, gold=said), context=context).verdict == "better"
+
+
+def test_texts_that_are_another_arms_word_for_word_are_not_judged():
+    def text(i):
+        return f"The patient of bed {i} took {7 * i} mg twice a day and went home after {i} days without fever."
+
+    def arms(of_rag, prompt="p-rag"):
+        def arm(name, text_of, prompt_of):
+            return [
+                answer(
+                    f"e{i}", name, question=f"{i} beds?", gold=f"bed {i}", value=text_of(i), completion=text_of(i),
+                    scores={"accuracy": 0.5}, prompt=f"{prompt_of} {i}",
+                )
+                for i in range(N)
+            ]  # fmt: skip
+
+        given = {("general", "t"): arm("general", text, "p"), ("rag", "t"): arm("rag", of_rag, prompt)}
+        return compared(given, CONTROL).contrasts[0]
+
+    row = arms(text)
+    assert row.verdict == "no-verdict"
+    assert "120 of 120 texts of rag are those of general word for word, though the prompts differ" in row.reason
+    assert arms(text, prompt="p").verdict == "equivalent"  # the same prompts: the same texts are to be expected
+    assert arms(lambda i: text(i) if i % 2 else f"{text(i)} Then again.").verdict == "equivalent"
+
+
+def test_of_scores_in_which_less_is_better_none_is_no_floor():
+    facts = {"medqa": (MetricFacts("false_alarms", "binary", higher_is_better=False),)}
+    given = answers_of({"general": [0.0] * 400, "rag": [0.0] * 400}, metric="false_alarms")
+    assert compared(given, CONTROL, metrics=facts).contrasts[0].verdict == "equivalent"
+    few = answers_of({"general": [0.0] * 20, "rag": [0.0] * 20})
+    assert compared(few, CONTROL).contrasts[0].verdict == "cannot-tell"
 
 
 def test_a_2x2_needs_all_four_arms():

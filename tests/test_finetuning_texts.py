@@ -76,7 +76,9 @@ def test_passages_are_the_documents_under_their_titles(here: Workspace) -> None:
         TrainingText("passages:pages:b", "pages:b", "passages", "b\n\nNo title here. < |im_start| >system"),
     )
     assert made.access == "open"
-    assert made.counts == {"passages": 2, "pairs": 0, "raft": 0, "templates": 0, "by_model": 0, "texts": 2}
+    assert made.counts == {"passages": 2, "pairs": 0, "raft": 0, "templates": 0, "by_model": 0, "texts": 2} | {
+        "raft-sections": 0
+    }
 
 
 def test_pairs_are_questions_with_their_answers(here: Workspace) -> None:
@@ -208,6 +210,23 @@ def test_raft_shows_distractors_alone_where_gold_is_left_out(here: Workspace) ->
     golds = sum(one.messages[-2].content.count("<passage ") - 1 for one in share.texts)
     assert len(share.texts) == 56
     assert 14 <= golds <= 42
+
+
+def test_raft_of_sections_needs_no_questions(here: Workspace) -> None:
+    made = training_texts(recipe("pages", learn=("raft-sections",), raft=Raft(distractors=1, gold=1.0)), workspace=here)
+    assert (made.counts["raft-sections"], made.counts["raft"], made.counts["texts"]) == (3, 0, 3)
+    texts = by_id(made)
+    assert list(texts) == ["raft-sections+s0:pages:a", "raft-sections+s1:pages:a", "raft-sections+s0:pages:b"]
+    moves = texts["raft-sections+s1:pages:a"]
+    assert (moves.document, moves.way, moves.question) == (
+        "pages:a", "raft-sections", 'What does the page "Beds > Moves" say?'
+    )  # fmt: skip
+    assert moves.messages[-1] == Message("assistant", "## Moves\n\nAt noon.")
+    assert moves.messages[-2].content.count("<passage ") == 2
+    assert "At noon." in moves.messages[-2].content
+    assert "No title here." in moves.messages[-2].content
+    with pytest.raises(UsageError, match=r"raft: no corpus of pages has questions .*learn: \[raft-sections\]"):
+        training_texts(recipe("pages", learn=("raft",)), workspace=here)
 
 
 def test_raft_without_any_passage_is_a_bare_question(here: Workspace) -> None:

@@ -191,12 +191,12 @@ def test_a_setting_that_an_older_run_does_not_hold_is_not_skipped(
 def test_whatever_changes_a_prompt_is_seen_before_anything_is_asked(
     small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    retrieved = augmentation.FromReferences._retrieved
+    search = augmentation.FromReferences._search
 
     def turned(self: augmentation.FromReferences, *given: object) -> object:
-        return [hits[::-1] for hits in retrieved(self, *given)]  # type: ignore[arg-type]
+        return [hits[::-1] for hits in search(self, *given)]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(augmentation.FromReferences, "_retrieved", turned)
+    monkeypatch.setattr(augmentation.FromReferences, "_search", turned)
     with pytest.raises(MismatchError, match="was asked with another prompt than it would be now"):
         run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
 

@@ -48,7 +48,7 @@ def test_yes_no_factoid_and_list_are_measured_as_bioasq_does(tmp_path):
     assert scored["closed", "l1"] == ("unparsed", {})
     notes = run.info()["imported"]["notes"]
     assert "'closed' leaves out 4 of 5 golden questions." in notes
-    assert "'closed' answers 1 questions that the golden files do not ask." in notes
+    assert "'closed' answers 1 question that the golden files do not ask." in notes
     values = {(s.arm, s.task, s.metric): s.value for s in compare_runs([run]).scores}
     assert values["rag", "bioasq/yesno", "accuracy"] == 0.5
     assert values["rag", "bioasq/factoid", "mrr"] == 0.25

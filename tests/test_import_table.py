@@ -9,18 +9,21 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.text import Text
 from ragmed.cli.main import cli
 
 from ragmed.checked import parse
 from ragmed.errors import DataError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.pool import Pool
 from ragmed.experiments.results import Rules, compare_runs, report_run
-from ragmed.integrations.readings import BOTH, OURS, THEIRS
+from ragmed.integrations.readings import BOTH, OURS, THEIRS, Under, turns
 from ragmed.integrations.table import import_again, import_table
 from ragmed.integrations.table_files import read_tables
 from ragmed.integrations.table_questions import option_named
 from ragmed.integrations.table_rows import split_options
 from ragmed.integrations.table_settings import ArmFacts, Columns, ScoreColumn, Source, TableImport, read_import
+from ragmed.report.figures.forest import forest
+from ragmed.report.terminal import render_table
 from ragmed.runs import Run
 from ragmed.scores import scored_answers
 from ragmed.workspace import Workspace
@@ -122,7 +125,7 @@ def test_a_file_that_is_not_there_is_named_as_it_was_typed(tmp_path):
         (["--id", "nope"], r"unknown column 'nope'"),
         (["--baseline", "none"], r"unknown arm 'none'"),
         (["--gold", "mirage:nothing"], r"unknown task 'nothing'"),
-        (["--names", "a,b"], r"--names has 2 names for 1 files"),
+        (["--names", "a,b"], r"--names has 2 names for 1 file"),
     ],
 )
 def test_what_is_named_wrongly_is_refused_by_its_name(tmp_path, options, message):
@@ -278,10 +281,177 @@ def test_scores_keep_their_direction_and_may_be_negative(tmp_path):
     ]  # fmt: skip
     row = next(score for score in compare_runs([run]).scores if (score.arm, score.metric) == ("rag", "logp"))
     assert (row.value, row.n, row.unscored) == (0.5, 1, 1)
-    assert "1 cells of logp hold no number; these answers have no such score." in run.info()["imported"]["notes"]
+    assert "1 cell of logp holds no number; this answer has no such score." in run.info()["imported"]["notes"]
     bad = put(tmp_path / "u.csv", "id,model,logp,edits", "1,base,high,3", *rows[1:])
     refused = taken(tmp_path / "u", bad, columns=Columns(id="id", arm="model", scores=scores)).info()["imported"]
     assert refused["refused"] == {"column 'logp' holds what is no number": 1}
+
+
+def test_what_is_no_share_is_printed_in_its_own_unit(tmp_path):
+    rows = [f"{n},{arm},{mark + n % 2},{100 * mark + n}" for n in range(12) for arm, mark in (("base", 2), ("rag", 4))]
+    file = put(tmp_path / "t.csv", "id,model,likert,length", *rows)
+    scores = {"likert": ScoreColumn("likert"), "length": ScoreColumn("length", None, "words")}
+    run = taken(tmp_path, file, columns=Columns(id="id", arm="model", scores=scores))
+    assert [(one["name"], one["unit"]) for one in run.info()["tasks"]["t"]["metrics"]] == [
+        ("likert", ""), ("length", "words"),
+    ]  # fmt: skip
+    results = compare_runs([run])
+    said = " ".join(render_table(results).split())
+    assert "likert, difference own scale 95% interval" in said
+    assert "rag - base +2.00 [+0.30, +3.33]" in said
+    assert "length, difference words 95% interval" in said
+    assert "rag - base +200.00 [" in said
+    assert "rag against base on t: better, +2.00 [+0.30, +3.33], adjusted p" in said
+    assert "points" not in said.split("equivalent:")[0]
+    assert {row.unit for row in results.scores} == {"", "words"}
+    drawn = [" ".join(text.get_text() for text in figure.findobj(Text)) for figure in forest(results)]
+    assert ["difference in words; shaded: within the margin of 0.05 words" in words for words in drawn] == [False, True]
+    assert "difference on the metric's own scale" in drawn[0]
+    report_run(run)
+    page = (run.report_folder / "index.html").read_text(encoding="utf-8")
+    assert "+200.00 words" in page
+    assert "+2.00 (own scale)" in page
+    assert "+20000" not in page
+
+
+BASE, RAG, GOLD = "ABCD" * 5, "ABCA" * 5, "ABDA" * 5  # of 20: 10 and 15 are right, 5 fixed, none broken
+FOUR = {"A": "10 mg", "B": "20 mg", "C": "30 mg", "D": "40 mg"}
+SHAPES = {
+    "lm-eval": (
+        lambda n, said: {
+            "doc_id": n,
+            "doc": {"q": f"Dose {n}?", "choices": {"text": [*FOUR.values()], "label": [*FOUR]}, "key": GOLD[n]},
+            "filtered_resps": [[str(-0.5 if one == said else -3.0), "False"] for one in FOUR],
+            "acc": float(said == GOLD[n]),
+        },
+        {"columns": {"id": "doc_id", "question": "doc.q", "options": "doc.choices", "gold": "doc.key",
+                     "log_probabilities": "filtered_resps", "correct": "acc"}},
+    ),
+    "helm": (
+        lambda n, said: {"instance_id": f"id{n}", "predicted_text": said,
+                         "stats": {"exact_match": float(said == GOLD[n])}},
+        {"columns": {"id": "instance_id", "answer": "predicted_text", "correct": "stats.exact_match"}},
+    ),
+    "multimedqa": (
+        lambda n, said: {"question": f"Dose {n}?", "answer": FOUR[GOLD[n]], "options": FOUR, "answer_idx": GOLD[n],
+                         "prediction": said},
+        {},
+    ),
+    "labelled options": (
+        lambda n, said: {"qid": n, "options": [{"key": k, "value": v} for k, v in FOUR.items()], "answer_idx": GOLD[n],
+                         "response": f"The answer is {FOUR[said]}."},
+        {},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_in_which_others_keep_answers(tmp_path, shape):
+    row, settings = SHAPES[shape]
+    for arm, said in (("base", BASE), ("rag", RAG)):
+        (tmp_path / f"{arm}.jsonl").write_text("\n".join(json.dumps(row(n, one)) for n, one in enumerate(said)))
+    files = [{"path": "base.jsonl", "arm": "base"}, {"path": "rag.jsonl", "arm": "rag"}]
+    given = parse(TableImport, {"files": files, **settings}, "test")
+    assert right(import_table(given, output=tmp_path / "run", beside=tmp_path)) == (10, 15, 5, 0)
+
+
+def right(run) -> tuple[int, int, int, int]:
+    """Right answers of both arms, fixed, broken."""
+    results = compare_runs([run])
+    base, rag = (round(score.value * score.n) for score in results.scores)
+    row = results.contrasts[0]
+    return base, rag, row.fixed, row.broke
+
+
+def test_rows_of_a_log_that_are_no_answers_are_left_out_by_name(tmp_path):
+    def log(said):
+        yield {"spec": {"eval": "doses"}}
+        for n, one in enumerate(said):
+            yield {"sample_id": f"d.{n}", "type": "sampling", "data": {"sampled": [f"{one}."]}}
+            yield {"sample_id": f"d.{n}", "type": "match", "data": {"picked": one, "expected": GOLD[n]}}
+
+    for arm, said in (("base", BASE), ("rag", RAG)):
+        (tmp_path / f"{arm}.jsonl").write_text("\n".join(map(json.dumps, log(said))))
+    columns = {"id": "sample_id", "answer": "data.picked", "gold": "data.expected"}
+
+    def given(rows):
+        files = [{"path": f"{arm}.jsonl", "arm": arm, "rows": rows} for arm in ("base", "rag")]
+        return parse(TableImport, {"files": files, "columns": columns}, "test")
+
+    run = import_table(given({"type": "match"}), output=tmp_path / "run", beside=tmp_path)
+    assert right(run) == (10, 15, 5, 0)
+    imported = run.info()["imported"]
+    assert "rag.jsonl: 21 rows are not type match, and not read." in imported["notes"]
+    assert imported["rows"] == {"all": 40, "taken": 40, "refused": 0}
+    with pytest.raises(DataError, match=r"base.jsonl': no row has type matched; correct rows"):
+        import_table(given({"type": "matched"}), output=tmp_path / "none", beside=tmp_path)
+    with pytest.raises(UnknownNameError, match=r"'kind' in table .*sample_id"):
+        import_table(given({"kind": "match"}), output=tmp_path / "none", beside=tmp_path)
+
+
+WIDE = ["id;question;gold;base;rag", *(f'{n};"Dose ""{n}""?";{GOLD[n]};{BASE[n]};{RAG[n]}' for n in range(20))]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "sep=;\r\n" + "\r\n".join(WIDE),
+        "\ufeffsep=;\n" + "\n".join(WIDE),
+        "\n".join(WIDE).replace(";", "\t").encode("utf-16"),
+    ],
+    ids=["sep", "sep-bom", "utf-16"],
+)
+def test_what_a_spreadsheet_writes_is_read(tmp_path, data):
+    (tmp_path / "t.csv").write_bytes(data if isinstance(data, bytes) else data.encode())
+    run = taken(tmp_path, tmp_path / "t.csv")
+    assert right(run) == (10, 15, 5, 0)
+    assert run.info()["imported"]["rows"] == {"all": 20, "taken": 20, "refused": 0}
+
+
+def test_columns_called_as_options_are_may_be_arms(tmp_path):
+    rows = [f"{n},{GOLD[n]},{BASE[n]},{RAG[n]}" for n in range(20)]
+    file = put(tmp_path / "t.csv", "id,gold,A,B", *rows)
+    assert right(taken(tmp_path, file, arms={"A": ArmFacts(), "B": ArmFacts()})) == (10, 15, 5, 0)
+    with pytest.raises(UsageError, match=r"--arms COLUMN,COLUMN .*none left \(A, B were taken for options\)"):
+        taken(tmp_path / "v", file)
+    columns = Columns(id="id", gold="gold", options=("A", "B"))
+    with pytest.raises(UsageError, match=r"column 'A' cannot be both an option and an arm's answers"):
+        taken(tmp_path / "u", file, columns=columns, arms={"A": ArmFacts(), "B": ArmFacts()})
+
+
+def test_a_list_of_one_answer_is_that_answer_and_one_of_several_is_refused(tmp_path):
+    rows = [
+        {"id": n, "gold": [GOLD[n]], "model": arm, "prediction": [said[n]] if n else str([said[n]])}
+        for n in range(20)
+        for arm, said in (("base", BASE), ("rag", RAG))
+    ]
+    rows.append({"id": 20, "gold": ["A"], "model": "base", "prediction": ["A", "B"]})
+    (tmp_path / "t.json").write_text(json.dumps(rows))
+    run = taken(tmp_path, tmp_path / "t.json")
+    assert right(run) == (10, 15, 5, 0)
+    (reason,) = run.info()["imported"]["refused"]
+    assert reason.startswith("column 'prediction' holds several answers to one question")
+
+
+def test_nulls_of_a_database_are_empty_and_decimal_commas_are_refused(tmp_path):
+    rows = [f"{n}\t{GOLD[n]}\t{BASE[n]}\t{RAG[n] if n else chr(92) + 'N'}" for n in range(20)]
+    file = put(tmp_path / "t.tsv", "id\tgold\tbase\trag", *rows)
+    run = taken(tmp_path, file)
+    assert values(run, "rag")[0] == ("0", "unparsed", None)
+    assert "t: 1 answer counts as not read: the authors' column is empty." in run.info()["imported"]["notes"]
+    scores = put(tmp_path / "s.csv", "id;model;mark", "1;base;1,5", "1;rag;2.5", "2;base;1", "2;rag;2")
+    columns = Columns(id="id", arm="model", scores={"mark": ScoreColumn("mark")})
+    refused = taken(tmp_path / "s", scores, columns=columns).info()["imported"]["refused"]
+    assert refused == {"column 'mark' holds a number with a comma; write decimals with a point": 1}
+
+
+def test_what_is_no_table_is_said_to_be_what_it_is(tmp_path):
+    page = put(tmp_path / "page.csv", "<!DOCTYPE html>", "<table><tr><td>1,2</td></tr></table>")
+    with pytest.raises(DataError, match=r"page.csv' is a web page; export the table as CSV"):
+        taken(tmp_path, page)
+    (tmp_path / "old.csv").write_bytes("id,gold,base,rag\n1,A,A,fièvre\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"none of the 1 rows .*not UTF-8.*'CSV UTF-8'"):
+        taken(tmp_path, tmp_path / "old.csv")
 
 
 def test_probabilities_are_log_likelihoods_and_the_likeliest_option_is_the_answer(tmp_path):
@@ -369,7 +539,7 @@ def test_a_gold_that_the_benchmark_does_not_have_is_refused(tmp_path, data):
         files=(Source(str(file)),), columns=Columns(id="id", gold="gold", answer="base"), gold="mirage:medqa"
     )
     with pytest.raises(
-        DataError, match=r"the gold answers of 1 questions differ from those of mirage/medqa: '0000' is 'B'"
+        DataError, match=r"the gold answers of 1 question differ from those of mirage/medqa: '0000' is 'B'"
     ):
         import_table(settings, output=tmp_path / "run")
 
@@ -394,7 +564,7 @@ def test_an_import_file_says_it_once_and_runs_again(tmp_path):
     assert done.exit_code == 0, done.output
     run = Run(tmp_path / "runs" / "doses")
     notes = run.info()["imported"]["notes"]
-    assert "1 of 2 printed figures are what the rows come to." in notes
+    assert "1 of 2 printed figures is what the rows come to." in notes
     assert "'rag' on 'doses': 0.9000 is printed, and the rows come to 1.0000 (n 2)." in notes
     assert CliRunner().invoke(cli, arguments).output == done.output
     settings = read_import(file)
@@ -433,7 +603,24 @@ def damaged(rng: random.Random, rows: list[list[str]]) -> bytes:
         data[rng.randrange(len(data))] = rng.randrange(256)
     if rng.random() < 0.1:
         del data[rng.randrange(len(data)) :]
-    return (b"\xef\xbb\xbf" if rng.random() < 0.2 else b"") + bytes(data)
+    marked = (b"\xef\xbb\xbf" if rng.random() < 0.2 else b"") + bytes(data)
+    return rng.choice(WHOLE_FILES)(marked) if rng.random() < 0.4 else marked
+
+
+WHOLE_FILES = (  # what befalls a whole file
+    lambda data: b"sep=;\r\n" + data.replace(b",", b";"),
+    lambda data: b"sep=,\n" + data,
+    lambda data: data.decode("utf-8", "replace").encode("utf-16"),
+    lambda data: data.decode("utf-8", "replace").encode("utf-16")[:-1],
+    lambda data: data.replace(b"1", b"\0", 1),
+    lambda data: data.replace(b"base", b"rag", 1),
+    lambda data: data.replace(b".", b",").replace(b"A", b'"A', 1),
+    lambda data: data.replace(b"Dose 3?", b"2031-02-30"),
+    lambda data: b"<html><table><tr><td>" + data,
+    lambda data: data.replace(b"\n", b"\r"),
+    lambda data: data.replace(b"-", "\N{MINUS SIGN}".encode()),
+    lambda data: data.replace(b"B", b"\\N"),
+)
 
 
 def test_damaged_tables_are_taken_or_refused_and_every_row_is_accounted_for(tmp_path):
@@ -638,3 +825,19 @@ def test_runs_of_a_dialogue_are_one_observation(tmp_path):
     row = rows["led_large", "led_large_pubmed"]
     assert (row.n, row.groups) == (60, 20)
     assert row.baseline_value == pytest.approx(0.617794223996427)  # with stemmed words; 0.598 without
+
+
+def test_a_verdict_that_turns_with_the_reading_says_what_was_fixed_and_broken():
+    rows = [
+        Under("t", "base", "rag", reading, "wrong", 100, difference, fixed, broke, 0.01, 0.01, verdict)
+        for reading, difference, fixed, broke, verdict in (
+            (THEIRS, -0.05, 3, 8, "worse"),
+            (OURS, 0.0, 5, 5, "cannot-tell"),
+        )
+    ]
+    said, count = turns(rows)
+    assert said.endswith(
+        "with the reading (authors, wrong: -5.0, fixed 3, broke 8, worse; ours, wrong: +0.0, fixed 5, broke 5, "
+        "cannot-tell)."
+    )
+    assert count.startswith("0 of 1 verdict")

@@ -137,6 +137,18 @@ def test_a_record_that_stands_twice_is_refused_with_both_places(here: Workspace,
         loaded(name, here)
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("mednli", "pairID"), ("scifact", "id"), ("radiology_impression", "idx"), ("medisumqa", "note_id")],
+)
+@pytest.mark.parametrize("given", [None, " ", True, 1.5, []])
+def test_an_id_that_is_none_is_refused_with_its_line(here: Workspace, name: str, field: str, given: object) -> None:
+    file = file_of(name, here)
+    rewrite(file, lambda rows: [{**rows[0], field: given}, *rows[1:]])
+    with pytest.raises(DataError, match=rf"line 1: '{field}' is empty, or neither text nor number{REMEDY}"):
+        loaded(name, here)
+
+
 def test_codes_and_names_of_drugs_stay_text(tmp_path: Path) -> None:
     file = tmp_path / "t.csv.gz"
     file.write_bytes(gzip.compress("\ufeffcode,drug\n008.45,NA\n1e5,null\nTRUE,007\n".encode()))
@@ -151,6 +163,9 @@ def test_codes_and_names_of_drugs_stay_text(tmp_path: Path) -> None:
 def test_a_column_or_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("code,code\n1,2\n")
     with pytest.raises(DataError, match="line 1: the column 'code' stands twice; keep one"):
+        list(csv_records(tmp_path / "t.csv", "table", needs=("code",)))
+    (tmp_path / "t.csv").write_text("code,note,note,,\n1,2,3,,\n")
+    with pytest.raises(DataError, match="line 1: the column 'note' stands twice; keep one"):
         list(csv_records(tmp_path / "t.csv", "table", needs=("code",)))
     (tmp_path / "t.json").write_text('[\n{"a": 1,\n"a": 2}]')
     with pytest.raises(DataError, match=r"the key 'a' stands twice in one object \(lines 2 and 3\); keep one"):

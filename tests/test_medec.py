@@ -117,6 +117,7 @@ def test_both_forms_of_a_note_stay_on_one_side(here: Workspace) -> None:
         ),
         (note(1, error=True, Sentences=" "), "line 2: 'Sentences' is empty"),
         (note(1, error=True, **{"Text ID": " "}), "line 2: 'Text ID' is empty"),
+        (note(1, error=True, Text=" "), "line 2: 'Text' is empty"),
     ],
 )
 def test_a_note_that_cannot_be_used_is_named(here: Workspace, row: dict[str, str], message: str) -> None:

@@ -50,7 +50,7 @@ def test_every_set_of_keys_is_read_from_lists_and_lines(here: Workspace, listed:
         ("10000001-DS-1#1", "A letter."), ("10000001-DS-1#2", "w"),
     ]  # fmt: skip
     assert split.notes == (
-        "medisumqa: 1 of 2 letters still hold the words to the patient that answers come from.",
+        "medisumqa: 1 of 2 letters still holds the words to the patient that answers come from.",
     )  # fmt: skip
 
 

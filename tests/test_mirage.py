@@ -93,8 +93,13 @@ def test_arms_tasks_statuses_and_contrasts(benchmark, predictions, tmp_path):
     info = run.info()
     assert (info["tasks"]["mirage/mmlu"]["reader"], info["tasks"]["mirage/mmlu"]["metrics"]) == (
         "mirage-strict",
-        [{"name": "accuracy", "kind": "binary", "version": 2, "higher_is_better": True, "matches_gold": True}],
-    )
+        [
+            {
+                "name": "accuracy", "kind": "binary", "version": 2, "higher_is_better": True, "matches_gold": True,
+                "unit": "points",
+            }
+        ],
+    )  # fmt: skip
     assert info["identity"]["tasks"]["mirage/mmlu"]["data"] == examples_hash([a.example for a in closed.values()])
     assert info["experiment"]["arms"][RAG] == {
         "model": "Org/gpt-x", "context": "retrieved", "index": "medcorp", "k": 32, "retriever": "RRF-4"

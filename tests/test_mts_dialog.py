@@ -33,7 +33,7 @@ def test_the_published_rows_are_whole() -> None:
     split = load(WORKSPACE)
     assert (len(split.examples), len(split.shots)) == (200, 1200)  # one of 1,201 has a dialogue that is scored
     assert {e.question for e in (*split.examples, *split.shots)} == set(SECTIONS.values())
-    assert split.notes[0].startswith("mts_dialog: 1 of 1201 examples to show")
+    assert split.notes[0].startswith("mts_dialog: 1 of 1,201 examples to show")
     assert len({e.group for e in split.shots}) < 1200
 
 

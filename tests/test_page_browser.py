@@ -16,7 +16,8 @@ from answers import answer, changed, compared
 from ragmed.comparison.compare import ComparisonSettings, Prices
 from ragmed.comparison.costs.break_even import bounded
 from ragmed.comparison.costs.rows import BreakEven, Line
-from ragmed.records import Message
+from ragmed.comparison.rows import Published
+from ragmed.records import Completion, Message, Step
 from ragmed.report import effects
 from ragmed.report.page import write_page
 from ragmed.report.run_list import RunEntry, write_list
@@ -130,6 +131,37 @@ def test_an_example_is_shown_as_it_was(visit):
     prompt = second.locator("details").last.locator(".text").all_text_contents()
     assert prompt[0] == "Answer. "
     assert prompt[1].startswith("<passages>\n<passage 1>\nWards > Beds\nBed 2 of the annex stands on ward ash. \n")
+
+
+def test_what_was_done_before_the_question_is_shown_and_never_run(chromium, tmp_path):
+    bad = HOSTILE[4]
+    taken = (
+        Step("follow-up", ("c:a#0", "c:b#0"), (f"gout diet {bad}",), completions=(Completion(bad, "stop", 40, 6),)),
+        Step("evidence-filter", ("c:b#0",), dropped={"c:a#0": f"the model said no {bad}"}, note=f"one {bad} unread"),
+    )
+    samples = {
+        (arm, "t"): [answer(f"e{n}", arm, "t", completion="A", options=("x", "y"), steps=steps) for n in range(2)]
+        for arm, steps in (("plain", ()), ("searches", taken))
+    }
+    results = compared(samples, run="r", settings=ComparisonSettings(baseline="plain", resamples=100))
+    index = write_page(results, run_info={}, answers=samples, folder=tmp_path)
+    seen = Visit(chromium, index, "#samples?on=t&id=e0")
+    seen.page.wait_for_selector(".answer")
+    card = seen.page.locator(".answer").nth(1)
+    card.evaluate("one => one.querySelectorAll('details').forEach(part => { part.open = true; })")
+    assert card.locator("summary").all_inner_texts() == [
+        "Before the question: Further queries", "Before the question: Evidence filter",
+    ]  # fmt: skip
+    lines = card.locator("details .aside").all_inner_texts()
+    assert lines == [
+        f"Searched for: gout diet {bad}", "After it: c:a#0, c:b#0", "40 tokens in · 6 out",
+        f"Dropped: c:a#0: the model said no {bad}", "After it: c:b#0",
+    ]  # fmt: skip
+    assert card.locator("details .notice").all_inner_texts() == [f"one {bad} unread"]
+    assert seen.page.locator("p.steps button").count() == 2  # back and on are still there
+    assert seen.page.evaluate("window.hit") is None
+    seen.context.close()
+    assert seen.wrong == []
 
 
 def test_filters_and_search(visit):
@@ -310,6 +342,26 @@ def test_nothing_is_wider_than_the_screen(visit, width):
     visit.page.wait_for_selector(".answer")
     visit.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1100, 1279])
+def test_no_table_is_wider_than_its_place(chromium, tmp_path, width):
+    samples = pages.samples_of()
+    row = Published(
+        suite="clue", arm="biomedical+rag", model="OpenBioLLM-Llama3-8B", task="longhealth_1", metric="accuracy",
+        published=0.5, measured=0.25, ci=(0.125, 0.375), within=False,
+    )  # fmt: skip
+    results = dataclasses.replace(pages.results_of(samples), published=(row,))
+    index = write_page(results, run_info=pages.INFO, answers=samples, folder=tmp_path)
+    found = Visit(chromium, index)
+    found.page.set_viewport_size({"width": width, "height": 800})
+    found.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    hidden = "e => e.scrollWidth > e.clientWidth + 1"
+    wide = found.page.evaluate(f"[...document.querySelectorAll('.scroll')].filter({hidden}).map(e => e.innerText)")
+    assert wide == []
+    nav = found.page.locator("nav.contents")
+    assert not nav.evaluate(hidden)
+    found.context.close()
 
 
 def test_the_list_of_runs_opens_from_disk_and_leads_to_the_page(chromium, tmp_path):

@@ -14,8 +14,8 @@ from ragmed.comparison.rows import Score
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import dry_run, run_experiment
-from ragmed.published import FOLDER, find_suite
-from ragmed.tasks import invent_sample
+from ragmed.published import FOLDER, WITH_RECORD, find_suite
+from ragmed.tasks import find_task, invent_sample
 from ragmed.workspace import Workspace
 
 CLUE = find_suite("clue")
@@ -100,6 +100,57 @@ def test_published_figures_stand_beside_measured_ones():
     assert "bertscore of meqsum" in totals[0].missing
 
 
+def test_published_figures_of_records_stand_beside_the_arm_that_is_shown_them():
+    arms = {
+        "bio": {"model": "b", "model_name": "hf:BioMistral/BioMistral-7B", "context": "none"},
+        "bio+record": {"model": "b", "model_name": "hf:BioMistral/BioMistral-7B", "context": "full"},
+        "bio-cot": {"model": "b", "model_name": "hf:BioMistral/BioMistral-7B", "context": "none", "cot": True},
+    }
+    figures = CLUE.figures("BioMistral-7B")
+    tasks: dict[str, dict[str, str]] = {task: {} for task, _ in figures}
+    found = [
+        score("bio", task, metric, 0.0 if task in WITH_RECORD else value, (0, 1))
+        for (task, metric), value in figures.items()
+    ]
+    shown = [
+        score("bio+record", task, metric, value, (0, 1))
+        for (task, metric), value in figures.items()
+        if task in WITH_RECORD
+    ]
+    rows = beside_published([*found, *shown], arms, tasks, ["clue"])
+    assert {row.task for row in rows if row.arm == "bio+record"} == set(WITH_RECORD)
+    assert {row.arm for row in rows} == {"bio", "bio+record"}
+    assert all(row.measured == row.published for row in rows)
+    totals = suite_totals([*found, *shown], arms, ["clue"])
+    assert [(row.arm, row.level, row.value) for row in totals] == [
+        ("bio", level, pytest.approx(value)) for level, value in CLUE.totals(figures).items()
+    ]
+    alone = suite_totals(found, {"bio": arms["bio"]}, ["clue"])[1]
+    assert (alone.value, alone.missing) == (None, tuple(f"accuracy of {task}" for task in WITH_RECORD))
+
+
+def test_tasks_with_records_are_known_as_such():
+    published = {task for groups in CLUE.levels.values() for keys in groups.values() for task, _ in keys}
+    assert {task for task in published if find_task(task).record} == set(WITH_RECORD)
+
+
+def test_pairs_are_shown_the_records_of_tasks_that_have_them():
+    tasks = {"mednli": None, "long": {"task": "longhealth_1"}, "longhealth_3": None}
+    raw = {"arms": "pairs(clue, 8b, k=5)", "index": "handbook", "tasks": tasks}
+    arm = make_experiment(raw, default_name="pairs", where="config").arms["Llama3-OpenBioLLM-8B+record"]
+    assert (arm.context, arm.tasks) == ("full", ("long", "longhealth_3"))
+    experiment = make_experiment(raw, default_name="pairs", where="config")
+    arm = experiment.arms["Llama3-OpenBioLLM-8B+record-rag"]
+    assert (arm.context, arm.retriever, arm.k, arm.tasks) == ("retrieved", "record", 5, ("long", "longhealth_3"))
+    assert experiment.retrievers["record"].record
+    own = {"record": {"method": "dense", "embedder": "hashing:64", "record": True}}
+    given = make_experiment({**raw, "retrievers": own}, default_name="pairs", where="config")
+    assert given.retrievers["record"].method == "dense"
+    closed = make_experiment({**raw, "arms": "pairs(clue, 8b)"}, default_name="pairs", where="config")
+    assert not any("record-rag" in name for name in closed.arms)
+    assert not closed.retrievers
+
+
 def test_arms_of_a_config_can_be_the_pairs_of_a_suite():
     raw = {"arms": "pairs(clue, 8b, k=5)", "index": "handbook", "tasks": {"medqa": None}}
     experiment = make_experiment(raw, default_name="pairs", where="config")
@@ -128,6 +179,9 @@ INVENTED = {
     "clue": ("mednli", "problem_summary", "longhealth_1", "medisumqa", "medisumcode"),
     "jamia": ("nejm_cases", "jama_cases"),
 }
+
+
+ENDS = {"clue": ("", "+rag", "+record", "+record-rag"), "jamia": ("", "+rag")}
 
 
 @pytest.fixture
@@ -159,7 +213,7 @@ def test_the_papers_configs_run_to_their_end_on_invented_records(invented: Works
     asked = INVENTED[name]
     kept = tuple(task for task, settings in experiment.tasks.items() if (settings.task or task) in asked)
     pair = ("Meta-Llama-3-8B-Instruct", "Llama3-OpenBioLLM-8B")
-    experiment = experiment.only(arms=tuple(f"{model}{end}" for model in pair for end in ("", "+rag")), tasks=kept)
+    experiment = experiment.only(arms=tuple(f"{model}{end}" for model in pair for end in ENDS[name]), tasks=kept)
     assert "Llama3-OpenBioLLM-8B+rag" in dry_run(experiment, workspace=invented)
     # scripted models stand in for those of the hub, whose names the published figures are found by
     models = {

@@ -32,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def test_the_published_reports_are_whole_and_equal_findings_are_one_group() -> None:
     split = load(WORKSPACE)
     assert len(split.examples) == 341
-    assert f"{2735 - len(split.shots)} of 2735 examples to show" in split.notes[0]
+    assert f"{2735 - len(split.shots):,} of 2,735 examples to show" in split.notes[0]
     assert len(split.shots) == 2735 - 470
     assert not {e.group for e in split.examples} & {e.group for e in split.shots}
     assert len({e.group for e in split.shots}) < len(split.shots)
@@ -50,7 +50,8 @@ def test_findings_that_are_scored_are_never_shown(here: Workspace) -> None:
     [
         ('{"idx": 1, "inputs": "a"}', "line 1: 'target' is missing"),
         ('{"idx": 1, "inputs": " ", "target": "b"}', "line 1: 'inputs' is empty"),
-        ('{"inputs": "a", "target": "b"}', "line 1: missing or wrong field 'idx'"),
+        ('{"inputs": "a", "target": "b"}', "line 1: 'idx' is missing"),
+        ('{"idx": "", "inputs": "a", "target": "b"}', "line 1: 'idx' is empty, or neither text nor number"),
         ("\n".join(['{"idx": 1, "inputs": "a", "target": "b"}'] * 2), "'validate-1' occurs twice"),
     ],
 )

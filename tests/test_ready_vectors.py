@@ -97,7 +97,7 @@ def test_ready_made_vectors_are_taken_and_the_rest_is_embedded(workspace: Worksp
         assert score[0, 0] == pytest.approx(float((expected.astype(np.float64) ** 2).sum()), abs=1e-6)
     said = describe_manifest(manifest)
     assert f"vectors: 2 ready-made, {counts.passages - 2} embedded here (1 document with a vector" in said
-    assert "1 ready-made ones are of documents that are not here" in said
+    assert "1 ready-made one is of documents that are not here" in said
 
 
 def test_other_vectors_make_another_index_and_the_same_ones_none(workspace: Workspace):
@@ -116,7 +116,7 @@ def test_vectors_of_another_model_are_refused(workspace: Workspace):
     write(workspace.root / "ready", "npy")
     recipe = replace(RECIPE, vectors=ReadyRecipe("npy", "ready"))
     np.save(workspace.root / "ready" / "part0.npy", -vectors("12", "99"))
-    with pytest.raises(DataError, match=r"are not what their ready-made vectors say .*name the model that made these"):
+    with pytest.raises(DataError, match=r"is not what its ready-made vector says .*name the model that made these"):
         build_index(recipe, workspace=workspace, output=workspace.indexes / "notes")
     with pytest.raises(UsageError, match="have 16 dimensions, and 'hashing:32' gives 32"):
         build_index(replace(recipe, embedder="hashing:32"), workspace=workspace, output=workspace.indexes / "wide")

@@ -141,6 +141,26 @@ def test_scores_are_kept_on_disk_by_model_and_pair(folder: Path, tmp_path: Path,
     assert len(ScoreCache(file).known(mended._key(*pair) for pair in pairs)) == 4
 
 
+def test_a_kill_costs_no_scores_but_the_last(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ragmed.retrieval.cross_encoder.KEPT", 3)
+    pairs = [(query, text) for query in QUERIES.values() for text in TEXTS.values()]
+    model = CrossEncoder(f"path:{folder}", cache=ScoreCache(tmp_path / "scores"), device="cpu")
+    read, asked = model._read, []
+
+    def killed(some: list[tuple[str, str]]) -> list[float]:
+        asked.append(len(some))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return read(some)
+
+    monkeypatch.setattr(model, "_read", killed)
+    with pytest.raises(KeyboardInterrupt):
+        model.scores(pairs)
+    assert (tmp_path / "scores").stat().st_size == 6 * SIZE
+    again = CrossEncoder(f"path:{folder}", cache=ScoreCache(tmp_path / "scores"), device="cpu")
+    assert again.scores(pairs) == CrossEncoder(f"path:{folder}", cache=ScoreCache(), device="cpu").scores(pairs)
+
+
 def test_the_identity_holds_weights_and_no_place(model: CrossEncoder, folder: Path, tmp_path: Path):
     import shutil
 
@@ -175,7 +195,7 @@ def test_models_that_cannot_rank_or_are_not_safe_are_refused(folder: Path, tmp_p
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (RetrieverSpec("rerank", model="path:x"), "puts the hits of one other in order; name that one"),
+        (RetrieverSpec("rerank", model="path:x"), "takes the hits of one other; name that one"),
         (RetrieverSpec("rerank", of=("a", "b"), model="path:x"), r"such as of: \[dense\], not 2"),
         (RetrieverSpec("rerank", of=("a",)), "names no model; write model: path:DIR or hf:"),
         (RetrieverSpec("mmr", of=("a",), model="path:x"), "does not read 'model'; it reads of, mmr_lambda, depth"),

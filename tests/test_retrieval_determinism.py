@@ -9,11 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from encoders import WORDS, save_bert, save_cross_encoder
+from encoders import WORDS, save_bert, save_cross_encoder, save_late_interaction
 
 from ragmed.index.store import Index
 from ragmed.records import Hit
-from ragmed.retrieval import Retriever
+from ragmed.retrieval import Ranker, Retriever
+from ragmed.retrieval.filters import Filter
 from ragmed.retrieval.named import build_named
 from ragmed.retrieval.spec import METHODS, RetrieverSpec, make_retriever
 from ragmed.workspace import Workspace
@@ -32,13 +33,16 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RetrieverSpec]:
     cross = save_cross_encoder(tmp_path_factory.mktemp("cross"))
     masked = tmp_path_factory.mktemp("masked")
     save_bert(masked, seed=4, kind="BertForMaskedLM")
+    late = save_late_interaction(tmp_path_factory.mktemp("late"))
     return {
         "bm25": RetrieverSpec("bm25", index="notes"),
         "dense": RetrieverSpec("dense", index="notes"),
         "sparse": RetrieverSpec("sparse", index="notes", model=f"path:{masked}"),
+        "late-interaction": RetrieverSpec("late-interaction", index="notes", model=f"path:{late}"),
         "rrf": RetrieverSpec("rrf", of=("bm25", "dense"), weights=(1.0, 2.0), depth=40),
         "rerank": RetrieverSpec("rerank", of=("rrf",), model=f"path:{cross}", depth=40),
         "mmr": RetrieverSpec("mmr", of=("rrf",), depth=40),
+        "filter": RetrieverSpec("filter", of=("dense",), filter=Filter(documents=("d[0-4].",))),
     }
 
 
@@ -109,6 +113,17 @@ def test_the_order_of_the_corpus_decides_nothing(found, method: str):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_given_passages_are_ordered_alike_in_whatever_order_they_come(found, method: str):
+    retriever = found(method, "forwards")
+    given = [[hit.passage for hit in line] for line in retriever.retrieve(QUERIES, k=20)]
+    assert isinstance(retriever, Ranker)
+    ordered = [ids(line) for line in retriever.rank(QUERIES, given)]
+    assert [ids(line) for line in retriever.rank(QUERIES, [line[::-1] for line in given])] == ordered
+    alone = [ids(retriever.rank([query], [line])[0]) for query, line in zip(QUERIES, given, strict=True)]
+    assert alone == ordered
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_two_builds_give_the_same_identity_and_the_same_bytes(found, method: str):
     one, two = found(method, "forwards"), found(method, "again")
     assert one.retrieve(QUERIES, k=20) == two.retrieve(QUERIES, k=20)
@@ -116,15 +131,15 @@ def test_two_builds_give_the_same_identity_and_the_same_bytes(found, method: str
     assert json.loads(json.dumps(one.identity)) == one.identity
     mine, again = files(found.place("forwards")), files(found.place("again"))
     assert {name: mine[name] for name in again} == again  # of more methods, the first place holds more
-    assert method not in ("bm25", "sparse") or any(name.startswith(f"{method}/") for name in again)
+    assert method not in ("bm25", "sparse", "late-interaction") or any(name.startswith(f"{method}/") for name in again)
 
 
 def files(workspace: Workspace) -> dict[str, bytes]:
-    """All files of the index but the manifest, which says when it was built and how long that took."""
+    """All files of the index but those that say when it was built and how long that took."""
     folder: Path = workspace.indexes / "notes"
     assert len(Index.open(folder)) == 60
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("manifest.json", ".lock")
+        if path.is_file() and path.name not in ("manifest.json", ".lock", "took.json")
     }

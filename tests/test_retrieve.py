@@ -118,8 +118,10 @@ def test_a_query_that_found_nothing_measures_zero_and_one_without_gold_is_left_o
         Sample("a", "t", Example("2", "?", documents=("d",))),
         Sample("a", "t", Example("3", "?"), passages=shown[:1]),
     ]
-    row = row_of([arm], given, [Augmentation(seconds=0.5)] * 3, told=True, seed=0)
-    assert (row.queries, row.n, row.empty, row.seconds) == (3, 2, 1, 0.5)
+    row = row_of([arm], given, [Augmentation(seconds=0.5, cpu_seconds=0.25)] * 3, told=True, seed=0)
+    assert (row.queries, row.n, row.empty, row.seconds, row.cpu_seconds) == (3, 2, 1, 0.5, 0.25)
+    elsewhere = [Augmentation(cpu_seconds=None), *[Augmentation()] * 2]
+    assert row_of([arm], given, elsewhere, told=True, seed=0).cpu_seconds is None
     values = {name: round(found.value, 4) for name, found in row.measures.items()}
     assert values == {"ndcg": 0.3155, "recall": 0.5, "mrr": 0.25}
     assert row_of([arm], given, [Augmentation()] * 3, told=False, seed=0).measures == {}

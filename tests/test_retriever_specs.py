@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from encoders import save_bert, save_cross_encoder
+from encoders import save_bert, save_cross_encoder, save_late_interaction
 
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.index.store import Index
@@ -135,10 +135,14 @@ def test_one_query_is_searched_by_any_method(workspace: Workspace, tmp_path: Pat
     )
     masked = tmp_path / "masked"
     save_bert(masked, seed=4, kind="BertForMaskedLM")
-    for method in METHODS:
-        model = {"rerank": f"path:{cross}", "sparse": f"path:{masked}"}.get(method, "")
+    late = save_late_interaction(tmp_path / "late")
+    with pytest.raises(UsageError, match="the method 'filter' needs a filter, which a config says"):
+        search_index("notes", "fever", k=1, workspace=workspace, method="filter")
+    for method in METHODS.keys() - {"filter"}:
+        model = {"rerank": cross, "sparse": masked, "late-interaction": late}.get(method, "")
+        model = f"path:{model}" if model else ""
         hits = search_index("notes", "fever", k=1, workspace=workspace, method=method, model=model)
-        assert [hit.passage.document for hit in hits] == ["c"] or method == "sparse"  # of random weights
+        assert [hit.passage.document for hit in hits] == ["c"] or method in ("sparse", "late-interaction")  # random
     with pytest.raises(UsageError, match="the method 'bm25' reads no model"):
         search_index("notes", "fever", k=1, workspace=workspace, method="bm25", model="path:x")
     with pytest.raises(UsageError, match="the query is empty"):

@@ -6,7 +6,7 @@ import pytest
 from sealed import edit_info, edit_lines, read_lines, write_lines
 
 from ragmed import runs as runs_module
-from ragmed.errors import MismatchError, UnwritableError
+from ragmed.errors import DamagedError, MismatchError, UnwritableError
 from ragmed.experiments import trial
 from ragmed.experiments.config import Experiment, load_experiment, make_experiment
 from ragmed.experiments.results import Rules, compare_runs
@@ -133,3 +133,37 @@ def test_a_private_run_stays_private_when_only_open_tasks_are_asked(small: Works
 
 def test_scores_lie_beside_samples(done: Run) -> None:
     assert done.scores_file("general", "mmlu") == Path(done.folder) / "scores" / "general" / "mmlu.jsonl"
+
+
+FORGED: dict[str, dict[str, object]] = {
+    "question": {"question": "Where?"},
+    "options": {"options": {"A": "x", "B": "y", "C": "z", "D": "w"}},
+    "documents": {"documents": ["elsewhere"]},
+    "gold": {"gold": "D"},
+}
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("name", FORGED)
+def test_questions_that_were_not_asked_are_refused_though_their_checksums_fit(
+    done: Run, name: str, everywhere: bool
+) -> None:
+    arms = ("general", "general+rag") if everywhere else ("general+rag",)
+    for arm in arms:
+        of_one = read_lines(done.samples_file(arm, "mmlu"))
+        of_one[-1]["example"].update(FORGED[name])
+        write_lines(done.samples_file(arm, "mmlu"), of_one)
+    with pytest.raises(DamagedError, match=r"mmlu\.jsonl' holds other questions, .* `ragmed eval` .* asks those again"):
+        compare_runs([done])
+
+
+def test_an_experiment_at_odds_with_what_its_answers_are_held_to_is_refused(done: Run) -> None:
+    edit_info(done.info_file, lambda info: info["experiment"]["arms"]["general+rag"].update(context="none"))
+    with pytest.raises(DamagedError, match=r"arms\.general\+rag\.context is not what identity\.arms\.general\+rag"):
+        compare_runs([done])
+
+
+def test_the_order_of_samples_is_no_change(done: Run) -> None:
+    rows = compare_runs([done]).contrasts
+    edit_lines(done.samples_file("general", "mmlu"), lambda lines: lines.reverse())
+    assert compare_runs([done]).contrasts == rows

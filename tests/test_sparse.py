@@ -10,11 +10,15 @@ import pytest
 from encoders import save_bert
 
 from ragmed.chunking import embedded_text
-from ragmed.errors import DamagedError, DataError, UsageError
+from ragmed.errors import BusyError, DamagedError, DataError, UsageError
+from ragmed.experiments.references import References
+from ragmed.files import exclusive
 from ragmed.index.build import build_index
 from ragmed.index.recipe import IndexRecipe
 from ragmed.index.store import Index
-from ragmed.retrieval.sparse import SparseModel, SparseRetriever
+from ragmed.records import Passage
+from ragmed.retrieval.parts import parts_took
+from ragmed.retrieval.sparse import SparseModel, SparseRetriever, Weights
 from ragmed.workspace import Workspace
 
 TEXTS = ["salbutamol relieves asthma", "a broken wrist needs a cast", "paracetamol lowers fever", "fluids for sepsis"]
@@ -72,13 +76,76 @@ def test_weights_are_kept_beside_the_index_and_checked(
     index = built(tmp_path, TEXTS)
     hits = SparseRetriever(index, model).retrieve(["fever"], k=4)
     (part,) = (index.folder / "sparse").iterdir()
-    assert sorted(path.name for path in part.iterdir()) == ["places.npy", "postings.json", "starts.npy", "weights.npy"]
+    assert sorted(path.name for path in part.iterdir()) == [
+        "places.npy", "postings.json", "starts.npy", "took.json", "weights.npy",
+    ]  # fmt: skip
     with monkeypatch.context() as patch:
         patch.setattr(SparseModel, "passages", None)  # no passage is read again
         assert SparseRetriever(index, model).retrieve(["fever"], k=4) == hits
     (part / "weights.npy").write_bytes(b"\x00" + (part / "weights.npy").read_bytes()[1:])
     with pytest.raises(DamagedError, match=r"weights\.npy' is not what was written; delete"):
         SparseRetriever(index, model)
+
+
+def test_weights_are_made_in_blocks_and_go_on_after_a_kill(
+    model: SparseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    texts = [*TEXTS, "", "fever and cough in children", "insulin for diabetes"]
+    whole = built(tmp_path / "whole", texts)
+    SparseRetriever(whole, model)
+    (made,) = (whole.folder / "sparse").iterdir()
+
+    monkeypatch.setattr("ragmed.retrieval.sparse.BLOCK", 2)
+    read: list[str] = []
+    killed_at = 5
+    passages = SparseModel.passages
+
+    def reading(self: SparseModel, some: list[Passage]) -> list[Weights]:
+        read.extend(passage.document for passage in some)
+        if len(read) > killed_at:
+            raise KeyboardInterrupt
+        return passages(self, some)
+
+    monkeypatch.setattr(SparseModel, "passages", reading)
+    index = built(tmp_path / "blocks", texts)
+    names = [passage.document for passage in index]
+    with pytest.raises(KeyboardInterrupt):
+        SparseRetriever(index, model)
+    (left,) = (index.folder / "sparse").iterdir()
+    assert left.name.endswith(".blocks")
+    read, killed_at = [], 99
+    first = left / "00000000.npz"
+    first.write_bytes(first.read_bytes()[:-9])
+    with pytest.raises(DamagedError, match=r"00000000\.npz' is not what was written .* delete it"):
+        SparseRetriever(index, model)
+    assert read == names[4:]
+    first.unlink()
+    with (
+        exclusive(left / ".lock", "a test"),
+        pytest.raises(BusyError, match=r"index 'notes' \(its sparse weights are being made\) is in use by"),
+    ):
+        SparseRetriever(index, model)
+    read = []
+    SparseRetriever(index, model)
+    assert read == names[:2]
+    (part,) = (index.folder / "sparse").iterdir()  # the blocks are gone
+    assert References("r", SparseRetriever(index, model), {"notes": index}).record()["cpu_seconds"] is None
+    once = References("r", SparseRetriever(whole, model), {"notes": whole})
+    (spent,) = parts_took(whole, {"method": "rrf", "of": [once.retriever.identity]})
+    embedding = whole.manifest.seconds  # known, as the weights' are, of what was made in one sitting
+    assert spent.cpu is not None
+    assert embedding.cpu is not None
+    assert once.record()["cpu_seconds"] == pytest.approx(embedding.cpu + spent.cpu)
+    assert once.record()["seconds"] == pytest.approx(embedding.wall + spent.wall)
+    assert once.record()["gpu_seconds"] is None
+    for name in ("starts", "places", "weights"):
+        assert (part / f"{name}.npy").read_bytes() == (made / f"{name}.npy").read_bytes()
+
+
+def test_passages_without_a_weight_find_nothing(model: SparseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    monkeypatch.setattr(SparseModel, "passages", lambda self, some: [none for _ in some])
+    assert SparseRetriever(built(tmp_path, TEXTS), model).retrieve(["fever"], k=4) == [[]]
 
 
 def test_a_long_query_is_read_in_pieces_and_a_long_passage_refused(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import random
+from dataclasses import replace
 
 import pytest
 from answers import answer, answers_of, facts_of
@@ -8,6 +10,8 @@ from click.testing import CliRunner
 from ragmed.cli.main import cli
 
 from ragmed.comparison.columns import build_tables
+from ragmed.comparison.designs import four_arms
+from ragmed.comparison.factorial import factorials
 from ragmed.comparison.overall import pooled
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.statistics.bootstrap import Z
@@ -45,6 +49,34 @@ def test_risk_differences_are_pooled_by_their_intervals():
     mean = sum(row.weight * row.difference for row in found.studies)
     assert mean == pytest.approx(found.difference)  # the weights are those of the mean
     assert found.prediction[0] < found.ci[0] < found.ci[1] < found.prediction[1]
+
+
+def test_a_study_of_two_pairs_has_the_interval_of_the_effect_of_its_2x2():
+    draw = random.Random(1)
+    arms = ("general", "tuned", "rag", "both")
+    answers = answers_of(
+        {arm: [int(draw.random() < 0.4 + 0.1 * place) for _ in range(60)] for place, arm in enumerate(arms)}
+    )
+    tables = tables_of(answers)
+    settings = replace(SETTINGS, factorials=(four_arms(arms),), resamples=10_000)  # enough for its four effects
+    effects = {one.effect: one for one in factorials(tables, settings=settings, sources={})[0].effects}
+    tuning = Study("tuning", tables[0], (("rag", "both"), ("general", "tuned")))
+    retrieval = Study("retrieval", tables[0], (("general", "rag"), ("tuned", "both")))
+    rows = {row.study: row for row in pool([tuning, retrieval], settings).studies}
+    for name, row in rows.items():
+        assert (row.difference, row.ci, row.interval) == (
+            effects[name].difference,
+            effects[name].ci,
+            effects[name].interval,
+        )
+
+
+def test_studies_in_several_units_are_not_pooled():
+    one, words = table(30, 10, 60), table(30, 10, 60)
+    metric = next(iter(words.metrics))
+    words = replace(words, metrics={metric: replace(words.metrics[metric], unit="words")})
+    with pytest.raises(UsageError, match=r"several units \('a' in points; 'b' in words\)"):
+        pool([Study("a", one, PAIR), Study("b", words, PAIR)], SETTINGS)
 
 
 def test_two_undecided_studies_are_no_vote():

@@ -1,5 +1,6 @@
 """Thinking and answer apart: the tags, a local model's budget, and what a sample keeps of it."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,3 +294,11 @@ def test_the_budget_holds_the_thinking_too_and_says_when_it_was_spent() -> None:
     reserved = bound().max_tokens + 40
     assert ask(Says(said, thinking_tokens=40), budget=tokens + reserved + 50).finish == "stop"
     assert ask(Says(said, thinking_tokens=40), budget=reserved).finish == "error"
+
+
+@pytest.mark.parametrize("mark", ["<think>", "</think>", "<think>A?", "<think>A?</think>B"])
+def test_marks_by_the_hundred_thousand_take_no_longer_each(mark: str) -> None:
+    started = time.process_time()
+    thinking, answer = split_thinking(mark * 200_000)
+    assert time.process_time() - started < 15  # some 1 to 3 s; what is not linear takes half a minute and more
+    assert len(thinking) + len(answer) <= len(mark) * 200_000

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from encoders import save_bert, save_cross_encoder
 from ragmed.cli.main import cli
 
 from ragmed.errors import MismatchError
@@ -111,6 +112,39 @@ def test_a_finished_run_is_not_passed_off_as_one_of_today(small: Workspace, fini
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.fixture
+def reranked(small: Workspace, finished: Run) -> Run:
+    save_cross_encoder(small.root / "cross")
+    text = (small.configs / "own.yaml").read_text()
+    twice = f"{{method: rerank, of: [words], model: 'path:{small.root}/cross'}}"
+    retrievers = f"retrievers: {{words: {{method: bm25}}, twice: {twice}}}\n"
+    text = text.replace("index: wards\n", f"index: wards\n{retrievers}").replace(
+        "retrieved, k", "retrieved, retriever: twice, k"
+    )
+    (small.configs / "own.yaml").write_text(text)
+    again(small, restart=True)
+    return find_run(small.runs, "own")
+
+
+def test_weights_of_a_reranker_are_held_to_as_well(
+    small: Workspace, reranked: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"path:{small.root / 'cross'}"
+    assert (
+        "weights" in reranked.info()["identity"]["retrieval_models"][name]
+    )  # known since it was asked, not from now on
+    again(small)
+    shutil.copytree(small.root / "cross", small.root / "kept")
+    save_bert(small.root / "cross", seed=7, kind="BertForSequenceClassification", num_labels=1)
+    with pytest.raises(MismatchError, match=re.escape(f"the weights of retrieval model '{name}' differ; ")):
+        again(small)
+    shutil.rmtree(small.root / "cross")
+    again(small)
+    assert f"the files of retrieval model '{name}': no longer here" in capsys.readouterr().err
+    shutil.copytree(small.root / "kept", small.root / "cross")
+    again(small)
+
+
 def test_asking_again_keeps_the_old_run_under_another_name(small: Workspace, finished: Run) -> None:
     old = finished.samples_file("general", "ours").read_bytes()
     edit(small.root / "answers.yaml", "'A'", "'B'")
@@ -142,7 +176,7 @@ def test_one_corrected_question_is_asked_alone_and_named(
     assert any("ours: q5 changed after the task was first asked" in note for note in notes)
     again(small)  # and is what is held to from here on
     assert finished.samples() == after
-    assert "q5" not in capsys.readouterr().err
+    assert "alone asked again" not in capsys.readouterr().err
 
 
 def test_a_corrected_gold_answer_counts(small: Workspace, finished: Run) -> None:

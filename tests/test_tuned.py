@@ -199,7 +199,7 @@ def test_k_and_budget_are_chosen_on_development_examples_once(lab: Workspace, tm
     ("search", "message"),
     [
         ("{arm: general, task: mmlu, k: [1]}", "retrieves nothing"),
-        ("{arm: rag, task: mmlu}", "give k or context_tokens"),
+        ("{arm: rag, task: mmlu}", "give k, context_tokens, retriever or query"),
         ("{arm: rag, task: mmlu, k: [0]}", "at least 1"),
         ("{arm: rag, task: medqa, k: [1]}", "unknown task 'medqa'"),
         ("{task: mmlu, k: [1]}", "'arm' is missing"),

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 from tiny import OPENS, save_tiny, user
 
+from ragmed.arms import Arm
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UsageError
+from ragmed.experiments.binding import as_asked
+from ragmed.experiments.check import require_constraint
 from ragmed.models import ModelSettings, load_model
+from ragmed.models.constraint import Constraint
+from ragmed.records import Example
+from ragmed.tasks import BoundTask, TaskSettings, find_task
 from ragmed.workspace import Workspace
 
 DOUBLE = """
@@ -31,6 +37,7 @@ class SamplingParams:
     stop: list[str] = field(default_factory=list)
     stop_token_ids: list[int] = field(default_factory=list)
     prompt_logprobs: int | None = None
+    structured_outputs: object = None
 
 
 class LLM:
@@ -46,10 +53,12 @@ class LLM:
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         self.asked = []
         self.ends_by = None
+        self.deaf = False
         LLM.made.append(self)
 
     def generate(self, prompts, sampling_params=None, *, use_tqdm=True, lora_request=None):
         self.asked.append((prompts, sampling_params, lora_request))
+        self.warmth = 0.5 if lora_request and not self.deaf else 1.0  # what its adapter does to its logits
         return [self.one(p["prompt_token_ids"], sampling_params) for p in prompts]
 
     def one(self, ids, params):
@@ -57,13 +66,18 @@ class LLM:
         with torch.inference_mode():
             read = None
             if params.prompt_logprobs is not None:
-                logs = self.model(torch.tensor([ids])).logits[0].log_softmax(-1)
+                logs = (self.warmth * self.model(torch.tensor([ids])).logits[0]).log_softmax(-1)
                 read = [None]
                 for row, token in zip(logs, ids[1:]):
                     rank = int((row > row[token]).sum()) + 1
                     best = int(row.argmax())
                     read.append({best: Some(logprob=float(row[best]), rank=1),
                                  token: Some(logprob=float(row[token]), rank=rank)})
+            if params.structured_outputs is not None:  # the first of the choices, whatever the model would write
+                text = (params.structured_outputs.choice or ["I10"])[0]
+                written = [*self.tokenizer(text, add_special_tokens=False)["input_ids"], params.stop_token_ids[0]]
+                said = Some(text="not read", token_ids=written, finish_reason="stop")
+                return Some(outputs=[said], prompt_logprobs=read)
             written, finish = [], "length"
             while len(written) < params.max_tokens:
                 written.append(int(self.model(torch.tensor([ids + written])).logits[0, -1].argmax()))
@@ -75,6 +89,16 @@ class LLM:
                     break
         said = Some(text="not read", token_ids=written, finish_reason=self.ends_by or finish)
         return Some(outputs=[said], prompt_logprobs=read)
+"""
+STRUCTURED = """
+from dataclasses import dataclass
+
+
+@dataclass
+class StructuredOutputsParams:
+    choice: list[str] | None = None
+    regex: str | None = None
+    json: dict | None = None
 """
 REQUEST = """
 from dataclasses import dataclass
@@ -95,6 +119,7 @@ def double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     (package / "lora").mkdir(parents=True)
     (package / "__init__.py").write_text(DOUBLE)
     (package / "lora" / "__init__.py").write_text("")
+    (package / "sampling_params.py").write_text(STRUCTURED)
     (package / "lora" / "request.py").write_text(REQUEST)
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.setenv("VLLM_NO_USAGE_STATS", "0")
@@ -171,6 +196,54 @@ def test_an_adapter_is_a_request(tmp_path: Path, double: Any) -> None:
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1000}))
     with pytest.raises(ModelError, match="vLLM takes 1 to 512"):
         load_model(f"vllm:{folder}+adapter:{adapter}", workspace=Workspace(tmp_path))
+
+
+def test_an_adapter_is_shown_to_be_in_effect_by_requests_with_and_without_it(tmp_path: Path, double: Any) -> None:
+    folder, adapter = save_tiny(tmp_path / "m"), tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8}))
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    seen: list[Any] = []
+    name, workspace = f"vllm:{folder}+adapter:{adapter}", Workspace(tmp_path)
+    model: Any = load_model(name, workspace=workspace, while_apart=lambda apart: seen.append(apart))
+    assert seen == [model]
+    changes = model.adapter_changes(ASKED)
+    assert all(change > 0.01 for change in changes)
+    requests = [request for _, _, request in double.LLM.made[-1].asked]
+    assert [bool(request) for request in requests] == [True, False]
+    model.generate(ASKED[:1], max_tokens=2)
+    assert double.LLM.made[-1].asked[-1][2] is not None  # it is on again
+    double.LLM.made[-1].deaf = True
+    assert model.adapter_changes(ASKED) == [0.0, 0.0]
+    load_model(f"vllm:{folder}", workspace=workspace, while_apart=lambda apart: pytest.fail("it has no adapter"))
+
+
+def test_answers_are_held_to_a_form_by_structured_outputs(tmp_path: Path, double: Any) -> None:
+    folder = save_tiny(tmp_path / "m")
+    model, _ = both(folder, constrained_by="structured_outputs")
+    forms = [Constraint("choice", ("B", "C")), Constraint("codes"), Constraint("choice", ("B", "C"))]
+    came: list[int] = []
+    given = model.generate_within(
+        [*ASKED, user("x")], forms, max_tokens=9, each=lambda place, answer: came.append(place)
+    )
+    assert [(answer.text, answer.finish) for answer in given] == [("B", "stop"), ("I10", "stop"), ("B", "stop")]
+    assert sorted(came) == [0, 1, 2]
+    engine = double.LLM.made[-1]
+    told = [params.structured_outputs for _, params, _ in engine.asked]
+    assert [one.choice for one in told] == [["B", "C"], None]
+    assert told[1].regex == forms[1].plain()["regex"]
+    free = model.generate(ASKED[:1], max_tokens=2)
+    assert engine.asked[-1][1].structured_outputs is None
+    assert free[0].text != "B"
+    held = as_asked(
+        Arm("held", "m", constrained=True),
+        BoundTask(find_task("mednli"), TaskSettings(), (Example("q", "?", options={"A": "yes"}, gold="A"),), ()),
+        "structured_outputs",
+    )
+    require_constraint([held], model)
+    thinking, _ = both(save_tiny(tmp_path / "t", template=OPENS), thinking_tokens=14)
+    with pytest.raises(UsageError, match="what is thought cannot be held"):
+        thinking.generate_within(ASKED, forms[:2], max_tokens=9)
 
 
 def test_what_goes_wrong_is_said(tmp_path: Path, double: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ from ragmed.retrieval.spec import RetrieverSpec, make_retriever
 from ragmed.runs import Run
 from ragmed.stored import read_info
 from ragmed.tasks import BoundTask
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 SCHEMA = 1
@@ -226,8 +226,8 @@ def _scan(
     words = state.words[tasks]
     for task, count in words.unfindable.items():
         state.notes.append(
-            f"{task}: {count} of {counted(len(state.bound[task].examples), 'question')} are too short "
-            "for n-grams, or hold none "
+            f"{task}: {count} of {counted(len(state.bound[task].examples), 'question')} "
+            f"{verb(count, 'is', 'are')} too short for n-grams, or {verb(count, 'holds', 'hold')} none "
             "that other questions of the task do not hold, too; only identity and vectors can find them"
         )
     with tqdm(texts, total=total, desc=source, unit="texts", disable=None) as bar:
@@ -259,7 +259,8 @@ def _dates(
         state.notes.append(f"{source}: its corpora cannot be read, so that dates were not compared: {error}")
         return
     state.notes.append(
-        f"{source}: of {counted(len(wanted), 'document')} near dated questions, {len(known)} have a date"
+        f"{source}: of {counted(len(wanted), 'document')} near dated questions, {len(known)} "
+        f"{verb(len(known), 'has', 'have')} a date"
     )
     for task, by_example in candidates.items():
         dates.later_documents(task, state.bound[task].examples, by_example, known, source, state.findings)

@@ -253,6 +253,8 @@ class _Cutter:
             source=document.source,
             corpus=document.corpus,
             citation=document.citation,
+            date=document.date,
+            access=document.access,
         )
 
 

@@ -12,6 +12,7 @@ from ragmed.comparison.rows import Baseline
 from ragmed.metrics import METRICS, find_metric
 from ragmed.metrics.gold import accepted, equal_options, right_letters
 from ragmed.records import Example
+from ragmed.text_table import counted, verb
 
 
 def trivial_baselines(task: str, metric: str, examples: Sequence[Example]) -> tuple[list[Baseline], list[str]]:
@@ -41,7 +42,8 @@ def trivial_baselines(task: str, metric: str, examples: Sequence[Example]) -> tu
     unclear = [e.id for e, place in zip(with_options, places, strict=True) if place is None]
     if unclear or len(with_options) < len(examples):
         count = len(unclear) + len(examples) - len(with_options)
-        notes.append(f"{task}: no option baselines, {count} of {len(examples)} golds are not among the options.")
+        of = f"{count} of {counted(len(examples), 'gold')} {verb(count, 'is', 'are')}"
+        notes.append(f"{task}: no option baselines, {of} not among the options.")
         return rows, notes
     for name, choose in (("longest-option", max), ("shortest-option", min)):
         shares = [_share(s, place, choose) for s, place in zip(with_options, places, strict=True) if place is not None]

@@ -8,13 +8,15 @@ from typing import Any
 PARTS: dict[str, tuple[str, ...]] = {
     "model": ("model",),
     "what is shown": (
-        "context", "index", "retriever", "k", "context_tokens", "passage_order", "replay",
+        "context", "index", "retriever", "k", "context_tokens", "passage_order", "replay", "planted", "query",
+        "follow_up", "rerank", "evidence_filter",
     ),
     "reasoning": ("cot", "cot_tokens"),
     "form of the answer": ("constrained",),
 }  # fmt: skip
 """The things in which arms can differ, and the settings that belong to each."""
-UNCHANGED = {"context": "none", "passage_order": "ranked"}  # what an absent setting is, where it is not empty
+UNCHANGED = {"context": "none", "passage_order": "ranked", "query": "question"}
+"""What an absent setting is, where it is not empty."""
 MANY = 3
 
 

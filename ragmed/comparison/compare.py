@@ -29,11 +29,12 @@ from ragmed.comparison.results import SCHEMA, Results
 from ragmed.comparison.rows import Baseline, Contrast, Factorial, NotRun, Overall, PolicyContrast, Score
 from ragmed.comparison.settings import ComparisonSettings, every_failure
 from ragmed.comparison.sources import ArmSources, corpora_notes, declared
+from ragmed.comparison.steps import step_notes, step_rows
 from ragmed.errors import DataError
 from ragmed.metrics import MetricFacts
 from ragmed.metrics.support import UNSUPPORTED
 from ragmed.records import Answer
-from ragmed.text_table import counted, plural
+from ragmed.text_table import counted, plural, verb
 
 __all__ = ["ComparisonSettings", "Prices", "Results", "compare"]
 
@@ -96,6 +97,7 @@ def compare(
     wrong = every_failure("wrong")
     strict = [] if settings.policy == wrong else build_tables(answers, wrong, metrics)
     told, ungrouped = alike(tables, scores, settings, sources=known, strict=strict)
+    steps = step_rows(answers)
     crossed = [set(design.arms) for design in settings.factorials]
     chosen = [
         (r.baseline, r.arm) for r in family if not r.reason and not any({r.baseline, r.arm} <= c for c in crossed)
@@ -116,6 +118,7 @@ def compare(
         *protocol_notes(scores, about.tasks),
         *ungrouped,
         *cautions(about.arms, chosen),
+        *step_notes(steps),
         *sample_notes(answers),
     ]
     return Results(
@@ -136,11 +139,12 @@ def compare(
         fitting_contrasts=tuple(fitting_contrasts(fitting, pairs, settings)),
         ledger=behind.ledger, decomposition=behind.decomposition, compliance=behind.compliance,
         compliance_contrasts=behind.compliance_contrasts, order=behind.order, calibration=behind.calibration,
-        retrieval=behind.retrieval, evidence=behind.evidence, leakage=behind.leakage,
+        retrieval=behind.retrieval, evidence=behind.evidence, followed=behind.followed, leakage=behind.leakage,
         leakage_contrasts=behind.leakage_contrasts,
         corpora_notes=tuple(corpora), notes=(*notes, *corpora, *said),
         failures=tuple(failures(failing, scored_arms, settings)),
         failure_contrasts=tuple(failure_contrasts(failing, pairs, settings)), measured_errors=tuple(errors),
+        steps=tuple(steps),
     )  # fmt: skip
 
 
@@ -178,7 +182,7 @@ def _score(table: TaskTable, arm: str, metric: str, settings: ComparisonSettings
         arm, table.name, metric, metric == table.primary, value=found.value if found else None,
         ci=found.ci if found else None, n=len(kept), status=table.status[arm],
         groups=len({table.groups[id_] for id_ in kept}), unscored=column.unscored,
-        interval=found.interval if found else "none",
+        interval=found.interval if found else "none", unit=table.metrics[metric].unit,
     )  # fmt: skip
 
 
@@ -256,7 +260,7 @@ def _effect_notes(settings: ComparisonSettings, rows: Sequence[Factorial]) -> li
 
 def _repeated_notes(tables: Sequence[TaskTable]) -> list[str]:
     return [
-        f"{table.name}: {count} of {counted(len(table.ids), 'example')} {'asks' if count == 1 else 'ask'} what another "
+        f"{table.name}: {count} of {counted(len(table.ids), 'example')} {verb(count, 'asks', 'ask')} what another "
         "one asks, its number, case and blanks apart; examples that ask the same count as one group."
         for table in tables
         if (count := repeated(table))

@@ -15,14 +15,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from ragmed.arms import SHOWING
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.paired import bounds, difference_of, shared
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.sources import SHOWING, ArmSources
+from ragmed.comparison.sources import ArmSources
 from ragmed.comparison.statistics.differences import Difference
 from ragmed.comparison.statistics.resampling import Floats
 from ragmed.records import Answer
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 LEAST_SHOWN = 0.5
 """Of the questions of an arm that is shown passages, the share that must have been shown one."""
@@ -30,6 +31,10 @@ MOST_ALIKE = 0.9
 """Of an arm's texts to free-text questions, the share that may be one and the same."""
 LEAST_TO_REPEAT = 10
 """Answers: below it, that all are alike is no sign of anything."""
+LEAST_AT_FLOOR = 60
+"""Answers: from about so many on, scores that are all 0 in both arms would pass for equivalence."""
+LEAST_WORDS = 8
+"""Of a text: shorter ones may well be the same in two arms."""
 _REFUSED = (
     "bad gateway|bad request|service (?:temporarily )?unavailable|gateway time-?out|too many requests|"
     "internal server error|forbidden|unauthorized|not found|proxy authentication"
@@ -53,7 +58,9 @@ def why_no_verdict(
 
     Why nothing may be concluded from these arms on this task; '' where there is no such reason.
     """
-    reasons = (_of_arm(table, arm, settings, sources.get(arm, ArmSources())) for arm in arms)
+    reasons = [_of_arm(table, arm, settings, sources.get(arm, ArmSources())) for arm in arms]
+    if not any(reasons):
+        reasons = [_at_floor(table, arms), *(_repeated(table, arms[0], arm) for arm in arms[1:])]
     return "; ".join(reason for reason in reasons if reason)
 
 
@@ -70,7 +77,7 @@ def _of_arm(table: TaskTable, arm: str, settings: ComparisonSettings, source: Ar
     if total - len(failed) - len(pages) < math.ceil(settings.min_returned * total - 1e-9):
         shown = " ".join(pages[0].split())[:80]
         return (
-            f"{len(pages)} of {counted(total, 'answer')} of {arm} {'is' if len(pages) == 1 else 'are'} no answer "
+            f"{len(pages)} of {counted(total, 'answer')} of {arm} {verb(len(pages), 'is', 'are')} no answer "
             f"but the page or error of a server or proxy (the first: {shown}); ask again once it is mended"
         )
     read = table.status[arm]["answered"]
@@ -80,12 +87,64 @@ def _of_arm(table: TaskTable, arm: str, settings: ComparisonSettings, source: Ar
         text, count, of = alike
         return f"{count} of {counted(of, 'answer')} of {arm} are the very same text, whatever was asked: {text}"
     if source.context in SHOWING and source.index is not None:  # of imported runs nobody knows what was shown
-        without = sum(not answer.sample.passages for answer in answers.values())
-        if total - without < LEAST_SHOWN * total:
-            return f"{arm} has passages as its context ({source.context}), and got none in {without} of " + counted(
-                total, "question"
-            )
+        return _wrongly_shown(table, arm, source)
     return ""
+
+
+def _wrongly_shown(table: TaskTable, arm: str, source: ArmSources) -> str:
+    """What keeps the passages that an arm was shown from being what its context says; '' where they are."""
+    samples, total = [answer.sample for answer in table.answers[arm].values()], len(table.ids)
+    questions = counted(total, "question")
+    shown = [sample for sample in samples if sample.passages]
+    if len(shown) < LEAST_SHOWN * total:
+        without = total - len(shown)
+        return f"{arm} has passages as its context ({source.context}), and got none in {without} of {questions}"
+    gold = [[passage.gold for passage in sample.passages] for sample in shown]
+    known = [of for of in gold if None not in of]
+    missed = sum(not any(of) for of in known)
+    if source.context == "oracle" and missed > (1 - LEAST_SHOWN) * total:
+        return f"{arm} is to be shown gold documents (oracle), and got others in {missed} of {questions}"
+    held = sum(any(of) for of in known)
+    if source.context == "distractor" and held > (1 - LEAST_SHOWN) * total:
+        return f"{arm} is to be shown no gold document (distractor), and got one in {held} of {questions}"
+    sets = Counter(tuple(passage.id for passage in sample.passages) for sample in shown)
+    ((most, count),) = sets.most_common(1)
+    asked = {sample.example.question for sample in shown}
+    more = not (source.index or {}).get("of_record") and (source.index or {}).get("passages", 0) > len(most)
+    if source.context == "retrieved" and more and len(asked) >= LEAST_TO_REPEAT and count > MOST_ALIKE * len(shown):
+        return f"{arm} was shown the very same passages in {count} of {questions}, whatever was asked"
+    return ""
+
+
+def _at_floor(table: TaskTable, arms: Sequence[str]) -> str:
+    """That no answer of any arm is worth anything, which tells of gold answers, reader or task, not of the arms."""
+    facts = table.metrics.get(table.primary)
+    if facts is None or not facts.higher_is_better or facts.kind == "ratio":
+        return ""
+    scores = [answer.score for arm in arms for answer in table.answers[arm].values()]
+    numbers = [score.metrics[facts.name] for score in scores if facts.name in score.metrics]
+    if len(numbers) < LEAST_AT_FLOOR * len(arms) or any(numbers):
+        return ""
+    return (
+        f"no answer of {' or '.join(arms)} scores above 0 by {facts.name}: nothing can be told apart at the floor; "
+        "look whether gold answers and reader fit the answers"
+    )
+
+
+def _repeated(table: TaskTable, one: str, other: str) -> str:
+    """That an arm's texts are another's word for word though it was asked otherwise, as a cache in between gives them;
+    '' where they are not, or are so short that they may well be.
+    """
+    pairs = [(table.answers[one][id_].sample, table.answers[other][id_].sample) for id_ in table.ids]
+    otherwise = [(a, b) for a, b in pairs if a.prompt and b.prompt and a.prompt != b.prompt]
+    long = [(a.completion, b.completion) for a, b in otherwise if len((a.completion or "").split()) >= LEAST_WORDS]
+    same = [a for a, b in long if a == b]
+    if len(long) < LEAST_TO_REPEAT or len(same) < MOST_ALIKE * len(long) or len(set(same)) < len(same) / 2:
+        return ""
+    return (
+        f"{len(same)} of {counted(len(long), 'text')} of {other} are those of {one} word for word, though the prompts "
+        "differ: a cache may stand between, or what is shown does not reach the model"
+    )
 
 
 def _alike(answers: Collection[Answer]) -> tuple[str, int, int] | None:

@@ -14,7 +14,7 @@ from ragmed.comparison.paired import changes, difference_of, is_binary, shared
 from ragmed.comparison.rows import Contrast
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import ArmSources, rule
-from ragmed.comparison.verdicts import conclude, tested
+from ragmed.comparison.verdicts import conclude, fields_of
 from ragmed.errors import UnknownNameError, UsageError
 
 Pair = tuple[str, str]
@@ -30,7 +30,8 @@ def asked_pairs(arms: Sequence[str], settings: ComparisonSettings) -> list[Pair]
     if not asked:
         others = (arm for arm in arms if arm != settings.baseline and arm not in settings.baseline_arms)
         asked = [(settings.baseline, arm) for arm in others]
-        more = against_retrieved(settings.factorials)
+        there = (pair for pair in settings.misled if set(pair) <= {*arms} - {*settings.baseline_arms})
+        more = [*against_retrieved(settings.factorials), *there]
         asked += [pair for pair in more if pair not in asked and pair[::-1] not in asked]
     for place, (baseline, arm) in enumerate(asked):
         if baseline == arm:
@@ -112,10 +113,11 @@ def contrast(
         if is_binary(facts, np.concatenate([old, new])):
             fixed, broke = (int(changed.sum()) for changed in changes(facts, old, new))
     return Contrast(
-        task=table.name, metric=metric, baseline=pair[0], arm=pair[1], n=len(kept), **tested(difference, settings),
+        task=table.name, metric=metric, baseline=pair[0], arm=pair[1], n=len(kept), **fields_of(difference, settings),
         fixed=fixed, broke=broke, groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept),
         baseline_value=table.value(metric, old) if kept else None, arm_value=table.value(metric, new) if kept else None,
         higher_is_better=facts.higher_is_better, primary=metric == table.primary, corpora=corpora,
         missing=len(missing(table, pair, metric)), reason=reason,
         mid_p=difference.mid_p if difference else None, attainable=difference.attainable if difference else None,
+        unit=facts.unit,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from ragmed.comparison.paired import difference_of, scored, shared
 from ragmed.comparison.rows import Effect, Factorial
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.sources import ArmSources, rule
-from ragmed.comparison.verdicts import conclude, tested
+from ragmed.comparison.verdicts import conclude, fields_of
 from ragmed.errors import UnknownNameError, UsageError
 
 
@@ -63,6 +63,7 @@ def _row(
     settings: ComparisonSettings, sources: Mapping[str, ArmSources], family: int,
 ) -> Factorial:  # fmt: skip
     kept, scores = shared(table, design.arms, metric)
+    unit = table.metrics[metric].unit
     corpora, better = rule(sources, design.arms), table.metrics[metric].higher_is_better
     reason = why_no_verdict(table, design.arms, settings, sources)
     effects = []
@@ -77,8 +78,8 @@ def _row(
             )
         effects.append(
             Effect(
-                effect=question.effect, **tested(difference, settings), higher_is_better=better, reason=reason,
-                level=question.level,
+                effect=question.effect, **fields_of(difference, settings), higher_is_better=better, reason=reason,
+                level=question.level, unit=unit,
             )
         )  # fmt: skip
     first, second = design.levels[:2]
@@ -94,6 +95,7 @@ def _row(
         },
         simple=_simple(design, {arm: table.value(metric, values) for arm, values in scores.items()}) if kept else {},
         effects=tuple(effects), levels=design.levels, factor=design.factor,
+        unit=unit,
     )  # fmt: skip
 
 

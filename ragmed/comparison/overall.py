@@ -17,7 +17,7 @@ from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.statistics.bootstrap import LEVEL, Interval, Z
 from ragmed.comparison.statistics.differences import Difference, equivalence
 from ragmed.comparison.statistics.root_finding import root
-from ragmed.comparison.verdicts import conclude, tested
+from ragmed.comparison.verdicts import conclude, fields_of
 
 Question = tuple[str, tuple[str, ...]]
 
@@ -180,6 +180,8 @@ def _usable(
         )
         if row.reason:
             said.append(f"{name} is left out, because {row.reason}.")
+        elif row.unit != given[0].unit:
+            said.append(f"{name} is left out, because its {row.metric} is in {row.unit or 'a scale of its own'}.")
         elif row.ci is None:
             said.append(f"{name} is left out, because no example has a score in both arms.")
         elif (twin := next(twins, None)) is not None:
@@ -200,7 +202,7 @@ def _row(metric: str, used: Sequence[Contrast], settings: ComparisonSettings) ->
     )  # fmt: skip
     return Overall(
         metric=metric, baseline=first.baseline, arm=first.arm, tasks=tuple(row.task for row in used), k=found.k,
-        **tested(difference, settings), prediction=found.prediction, tau=found.tau, i2=found.i2, q=found.q,
+        **fields_of(difference, settings), prediction=found.prediction, tau=found.tau, i2=found.i2, q=found.q,
         q_p=found.q_p, higher_is_better=first.higher_is_better, primary=all(row.primary for row in used),
-        corpora=first.corpora,
+        corpora=first.corpora, unit=first.unit,
     )  # fmt: skip

@@ -69,7 +69,7 @@ def _score(views: Views, arm: str, metric: str) -> PolicyScore:
         kept = [value for id_ in view.ids if (value := column[id_]) is not None]
         values[name] = view.value(metric, np.array(kept, np.float64)) if kept else None
         counts[name] = len(kept)
-    return PolicyScore(arm, task, metric, values, counts)
+    return PolicyScore(arm, task, metric, values, counts, views[POLICIES[0]].metrics[metric].unit)
 
 
 def _ranking(table: TaskTable, metric: str, scores: Sequence[PolicyScore]) -> PolicyRanking:
@@ -113,7 +113,7 @@ def _contrast(row: Contrast, views: Views, table: TaskTable, settings: Compariso
         )
     signs = {_sign(one.difference) for one in by_policy.values() if one.difference is not None}
     depends = {1, -1} <= signs or len({one.verdict for one in by_policy.values()}) > 1
-    return PolicyContrast(row.task, row.metric, row.primary, *pair, by_policy=by_policy, depends=depends)
+    return PolicyContrast(row.task, row.metric, row.primary, *pair, by_policy=by_policy, depends=depends, unit=row.unit)
 
 
 def _columns(table: TaskTable, pair: Pair, metric: str) -> list[Mapping[str, Measure | None]]:

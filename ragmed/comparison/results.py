@@ -15,6 +15,7 @@ from ragmed.comparison.diagnosis.rows import (
     ComplianceContrast,
     Decomposition,
     Evidence,
+    Followed,
     Leakage,
     LeakageContrast,
     Ledger,
@@ -37,6 +38,7 @@ from ragmed.comparison.rows import (
     PolicyScore,
     Published,
     Score,
+    StepRow,
     SuiteTotal,
 )
 from ragmed.errors import DamagedError
@@ -96,6 +98,8 @@ class Results:
     failures: tuple[Failure, ...] = ()
     failure_contrasts: tuple[FailureContrast, ...] = ()
     measured_errors: tuple[MeasuredError, ...] = ()
+    steps: tuple[StepRow, ...] = ()
+    followed: tuple[Followed, ...] = ()
 
 
 def read_results(path: Path) -> Results:

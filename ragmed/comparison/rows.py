@@ -1,7 +1,7 @@
 """What a comparison finds, row by row: the scores of arms, their differences, and how these depend on the policy.
 
-Scores and differences are fractions, intervals (low, high) of 95 %. None: nothing is left to compute it from. A row's
-fields are those of its records in results.json (see `results`).
+Scores and differences are fractions, or of their `unit` where that is not `points`; intervals (low, high) of 95 %.
+None: nothing is left to compute it from. A row's fields are those of its records in results.json (see `results`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from ragmed.comparison.designs import Design, FactorName, Level
 from ragmed.comparison.statistics.bootstrap import Interval
 from ragmed.comparison.statistics.intervals import Estimate
+from ragmed.metrics import POINTS
 
 Verdict = Literal["better", "worse", "equivalent", "cannot-tell", "secondary", "no-verdict"]
 """`secondary`: by a metric that is not its task's primary one: reported with its interval, in no family. `no-verdict`:
@@ -35,6 +36,7 @@ class Score:
     groups: int
     unscored: int
     interval: str
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class AnyDifference(Protocol):
     def verdict(self) -> Verdict: ...
     @property
     def higher_is_better(self) -> bool | None: ...
+    @property
+    def unit(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ class Contrast:
     depends: bool = False
     mid_p: float | None = None
     attainable: float | None = None
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,7 @@ class Effect:
     higher_is_better: bool | None
     reason: str = ""
     level: str = ""
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +194,7 @@ class Factorial:
     effects: tuple[Effect, ...]
     levels: tuple[Level, ...]
     factor: FactorName = "tuning"
+    unit: str = POINTS
 
     @property
     def design(self) -> Design:
@@ -227,6 +234,7 @@ class Overall:
     primary: bool
     corpora: str
     reason: str = ""
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,7 @@ class PolicyScore:
     metric: str
     values: Mapping[str, float | None]
     n: Mapping[str, int]
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +282,7 @@ class PolicyContrast:
     arm: str
     by_policy: Mapping[str, UnderPolicy]
     depends: bool
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,11 +339,12 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """A task that an arm did not run, and why, where that is known."""
+    """A task that an arm did not run, and why, where known. `failed`: it should have, but could not retrieve."""
 
     arm: str
     task: str
     reason: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,3 +396,22 @@ class MeasuredError:
     sensitivity: Estimate
     specificity: Estimate
     youden: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """What an arm did about the passages of `n` examples of a task in one kind of step (see `ragmed.records.Step`), in
+    all: how often its own model was `asked`, how many of its answers could not be read, the queries searched for, the
+    passages dropped, the examples that were left without any, and the tokens that its model read and wrote."""
+
+    arm: str
+    task: str
+    kind: str
+    n: int
+    asked: int
+    unread: int
+    queries: int
+    dropped: int
+    left_without: int
+    input_tokens: int
+    output_tokens: int

@@ -35,16 +35,17 @@ class ComparisonSettings:
 
     `baseline`: the arm that others are held against; in a config, where unsaid, its first arm that shows the question.
     `contrasts`: (baseline, arm) pairs; empty: every other arm against `baseline`, and in every factorial the factor
-    alone against retrieval alone. `factorials`: designs that cross tuning or reasoning with retrieval; four arms
-    [control, tuned, retrieved, both] are one of tuning. `prices`: what machines and tokens cost. `policy`: what an
-    answer without a value (`unparsed`, `refused`, `truncated`) counts as, `wrong` (a score of 0) or `drop` (left out of
-    all arms that are compared); `wrong` unless set. One word is the policy for all of them. An answer that did not come
-    back (`error`) is missing: `min_returned` is the share of an arm's answers that must have come back, and `min_read`
-    the share of those that must have been read, for a verdict to be given. `correction`: what adjusts p over a family.
-    `proportions`: the interval of a share. `mcnemar`: the test of two arms that are right or wrong, `exact`, or
-    `mid-p`, which is less conservative and to be declared before answers are seen. `baseline_arms`: arms reported
-    beside the trivial baselines, in no contrast. `published`: suites (`clue`, `jamia`) whose published figures and
-    totals stand beside what is measured. Raises UsageError for values that make no sense.
+    alone against retrieval alone, and the pairs of `misled`: an arm, and the arm that is shown the same and passages
+    that say otherwise; in a config all that there are. `factorials`: designs that cross tuning or reasoning with
+    retrieval; four arms [control, tuned, retrieved, both] are one of tuning. `prices`: what machines and tokens cost.
+    `policy`: what an answer without a value (`unparsed`, `refused`, `truncated`) counts as, `wrong` (a score of 0) or
+    `drop` (left out of all arms that are compared); `wrong` unless set. One word is the policy for all of them. An
+    answer that did not come back (`error`) is missing: `min_returned` is the share of an arm's answers that must have
+    come back, and `min_read` the share of those that must have been read, for a verdict to be given. `correction`: what
+    adjusts p over a family. `proportions`: the interval of a share. `mcnemar`: the test of two arms that are right or
+    wrong, `exact`, or `mid-p`, which is less conservative and to be declared before answers are seen. `baseline_arms`:
+    arms reported beside the trivial baselines, in no contrast. `published`: suites (`clue`, `jamia`) whose published
+    figures and totals stand beside what is measured. Raises UsageError for values that make no sense.
     """
 
     baseline: str = ""
@@ -63,6 +64,7 @@ class ComparisonSettings:
     factorials: tuple[Annotated[Design, Shorthand((list,), as_design)], ...] = ()
     prices: Prices = field(default_factory=Prices)
     published: tuple[str, ...] = ()
+    misled: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "policy", every_failure(self.policy))

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ragmed.arms import SHOWING
 from ragmed.comparison.designs import Design
 from ragmed.models.names import parse_model_name
 
 Corpora = frozenset[tuple[str, str]]
 Rule = Literal["same", "different", "unknown", ""]
 UNKNOWN: Corpora = frozenset()
-SHOWING = ("retrieved", "oracle", "distractor")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.overall import Pooled, pooled
-from ragmed.comparison.paired import bounds, difference_of, shared
+from ragmed.comparison.paired import difference_of, shared
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.statistics.bootstrap import Interval, Z
-from ragmed.comparison.statistics.differences import difference_evidence
-from ragmed.comparison.statistics.intervals import generator, group_sums
 from ragmed.errors import DataError, UnknownNameError, UsageError
+from ragmed.metrics import POINTS
+from ragmed.text_table import counted
 
 Pair = tuple[str, str]
 
@@ -48,6 +46,7 @@ class StudyRow:
     ci: Interval
     interval: str
     weight: float
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +73,35 @@ def pool(studies: Sequence[Study], settings: ComparisonSettings) -> StudiesPoole
     At least two studies. A study's difference is that of its pair as `compare` gives it, or the mean over its pairs,
     question by question; its standard error is the width of its 95 % interval by 2 * 1.96, which is never 0. Raises
     UsageError for fewer than two studies, pairs that are repeated, and metrics of which less is better in one study and
-    more in another; UnknownNameError for arms; DataError where no example has a score of all arms.
+    more in another, or that have several units; UnknownNameError for arms; DataError where no example has a score of
+    all arms.
     """
     if len(studies) < 2:
         raise UsageError("one study alone cannot be pooled; name at least two")
     directions = {study.table.metrics[_metric(study)].higher_is_better for study in studies}
     if len(directions) > 1:
         raise UsageError("more is better in some of the studies and less in others; pool them apart")
+    units = {study.name: study.table.metrics[_metric(study)].unit for study in studies}
+    if len(set(units.values())) > 1:
+        said = "; ".join(f"'{name}' in {unit or 'a scale of its own'}" for name, unit in units.items())
+        raise UsageError(f"the studies measure in several units ({said}); pool those of one unit")
     found = [_difference(study, settings) for study in studies]
     errors = [(high - low) / (2 * Z) for _, (low, high), _, _, _ in found]
     together = pooled([one[0] for one in found], errors)
     weights = [1 / (error**2 + together.tau**2) for error in errors]
     rows = [
-        StudyRow(study.name, _metric(study), study.pairs, n, groups, difference, ci, interval, weight / sum(weights))
+        StudyRow(
+            study.name,
+            _metric(study),
+            study.pairs,
+            n,
+            groups,
+            difference,
+            ci,
+            interval,
+            weight / sum(weights),
+            units[study.name],
+        )
         for study, weight, (difference, ci, interval, n, groups) in zip(studies, weights, found, strict=True)
     ]
     return StudiesPooled(
@@ -115,19 +130,13 @@ def _difference(study: Study, settings: ComparisonSettings) -> tuple[float, Inte
     kept, scores = shared(table, arms, metric)
     if not kept:
         raise DataError(f"study '{study.name}': no example has a score of {', '.join(arms)}")
-    groups = [table.groups[id_] for id_ in kept]
-    if len(study.pairs) == 1:
-        ((baseline, arm),) = study.pairs
-        one = difference_of(table, metric, kept, scores, sides=((baseline,), (arm,)), settings=settings)
-        return one.difference, one.ci, one.interval, len(kept), len(set(groups))
-    if table.metrics[metric].kind == "ratio":
+    if len(study.pairs) > 1 and table.metrics[metric].kind == "ratio":
         raise UsageError(f"study '{study.name}': {metric} is a ratio of counts; give each pair a study of its own")
-    difference = np.mean([scores[arm] - scores[baseline] for baseline, arm in study.pairs], axis=0)
-    low, high = bounds(np.concatenate(list(scores.values())))
-    sums, sizes = group_sums(difference, groups)
-    rng = generator(settings.seed, "study", study.name, metric)
-    evidence = difference_evidence(sums, sizes, span=high - low, rng=rng, resamples=settings.resamples)
-    return float(difference.mean()), evidence.interval, evidence.method, len(kept), len(sizes)
+    minus, plus = (tuple(pair[side] for pair in study.pairs) for side in (0, 1))
+    one = difference_of(
+        table, metric, kept, scores, sides=(minus, plus), over=len(study.pairs), settings=settings
+    )  # as an effect of a 2x2 is: the same interval, to the last bit
+    return one.difference, one.ci, one.interval, len(kept), len({table.groups[id_] for id_ in kept})
 
 
 def _notes(together: Pooled) -> list[str]:
@@ -149,7 +158,7 @@ def _same_questions(studies: Sequence[Study]) -> list[str]:
         for study in studies
     ]
     return [
-        f"'{studies[one].name}' and '{studies[two].name}' ask {common} questions in common, so that they are not "
+        f"'{studies[one].name}' and '{studies[two].name}' ask {counted(common, 'question')} in common, so they are not "
         "independent: the overall interval is too narrow. Name their pairs in one study, where a run holds both."
         for one, two in combinations(range(len(studies)), 2)
         if 2 * (common := len(asked[one] & asked[two])) > min(len(asked[one]), len(asked[two])) > 0

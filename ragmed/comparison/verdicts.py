@@ -32,7 +32,7 @@ class DifferenceFields(TypedDict):
     verdict: Verdict
 
 
-def tested(difference: Difference | None, settings: ComparisonSettings) -> DifferenceFields:
+def fields_of(difference: Difference | None, settings: ComparisonSettings) -> DifferenceFields:
     """Of a tested difference; None: nothing could be tested, and the row says so."""
     one = difference
     return {

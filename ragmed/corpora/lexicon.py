@@ -9,6 +9,7 @@ from ragmed.corpora.recipe import Recipe, reader_module
 from ragmed.errors import DataError, UsageError
 from ragmed.files import write_atomic
 from ragmed.metrics.concepts import lexicon_lines
+from ragmed.text_table import counted, verb
 
 
 def write_lexicon(recipe: Recipe, path: Path) -> str:
@@ -33,4 +34,5 @@ def write_lexicon(recipe: Recipe, path: Path) -> str:
     of = Counter(line.partition("\t")[2] for line in lines)
     several = sum(count > 1 for count in of.values())
     concepts = len({line.partition("\t")[0] for line in lines})
-    return f"{path}: {len(of):,} terms of {concepts:,} concepts; {several:,} terms stand for several"
+    ambiguous = f"{counted(several, 'term')} {verb(several, 'stands', 'stand')} for several"
+    return f"{path}: {counted(len(of), 'term')} of {counted(concepts, 'concept')}; {ambiguous}"

@@ -122,15 +122,17 @@ def _of_file(member: Member, *, named: bool) -> Iterator[QA | Rejected | Ignored
     if root.tag not in _ROOTS:
         raise ValueError(f"its root is <{root.tag}>, <Document> was expected: not a file of MedQuAD")
     found = [element for element in root.iter() if element.tag in _PAIR]
-    names = _all(root, "synonym")
+    names, concepts = _all(root, "synonym"), _all(root, "cui")  # of the whole file: not to be sought for each pair
     if not found or (named and not names):
         yield Ignored(member.file, "gives no other names" if found else "holds no question")
         return
     for number, pair in enumerate(found, 1):
-        yield _qa(pair, root, member, names=names) or Rejected(member.file, 0, _lack(pair, number))
+        yield _qa(pair, root, member, names=names, concepts=concepts) or Rejected(member.file, 0, _lack(pair, number))
 
 
-def _qa(pair: Element, root: Element, member: Member, *, names: tuple[str, ...]) -> QA | None:
+def _qa(
+    pair: Element, root: Element, member: Member, *, names: tuple[str, ...], concepts: tuple[str, ...]
+) -> QA | None:
     question, answer = _question(pair), _answer(pair)
     if not question or not answer:
         return None
@@ -145,7 +147,7 @@ def _qa(pair: Element, root: Element, member: Member, *, names: tuple[str, ...])
         url=root.get("url", ""),
         synonyms=names,
         file=member.file,
-        concepts=_all(root, "cui"),
+        concepts=concepts,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol, cast
 from ragmed.checked import Shorthand, parse
 from ragmed.corpora.downloads import Download, DownloadEntry, downloads
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.records import Access, Document
+from ragmed.records import PLANTED, RECORD, Access, Document
 from ragmed.yaml_files import read_mapping
 
 DATA_MARK = "$RAGMED_DATA"
@@ -217,6 +217,11 @@ def load_recipe(path: Path, *, data: Path) -> Recipe:
     if not all(name.strip() for name in given.paths):
         raise UsageError(f"{where}, paths: a name is empty")
     _check_cite(given.cite, where)
+    if recipe_name(path) in (RECORD, PLANTED):
+        raise UsageError(
+            f"{where}: '{recipe_name(path)}' is what passages that come from no corpus are called; give the corpus "
+            "another name"
+        )
     folder = path.resolve().parent
     as_given = {key: getattr(given, key) for key in _KEYS if key not in ("paths", "downloads")}
     return Recipe(

@@ -22,7 +22,7 @@ from ragmed.corpora.recipe import Found, Ignored, OptionCheck, Recipe, Rejected,
 from ragmed.errors import DataError
 from ragmed.files import not_text, require_file
 from ragmed.records import Document
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 CSV_SUFFIXES = (".csv", ".tsv", ".tab")
 PARQUET_SUFFIXES = (".parquet", ".pq")
@@ -166,7 +166,7 @@ def csv_reason(error: csv.Error, lines: Lines) -> str:
         lost = lines.number - lines.first + 1
         return (
             f"a quote that opens in this row is never closed, so the file's last {counted(lost, 'line')} "
-            f"{'was' if lost == 1 else 'were'} read as one row"
+            f"{verb(lost, 'was', 'were')} read as one row"
         )
     return f"not a row of CSV: {_plain(error)}"
 

@@ -10,10 +10,12 @@ from ragmed.corpora import load_recipe
 from ragmed.errors import UsageError
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.references import index_names, reads_record
+from ragmed.models.constraint import HeldBy
 from ragmed.models.extract import rule_of
 from ragmed.records import Access, strictest
 from ragmed.retrieval.named import index_recipe
 from ragmed.tasks import BoundTask, find_task, load_task
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 
@@ -55,13 +57,14 @@ def bind_development(name: str, experiment: Experiment, workspace: Workspace) ->
     return BoundTask(task, dataclasses.replace(settings, shots=0, limit=0), examples, ())
 
 
-def as_asked(arm: Arm, bound: BoundTask) -> BoundTask:
-    """A task as an arm is asked it: after reasoning, or within the valid forms, where the arm says so.
+def as_asked(arm: Arm, bound: BoundTask, held_by: HeldBy = "likelihood") -> BoundTask:
+    """A task as an arm is asked it: after reasoning, or within the valid forms, where the arm says so. `held_by`: how
+    its model holds answers to them.
 
     UsageError, with the remedy, where the task leaves no room to reason, or has no forms that could be scored.
     """
     if arm.constrained:
-        return _constrained(arm, bound)
+        return _constrained(arm, bound, held_by)
     if not arm.cot:
         return bound
     where = f"arm '{arm.name}' reasons before it answers, task '{bound.name}'"
@@ -79,16 +82,26 @@ def as_asked(arm: Arm, bound: BoundTask) -> BoundTask:
     return dataclasses.replace(bound, cot_tokens=arm.cot_tokens or COT_TOKENS)
 
 
-def _constrained(arm: Arm, bound: BoundTask) -> BoundTask:
+def _constrained(arm: Arm, bound: BoundTask, held_by: HeldBy) -> BoundTask:
     where, others = f"arm '{arm.name}' is constrained, task '{bound.name}'", "name the tasks that the arm is asked with"
-    if bound.task.kind != "choice":
+    if held_by == "likelihood" and bound.task.kind != "choice":
         raise UsageError(f"{where}: its answers have no options whose likelihood could be compared; {others} tasks:")
+    if held_by != "likelihood" and bound.valid is None:
+        raise UsageError(
+            f"{where}: its answers ({bound.form.name}) have no form that is known before they are written; {others} "
+            "tasks:"
+        )
+    if held_by != "likelihood" and bound.settings.scoring != "generate":
+        raise UsageError(
+            f"{where}: scoring '{bound.settings.scoring}' leaves the model nothing to write; set the task's scoring to "
+            f"generate, or {others} tasks:"
+        )
     if bound.settings.protocol:
         raise UsageError(
             f"{where}: the protocol '{bound.settings.protocol}' reads what a model writes; leave it out, or {others} "
             "tasks:"
         )
-    return dataclasses.replace(bound, constrained=True)
+    return dataclasses.replace(bound, constrained=held_by)
 
 
 def access_of(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> Access:
@@ -114,8 +127,15 @@ def why_not(arm: Arm, bound: BoundTask, experiment: Experiment) -> str:
         return "the task has no records that could be shown whole"
     if arm.context == "options-only" and task.kind != "choice":
         return "the task has no options"
-    if arm.context == "oracle" and not task.gold_documents:
+    if arm.context in ("oracle", "conflict") and not task.gold_documents:
         return "the task names no documents that hold the answers"
+    if arm.context == "poisoned" and task.kind != "choice":
+        return "the task has no options, so that no wrong answer of it could be planted"
+    if arm.context == "conflict" and (without := sum(not example.contradictions for example in bound.examples)):
+        of = counted(len(bound.examples), "question")
+        return f"of {without} of {of} the task names no document that contradicts the gold one"
+    if arm.context in ("conflict", "poisoned") and (task.record or reads_record(arm, experiment)):
+        return "the passages of an example's own record are neither contradicted nor planted among; search an index"
     if reads_record(arm, experiment) and not task.record:
         return f"retriever '{arm.retriever}' searches an example's own record, and the task has none"
     if arm.context in ("oracle", "distractor") and task.record and not reads_record(arm, experiment):

@@ -13,10 +13,16 @@ from ragmed.arms import Arm
 from ragmed.augmentation import Augmentation, Augmenter, ClosedBook
 from ragmed.errors import ModelError
 from ragmed.evaluation import answer, arm_messages
-from ragmed.models import Model
+from ragmed.models import Constrains, Model
+from ragmed.models.constraint import Constraint
 from ragmed.models.refusals import about_context
-from ragmed.records import Example, Sample
+from ragmed.records import Example, Message, Sample
 from ragmed.tasks import BoundTask
+
+_FREELY = (Message("user", "Write the word fever ten times, and nothing else."),)
+"""What no valid form lets a model do."""
+_UNASKED = ("zq7", "kx4")  # no model writes one of these unless it must
+_PROBE_TOKENS = 64  # a list within a form may be long; of one that is cut its beginning tells
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,36 @@ def require_answers(promptings: Sequence[Prompting], model: Model) -> None:
         )
     if _failure(_ask(min(prompts, key=lambda prompt: prompt.letters), model), model):
         raise ModelError(f"'{model.name}' gives no answer to the prompts of this run ({arm} was tried): {reason}")
+
+
+def require_constraint(tasks: Sequence[BoundTask], model: Model) -> None:
+    """
+        require_constraint([as_asked(arm, bound, "json_schema")], model)
+
+    Asks for a text that no valid form allows, once for each kind of form to which answers to these tasks are held while
+    they are written: only a server that does hold them answers within the form.
+
+    Raises ModelError, with the remedy, where the request is refused, or the form is passed over.
+    """
+    for how, kind in dict.fromkeys((bound.constrained, bound.valid) for bound in tasks):
+        if not how or how == "likelihood" or kind is None:
+            continue
+        assert isinstance(model, Constrains)  # settings that do not fit a kind of model are refused
+        form = Constraint(kind, _UNASKED if kind == "choice" else ())
+        reply = model.generate_within([_FREELY], [form], max_tokens=_PROBE_TOKENS)[0]
+        others = (
+            f"set the model's constrained_by to what it understands (it is {how}; docs/endpoints.md lists them), or "
+        )
+        remedy = f"{'' if model.name.startswith('chat:') else others}take constrained out of its arms"
+        if reply.finish in ("error", "refused"):
+            said = reply.error or reply.text
+            raise ModelError(f"'{model.name}' gives no answer that is held to a form ({how}): {said}; {remedy}")
+        if not form.keeps(reply.text, how, cut=reply.finish == "length"):
+            said = " ".join(reply.text.split())[:80]
+            raise ModelError(
+                f"'{model.name}' passes over the form that its answers are to be held to ({how}): asked for what the "
+                f"form does not allow, it answered '{said}'; {remedy}"
+            )
 
 
 def _prompts(prompting: Prompting, model: Model) -> list[_Prompt]:

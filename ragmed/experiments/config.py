@@ -17,10 +17,11 @@ from typing import Annotated, Any
 
 import yaml
 
-from ragmed.arms import COT_TOKENS, TREC, Arm
+from ragmed.arms import BY_MODEL, COT_TOKENS, PLANTS, TREC, Arm, EvidenceFilter, QueryForm
 from ragmed.checked import Bounds, NamedByKey, Shorthand, dump, parse, schema
 from ragmed.comparison.designs import Design, FactorName, four_arms
 from ragmed.comparison.settings import ComparisonSettings
+from ragmed.embedding.folders import PRECISIONS
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.experiments.pairs import with_pairs
 from ragmed.files import read_text, write_atomic
@@ -37,15 +38,17 @@ from ragmed.yaml_files import read_mapping
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A declared search on the side of retrieval: every `k` with every `context_tokens`, asked of `arm` on the
-    development examples of `task`. What is chosen holds for all arms that declare the same index, k and context_tokens
-    as `arm`.
+    """A declared search on the side of retrieval: every `retriever` with every `query`, `k` and `context_tokens`, asked
+    of `arm` on the development examples of `task`. What is left empty is as `arm` has it. What is chosen holds for all
+    arms that are shown the same as `arm`.
     """
 
     arm: str
     task: str
     k: tuple[Annotated[int, Bounds(ge=1)], ...] = ()
     context_tokens: tuple[Annotated[int, Bounds(ge=1)], ...] = ()
+    retriever: tuple[str, ...] = ()
+    query: tuple[QueryForm, ...] = ()
 
 
 NOTHING_SAID = Shorthand((types.NoneType,), lambda _: {})  # a key with nothing after it
@@ -111,11 +114,29 @@ class Experiment:
             )
         return None
 
-    def showing(self, tried: str, *, k: int, context_tokens: int) -> Experiment:
-        """The same experiment with another k and budget in every arm that is shown what the arm `tried` is shown."""
+    def tried(self) -> tuple[Arm, ...]:
+        """The arm that the search asks, with each retriever and form of query that it tries; without a search, none."""
+        if self.search is None:
+            return ()
+        arm = self.arms[self.search.arm]
+        named = [(name, "") for name in self.search.retriever] or [(arm.retriever, arm.index)]
+        return tuple(
+            dataclasses.replace(arm, retriever=retriever, index=index, query=query)
+            for (retriever, index), query in itertools.product(named, self.search.query or (arm.query,))
+        )
+
+    def showing(self, tried: str, like: Arm) -> Experiment:
+        """The same experiment where every arm that is shown what the arm `tried` is shown is shown what `like` is."""
         shown = self.arms[tried].shown
         arms = {
-            name: dataclasses.replace(arm, k=k, context_tokens=context_tokens)
+            name: dataclasses.replace(
+                arm,
+                retriever=like.retriever,
+                index=like.index,
+                query=like.query,
+                k=like.k,
+                context_tokens=like.context_tokens,
+            )
             if arm.shows_passages and arm.shown == shown
             else arm
             for name, arm in self.arms.items()
@@ -223,10 +244,17 @@ def _checked_arm(arm: Arm, experiment: Experiment, where: str) -> Arm:
         raise UsageError(f"{where}: recorded answers are there already; its context must be none, not '{arm.context}'")
     if experiment.models[arm.model].scheme == "extract":
         _check_extract(arm, experiment.models[arm.model].name, where)
+    _check_query(arm, experiment.models[arm.model], where)
     if arm.cot_tokens and not arm.cot:
         raise UsageError(f"{where}.cot_tokens: it means nothing for an arm that does not reason; add cot: true")
+    if any(arm.steps):
+        _check_steps(arm, experiment, f"{where}")
     if arm.constrained:
         _check_constrained(arm, experiment.models[arm.model], where)
+    if arm.planted and arm.context != "poisoned":
+        raise UsageError(f"{where}.planted: it means nothing in the context '{arm.context}'; write context: poisoned")
+    if arm.context == "poisoned" and not arm.planted:
+        arm = dataclasses.replace(arm, planted=PLANTS)
     named = arm.replay.startswith(TREC) and arm.replay != TREC
     if arm.replay and (arm.context != "retrieved" or not (named or "/" in arm.replay)):
         raise UsageError(f"{where}.replay: write RUN/ARM, of a stored run, or trec:FILE, in the context 'retrieved'")
@@ -252,20 +280,76 @@ def _checked_arm(arm: Arm, experiment: Experiment, where: str) -> Arm:
     return arm if arm.references else dataclasses.replace(arm, index=experiment.index)
 
 
+def _check_query(arm: Arm, model: ModelSettings, where: str) -> None:
+    """A form of query means something where something is sought, and is written by what can write."""
+    if arm.query == "question":
+        return
+    if arm.context != "retrieved" or arm.replay:
+        what = "replays passages" if arm.replay else f"has the context '{arm.context}'"
+        raise UsageError(f"{where}.query: the arm {what} and asks no query of its own; leave query out")
+    if arm.query in BY_MODEL and model.scheme in ("extract", "recorded"):
+        raise UsageError(
+            f"{where}.query: '{model.name}' writes nothing, and so no query; take another form than {arm.query}"
+        )
+
+
 def _check_constrained(arm: Arm, model: ModelSettings, where: str) -> None:
-    """An answer within the valid forms is the most likely of them: who gives no log-likelihoods has none."""
+    """Who gives neither log-likelihoods nor answers that are held to a form while they are written has no such arm."""
     if arm.cot:
         raise UsageError(f"{where}: what is reasoned is written freely; take cot or constrained out")
-    if model.scheme in ("chat", "extract", "recorded"):
+    if model.scheme in ("extract", "recorded"):
         raise UsageError(
-            f"{where}: constrained needs log-likelihoods, which '{model.name}' does not give; take constrained out, or "
-            "name a model that runs here, or a server with tokenizer:"
+            f"{where}: '{model.name}' cannot be held to a form: its answers are there, or are taken from passages; "
+            "take constrained out, or name a model that is asked"
         )
-    if model.scheme == "endpoint" and not model.tokenizer:
+    if model.scheme == "endpoint" and model.holds_by == "likelihood" and not model.tokenizer:
         raise UsageError(
-            f"{where}: constrained needs log-likelihoods, for which '{model.name}' needs tokenizer: (a folder "
-            "or a model that counts as it does)"
+            f"{where}: constrained_by likelihood needs log-likelihoods, for which '{model.name}' needs tokenizer: (a "
+            "folder or a model that counts as it does)"
         )
+
+
+def _check_steps(arm: Arm, experiment: Experiment, where: str) -> None:
+    """What is done with retrieved passages needs some, and a model that can be asked."""
+    step = arm.step_names[0]
+    if arm.context != "retrieved" or arm.replay:
+        what = "shows passages as they were shown" if arm.replay else f"has the context '{arm.context}'"
+        raise UsageError(f"{where}.{step}: the arm {what}; it is for the context retrieved, without replay")
+    if arm.steps_ask and experiment.models[arm.model].scheme in ("extract", "recorded"):
+        raise UsageError(
+            f"{where}.{step}: it asks the arm's own model, and '{experiment.models[arm.model].name}' can be asked "
+            "nothing; name another model, or an evidence_filter by score, overlap or cross-encoder"
+        )
+    spec = experiment.retrievers.get(arm.retriever)
+    if arm.follow_up and spec and of_record(spec, experiment.retrievers):
+        raise UsageError(f"{where}.follow_up: it searches an index, and '{arm.retriever}' each example's own record")
+    if arm.rerank and arm.rerank.step >= arm.rerank.window:
+        raise UsageError(
+            f"{where}.rerank: a step of {arm.rerank.step} passes over passages between windows of "
+            f"{arm.rerank.window}; write a smaller step, such as step: {arm.rerank.window // 2}"
+        )
+    if arm.rerank and arm.rerank.candidates < arm.looked_at:
+        raise UsageError(
+            f"{where}.rerank.candidates: {arm.rerank.candidates} passages are put in order, and {arm.looked_at} are "
+            f"shown or looked at after; write candidates: {arm.looked_at} or more"
+        )
+    if arm.evidence_filter:
+        _check_filter(arm.evidence_filter, f"{where}.evidence_filter")
+
+
+def _check_filter(judge: EvidenceFilter, where: str) -> None:
+    if judge.by == "model" and judge.least is not None:
+        raise UsageError(f"{where}.least: the arm's own model says yes or no; leave least out")
+    if judge.by != "model" and judge.least is None:
+        raise UsageError(f"{where}: by {judge.by} a passage needs a number to be kept; write least: NUMBER")
+    if judge.by == "cross-encoder" and not judge.model:
+        raise UsageError(f"{where}: it names no cross-encoder; write model: path:DIR or hf:ORG/NAME@REVISION")
+    if judge.by != "cross-encoder" and (judge.model or judge.precision != "float32"):
+        raise UsageError(f"{where}: model and precision are a cross-encoder's; write by: cross-encoder")
+    if judge.precision not in PRECISIONS:
+        raise UnknownNameError("precision", judge.precision, PRECISIONS, where)
+    if judge.by == "overlap" and not 0 < (judge.least or 0) <= 1:
+        raise UsageError(f"{where}.least: it is a share of the query's words, above 0 and at most 1")
 
 
 def _check_extract(arm: Arm, model: str, where: str) -> None:
@@ -356,10 +440,32 @@ def _check_search(experiment: Experiment, where: str) -> None:
         raise UsageError(f"{where}.arm: '{search.arm}' retrieves nothing")
     if arms[search.arm].replay:
         raise UsageError(f"{where}.arm: '{search.arm}' replays a run; search with an arm that retrieves")
+    if any(arms[search.arm].steps):
+        raise UsageError(
+            f"{where}.arm: '{search.arm}' does more than retrieve; search with an arm without follow_up, rerank and "
+            "evidence_filter: k and budget then hold in this one, too, where both are declared alike"
+        )
     if search.task not in tasks:
         raise UnknownNameError("task", search.task, tasks, where)
-    if not search.k and not search.context_tokens:
-        raise UsageError(f"{where}: give k or context_tokens, a list of values to try")
+    if not (search.k or search.context_tokens or search.retriever or search.query):
+        raise UsageError(f"{where}: give k, context_tokens, retriever or query, a list of values to try")
+    for name in search.retriever:
+        if name not in experiment.retrievers:
+            raise UnknownNameError("retriever", name, experiment.retrievers, f"{where}.retriever")
+    for arm in experiment.tried():
+        _check_query(arm, experiment.models[arm.model], where)
+    if (
+        len(
+            {
+                bool(a.retriever and of_record(experiment.retrievers[a.retriever], experiment.retrievers))
+                for a in experiment.tried()
+            }
+        )
+        > 1
+    ):
+        raise UsageError(
+            f"{where}.retriever: some search an index and others each example's own record; try those of one kind"
+        )
 
 
 def _compared(experiment: Experiment, raw: Mapping[str, Any], where: str) -> ComparisonSettings:
@@ -379,11 +485,34 @@ def _compared(experiment: Experiment, raw: Mapping[str, Any], where: str) -> Com
         baseline=control,
         baseline_arms=settings.baseline_arms if "baseline_arms" in raw else beside,
         factorials=settings.factorials or factorials(experiment.models, arms),
+        misled=settings.misled or _misled(arms),
     )
-    for name in (settings.baseline, *itertools.chain(*settings.contrasts), *designed):
+    for name in (
+        settings.baseline,
+        *itertools.chain(*settings.contrasts),
+        *designed,
+        *itertools.chain(*settings.misled),
+    ):
         if name not in arms:
             raise UnknownNameError("arm", name, arms, where)
     return settings
+
+
+def _misled(arms: Mapping[str, Arm]) -> tuple[tuple[str, str], ...]:
+    """Each conflict arm with its oracle arm, each poisoned arm with its retrieved one: those that differ in nothing
+    else.
+    """
+    clean = {"conflict": "oracle", "poisoned": "retrieved"}
+    return tuple(
+        (other.name, arm.name)
+        for arm in arms.values()
+        for other in arms.values()
+        if clean.get(arm.context) == other.context and _apart_from_context(arm) == _apart_from_context(other)
+    )
+
+
+def _apart_from_context(arm: Arm) -> Arm:
+    return dataclasses.replace(arm, name="", context="none", planted=0, tasks=())
 
 
 def _check_folder_name(name: str, where: str) -> None:
@@ -411,20 +540,20 @@ def factorials(models: Mapping[str, ModelSettings], arms: Mapping[str, Arm]) -> 
     they answer, in as many tokens, or none does. Reasoning: one model, closed book and with the same passages, each
     asked to answer at once and after reasoning.
     """
-    ways = list(dict.fromkeys(map(_way, arms.values())))
-    tuning = (
-        design for way in ways for design in _tuning_designs(models, [arm for arm in arms.values() if _way(arm) == way])
-    )
-    return (*tuning, *_reasoning_designs(list(arms.values())))
+    by_way: dict[tuple[Any, ...], list[Arm]] = {}
+    for arm in arms.values():
+        by_way.setdefault(_way(arm, models[arm.model]), []).append(arm)
+    tuning = (design for alike in by_way.values() for design in _tuning_designs(models, alike))
+    return (*tuning, *_reasoning_designs(models, list(arms.values())))
 
 
-def _way(arm: Arm) -> tuple[bool, int, bool]:
+def _way(arm: Arm, model: ModelSettings) -> tuple[bool, int, str]:
     """In which way an arm gives its answer: arms that differ in it are in one design only where that is the factor."""
-    return arm.cot, arm.cot_tokens or COT_TOKENS, arm.constrained
+    return arm.cot, arm.cot_tokens or COT_TOKENS, model.holds_by if arm.constrained else ""
 
 
 def _shown(arm: Arm) -> tuple[Any, ...]:
-    return arm.context, arm.shown, arm.passage_order
+    return arm.context, arm.shown, arm.passage_order, arm.steps
 
 
 def _tuning_designs(models: Mapping[str, ModelSettings], arms: Sequence[Arm]) -> Iterator[Design]:
@@ -436,10 +565,11 @@ def _tuning_designs(models: Mapping[str, ModelSettings], arms: Sequence[Arm]) ->
             )
 
 
-def _reasoning_designs(arms: Sequence[Arm]) -> Iterator[Design]:
-    for model, way in dict.fromkeys((arm.model, _way(arm)) for arm in arms if arm.cot):
+def _reasoning_designs(models: Mapping[str, ModelSettings], arms: Sequence[Arm]) -> Iterator[Design]:
+    for model, way in dict.fromkeys((arm.model, _way(arm, models[arm.model])) for arm in arms if arm.cot):
         direct = [arm for arm in arms if arm.model == model and not arm.cot and not arm.constrained]
-        yield from _crossed(direct, [arm for arm in arms if arm.model == model and _way(arm) == way], "reasoning")
+        reasoned = [arm for arm in arms if arm.model == model and _way(arm, models[model]) == way]
+        yield from _crossed(direct, reasoned, "reasoning")
 
 
 def _crossed(first: Sequence[Arm], second: Sequence[Arm], factor: FactorName) -> Iterator[Design]:

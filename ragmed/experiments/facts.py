@@ -35,7 +35,7 @@ def run_facts(runs: Sequence[Run], samples: Mapping[tuple[str, str], Any]) -> Ru
         experiment = info["experiment"]
         for name, about in experiment["arms"].items():
             if prefix + name in asked:
-                arms[prefix + name] = _arm(about, info, prefix)
+                arms[prefix + name] = _arm(name, about, info, prefix)
         measured = info.get("references", {}).get("memory", {})
         memory |= {prefix + name: one for name, one in measured.items()}
         tasks = {**experiment["tasks"], **tasks}
@@ -58,12 +58,16 @@ def read_audit(path: Path) -> dict[str, Any]:
     return audit
 
 
-def _arm(about: Mapping[str, Any], info: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """`model_identity`: models of several runs are one where their settings and their weights are the same."""
+def _arm(name: str, about: Mapping[str, Any], info: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """`model_identity`: models of several runs are one where their settings and their weights are the same.
+    `constrained`: how its answers are held to the valid forms, where they are: arms held otherwise differ in form.
+    """
     named = {key: f"{prefix}{about[key]}" if about.get(key) else "" for key in ("index", "retriever")}
     plain = {**about, **named, "name": ""}
     plain.setdefault("passage_order", "ranked")  # what is absent counts as its default
     model, identity = about.get("model", ""), info.get("identity", {})
+    if about.get("constrained"):
+        plain["constrained"] = identity.get("arms", {}).get(name, {}).get("held_by") or "likelihood"
     parts = [identity.get(key, {}).get(model) for key in ("models", "weights")]
     plain["model_identity"] = sha256_json(parts) if any(parts) else f"{prefix}{model}"
     plain["model_name"] = info.get("experiment", {}).get("models", {}).get(model, {}).get("name", "")

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ragmed import augmentation, prompts
+from ragmed import augmentation, prompts, queries, steps
 from ragmed.arms import Arm
 from ragmed.checked import dump
 from ragmed.experiments.config import Experiment
 from ragmed.models import ModelSettings
+from ragmed.models.constraint import VERSION as CONSTRAINT_VERSION
+from ragmed.models.constraint import HeldBy
 from ragmed.retrieval.spec import RetrieverSpec
 from ragmed.runs import Identity
 from ragmed.tasks import BoundTask, TaskSettings
 from ragmed.tasks.words import COT_VERSION
 
 # How a server is reached changes no answer of it, nor does what is known of a model's past.
-TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted", "base", "tuned_by")
+# How it holds answers to a form changes those of arms that are constrained alone: it stands there.
+TRANSPORT = ("concurrency", "timeout", "retries", "key", "trusted", "base", "tuned_by", "base_served", "constrained_by")
 # Which tasks an arm is asked changes none of its answers, nor does where a file of questions lies: its data are hashed.
 ARM_LABELS = ("name", "tasks")
 TASK_LABELS = ("file", "access")
@@ -35,8 +38,15 @@ def model_identity(settings: ModelSettings) -> dict[str, Any]:
     return _without(dump(settings), TRANSPORT)
 
 
-def arm_identity(arm: Arm) -> dict[str, Any]:
-    return {**_without(dump(arm), ARM_LABELS), "cot_form": COT_VERSION if arm.cot else 0}
+def arm_identity(arm: Arm, held_by: HeldBy = "likelihood") -> dict[str, Any]:
+    """`held_by`: how its model holds answers to the valid forms, where the arm is constrained."""
+    return {
+        **_without(dump(arm), ARM_LABELS),
+        "cot_form": COT_VERSION if arm.cot else 0,
+        "held_by": f"{held_by} {CONSTRAINT_VERSION}" if arm.constrained else "",
+        "query_form": 0 if arm.query == "question" else queries.VERSION,
+        "steps_form": steps.VERSION if any(arm.steps) else 0,
+    }
 
 
 def task_identity(bound: BoundTask) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ragmed.errors import UsageError
-from ragmed.published import find_suite
+from ragmed.published import WITH_RECORD, find_suite
 
 _PAIRS = re.compile(r"\s*pairs\(\s*([\w-]+)\s*(?:,\s*(\d+b(?:-\d+b)?)\s*)?(?:,\s*k\s*=\s*(\d+)\s*)?\)\s*\Z")
+RECORD = "record"  # the retriever that searches an example's own record
 _NO_NAME = re.compile(r"[^A-Za-z0-9._+@-]")
 
 
@@ -20,9 +21,11 @@ def with_pairs(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     ['Meta-Llama-3-8B-Instruct', 'Meta-Llama-3-8B-Instruct+rag', 'Llama3-OpenBioLLM-8B', 'Llama3-OpenBioLLM-8B+rag']
 
     The config with the models of a suite, and an arm for each, closed book; with k, another that reads k passages of
-    the config's index. Sizes as in `Suite.pairs`. Each biomedical model names its base, so that what tuning and
-    retrieval do is found as 2x2 designs. Models that the config has already stay as they are: a server's address, say.
-    Other configs come back as they are. UsageError where the words cannot be read.
+    the config's index; and, where tasks with records are asked that the suite's models were shown, a third that is
+    shown these (`+record`) and, with k, a fourth that reads k passages of the example's own record (`+record-rag`), by
+    the config's retriever `record`, else by BM25. Sizes as in `Suite.pairs`. Each biomedical model names its base, so
+    that what tuning and retrieval do is found as 2x2 designs. Models that the config has already stay as they are: a
+    server's address, say. Other configs come back as they are. UsageError where the words cannot be read.
     """
     arms = raw.get("arms")
     if not isinstance(arms, str):
@@ -33,6 +36,9 @@ def with_pairs(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     suite, given = find_suite(match[1]), dict(raw.get("models") or {})
     if match[3] and not raw.get("index"):
         raise UsageError(f"{where}, arms: k={match[3]} needs an index: write index: NAME")
+    tasks = raw.get("tasks")
+    asked = tasks.items() if isinstance(tasks, Mapping) else ()
+    records = [n for n, said in asked if (said.get("task", n) if isinstance(said, Mapping) else n) in WITH_RECORD]
     made: dict[str, Any] = {}
     models: dict[str, Any] = {}
     for base, tuned in suite.pairs(match[2] or ""):
@@ -41,6 +47,15 @@ def with_pairs(raw: Mapping[str, Any], where: str) -> Mapping[str, Any]:
             settings = {"name": f"hf:{suite.models[name].hub}", "context_tokens": suite.models[name].context}
             models[key] = given.get(key, settings | ({"base": _NO_NAME.sub("-", base)} if name == tuned else {}))
             made[key] = {"model": key}
+            if records:
+                made[f"{key}+record"] = {"model": key, "context": "full", "tasks": records}
+            if records and match[3]:
+                retrieved = {"context": "retrieved", "retriever": RECORD, "k": int(match[3]), "tasks": records}
+                made[f"{key}+record-rag"] = {"model": key, **retrieved}
             if match[3]:
                 made[f"{key}+rag"] = {"model": key, "context": "retrieved", "k": int(match[3])}
-    return {**raw, "models": {**given, **models}, "arms": made}
+    retrievers = dict(raw.get("retrievers") or {})
+    if records and match[3]:
+        retrievers.setdefault(RECORD, {"method": "bm25", "record": True})
+    more = {"retrievers": retrievers} if retrievers else {}
+    return {**raw, **more, "models": {**given, **models}, "arms": made}

@@ -16,14 +16,21 @@ from ragmed.experiments.config import Experiment
 from ragmed.files import sha256_file, user_path
 from ragmed.index.store import Index
 from ragmed.machine import total
+from ragmed.models.present import folder_files
+from ragmed.queries import Asked, Queries
 from ragmed.records import Passage
 from ragmed.retrieval import Retriever
+from ragmed.retrieval.filtered import FilteredRetriever
+from ragmed.retrieval.filters import OF_THE_QUESTION, dated, rule_of
 from ragmed.retrieval.named import index_folder, open_index
+from ragmed.retrieval.narrowed import passing_of, require_passing
+from ragmed.retrieval.parts import parts_took
 from ragmed.retrieval.record import RecordRetriever, Records, cut_of, make_record_retriever
 from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever, of_record
 from ragmed.retrieval.trec_run import read_trec_run
 from ragmed.runs import Run, find_run
 from ragmed.tasks import BoundTask
+from ragmed.text_table import plural, verb
 from ragmed.workspace import Workspace
 
 
@@ -35,9 +42,9 @@ class References:
     retriever: Retriever
     indexes: Mapping[str, Index]
 
-    def augmenter(self, arm: Arm, *, seed: int) -> FromReferences:
-        """What shows an arm's passages."""
-        return FromReferences(arm, self.retriever, self, seed=seed)
+    def augmenter(self, arm: Arm, *, seed: int, recorded: Mapping[str, Asked] | None = None) -> FromReferences:
+        """What shows an arm's passages. `recorded`: queries that the arm's model wrote before, by example."""
+        return FromReferences(arm, self.retriever, self, seed=seed, queries=Queries(arm.query, recorded or {}))
 
     def replayed(self, arm: Arm, task: str, *, workspace: Workspace) -> tuple[Replayed | FromRun, str]:
         """What shows the passages that `arm.replay` names for a task, and the hash of what tells them: samples, or a
@@ -73,6 +80,7 @@ class References:
         name them: of published ids (`ids: pmid`) an index may hold a part, though not none.
         """
         task = bound.task
+        self._require_filter(arm, bound)
         names = sorted({name for example in bound.examples for name in example.documents})
         if not names or not task.gold_documents or (task.ids and not self.naming(task.ids)):
             return
@@ -82,39 +90,80 @@ class References:
             return
         known = {} if task.ids else self._spellings()
         near = {name: known[same] for name in absent if (same := _bare(name)) in known}
-        if not near and arm.context != "oracle":
+        if not near and arm.context not in ("oracle", "conflict"):
             return  # an index of something else: what it holds of the questions is unknown, as it may be
         shown = [f"'{name}'" + (f" (there is '{near[name]}')" if name in near else "") for name in (near or absent)]
         more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
         remedy = "name them as `ragmed search` shows them" if near else "correct the names, or leave the arm out"
         raise MismatchError(
-            f"arm '{arm.name}' on task '{bound.name}': {len(absent)} of {len(names)} gold documents are not in "
+            f"arm '{arm.name}' on task '{bound.name}': {len(absent)} of {len(names)} gold "
+            f"{plural('document', len(names))} {verb(len(absent), 'is', 'are')} not in "
             f"'{arm.references}': {', '.join(shown[:3])}{more}; {remedy}"
         )
+
+    def _require_filter(self, arm: Arm, bound: BoundTask) -> None:
+        """MismatchError where a filter looks at what the task's examples have not, or leaves nothing for all."""
+        if arm.context in ("oracle", "conflict") or not isinstance(self.retriever, FilteredRetriever):
+            return
+        filter_, where = self.retriever.filter, f"arm '{arm.name}' on task '{bound.name}'"
+        named = bound.task.gold_documents and not bound.task.record and self.naming(bound.task.ids)
+        if filter_.exclude and not (named and any(example.documents for example in bound.examples)):
+            raise MismatchError(
+                f"{where}: filter.exclude: source takes out the documents that an example was made from, and this task "
+                f"names none that a corpus of '{arm.references}' would know; leave it out"
+            )
+        if filter_.before != OF_THE_QUESTION:
+            return
+        undated = [example.id for example in bound.examples if not dated(example.date)]
+        if undated:
+            raise MismatchError(
+                f"{where}: filter.before: question needs the date of every example, and {len(undated)} of "
+                f"{len(bound.examples)} {verb(len(undated), 'has', 'have')} none ('{undated[0]}'); date them, or write "
+                "a date: before: 2015-01-01"
+            )
+        last = filter_.at(max(example.date for example in bound.examples))
+        require_passing(last, {name: passing_of(index, last) for name, index in self.indexes.items()})
 
     def _spellings(self) -> dict[str, str]:
         """The documents of all indexes, by what is left of their names without what is easily mistaken."""
         return {_bare(p.document): p.document for index in self.indexes.values() for p in index}
 
     def record(self) -> dict[str, Any]:
-        """What the comparison needs to know: the corpora behind it, and what building its indexes cost."""
+        """What the comparison needs to know: the corpora behind it, and what building its indexes cost, with what the
+        retriever keeps beside them (postings, weights of words)."""
         manifests = [index.manifest for index in self.indexes.values()]
+        parts = [took for index in self.indexes.values() for took in parts_took(index, self.retriever.identity)]
+        cards = [total(m.seconds.gpu for m in manifests), *(took.gpu for took in parts)]
+        held = [seconds for seconds in cards if seconds is not None]
         corpora = {
             corpus.sha256: {"name": corpus.name, "sha256": corpus.sha256}
             for manifest in manifests
             for corpus in manifest.corpora
         }
+        passing = {"filter": _filter_record(self.retriever)} if isinstance(self.retriever, FilteredRetriever) else {}
         return {
+            **passing,
             "indexes": list(self.indexes),
             "corpora": list(corpora.values()),
             "passages": sum(m.counts.passages for m in manifests),
-            "seconds": sum(m.seconds.wall for m in manifests),
-            "cpu_seconds": total(m.seconds.cpu for m in manifests),
-            "gpu_seconds": total(m.seconds.gpu for m in manifests),
+            "seconds": sum(took.wall for took in (*(m.seconds for m in manifests), *parts)),
+            "cpu_seconds": total(took.cpu for took in (*(m.seconds for m in manifests), *parts)),
+            "gpu_seconds": sum(held) if held else None,  # what held no card was a processor's, beside it
             "device": ", ".join(dict.fromkeys(m.device for m in manifests)),
             "searched_on": {name: index.device for name, index in self.indexes.items()},
             "taken_over": sum(m.counts.taken_over for m in manifests),
         }
+
+
+def _filter_record(retriever: FilteredRetriever) -> dict[str, Any]:
+    """What a reader must know of a filter: its rule, and what it lets through whatever the example."""
+    found = retriever.passing.values()
+    return {
+        "rule": rule_of(retriever.filter),
+        "documents": sum(one.documents for one in found),
+        "passing": sum(one.passing for one in found),
+        "undated": sum(one.undated for one in found),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +175,9 @@ class RecordReferences:
     records: Records
     indexes: Mapping[str, Index] = field(default_factory=dict)  # none, ever
 
-    def augmenter(self, arm: Arm, *, seed: int) -> FromRecord:
+    def augmenter(self, arm: Arm, *, seed: int, recorded: Mapping[str, Asked] | None = None) -> FromRecord:
         """What shows an arm's passages; nothing is drawn."""
-        return FromRecord(arm, self.retriever, self.records)
+        return FromRecord(arm, self.retriever, self.records, Queries(arm.query, recorded or {}))
 
     def record(self) -> dict[str, Any]:
         """What the comparison needs to know: no corpus, and nothing that was built before the first question."""
@@ -184,6 +233,7 @@ def replayed_run(arm: Arm, task: str, *, workspace: Workspace) -> tuple[Run, str
         what = "passages of each example's own record" if of_its_record else "each example's own record whole"
         raise MismatchError(f"{where} was shown {what}; leave replay out, every model is shown the same of a record")
     most = shown.get("k", 0)
+    most += {"poisoned": shown.get("planted", 0), "conflict": 1}.get(str(shown.get("context")), 0)
     if most < arm.k:
         raise MismatchError(f"{where} was shown {most} passages, and k {arm.k} asks for more; write k: {most}")
     return run, replayed
@@ -196,9 +246,8 @@ def spec_of(arm: Arm, experiment: Experiment) -> RetrieverSpec:
 
 def index_names(experiment: Experiment, workspace: Workspace, arms: Sequence[Arm] | None = None) -> list[str]:
     """The indexes behind the arms that show passages, each once, in the arms' order."""
-    specs = [
-        spec_of(arm, experiment) for arm in (experiment.arms.values() if arms is None else arms) if arm.shows_passages
-    ]
+    asked = [*experiment.arms.values(), *experiment.tried()] if arms is None else arms
+    specs = [spec_of(arm, experiment) for arm in asked if arm.shows_passages]
     names = [name for spec in specs for name in indexes_of(spec, experiment.retrievers, workspace=workspace)]
     return list(dict.fromkeys(names))
 
@@ -212,6 +261,35 @@ def record_embedders(experiment: Experiment, arms: Sequence[Arm]) -> list[str]:
     """The embedders by which arms cut and search records, each once."""
     specs = [spec_of(arm, experiment) for arm in arms if reads_record(arm, experiment)]
     return list(dict.fromkeys(cut for spec in specs if (cut := cut_of(spec, experiment.retrievers))))
+
+
+def retrieval_models(experiment: Experiment, arms: Sequence[Arm]) -> list[str]:
+    """The models that read passages for arms, beside embedders (sparse encoders, rerankers, what an evidence filter
+    judges by), each once."""
+    names = [spec.model for spec in specs_behind(experiment, arms)]
+    names += [arm.evidence_filter.model for arm in arms if arm.evidence_filter]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def specs_behind(experiment: Experiment, arms: Sequence[Arm]) -> list[RetrieverSpec]:
+    """How arms retrieve, and the parts of that, each once; a part that names an index is dense search of it."""
+    specs = [spec_of(arm, experiment) for arm in arms if arm.shows_passages]
+    for spec in specs:  # which grows while it is walked
+        parts = (experiment.retrievers.get(part) or RetrieverSpec(index=part) for part in spec.of)
+        specs.extend(part for part in parts if part not in specs)
+    return list(dict.fromkeys(specs))
+
+
+def path_folder(name: str) -> Path | None:
+    """Where an embedder or another model of retrieval must lie; None where its name says that it never changes, or is
+    fetched."""
+    return user_path(name.removeprefix("path:")) if name.startswith("path:") else None
+
+
+def lying_files(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The files, by their hashes, of those models of retrieval that lie in a folder of the user's."""
+    folders = {name: path_folder(name) for name in names}
+    return {name: folder_files(folder) for name, folder in folders.items() if folder is not None and folder.is_dir()}
 
 
 def open_references(

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ragmed.changes import together
 from ragmed.checked import dump, parse
@@ -20,6 +20,7 @@ from ragmed.comparison.settings import every_failure
 from ragmed.comparison.sources import ArmSources, arm_sources
 from ragmed.errors import DamagedError, DataError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.experiments.facts import run_facts
+from ragmed.experiments.joining import join_by_text
 from ragmed.experiments.run_list import update_list
 from ragmed.files import write_json
 from ragmed.metrics import MetricFacts
@@ -27,8 +28,11 @@ from ragmed.retrieval.named import current_manifest
 from ragmed.runs import Run
 from ragmed.scores import RESOURCES, Answers, declared_metrics, fits, scored_answers
 from ragmed.stored import INFO_REMEDY
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
+
+Join = Literal["id", "text"]
+"""By what questions of several runs are the same: their ids (and all else that is known of them), or their texts."""
 
 
 def write_results(run: Run, settings: ComparisonSettings) -> Results:
@@ -89,9 +93,11 @@ def _results(
     )
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
-    reasons = info.get("references", {}).get("not_asked", {})
+    reasons, lost = (info.get("references", {}).get(part, {}) for part in ("not_asked", "not_retrieved"))
     not_run = tuple(
-        NotRun(arm, task, reasons.get(f"{arm} on {task}", "")) for arm, task in pairs if (arm, task) not in answers
+        NotRun(arm, task, lost.get(name) or reasons.get(name, ""), failed=name in lost)
+        for arm, task in pairs
+        if (arm, task) not in answers and (name := f"{arm} on {task}")
     )
     held_out = [
         f"{task}: not scored, because its few-shot examples come from them: {counted(facts['held_out'], 'example')}"
@@ -102,9 +108,11 @@ def _results(
         *results.notes,
         *today,
         *_searched(info),
+        *_sought(info),
         *_corrected(info),
         *_unchecked(info, answers),
         *_constrained(info, answers),
+        *_unseen(info, answers),
         *held_out,
     )
     return dataclasses.replace(results, not_run=not_run, notes=every), answers
@@ -114,14 +122,32 @@ def _read_otherwise(rules: Rules) -> list[str]:
     return [f"Answers were read by the reader '{rules.reader}', not by the run's own."] if rules.reader else []
 
 
+def _sought(info: Mapping[str, Any]) -> list[str]:
+    """What filters let through, and arms whose queries hold more than the question."""
+    notes = []
+    for name, record in info.get("references", {}).get("indexes", {}).items():
+        if found := record.get("filter"):
+            undated = f"; {found['undated']} have no date" if "before" in found["rule"] else ""
+            notes.append(
+                f"retriever {name} is filtered ({found['rule']}): whatever the example, {found['passing']} of "
+                f"{found['documents']} documents can be found{undated}"
+            )
+    for name, arm in info["experiment"]["arms"].items():
+        if arm.get("query") == "question+options":
+            notes.append(f"the retriever of {name} was asked with the options, of which one is the answer")
+    return notes
+
+
 def _searched(info: Mapping[str, Any]) -> list[str]:
     search = info.get("references", {}).get("search")
     if not search:
         return []
     cell = search["cells"][search["chosen"]]
+    more = len({(one.get("retriever"), one.get("index"), one.get("query")) for one in search["cells"]}) > 1
+    by = f"{cell.get('retriever') or cell.get('index')}, query {cell.get('query')}, " if more else ""
     shown = f", {cell['passages']:.1f} passages shown a question" if "passages" in cell else ""
     return [
-        f"k {cell['k']} and context_tokens {cell['context_tokens']} were chosen out of {len(search['cells'])} on "
+        f"{by}k {cell['k']} and context_tokens {cell['context_tokens']} were chosen out of {len(search['cells'])} on "
         f"{search['n']} development examples of {search['task']}: {cell['score']:.3f}{shown}"
     ]
 
@@ -147,16 +173,36 @@ def _outdated(run: Run, workspace: Workspace) -> list[str]:
 
 
 def _constrained(info: Mapping[str, Any], answers: Answers) -> list[str]:
-    """A note that names the arms whose answers are held to the valid forms."""
+    """Notes that name the arms whose answers are held to the valid forms, by how they are held."""
     arms = [name for name, arm in info["experiment"]["arms"].items() if arm.get("constrained")]
-    named = [name for name in arms if any(name == arm for arm, _ in answers)]
-    if not named:
-        return []
+    by_how: dict[str, list[str]] = {}
+    for name in [name for name in arms if any(name == arm for arm, _ in answers)]:
+        how = str(info["identity"].get("arms", {}).get(name, {}).get("held_by", "")).partition(" ")[0]
+        by_how.setdefault(how, []).append(name)
     return [
-        f"{', '.join(named)}: constrained, so that every answer has a valid form: the most likely of the options, "
-        "asked for in the same words. Beside the same arm that writes freely it shows what is lost by form, not by "
-        "medicine; with other arms that write freely it mixes the two."
+        f"{', '.join(named)}: constrained, so that every answer has a valid form: "
+        + (
+            "the most likely of the options, asked for in the same words."
+            if how in ("", "likelihood")
+            else f"what is written is held to a form by its server ({how}), asked for in the same words."
+        )
+        + " Beside the same arm that writes freely it shows what is lost by form, not by medicine; with other arms "
+        "that write freely it mixes the two."
+        for how, named in by_how.items()
     ]
+
+
+def _unseen(info: Mapping[str, Any], answers: Answers) -> list[str]:
+    """A note for each tuned model whose adapter was not seen in effect, or whose chat template not compared."""
+    notes = []
+    asked = {info["experiment"]["arms"][arm].get("model") for arm, _ in answers}
+    for model, known in info.get("references", {}).get("models", {}).items():
+        adapter = known.get("adapter", {})
+        if model in asked and adapter.get("unseen"):
+            notes.append(f"model {model}: that its adapter is in effect was not checked: {adapter['unseen']}.")
+        if model in asked and adapter.get("template_unlike"):
+            notes.append(f"model {model}: {adapter['template_unlike']}.")
+    return notes
 
 
 def _corrected(info: Mapping[str, Any]) -> list[str]:
@@ -191,7 +237,8 @@ def _trained_in_part(adapter: Mapping[str, Any]) -> list[str]:
     held = adapter.get("held_out_documents") or []
     documents = sum(corpus.get("documents", 0) for corpus in adapter.get("corpora", []))
     if held:
-        notes.append(f"adapter {adapter['name']}: {len(held)} of {documents} documents were held out, not trained on")
+        of = f"{len(held)} of {counted(documents, 'document')} {verb(len(held), 'was', 'were')}"
+        notes.append(f"adapter {adapter['name']}: {of} held out, not trained on")
     whole = adapter.get("rows", {}).get("tokens", 0)
     if whole and adapter["tokens"] < 0.999 * whole:
         notes.append(
@@ -236,19 +283,20 @@ class Rules:
         return settings
 
 
-def compare_runs(runs: Sequence[Run], rules: Rules | None = None) -> Results:
+def compare_runs(runs: Sequence[Run], rules: Rules | None = None, *, join: Join = "id") -> Results:
     """Statistics from stored samples:
 
         compare_runs([find_run(Path("runs"), "quickstart")], Rules(margin=0.03)).contrasts
 
     Of one run, what its results.json holds. Arms of several are named RUN/ARM; each task they share must have been
-    asked in the same words, else MismatchError. The first run's config holds, but for `rules`. UsageError where two
-    runs have one name, where one shares no task with the others, and where a bundle's answers are to be read again.
+    asked in the same words, else MismatchError. The first run's config holds, but for `rules`. `join`: `text` takes
+    questions of one text for one, whatever they are called (see `joining`). UsageError where two runs have one name,
+    where one shares no task with the others, and where a bundle's answers are to be read again.
     """
     if len(runs) == 1:
         return _results(runs[0], stored_settings(runs[0]), rules)[0]
     rules = rules or Rules()
-    answers, notes, settings = _joined(runs, stored_settings(runs[0]), reader=rules.reader)
+    answers, notes, settings = _joined(runs, stored_settings(runs[0]), reader=rules.reader, join=join)
     settings = rules.over(settings, answers)
     present, more = _present(settings, answers)
     sources = {name: one for r in runs for name, one in arm_sources(r.info(), _prefix(r, runs)).items()}
@@ -274,27 +322,41 @@ def _asked(sources: Mapping[str, ArmSources], answers: Answers) -> dict[str, Arm
 
 
 def _joined(
-    runs: Sequence[Run], settings: ComparisonSettings, *, reader: str
+    runs: Sequence[Run], settings: ComparisonSettings, *, reader: str, join: Join
 ) -> tuple[Answers, list[str], ComparisonSettings]:
     names = [run.name for run in runs]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two of the runs are called '{name}'; give each once, from folders of different names")
-    _refuse_other_questions(runs)
-    answers: Answers = {}
+    if join == "id":
+        _refuse_other_questions(runs)
+    by_run: dict[str, Answers] = {}
     notes: list[str] = []
-    asked: dict[str, list[str]] = {}
     for run in runs:
-        stored, unfinished = stored_answers(run, reader=reader)
-        answers |= {(f"{run.name}/{arm}", task): given for (arm, task), given in stored.items()}
+        by_run[run.name], unfinished = stored_answers(run, reader=reader)
         notes += [f"{run.name}: {note}" for note in unfinished]
-        asked[run.name] = list(dict.fromkeys(task for _, task in stored))
-    notes += _in_some_runs(asked)
+    if join == "text":
+        by_run, said = join_by_text(by_run)
+        notes += [*said, *_asked_otherwise(runs)]
+    answers = {(f"{run}/{arm}", task): given for run, stored in by_run.items() for (arm, task), given in stored.items()}
+    notes += _in_some_runs({run: list(dict.fromkeys(task for _, task in found)) for run, found in by_run.items()})
     leaks = tuple(f"{r.name}/{a}" for r in runs for a in stored_settings(r).baseline_arms)
     designs = tuple(design.renamed(f"{r.name}/{{}}".format) for r in runs for design in stored_settings(r).factorials)
     first = f"{runs[0].name}/{settings.baseline}"
-    joined = dataclasses.replace(settings, baseline=first, contrasts=(), baseline_arms=leaks, factorials=designs)
+    misled = tuple((f"{r.name}/{a}", f"{r.name}/{b}") for r in runs for a, b in stored_settings(r).misled)
+    joined = dataclasses.replace(
+        settings, baseline=first, contrasts=(), baseline_arms=leaks, factorials=designs, misled=misled
+    )
     return answers, notes, joined
+
+
+def _asked_otherwise(runs: Sequence[Run]) -> list[str]:
+    """A note where runs that are joined by text differ in how an answer is got, which is then in every difference."""
+    ways = {run.name: sorted({str(t.get("scoring")) for t in run.info()["identity"]["tasks"].values()}) for run in runs}
+    if len({tuple(way) for way in ways.values()}) < 2:
+        return []
+    said = "; ".join(f"{run}: {', '.join(way)}" for run, way in ways.items())
+    return [f"Answers were got in several ways ({said}): differences between arms of these runs are of that too."]
 
 
 def _in_some_runs(asked: Mapping[str, Sequence[str]]) -> list[str]:
@@ -305,7 +367,7 @@ def _in_some_runs(asked: Mapping[str, Sequence[str]]) -> list[str]:
             named = "; ".join(f"'{name}' has {', '.join(its)}" for name, its in asked.items())
             raise UsageError(
                 f"run '{run}' shares no task with the others, so nothing can be compared: {named}; compare runs of the "
-                "same tasks, or each by itself"
+                "same tasks, or each by itself; questions that are the same under other names: --join text"
             )
     return [
         f"{task} was asked in {', '.join(its)} only: no contrast on it with arms of "
@@ -323,9 +385,10 @@ def _refuse_other_questions(runs: Sequence[Run]) -> None:
             for key in ("data", "scoring", "normalise", "prompts", "form"):
                 # what was imported does not hold the words in which it was asked
                 if key in known and key in identity and known[key] != identity[key]:
+                    remedy = "; where questions are the same but for their ids: --join text" if key == "data" else ""
                     raise MismatchError(
                         f"runs '{other}' and '{run.name}' asked task '{task}' differently ({key}); they cannot be "
-                        "compared on it"
+                        f"compared on it{remedy}"
                     )
     _refuse_other_measures(runs)
 
@@ -397,6 +460,9 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
         if not fits(reader, [answer.sample for answer in found]):
             notes.append(f"{task}: reader '{reader}' reads no such answers; the task's own reading stands")
     if not whole:
+        lost = [f"{name}: {reason}" for name, reason in info.get("references", {}).get("not_retrieved", {}).items()]
+        if lost:
+            raise DataError(f"run '{run.name}' has no arm with answers, for none could retrieve ({'; '.join(lost)})")
         raise DataError(f"run '{run.name}' has no finished arm yet; rerun `ragmed eval` with its config to resume it")
     return whole, notes
 
@@ -408,7 +474,8 @@ def _require_what_was_there(run: Run, info: Mapping[str, Any]) -> None:
     for arm, task, before in _were_whole(run, info):
         now = sum(1 for _ in run.samples_of(arm, task)) if (arm, task) in there else 0
         if now < before:
-            lacking.append(f"'{arm}' on '{task}' had answered all {counted(before, 'example')}, and {now:,} are there")
+            there_now = f"{now:,} {verb(now, 'is', 'are')} there"
+            lacking.append(f"'{arm}' on '{task}' had answered all {counted(before, 'example')}, and {there_now}")
     if lacking:
         remedy = (
             "import it again"

@@ -1,4 +1,5 @@
-"""The declared search on the side of retrieval: k and context budget chosen on development examples, before the trial.
+"""The declared search on the side of retrieval: retriever, form of query, k and context budget chosen on development
+examples, before the trial.
 
 A fine-tuned model gets its grid in `ragmed finetune`; this is the same care for retrieval, so that neither side loses
 for want of it. Test examples are never asked.
@@ -12,12 +13,12 @@ from itertools import product
 from typing import Any
 
 from ragmed.arms import Arm
-from ragmed.augmentation import Augmentation, Prepared
+from ragmed.augmentation import Augmentation, Augmenter, Prepared
 from ragmed.checked import dump
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer
 from ragmed.experiments.binding import as_asked, bind_development
-from ragmed.experiments.check import Prompting, require_answers
+from ragmed.experiments.check import Prompting, require_answers, require_constraint
 from ragmed.experiments.config import Experiment, Search
 from ragmed.experiments.identity import arm_identity, model_identity, run_identity, task_identity
 from ragmed.experiments.references import RecordReferences, References, open_references
@@ -37,7 +38,7 @@ FILE = "search.json"
 
 
 def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Experiment:
-    """The experiment with the chosen k and context_tokens:
+    """The experiment with what was chosen:
 
         searched(experiment, workspace=workspace, run=run).arms["general+rag"].k
 
@@ -47,9 +48,13 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
     search = experiment.search
     if search is None:
         return experiment
-    arm = experiment.arms[search.arm]
-    references = open_references(arm, experiment, workspace=workspace, records=Records())
-    bound = as_asked(arm, bind_development(search.task, experiment, workspace))
+    arm, records = experiment.arms[search.arm], Records()
+    references = {
+        one.references: open_references(one, experiment, workspace=workspace, records=records)
+        for one in {tried.references: tried for tried in experiment.tried()}.values()
+    }
+    held_by = experiment.models[arm.model].holds_by
+    bound = as_asked(arm, bind_development(search.task, experiment, workspace), held_by)
     asked = _asked(experiment, search, references, bound)
     record = _stored(asked, run)
     if not record:
@@ -61,23 +66,29 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
 def chosen_in(experiment: Experiment, record: Mapping[str, Any]) -> Experiment:
     """The experiment with the chosen cell of a search in its arms."""
     cell = record["cells"][record["chosen"]]
-    return experiment.showing(record["arm"], k=cell["k"], context_tokens=cell["context_tokens"])
+    like = dataclasses.replace(
+        experiment.arms[record["arm"]], retriever=cell["retriever"], index=cell["index"], query=cell["query"],
+        k=cell["k"], context_tokens=cell["context_tokens"],
+    )  # fmt: skip
+    return experiment.showing(record["arm"], like)
 
 
-def _asked(experiment: Experiment, search: Search, references: References | RecordReferences, bound: BoundTask) -> str:
+def _asked(
+    experiment: Experiment, search: Search, references: Mapping[str, References | RecordReferences], bound: BoundTask
+) -> str:
     """Hash of what can change the choice: as a run's identity, and what the development examples are read with."""
     arm = experiment.arms[search.arm]
     reader = find_reader(bound.reader)
     parts = {
         "search": dump(search),
         "run": run_identity(experiment),
-        "arm": arm_identity(arm),
+        "arm": arm_identity(arm, experiment.models[arm.model].holds_by),
         "model": model_identity(experiment.models[arm.model]),
         "task": task_identity(bound),
         "reader": f"{reader.name} {reader.version}",
         "metric": dump(find_metric(bound.task.metrics[0]).facts),
-        "references": references.retriever.identity,
-        "indexes": {name: index.identity for name, index in references.indexes.items()},
+        "references": {name: one.retriever.identity for name, one in references.items()},
+        "indexes": {name: index.identity for one in references.values() for name, index in one.indexes.items()},
     }
     return sha256_json(parts)
 
@@ -99,22 +110,32 @@ def try_cells(
     search: Search,
     bound: BoundTask,
     workspace: Workspace,
-    references: References | RecordReferences,
+    references: Mapping[str, References | RecordReferences],
 ) -> dict[str, Any]:
     """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens."""
     arm = experiment.arms[search.arm]
-    most = dataclasses.replace(arm, k=max(search.k or (arm.k,)))
-    prepared = Prepared(references.augmenter(most, seed=experiment.seed), bound)
-    augmentations = prepared.augment(bound, bound.examples, model=None)
+    tried = [dataclasses.replace(one, k=max(search.k or (arm.k,))) for one in experiment.tried()]
+    augmenters: list[Augmenter] = [references[one.references].augmenter(one, seed=experiment.seed) for one in tried]
+    for one in tried:
+        opened = references[one.references]
+        if isinstance(opened, References):
+            opened.require_documents(one, bound)
+    prepared = [one if one.needs_model else Prepared(one, bound) for one in augmenters]
     model = load_model(experiment.models[arm.model], workspace=workspace, seed=experiment.seed)
-    grid = [
-        dataclasses.replace(arm, k=k, context_tokens=budget)
-        for k, budget in product(search.k or (arm.k,), search.context_tokens or (arm.context_tokens,))
-    ]
+    sizes = list(product(search.k or (arm.k,), search.context_tokens or (arm.context_tokens,)))
+    require_constraint([bound], model)
     if experiment.models[arm.model].scheme in REMOTE:
-        largest = max(_budget(cell, experiment, model) for cell in grid)
-        require_answers([Prompting(most, bound, prepared, largest)], model)
-    cells = [_cell(cell, bound, augmentations, model, experiment) for cell in grid]
+        largest = max(
+            _budget(dataclasses.replace(arm, context_tokens=budget), experiment, model) for _, budget in sizes
+        )
+        promptings = [Prompting(one, bound, found, largest) for one, found in zip(tried, prepared, strict=True)]
+        require_answers(promptings, model)
+    cells, twice = [], 0
+    for one, augmenter in zip(tried, prepared, strict=True):
+        augmentations = augmenter.augment(bound, bound.examples, model=model)
+        grid = [dataclasses.replace(one, k=k, context_tokens=budget) for k, budget in sizes]
+        cells += [_cell(cell, bound, augmentations, model, experiment) for cell in grid]
+        twice += (len(grid) - 1) * sum(found.input_tokens for found in augmentations)  # queries are written once
     order = sorted(range(len(cells)), key=lambda i: (-cells[i]["score"], cells[i]["input_tokens"], i))
     return {
         "arm": arm.name,
@@ -123,7 +144,7 @@ def try_cells(
         "n": len(bound.examples),
         "cells": cells,
         "chosen": order[0],
-        "input_tokens": sum(cell["input_tokens"] for cell in cells),
+        "input_tokens": sum(cell["input_tokens"] for cell in cells) - twice,
         "seconds": round(sum(cell["seconds"] for cell in cells), 1),
         "cpu_seconds": total(cell["cpu_seconds"] for cell in cells),
         "gpu_seconds": total(cell["gpu_seconds"] for cell in cells),
@@ -141,6 +162,9 @@ def _cell(
     samples = answer(arm, bound, bound.examples, first, model=model, budget=_budget(arm, experiment, model))
     development = development_score(samples, bound)
     return {
+        "retriever": arm.retriever,
+        "index": arm.index,
+        "query": arm.query,
         "k": arm.k,
         "context_tokens": arm.context_tokens,
         "score": development.score,

@@ -13,11 +13,16 @@ from dataclasses import asdict, replace
 from ragmed.errors import MismatchError
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.identity import task_identity
-from ragmed.experiments.references import index_names, record_embedders, replay_hash
-from ragmed.files import user_path
+from ragmed.experiments.references import (
+    index_names,
+    lying_files,
+    path_folder,
+    record_embedders,
+    replay_hash,
+    retrieval_models,
+)
 from ragmed.index.replaced import rebuilt
-from ragmed.models.names import parse_model_name
-from ragmed.models.present import folder_files, present_files
+from ragmed.models.present import present_files
 from ragmed.records import Example
 from ragmed.retrieval.named import current_manifest
 from ragmed.runs import CHOICE, Run
@@ -29,9 +34,9 @@ MOST_CORRECTED = 0.5
 
 
 def require_unchanged(experiment: Experiment, run: Run, workspace: Workspace) -> list[str]:
-    """MismatchError, with what is another one now and what can be done, for the models, indexes, corpora, embedders and
-    replayed runs behind the arms that have samples. Returned: what is no longer here, such as weights that were
-    deleted, so that it could not be compared.
+    """MismatchError, with what is another one now and what can be done, for the models, indexes, corpora, embedders,
+    rerankers and replayed runs behind the arms that have samples. Returned: what is no longer here, such as weights
+    that were deleted, so that it could not be compared.
     """
     gone = []
     asked = run.asked()
@@ -60,9 +65,14 @@ def require_unchanged(experiment: Experiment, run: Run, workspace: Workspace) ->
         why = {index: rebuilt(manifest, before)}
         run.add_identity("indexes", {index: {"identity": manifest.searches}}, why=why)
         embedders.append(manifest.recipe.embedder)
-    for embedder in dict.fromkeys(embedders):
-        if embedder.startswith("path:") and (folder := user_path(parse_model_name(embedder).target)).is_dir():
-            run.add_identity("embedders", {embedder: folder_files(folder)})
+    for part, names in (("embedders", embedders), ("retrieval_models", retrieval_models(experiment, arms))):
+        if here := lying_files(names):
+            run.add_identity(part, here)
+        gone += [
+            f"the files of {part[:-1].replace('_', ' ')} '{name}'"
+            for name in dict.fromkeys(names)
+            if path_folder(name) and name not in here and name in known.get(part, {})
+        ]
     for arm in arms:
         for task in [task for name, task in asked if name == arm.name and arm.replay]:
             run.add_identity("replays", {f"{arm.name} on {task}": replay_hash(arm, task, workspace=workspace)})

@@ -13,7 +13,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib import metadata
@@ -24,14 +25,15 @@ from typing import Any, cast
 from tqdm import tqdm
 
 import ragmed
-from ragmed.arms import CONTEXTS, Arm
+from ragmed.arms import BY_MODEL, CONTEXTS, Arm
 from ragmed.augmentation import Augmenter, ClosedBook, Prepared, WholeRecord
 from ragmed.comparison.results import Results
-from ragmed.errors import MismatchError, ModelError, UsageError
+from ragmed.errors import MismatchError, UsageError
 from ragmed.evaluation import answer, arm_messages, unanswered
 from ragmed.experiments.binding import access_of, applies, as_asked, bind_tasks, notes_of, why_not
-from ragmed.experiments.check import Prompting, require_answers
+from ragmed.experiments.check import Prompting, require_answers, require_constraint
 from ragmed.experiments.config import Experiment
+from ragmed.experiments.effect import effect_on, require_effect, served_template, unseen
 from ragmed.experiments.identity import (
     arm_identity,
     identity_defaults,
@@ -41,11 +43,15 @@ from ragmed.experiments.identity import (
 )
 from ragmed.experiments.memory import peak_memory, start_measuring
 from ragmed.experiments.references import (
+    RecordReferences,
     References,
     index_names,
+    lying_files,
     open_references,
     reads_record,
+    record_embedders,
     replay_hash,
+    retrieval_models,
     used_retrievers,
 )
 from ragmed.experiments.results import write_results
@@ -53,12 +59,13 @@ from ragmed.experiments.search import FILE as SEARCHED
 from ragmed.experiments.search import searched
 from ragmed.experiments.today import corrected_tasks, require_unchanged, same_example
 from ragmed.experiments.tuned import adapter_hashes, adapters_to_train, manifests, train_missing
+from ragmed.experiments.written import recorded_queries
 from ragmed.files import read_json, whole_text
 from ragmed.metrics import metric_facts
 from ragmed.metrics.resources import resource_hash
 from ragmed.metrics.settings import model_folder
 from ragmed.metrics.support import LEXICAL, UNSUPPORTED
-from ragmed.models import HasNotes, MayNotScore, Model, OneByOne, load_model
+from ragmed.models import HasNotes, MayNotScore, Model, OneByOne, SwitchesAdapter, load_model
 from ragmed.models.present import present_files
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.models.settings import REMOTE
@@ -68,8 +75,9 @@ from ragmed.retrieval.named import index_recipe
 from ragmed.retrieval.record import Records, whole_documents
 from ragmed.runs import CHOICE, Run
 from ragmed.scores import name_resources
+from ragmed.steps.making import with_steps
 from ragmed.stored import SCHEMA
-from ragmed.tasks import BoundTask, Task
+from ragmed.tasks import BoundTask, Task, asked_hash
 from ragmed.text_table import counted, visible
 from ragmed.workspace import Workspace
 
@@ -175,7 +183,12 @@ def _require_askable(experiment: Experiment, bound: Mapping[str, BoundTask]) -> 
     for arm in experiment.arms.values():
         for task in bound.values():
             if applies(arm, task, experiment):
-                as_asked(arm, task)
+                asked_by(experiment, arm, task)
+
+
+def asked_by(experiment: Experiment, arm: Arm, bound: BoundTask) -> BoundTask:
+    """A task as an arm of the experiment is asked it; raises what `as_asked` raises."""
+    return as_asked(arm, bound, experiment.models[arm.model].holds_by)
 
 
 def require_replays(experiment: Experiment, bound: Mapping[str, BoundTask], workspace: Workspace) -> None:
@@ -202,7 +215,7 @@ def pending(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) ->
                 ids = [example.id for example in task.examples]
                 places = run.missing(arm.name, task.name, ids, window=experiment.window, one_by_one=one_by_one)
                 if places:
-                    assignments.append(Assignment(arm, as_asked(arm, task), places))
+                    assignments.append(Assignment(arm, asked_by(experiment, arm, task), places))
     return assignments
 
 
@@ -217,7 +230,7 @@ def describe(
     identity = {
         "run": run_identity(experiment),
         "models": models,
-        "arms": {n: arm_identity(arm) for n, arm in experiment.arms.items()},
+        "arms": {n: arm_identity(arm, experiment.models[arm.model].holds_by) for n, arm in experiment.arms.items()},
         "retrievers": {n: settings["retrievers"][n] for n in used_retrievers(experiment)},
         "tasks": {n: task_identity(b) for n, b in bound.items()},
     }
@@ -235,6 +248,7 @@ def describe(
                 "readers": _readers(experiment, b),
                 "metrics": [asdict(facts) for facts in metric_facts(measured_by(b.task, experiment))],
                 "examples": len(b.examples),
+                "asked": asked_hash(b.examples),
                 "held_out": b.held_out,
             }
             for name, b in bound.items()
@@ -255,7 +269,7 @@ def _not_asked(experiment: Experiment, bound: Mapping[str, BoundTask]) -> dict[s
 def _readers(experiment: Experiment, bound: BoundTask) -> dict[str, str]:
     """The readers of arms whose answers to a task are read otherwise than by its own."""
     arms = [arm for arm in experiment.arms.values() if applies(arm, bound, experiment)]
-    readers = {arm.name: as_asked(arm, bound).reader for arm in arms}
+    readers = {arm.name: asked_by(experiment, arm, bound).reader for arm in arms}
     return {name: reader for name, reader in readers.items() if reader != bound.reader}
 
 
@@ -267,17 +281,31 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
     packages = [*ANSWERING, *(p for scheme in sorted(schemes) for p in ANSWERING_BY_SCHEME.get(scheme, ()))]
     run.add_identity("versions", {name: _version(name) for name in packages})
     augmenters = make_augmenters(assignments, experiment, workspace=workspace, run=run)
+    assignments = [one for one in assignments if (one.arm.name, one.bound.name) in augmenters]  # of others: a reason
     for name in dict.fromkeys(assignment.arm.model for assignment in assignments):
         files = present_files(experiment.models[name], workspace)  # before the loading: see `require_unchanged`
-        model = load_model(experiment.models[name], workspace=workspace, seed=experiment.seed)
+        settings = experiment.models[name]
+        mine = [assignment for assignment in assignments if assignment.arm.model == name]
+        seen: dict[str, Any] = {}
+        look = partial(_look, seen, mine[0], augmenters[mine[0].arm.name, mine[0].bound.name], experiment)
+        model = load_model(settings, workspace=workspace, seed=experiment.seed, while_apart=look)
         run.add_identity("weights", {name: model.fingerprint()})
         run.add_identity("files", {name: files})
-        if isinstance(model, HasNotes) and model.notes:
-            require_effect(experiment.models[name].name, model.notes)
-            run.add_references("models", {name: dict(model.notes)})
-        mine = [assignment for assignment in assignments if assignment.arm.model == name]
+        notes = dict(model.notes) if isinstance(model, HasNotes) else {}
+        tuned = run.info().get("references", {}).get("adapters", {}).get(name)
+        known: dict[str, Any] = {"prompts": seen}
+        if tuned is not None:
+            reported = model.fingerprint().get("server_template", "")
+            known["unseen"] = unseen(settings, tuned)
+            known["template_unlike"] = served_template(settings, reported, workspace)
+        if known := {key: value for key, value in known.items() if value}:
+            notes["adapter"] = {**notes.get("adapter", {}), **known}
+        if notes:
+            require_effect(settings.name, notes)
+            run.add_references("models", {name: notes})
         if isinstance(model, MayNotScore) and any(assignment.bound.needs_likelihoods for assignment in mine):
             model.require_scoring()
+        require_constraint([assignment.bound for assignment in mine], model)
         if experiment.models[name].scheme in REMOTE:
             require_answers([_prompting(a, augmenters, model, experiment) for a in mine if not a.again], model)
         for assignment in mine:
@@ -287,15 +315,12 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
         gc.collect()
 
 
-def require_effect(name: str, notes: Mapping[str, Any]) -> None:
-    """ModelError for a model whose adapter changed no log-probability of any probe text when it was loaded: an arm of
-    it would be asked, scored and reported as tuned, and be its base.
-    """
-    if notes.get("adapter", {}).get("changes") == 0:
-        raise ModelError(
-            f"the adapter of '{name}' changes nothing: with and without it every log-probability of the probe texts is "
-            "the same, so it was not trained, or its weights are zeros; train it, or take its arms out"
-        )
+def _look(
+    seen: dict[str, Any], first: Assignment, augmenter: Augmenter, experiment: Experiment, model: SwitchesAdapter
+) -> None:
+    """Puts into `seen` what a model's adapter changes on the first prompts of its first task."""
+    budget = budget_of(first.arm, experiment, model)
+    seen |= effect_on(first.arm, first.bound, augmenter, model=model, budget=budget)
 
 
 def _prompting(
@@ -336,7 +361,8 @@ def ask_assignment(
             for start in range(0, len(places), experiment.window):
                 window = places[start : start + experiment.window]
                 examples = [bound.examples[place] for place in window]
-                augmentations = augmenter.augment(bound, examples, model=model)
+                with _reason_kept(run, [assignment]):
+                    augmentations = augmenter.augment(bound, examples, model=model)
                 each = partial(_keep_one, keep, window) if one_by_one else None
                 answers = answer(arm, bound, examples, augmentations, model=model, budget=budget, keep=each)
                 if not one_by_one:
@@ -364,11 +390,15 @@ def require_same_prompt(
     passages, budget, code), what is asked from here on would not be the same trial.
     """
     arm, bound = assignment.arm, assignment.bound
-    if isinstance(model, RecordedAnswers) or augmenter.needs_model or (arm.name, bound.name) not in run.asked():
+    writes = arm.query in BY_MODEL  # what it wrote is in its samples
+    if isinstance(model, RecordedAnswers) or (arm.name, bound.name) not in run.asked():
+        return
+    if augmenter.needs_model and (arm.steps_ask or not writes):  # to look would be to ask, and the answer another
         return
     examples = {whole_text(example.id): example for example in bound.examples}
     samples = run.samples_of(arm.name, bound.name)
-    stored = next((s for s in samples if same_example(s.example, examples[s.example.id])), None)
+    asked = (s for s in samples if s.queries) if writes else samples
+    stored = next((s for s in asked if same_example(s.example, examples[s.example.id])), None)
     if stored is None:  # all of them were corrected since
         return
     first = [examples[stored.example.id]]
@@ -409,7 +439,7 @@ def failed(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run, ret
         if retry or experiment.models[arm.model].scheme in REMOTE
         for task in bound.values()
     ]
-    return [Assignment(arm, as_asked(arm, task), wrong, again=True) for arm, task, wrong in asked if wrong]
+    return [Assignment(arm, asked_by(experiment, arm, task), wrong, again=True) for arm, task, wrong in asked if wrong]
 
 
 def outdated(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -> list[Assignment]:
@@ -421,7 +451,7 @@ def outdated(experiment: Experiment, bound: Mapping[str, BoundTask], run: Run) -
             pairs = zip(run.ordered_samples(arm.name, task.name), task.examples, strict=True)
             places = [place for place, (s, now) in enumerate(pairs) if not same_example(s.example, now)]
             if places:
-                asked = as_asked(arm, task)
+                asked = asked_by(experiment, arm, task)
                 assignments.append(Assignment(arm, asked, places, again=True))
     for name in dict.fromkeys(assignment.bound.name for assignment in assignments):
         ids = sorted({a.bound.examples[place].id for a in assignments if a.bound.name == name for place in a.places})
@@ -440,6 +470,10 @@ def make_augmenters(
 ) -> dict[tuple[str, str], Augmenter]:
     """The augmenter of every pending arm and task; references are opened once, and let go after, unless an augmenter
     needs the model as well.
+
+    An arm that is to show passages and finds none for any question has no augmenter: asked, it would be a closed-book
+    arm under another name. Why, is said on stderr and kept in the run, as is why one could not retrieve at all, which
+    ends the call.
     """
     made: dict[tuple[str, str], Augmenter] = {}
     records = Records()
@@ -450,21 +484,64 @@ def make_augmenters(
                 (a.arm.name, a.bound.name): WholeRecord() if a.arm.context == "full" else ClosedBook() for a in alike
             }
             continue
-        references = open_references(alike[0].arm, experiment, workspace=workspace, records=records)
+        with _reason_kept(run, alike):
+            references = open_references(alike[0].arm, experiment, workspace=workspace, records=records)
         identities = {name: {"identity": index.identity} for name, index in references.indexes.items()}
         run.add_identity("indexes", identities)
+        by = [index.manifest.recipe.embedder for index in references.indexes.values()]
+        by += record_embedders(experiment, [alike[0].arm])
+        reading = retrieval_models(experiment, [one.arm for one in alike])
+        for part, names in (("embedders", by), ("retrieval_models", reading)):
+            if files := lying_files(names):  # see `require_unchanged`
+                run.add_identity(part, files)
         run.add_identity("references", {references.name: references.retriever.identity})
         run.add_references("indexes", {references.name: references.record()})
-        for arm, bound in ((assignment.arm, assignment.bound) for assignment in alike):
-            augmenter: Augmenter = references.augmenter(arm, seed=experiment.seed)
-            if isinstance(references, References):
-                if arm.replay:
-                    augmenter, samples = references.replayed(arm, bound.name, workspace=workspace)
-                    run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
-                else:
-                    references.require_documents(arm, bound)
-            made[arm.name, bound.name] = augmenter if augmenter.needs_model else Prepared(augmenter, bound)
+        for assignment in alike:
+            arm, bound = assignment.arm, assignment.bound
+            with _reason_kept(run, [assignment]):
+                ready = _augmenter(arm, bound, references, experiment, workspace=workspace, run=run)
+            if isinstance(ready, Prepared) and (reason := ready.why_nothing()):
+                _tell(f"'{arm.name}' is not asked '{bound.name}': {reason}")
+                run.add_references("not_retrieved", {f"{arm.name} on {bound.name}": reason})
+            else:
+                made[arm.name, bound.name] = ready
     return made
+
+
+@contextmanager
+def _reason_kept(run: Run, assignments: Sequence[Assignment]) -> Iterator[None]:
+    """What ends a call before these are asked stays in the run: they have no row then, and the results say why."""
+    try:
+        yield
+    except Exception as error:
+        names = [f"{one.arm.name} on {one.bound.name}" for one in assignments]
+        run.add_references("not_retrieved", dict.fromkeys(names, f"it could not retrieve: {visible(str(error))}"))
+        raise
+
+
+def _augmenter(
+    arm: Arm,
+    bound: BoundTask,
+    references: References | RecordReferences,
+    experiment: Experiment,
+    *,
+    workspace: Workspace,
+    run: Run,
+) -> Augmenter:
+    """What one arm shows of its references for one task, with all its steps."""
+    if isinstance(references, References):
+        if arm.replay:
+            replayed, samples = references.replayed(arm, bound.name, workspace=workspace)
+            run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
+            return Prepared(replayed, bound)
+        references.require_documents(arm, bound)
+    written = recorded_queries(run, arm, bound)
+    first = references.augmenter(replace(arm, k=arm.candidates), seed=experiment.seed, recorded=written)
+    limit = min((n for n in (arm.context_tokens, experiment.context_tokens) if n), default=0)
+    augmenter, judge = with_steps(arm, bound, first, limit=limit, workspace=workspace)
+    if judge:
+        run.add_identity("evidence_filters", {arm.name: judge})
+    return augmenter
 
 
 def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
@@ -486,7 +563,9 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
             if reason := why_not(arm, bound, experiment):
                 lines.append(f"  {arm.name}: does not apply ({CONTEXTS[arm.context]}): {reason}")
                 continue
-            shown = f" ({_references(arm, experiment)}, k {arm.k})" if arm.shows_passages else ""
+            by = "" if arm.query == "question" else f", asked by {arm.query}"
+            then = f"; then {', '.join(arm.step_names)}" if arm.step_names else ""
+            shown = f" ({_references(arm, experiment)}, k {arm.k}{by}{then})" if arm.shows_passages else ""
             lines.append(f"  {arm.name}: {experiment.models[arm.model].name}, {CONTEXTS[arm.context]}{shown}")
             first = bound.examples[0]
             dummies = [Passage("id", "document", "Title of passage", "", "Text of passage.", 0, 16)]
@@ -495,7 +574,7 @@ def dry_run(experiment: Experiment, *, workspace: Workspace) -> str:
             else:
                 corpus = RECORD if reads_record(arm, experiment) else ""
                 shown_first = [replace(one, corpus=corpus) for one in dummies if arm.shows_passages]
-            messages = arm_messages(arm, as_asked(arm, bound), first, shown_first)
+            messages = arm_messages(arm, asked_by(experiment, arm, bound), first, shown_first)
             lines += [f"      {m.role}: {line}" for m in messages for line in m.content.split("\n")]
     return "\n".join(lines)
 

@@ -6,24 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ragmed.chunking.structure import sections
 from ragmed.corpora import Recipe, load_recipe
 from ragmed.errors import UsageError
 from ragmed.finetuning.recipe import AdapterRecipe
 from ragmed.finetuning.texts import TrainingText, chat, text_id
-from ragmed.finetuning.wordings import question_wordings
+from ragmed.finetuning.wordings import passage_questions, question_wordings
 from ragmed.records import Document
 from ragmed.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question that a document answers. `document`: its key; `kind` and `focus`: what is asked about what, or ''."""
+    """A question that a document answers. `document`: its key; `kind` and `focus`: what is asked about what, or ''.
+    `section`: its number, where the answer is a section of the document.
+    """
 
     document: str
     question: str
     answer: str
     kind: str = ""
     focus: str = ""
+    section: int | None = None
 
 
 class PairReader(Protocol):
@@ -59,9 +63,26 @@ def corpus_pairs(recipe: AdapterRecipe, documents: Sequence[Document], *, worksp
     if asked and not pairs:
         raise UsageError(
             f"adapter '{recipe.name}', learn: {', '.join(asked)}: no corpus of {', '.join(recipe.corpora)} has "
-            "questions with answers; train on its passages (learn: [passages]), or name a corpus whose reader is "
-            f"{', '.join(PAIRS)}"
+            "questions with answers; train on its passages (learn: [passages]), or on its sections "
+            f"(learn: [raft-sections]), or name a corpus whose reader is {', '.join(PAIRS)}"
         )
+    return pairs
+
+
+def section_pairs(documents: Sequence[Document]) -> list[Pair]:
+    """
+    >>> page = Document("beds", "Beds", "# Beds\\n\\nTen.\\n\\n## Moves\\n\\nAt noon.", corpus="wards")
+    >>> [(pair.question, pair.answer) for pair in section_pairs([page])][1]
+    ('What does the page "Beds > Moves" say?', '## Moves\\n\\nAt noon.')
+
+    Each section of each document as the answer to a question for it: of corpora that hold no questions.
+    """
+    pairs = []
+    for document in documents:
+        title = " ".join(document.title.split()) or document.id
+        for number, section in enumerate(sections(document.text, document.title)):
+            (question,) = passage_questions(title, section.heading, 1)
+            pairs.append(Pair(str(document.key), question, document.text[section.start : section.end], section=number))
     return pairs
 
 

@@ -13,7 +13,7 @@ from ragmed.chunking import Chunking, chunk
 from ragmed.errors import UsageError
 from ragmed.finetuning.pairs import Pair, wordings_of
 from ragmed.finetuning.recipe import AdapterRecipe
-from ragmed.finetuning.texts import TrainingText, text_id
+from ragmed.finetuning.texts import TrainingText, Way, text_id
 from ragmed.prompts import build_messages, harmless
 from ragmed.records import Access, Document, Example, Hit, Message, Passage
 from ragmed.tasks import BoundTask, Split, Task, TaskSettings
@@ -79,10 +79,12 @@ def raft_texts(
             if generator.random() < recipe.raft.gold:
                 shown = [gold, *shown]
             order = [shown[place] for place in generator.permutation(len(shown))]
+            section = "" if pair.section is None else f"s{pair.section}"
+            way: Way = "raft-sections" if section else "raft"
             yield TrainingText(
-                id=text_id("raft", pair.document, f"t{turn}" if turn else ""),
+                id=text_id(way, pair.document, section + (f"t{turn}" if turn else "")),
                 document=pair.document,
-                way="raft",
+                way=way,
                 messages=(*_prompt(question, order), Message("assistant", harmless(pair.answer))),
                 question=question,
                 wording="template" if turn else "",
@@ -161,11 +163,16 @@ def _others(pair: Pair, hits: Sequence[Hit]) -> list[Passage]:
     return [hit.passage for hit in hits if str(hit.passage.document_key) != pair.document]
 
 
+def searches(recipe: AdapterRecipe) -> bool:
+    """Whether passages of an index stand in the texts."""
+    return bool(recipe.raft.index) and bool({"raft", "raft-sections"} & set(recipe.learn))
+
+
 def index_access(recipe: AdapterRecipe, *, workspace: Workspace) -> list[Access]:
     """The tiers of the corpora whose passages the prompts show beside the recipe's own."""
     from ragmed.retrieval.named import open_index
 
-    if "raft" not in recipe.learn or not recipe.raft.index:
+    if not searches(recipe):
         return []
     index = open_index(recipe.raft.index, workspace=workspace)
     return [corpus.access for corpus in index.manifest.corpora]

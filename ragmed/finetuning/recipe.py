@@ -15,11 +15,12 @@ from ragmed.models.settings import LOCAL, Dtype
 from ragmed.tasks import TASKS, Normalise, Scoring
 from ragmed.yaml_files import read_mapping
 
-Way = Literal["passages", "pairs", "raft"]
+Way = Literal["passages", "pairs", "raft", "raft-sections"]
 WAYS: dict[Way, str] = {
     "passages": "causal language modelling on the corpora's text",
     "pairs": "questions and their answers, where the corpus has them",
     "raft": "questions with their passage among distractors, and the answer (RAFT, arXiv 2403.10131)",
+    "raft-sections": "the same of corpora without questions: each section is the answer to a question for it",
 }
 Count = Annotated[int, Bounds(ge=1)]
 CountOrNone = Annotated[int, Bounds(ge=0)]

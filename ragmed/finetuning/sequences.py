@@ -59,21 +59,21 @@ def encode(texts: Sequence[TrainingText], tokenizer: Any, *, length: int) -> tup
     The prompt of chat turns is tokenised as it is when the model is asked, its answer after it. UsageError where a
     prompt leaves no room for an answer in a row, or where the tokenizer has no token that ends a text.
     """
-    chat = ChatTemplate(tokenizer)
+    chat = ChatTemplate(tokenizer)  # whose special tokens no text holds
     if tokenizer.eos_token_id is None:
         raise UsageError("the base model's tokenizer has no end-of-text token, so that nothing could learn to end")
     pieces: list[Encoded] = []
     split = 0
     for text in texts:
-        whole = _encode_chat(text, tokenizer, chat, length) if text.messages else _encode_text(text, tokenizer)
+        whole = _encode_chat(text, tokenizer, chat, length) if text.messages else _encode_text(text, tokenizer, chat)
         cut = _windows(whole, length) if text.messages else _pieces(whole, length)
         split += len(cut) > 1
         pieces += cut
     return pieces, split
 
 
-def _encode_text(text: TrainingText, tokenizer: Any) -> Encoded:
-    ids = _ids(tokenizer, text.text, special=True)
+def _encode_text(text: TrainingText, tokenizer: Any, chat: ChatTemplate) -> Encoded:
+    ids = _ids(tokenizer, chat.inert(text.text), special=True)
     if ids[-1] != tokenizer.eos_token_id:
         ids.append(tokenizer.eos_token_id)
     trained = np.ones(len(ids), dtype=np.bool_)
@@ -89,7 +89,7 @@ def _encode_chat(text: TrainingText, tokenizer: Any, chat: ChatTemplate, length:
             f"the text '{text.id}' has a prompt of {len(prompt)} tokens, which leaves no room for its answer in "
             f"sequences of {length}; raise training.sequence_tokens"
         )
-    content = text.messages[-1].content
+    content = chat.inert(text.messages[-1].content)
     closing = _ids(tokenizer, chat.closing(), special=False) or [tokenizer.eos_token_id]
     answer = _ids(tokenizer, f" {content}" if chat.adds_special_tokens else content, special=False) + closing
     trained = np.zeros(len(prompt) + len(answer), dtype=np.bool_)

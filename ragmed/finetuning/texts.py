@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from ragmed.prompts import harmless
 from ragmed.records import Access, Message
 
-Way = Literal["passages", "pairs", "raft"]
+Way = Literal["passages", "pairs", "raft", "raft-sections"]
 Wording = Literal["", "template", "model"]
 
 CORPUS_FACTS = ("name", "sha256", "documents", "rejected", "license", "access", "citation")

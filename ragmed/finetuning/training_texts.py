@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ragmed.chunking.structure import sections
 from ragmed.errors import UsageError
-from ragmed.finetuning.pairs import corpus_pairs, pair_texts
+from ragmed.finetuning.pairs import corpus_pairs, pair_texts, section_pairs
 from ragmed.finetuning.raft import index_access, raft_texts
 from ragmed.finetuning.recipe import AdapterRecipe
 from ragmed.finetuning.texts import CORPUS_FACTS, TextSet, TrainingText, chat, count_texts, text_id
@@ -42,7 +42,8 @@ def training_texts(recipe: AdapterRecipe, *, workspace: Workspace) -> TextSet:
         elif way == "pairs":
             texts.extend(pair_texts(pairs, recipe))
         else:
-            texts.extend(raft_texts(pairs, documents, recipe, workspace=workspace))
+            asked = section_pairs(documents) if way == "raft-sections" else pairs
+            texts.extend(raft_texts(asked, documents, recipe, workspace=workspace))
             tiers.extend(index_access(recipe, workspace=workspace))
     return TextSet(tuple(texts), facts, strictest(tiers), count_texts(texts))
 

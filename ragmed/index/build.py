@@ -22,7 +22,7 @@ import numpy as np
 from ragmed import __version__
 from ragmed.checked import dump, parse
 from ragmed.chunking import INPUT_VERSION, Chunking, chunk, embedded_text, splitter_version
-from ragmed.embedding import BadTextsError, Embedder, checked
+from ragmed.embedding import BadTextsError, Embedder, Fingerprint, checked
 from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
 from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, sweep, write_json
 from ragmed.index.check import self_check
@@ -43,7 +43,7 @@ from ragmed.index.manifest import (
 )
 from ragmed.index.passages import PassageFile, write_passages
 from ragmed.index.ready import ReadyVectors
-from ragmed.index.recipe import IndexRecipe, embedder_of, stated
+from ragmed.index.recipe import IndexRecipe, embedder_of, load_index_recipe, stated
 from ragmed.index.replaced import replaced
 from ragmed.index.reuse import Reuse
 from ragmed.index.sources import Sources
@@ -110,6 +110,17 @@ def _precision(recipe: IndexRecipe, output: Path) -> str:
     return there.embedder.precision if there.recipe.precision == "auto" else recipe.precision
 
 
+def _others(recipe: IndexRecipe, workspace: Workspace) -> list[Embedder]:
+    """The embedders of the other indexes that the passages fit: on the CPU, since they only count tokens."""
+    recipes = [load_index_recipe(workspace.recipe("indexes", name)) for name in recipe.chunking.fits]
+    return [embedder_of(other, device="cpu") for other in recipes]
+
+
+def _content(fingerprint: Fingerprint) -> dict[str, Any]:
+    """Without the embedder's name."""
+    return {key: value for key, value in stated(fingerprint).items() if key in SAME_VECTORS}
+
+
 def _silent(stage: str, done: int, total: int) -> None:
     pass
 
@@ -152,6 +163,8 @@ class _Build:
                 f"index '{recipe.name}': its ready-made vectors have {self.ready.dimension} dimensions, and "
                 f"'{embedder.name}' gives {embedder.dimension}; name the model that made them"
             )
+        self.readers = [embedder, *_others(recipe, workspace)]
+        self.fits = tuple(sorted(sha256_json([_content(r.fingerprint()), r.max_tokens]) for r in self.readers[1:]))
         asked = recipe.chunking
         self.chunking = Chunking(asked.splitter, asked.max_tokens, asked.overlap_sentences)
 
@@ -170,6 +183,7 @@ class _Build:
         self.resumed = state is not None
         if not state:
             state = self._write_passages()
+        del self.readers[1:]  # they have counted
         layout = Layout(
             self.segment,
             state.passages,
@@ -247,7 +261,7 @@ class _Build:
             {
                 "schema": SCHEMA,
                 "cut": stated(self._cut()),
-                "embedder": {key: value for key, value in stated(self.fingerprint).items() if key in SAME_VECTORS},
+                "embedder": _content(self.fingerprint),
                 "factory": self.recipe.factory,
                 "search": self.recipe.search,
                 "documents": state.files[DOCUMENTS],
@@ -284,13 +298,17 @@ class _Build:
         passages = chunk(
             self._documents(lines),
             chunking=self.chunking,
-            count_tokens=self.embedder.count_tokens,
-            limit=self.embedder.max_tokens,
+            count_tokens=self._count_tokens,
+            limit=min(reader.max_tokens for reader in self.readers),
         )
         for number, passage in enumerate(passages, 1):
             if number % 256 == 0:
                 self.progress("chunk", number, 0)
             yield passage
+
+    def _count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Of each text, the tokens of the embedder that counts most."""
+        return [max(counts) for counts in zip(*(reader.count_tokens(texts) for reader in self.readers), strict=True)]
 
     def _write_vectors(self, layout: Layout, facts: Sequence[CorpusFacts]) -> int:
         """Embeds what no index of one of the corpora holds already, and returns how many vectors were taken over."""
@@ -353,6 +371,7 @@ class _Build:
             overlap_sentences=self.chunking.overlap_sentences,
             embedder_reads=self.embedder.max_tokens,
             input_version=INPUT_VERSION,
+            fits=self.fits,
         )
 
     def _embed(self, passages: list[Passage]) -> Vectors:

@@ -13,6 +13,7 @@ from ragmed.index.devices import CPU, Devices, torch_gpus
 from ragmed.index.manifest import Approximation
 from ragmed.index.search import Searcher
 from ragmed.index.vectors import Layout, Vectors
+from ragmed.text_table import counted, plural, verb
 
 SAMPLE = 1000
 SEED = 7
@@ -67,7 +68,8 @@ def self_check(
             lost.append(int(row))
     if lost:
         raise (DamagedError if exact else DataError)(
-            f"self-check failed: {len(lost)} of {size} passages are not found by their own vector "
+            f"self-check failed: {len(lost)} of {counted(size, 'passage')} {verb(len(lost), 'is', 'are')} not found by "
+            f"{verb(len(lost), 'its', 'their')} own vector "
             f"(rows {', '.join(map(str, lost[:5]))}); the index '{factory}' is too coarse or its files are wrong"
         )
     if exact:
@@ -99,13 +101,16 @@ def _require_same(stored: Vectors, embedded: Vectors, rows: list[int], least: fl
     wrong = [row for row, equal in zip(rows, same, strict=True) if not equal]
     if wrong and ready:
         raise DataError(
-            f"self-check failed: {len(wrong)} of {len(rows)} passages, embedded here, are not what their ready-made "
-            f"vectors say (cosine down to {float(cosines.min()):.3f}); name the model that made these, with its "
+            f"self-check failed: {len(wrong)} of {counted(len(rows), 'passage')}, embedded here, "
+            f"{verb(len(wrong), 'is', 'are')} not what {verb(len(wrong), 'its', 'their')} ready-made "
+            f"{plural('vector', len(wrong))} {verb(len(wrong), 'says', 'say')} "
+            f"(cosine down to {float(cosines.min()):.3f}); name the model that made these, with its "
             "encoding, or leave 'vectors' out"
         )
     if wrong:
         raise DamagedError(
-            f"self-check failed: {len(wrong)} of {len(rows)} passages, embedded again, are not what is stored "
+            f"self-check failed: {len(wrong)} of {counted(len(rows), 'passage')}, embedded again, "
+            f"{verb(len(wrong), 'is', 'are')} not what is stored "
             f"(rows {', '.join(map(str, wrong[:5]))}, cosine down to {float(cosines.min()):.3f}); the stored vectors "
             "are damaged, or the embedder gives other vectors each time"
         )

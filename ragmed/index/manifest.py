@@ -16,8 +16,9 @@ from ragmed.index.recipe import IndexRecipe
 from ragmed.machine import Spent
 from ragmed.records import Access
 
-SCHEMA = 3
-"""Raised whenever a manifest, or an index of an equal recipe, comes to mean something else."""
+SCHEMA = 4
+"""Raised whenever a manifest, or an index of an equal recipe, comes to mean something else; 4: a passage keeps the date
+and the access tier of its document."""
 MANIFEST = "manifest.json"
 DOCUMENTS = "documents.jsonl"
 
@@ -55,7 +56,10 @@ class CorpusFacts:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How documents became what the embedder read; equal cuts of equal documents are equal texts."""
+    """How documents became what the embedder read; equal cuts of equal documents are equal texts.
+
+    `fits`: of the other embedders that can read the passages as well, what each counts tokens by, hashed.
+    """
 
     splitter: str
     splitter_version: str
@@ -63,6 +67,7 @@ class Cut:
     overlap_sentences: int
     embedder_reads: int
     input_version: int = 1
+    fits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

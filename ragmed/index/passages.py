@@ -11,7 +11,7 @@ from ragmed.errors import DamagedError
 from ragmed.records import DocumentKey, Passage
 
 BATCH = 2048
-_TEXTS = ("id", "document", "title", "heading", "text", "source", "corpus", "citation")
+_TEXTS = ("id", "document", "title", "heading", "text", "source", "corpus", "citation", "date", "access")
 _NUMBERS = ("start", "end")
 
 
@@ -104,6 +104,19 @@ class PassageFile:
     def __iter__(self) -> Iterator[Passage]:
         for number in range(self._batches):
             yield from _passages(self._reader.get_batch(number))
+
+    def documents(self) -> Iterator[Passage]:
+        """Each document as a passage without words: its names, source, date and access; those of a document follow one
+        another."""
+        last = None
+        names = ("corpus", "document", "source", "date", "access")
+        for number in range(self._batches):
+            batch = self._reader.get_batch(number)
+            for row in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
+                if row[:2] != last:
+                    corpus, document, source, date, access = row
+                    yield Passage("", document, "", "", "", 0, 0, source, corpus=corpus, date=date, access=access)
+                last = row[:2]
 
     def counts(self) -> dict[str, int]:
         """Corpus -> how many passages it has here; the passages of a corpus follow one another."""

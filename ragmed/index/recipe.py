@@ -18,11 +18,17 @@ SHARD_SIZE = 16_384
 
 @dataclass(frozen=True, slots=True)
 class ChunkingRecipe:
-    """`max_tokens` 0: as many as the embedder reads."""
+    """`max_tokens` 0: as many as the embedder reads.
+
+    `fits`: other indexes, whose embedders must be able to read the passages too. A passage has as many tokens as the
+    embedder counts that counts most, and at most as many as the one reads that reads least. So indexes that name each
+    other cut a corpus alike, and can be fused.
+    """
 
     splitter: str = "structure"
     max_tokens: Annotated[int, Bounds(ge=0)] = 0
     overlap_sentences: Annotated[int, Bounds(ge=0)] = 1
+    fits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +145,6 @@ def load_index_recipe(path: Path) -> IndexRecipe:
         raise UsageError(f"{where}: 'corpora' names one twice")
     if recipe.precision not in PRECISIONS:
         raise UnknownNameError("precision", recipe.precision, PRECISIONS, where)
+    if recipe.name in recipe.chunking.fits:
+        raise UsageError(f"{where}: 'fits' names the index itself; name the others that are fused with it")
     return recipe

@@ -12,7 +12,7 @@ from ragmed.files import BadLine, read_jsonl
 from ragmed.index.manifest import DOCUMENTS, Cut, Manifest, Replaced, read_manifest
 from ragmed.index.recipe import IndexRecipe
 from ragmed.records import DocumentKey
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 MOST_COMPARED = 1_000_000
 """Documents: about 200 MB of memory, which a build may not need more and more of as a corpus grows."""
@@ -67,7 +67,7 @@ def _compared(old: dict[str, str], documents: Path) -> tuple[int, int, int]:
 def _text(value: object) -> str:
     given = dump(value) if hasattr(value, "__dataclass_fields__") else value
     if isinstance(given, dict):
-        return ", ".join(f"{key} {part}" for key, part in given.items())
+        return ", ".join(f"{key} {part}" for key, part in given.items() if part != [])
     return ", ".join(map(str, given)) if isinstance(given, list | tuple) else str(given)
 
 
@@ -83,7 +83,5 @@ def rebuilt(manifest: Manifest, since: str) -> str:
     parts = [f"{field} was {was}, is now {_text(getattr(manifest.recipe, field))}" for field, was in old.recipe.items()]
     parts += ["the embedder's files differ"] if old.embedder else []
     changes = [(old.edited, "edited"), (old.added, "added"), (old.removed, "removed")]
-    parts += [
-        f"{counted(count, 'document')} {'was' if count == 1 else 'were'} {how}" for count, how in changes if count > 0
-    ]
+    parts += [f"{counted(count, 'document')} {verb(count, 'was', 'were')} {how}" for count, how in changes if count > 0]
     return f"{said}: {', '.join(parts)}" if parts else said

@@ -154,6 +154,13 @@ class Index:
                 if row not in segment.dead:
                     yield passage
 
+    def documents(self) -> Iterator[Passage]:
+        """Every document once, as a passage without words: its names, source, date and access."""
+        for segment in self._segments:
+            for document in segment.passages.documents():
+                if document.document_key not in segment.deleted:
+                    yield document
+
     def naming(self, ids: str) -> frozenset[str]:
         """The corpora that name their documents by such ids (`ids` in their recipes); all of them where `ids` is ''."""
         return frozenset(corpus.name for corpus in self.manifest.corpora if not ids or corpus.ids == ids)

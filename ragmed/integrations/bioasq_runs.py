@@ -33,6 +33,7 @@ from ragmed.metrics import MetricFacts, find_metric, metric_facts
 from ragmed.records import Access, Example, Gold, Message, Sample, Score
 from ragmed.runs import Run
 from ragmed.scores import RECORDED
+from ragmed.text_table import counted, plural
 
 SOURCE = "BioASQ task B, bioasq.org (Tsatsaronis et al. 2015)"
 LICENSE = "BioASQ terms"
@@ -93,8 +94,14 @@ def import_bioasq(
             raise DataError(
                 f"submission '{name}' answers none of the {len(asked)} golden questions; name its own round's"
             )
-        notes += [f"'{name}' leaves out {missed:,} of {len(asked):,} golden questions."] if missed else []
-        notes += [f"'{name}' answers {unknown:,} questions that the golden files do not ask."] if unknown else []
+        notes += (
+            [f"'{name}' leaves out {missed:,} of {len(asked):,} golden {plural('question', len(asked))}."]
+            if missed
+            else []
+        )
+        notes += (
+            [f"'{name}' answers {counted(unknown, 'question')} that the golden files do not ask."] if unknown else []
+        )
     return write_run(
         output,
         samples=samples,

@@ -264,6 +264,7 @@ def _comparison(settings: ComparisonSettings, names: Mapping[str, str]) -> dict[
         "policy": dict(settings.policy),
         "baseline": names[settings.baseline],
         "contrasts": _renamed(settings.contrasts, names),
+        "misled": _renamed(settings.misled, names),
         "factorials": [
             asdict(_hidden(design, names)) for design in settings.factorials if set(design.arms) <= names.keys()
         ],

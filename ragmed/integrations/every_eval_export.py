@@ -22,7 +22,7 @@ from ragmed.errors import DataError
 from ragmed.experiments.results import Rules, compare_runs
 from ragmed.files import make_folder, sha256_file, whole_text, write_json
 from ragmed.integrations.exports import file_name, measured, started, value_text, whole_file
-from ragmed.metrics import MetricFacts
+from ragmed.metrics import POINTS, MetricFacts
 from ragmed.records import Answer
 from ragmed.runs import Run
 from ragmed.scores import declared_metrics, scored_answers
@@ -160,6 +160,7 @@ def _result(
             "score_type": "binary" if facts.kind == "binary" else "continuous",
             "min_score": 0 if inside else "-Infinity",
             "max_score": 1 if inside else "Infinity",
+            **({"metric_unit": "proportion" if inside and facts.unit == POINTS else facts.unit} if facts.unit else {}),
         },
         "score_details": details,
     }

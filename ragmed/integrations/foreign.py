@@ -14,7 +14,7 @@ from ragmed.checked import dump
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import folder_beside, fsync_folder, make_folder, writing
-from ragmed.metrics import METRICS, MetricFacts
+from ragmed.metrics import METRICS, POINTS, MetricFacts
 from ragmed.records import Access, Example, Gold, Sample, Score, Value
 from ragmed.runs import Run
 from ragmed.scores import RECORDED, score_samples, scored_answers
@@ -144,15 +144,17 @@ def reader_of(samples: Sequence[Sample], scores: Sequence[Score], metrics: Seque
 
 
 def foreign_metric(
-    name: str, answers: Iterable[tuple[Example, Score]], *, higher_is_better: bool = True
-) -> MetricFacts:
+    name: str, answers: Iterable[tuple[Example, Score]], *, higher_is_better: bool | None = True,
+    unit: str | None = None,
+) -> MetricFacts:  # fmt: skip
     """
     >>> question = Example("q1", "?", gold="B")
     >>> foreign_metric("acc", [(question, Score("q1", "answered", "B", {"acc": 1.0}))])
-    MetricFacts(name='acc', kind='binary', version=1, higher_is_better=True, matches_gold=True)
+    MetricFacts(name='acc', kind='binary', version=1, higher_is_better=True, matches_gold=True, unit='points')
 
     What the numbers of another program's metric show of it: whether all are 0 or 1, and whether they are 1 just where
-    the value is the gold answer, whatever its case.
+    the value is the gold answer, whatever its case. `unit`: None for points where all numbers lie between -1 and 1, as
+    shares and cosines do, else for a scale of its own.
     """
     pairs = [
         (float(score.metrics[name]), _is_gold(score.value, example.gold))  # type: ignore[arg-type]
@@ -160,11 +162,14 @@ def foreign_metric(
         if name in score.metrics
     ]
     binary = all(number in (0.0, 1.0) for number, _ in pairs)
+    if unit is None:
+        unit = POINTS if all(abs(number) <= 1 for number, _ in pairs) else ""
     return MetricFacts(
         name,
         "binary" if binary else "graded",
         higher_is_better=higher_is_better,
         matches_gold=bool(pairs) and all(number == float(right) for number, right in pairs),
+        unit=unit,
     )
 
 

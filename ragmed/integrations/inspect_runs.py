@@ -32,7 +32,7 @@ from ragmed.metrics import metric_facts
 from ragmed.records import Access, Answer, Example, Sample, Score
 from ragmed.runs import Run
 from ragmed.scores import RECORDED
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -243,8 +243,8 @@ def _take(arm: str, log: _Log, taken: _Taken) -> None:
     failed = sum(answer.score.status == "error" for answer in answers.values())
     if failed:
         taken.notes[
-            f"'{arm}' on '{log.task}': {failed} of {counted(len(answers), 'sample')} have no score; "
-            "inspect_ai left them out, and "
+            f"'{arm}' on '{log.task}': {failed} of {counted(len(answers), 'sample')} {verb(failed, 'has', 'have')} "
+            f"no score; inspect_ai left {verb(failed, 'it', 'them')} out, and "
             "so does this run's policy (error: drop)"
         ] = None
     if log.header.invalidated:

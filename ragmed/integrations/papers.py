@@ -116,7 +116,7 @@ def _overall(results: Results) -> PaperTable:
     rows = [
         [
             *(row.metric, row.baseline, row.arm),
-            *(wording.count(row.k), *_difference(row), wording.points_span(row.prediction)),
+            *(wording.count(row.k), *_difference(row), wording.amount_span(row.prediction, row.unit)),
             *(wording.fraction(row.i2), wording.marked(row)),
         ]
         for row in results.overall
@@ -155,8 +155,8 @@ def _effects(results: Results) -> PaperTable:
 
 
 def _difference(row: AnyDifference) -> list[str]:
-    span = wording.points_span(row.ci)
-    return [_joined(wording.points(row.difference), span), wording.p_value(row.p_adjusted)]
+    span = wording.amount_span(row.ci, row.unit)
+    return [_joined(wording.in_points(row.difference, row.unit), span), wording.p_value(row.p_adjusted)]
 
 
 def _joined(value: str, span: str) -> str:

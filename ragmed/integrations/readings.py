@@ -14,6 +14,7 @@ from ragmed.metrics import metric_facts
 from ragmed.records import Answer, Sample, Score
 from ragmed.scores import fits, score_samples
 from ragmed.tasks.reading import find_reader
+from ragmed.text_table import counted, verb
 
 THEIRS, OURS, BOTH = "authors", "ours", "authors, else ours"
 _EXAMPLES = 3  # of a kind
@@ -203,11 +204,18 @@ def turns(verdicts: Sequence[Under]) -> Iterator[str]:
         several = len({row.verdict for row in rows}) > 1
         turned += several
         if several or {1, -1} <= signs:
-            said = "; ".join(f"{row.reading}, {row.policy}: {_points(row.difference)}, {row.verdict}" for row in rows)
+            said = "; ".join(map(_said_of, rows))
             what = "the verdict turns" if several else "the sign turns, the verdict does not,"
             yield f"{task}, '{arm}' against '{baseline}': {what} with the reading ({said})."
     if by_pair:
-        yield f"{len(by_pair) - turned} of {len(by_pair)} verdicts are the same by both readings and both policies."
+        same = len(by_pair) - turned
+        said = f"{same} of {counted(len(by_pair), 'verdict')} {verb(same, 'is', 'are')}"
+        yield f"{said} the same by both readings and both policies."
+
+
+def _said_of(row: Under) -> str:
+    pairs = "" if row.fixed is None else f", fixed {row.fixed}, broke {row.broke}"
+    return f"{row.reading}, {row.policy}: {_points(row.difference)}{pairs}, {row.verdict}"
 
 
 def _points(value: float | None) -> str:

@@ -10,28 +10,30 @@ Arms that retrieve alike are one row. Scores in the files count down to 1, as in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from ragmed.arms import Arm
+from ragmed.arms import BY_MODEL, Arm, QueryForm
 from ragmed.augmentation import Augmentation
 from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.comparison.statistics.intervals import Estimate, generator, group_sums, score_interval
 from ragmed.errors import UsageError
 from ragmed.experiments.binding import access_of, applies, bind_tasks
 from ragmed.experiments.config import Experiment
-from ragmed.experiments.references import References, open_references
+from ragmed.experiments.references import RecordReferences, References, open_references
+from ragmed.experiments.written import recorded_queries
 from ragmed.files import make_folder, write_atomic
 from ragmed.integrations.trec import encoded, qrels, run_lines
 from ragmed.metrics.retrieval import ndcg, recall, reciprocal_rank
 from ragmed.records import Access, Sample, ShownPassage
+from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.record import Records
-from ragmed.runs import Run
+from ragmed.runs import Run, find_run
 from ragmed.tasks import BoundTask
-from ragmed.text_table import table
+from ragmed.text_table import counted, table, verb
 from ragmed.workspace import Workspace
 
 MEASURES = {"ndcg": ndcg, "recall": recall, "mrr": reciprocal_rank}
@@ -44,7 +46,10 @@ class Retrieved:
 
     `queries`: all that were asked; `n`: those whose gold documents the task names in ids that an index knows, over
     which the measures are means (fractions, documents by their best passage among `k`); the others say nothing.
-    `empty`: queries that found no passage. `seconds`: of clock, a query, without opening the index.
+    `query`: the form of the queries; `filter`: the rule of the retriever's filter, or ''. `left_out`: of how many
+    queries a document that the example was made from was among the first k, and taken out; then nothing is measured.
+    `empty`: queries that found no passage. `seconds`, `cpu_seconds`: of clock and of processors, a query, without
+    opening the index; None where it is not known.
     """
 
     references: str
@@ -55,7 +60,16 @@ class Retrieved:
     n: int
     empty: int
     seconds: float
+    cpu_seconds: float | None
     measures: Mapping[str, Estimate]
+    query: QueryForm = "question"
+    filter: str = ""
+    left_out: int = 0
+
+    @property
+    def name(self) -> str:
+        """The retriever with the form of the query, where that is not the task's own."""
+        return self.references if self.query == "question" else f"{self.references} {self.query}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +81,26 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def retrieve_experiment(experiment: Experiment, *, workspace: Workspace, output: Path | None = None) -> Outcome:
+def retrieve_experiment(
+    experiment: Experiment, *, workspace: Workspace, output: Path | None = None, written_in: str = ""
+) -> Outcome:
     """Retrieves for every arm that retrieves:
 
         retrieve_experiment(load_experiment(path), workspace=Workspace.find()).rows[0].measures["recall"].value
 
     `output`: a folder for TREC files, of the mode that the strictest data behind them asks for; None: nothing is
-    written. A missing index is built first. UsageError where no arm retrieves; raises what `open_references` raises.
+    written. A missing index is built first. `written_in`: the run whose arms of the same names hold the queries that
+    models wrote. UsageError where no arm retrieves, or a query is still to be written; raises what `open_references`
+    and `find_run` raise.
     """
     alike = _alike(experiment)
     if not alike:
-        raise UsageError("no arm retrieves: add one with `context: retrieved` that replays no run")
+        raise UsageError(
+            "no arm retrieves: add one with `context: retrieved` that replays no run and has no follow_up, rerank or "
+            "evidence_filter"
+        )
     bound = bind_tasks(experiment, workspace)
+    run = find_run(workspace.runs, written_in) if written_in else None
     rows: list[Retrieved] = []
     samples: dict[str, dict[str, list[Sample]]] = {}
     records = Records()
@@ -90,26 +112,51 @@ def retrieve_experiment(experiment: Experiment, *, workspace: Workspace, output:
                 continue
             if isinstance(references, References):
                 references.require_documents(asked[0], task)
-            augmenter = references.augmenter(asked[0], seed=experiment.seed)
+            recorded = recorded_queries(run, asked[0], task) if run else {}
+            augmenter = references.augmenter(asked[0], seed=experiment.seed, recorded=recorded)
             found = augmenter.augment(task, task.examples, model=None)
             given = _samples(asked[0], task, found)
+            filter_ = references.record().get("filter", {}).get("rule", "")
             known = task.task.gold_documents and (
                 not isinstance(references, References) or (not task.task.record and references.naming(task.task.ids))
             )
-            rows.append(row_of(asked, given, found, told=bool(known), seed=experiment.seed))
-            samples.setdefault(task.name, {})[f"{asked[0].references}-{asked[0].k}"] = given
+            known = known and not _excludes(references)
+            row = row_of(asked, given, found, told=bool(known), seed=experiment.seed)
+            rows.append(replace(row, filter=filter_))
+            samples.setdefault(task.name, {})["-".join(map(str, _label(asked[0])))] = given
     access = access_of(experiment, bound, workspace)
     paths, notes = _write(samples, output, access) if output else ((), ())
-    return Outcome(tuple(rows), paths, notes)
+    return Outcome(tuple(rows), paths, (*_left_out(experiment), *notes))
+
+
+def _left_out(experiment: Experiment) -> list[str]:
+    """Arms that are shown something else than what their retriever ranks."""
+    return [
+        f"{arm.name}: what follow_up, rerank and evidence_filter make of its passages is known from a run alone"
+        for arm in experiment.arms.values()
+        if any(arm.steps)
+    ]
 
 
 def _alike(experiment: Experiment) -> list[list[Arm]]:
     """Arms that retrieve, together where they take as many passages from the same place."""
-    kept: dict[tuple[str, int], list[Arm]] = {}
+    kept: dict[tuple[str | int, ...], list[Arm]] = {}
     for arm in experiment.arms.values():
-        if arm.context == "retrieved" and not arm.replay:
-            kept.setdefault((arm.references, arm.k), []).append(arm)
+        if arm.context == "retrieved" and not arm.replay and not any(arm.steps):
+            kept.setdefault(_label(arm), []).append(arm)
     return list(kept.values())
+
+
+def _label(arm: Arm) -> tuple[str | int, ...]:
+    """What sets apart what arms retrieve: a model writes queries of its own, as each arm's samples hold them."""
+    form = () if arm.query == "question" else (arm.query,)
+    return (arm.references, arm.k, *form, *((arm.name,) if arm.query in BY_MODEL else ()))
+
+
+def _excludes(references: References | RecordReferences) -> bool:
+    """Whether what the measures look for is taken out of what is found."""
+    retriever = references.retriever
+    return isinstance(retriever, FilteredRetriever) and bool(retriever.filter.exclude)
 
 
 def _samples(arm: Arm, bound: BoundTask, found: Sequence[Augmentation]) -> list[Sample]:
@@ -123,6 +170,7 @@ def _samples(arm: Arm, bound: BoundTask, found: Sequence[Augmentation]) -> list[
                 ShownPassage(h.passage.id, str(h.passage.document_key), h.rank, gold=one.gold.get(h.passage.id))
                 for h in one.hits
             ),
+            left_out=one.left_out,
         )
         for example, one in zip(bound.examples, found, strict=True)
     ]
@@ -150,7 +198,10 @@ def row_of(
     return Retrieved(
         first.references, task, tuple(arm.name for arm in arms), k=first.k, queries=len(given), n=len(named),
         empty=sum(not sample.passages for sample in given),
-        seconds=sum(one.seconds for one in found) / max(1, len(found)), measures=measures,
+        seconds=sum(one.seconds for one in found) / max(1, len(found)),
+        cpu_seconds=None if any(one.cpu_seconds is None for one in found)
+        else sum(one.cpu_seconds or 0.0 for one in found) / max(1, len(found)), measures=measures,
+        query=first.query, left_out=sum(bool(sample.left_out) for sample in given),
     )  # fmt: skip
 
 
@@ -197,22 +248,38 @@ def render_retrieved(outcome: Outcome) -> str:
     lines = []
     for task in dict.fromkeys(row.task for row in outcome.rows):
         rows = [row for row in outcome.rows if row.task == task]
-        cells = [[task, "k", "queries", "nDCG@k", "recall@k", "MRR@k", "ms", "without hits"]]
+        cells = [[task, "k", "queries", "nDCG@k", "recall@k", "MRR@k", "ms", "CPU-ms", "without hits"]]
         cells += [
-            [row.references, str(row.k), str(row.n), *(_estimate(row.measures.get(name)) for name in MEASURES),
-             f"{1000 * row.seconds:.1f}", str(row.empty)]
+            [row.name, str(row.k), str(row.n), *(_estimate(row.measures.get(name)) for name in MEASURES),
+             f"{1000 * row.seconds:.1f}", "-" if row.cpu_seconds is None else f"{1000 * row.cpu_seconds:.1f}",
+             str(row.empty)]
             for row in rows
         ]  # fmt: skip
-        lines += [*table(cells, right=range(1, 8)), ""]
-        lines += [
-            f"  {row.references}: {row.queries - row.n} of {row.queries} queries have no gold document that the index "
-            "could name; no measure counts them"
-            for row in rows if row.n < row.queries
-        ]  # fmt: skip
-    lines += ["95 % intervals over queries; ms: of clock, a query; no language model was loaded"]
+        lines += [*table(cells, right=range(1, 9)), ""]
+        lines += [f"  {row.name}: {line}" for row in rows for line in _said(row)]
+    lines += ["95 % intervals over queries; ms: of clock and of processors, a query; no language model was loaded"]
     lines += [f"note: {note}" for note in outcome.notes]
     lines += [f"{path}" for path in outcome.paths]
     return "\n".join(lines)
+
+
+def _said(row: Retrieved) -> list[str]:
+    """What a reader must know of a row."""
+    lines = [f"filtered: {row.filter}"] if row.filter else []
+    if row.query == "question+options":
+        lines.append("the options stand in its queries, and one of them is the answer")
+    if "exclude" in row.filter:
+        lines.append(
+            f"for {row.left_out} of {counted(row.queries, 'query')} a document that the question was made from was "
+            f"among the first {row.k}, and was left out; with these documents gone nothing is measured"
+        )
+    elif row.n < row.queries:
+        none = row.queries - row.n
+        lines.append(
+            f"{none} of {counted(row.queries, 'query')} {verb(none, 'has', 'have')} no gold document that the index "
+            f"could name; no measure counts {verb(none, 'it', 'them')}"
+        )
+    return lines
 
 
 def _estimate(found: Estimate | None) -> str:

@@ -9,7 +9,6 @@ is taken or counted with the reason why not.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,12 +22,12 @@ from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import sha256_file, sha256_json
 from ragmed.integrations.foreign import ForeignTask, control, foreign_metric, write_run
 from ragmed.integrations.readings import BOTH, OURS, THEIRS, Readings, Under, held_together, read_together, verdicts
-from ragmed.integrations.table_files import TableFile, read_tables
+from ragmed.integrations.table_files import TableFile, narrow, read_tables
 from ragmed.integrations.table_gold import KnownQuestions, known_questions, read_topics
 from ragmed.integrations.table_guess import complete
 from ragmed.integrations.table_questions import GoldLabels, Questions, answered_by, questions_of
 from ragmed.integrations.table_rows import Entries, Entry, entries_of, refuse_nothing
-from ragmed.integrations.table_settings import ARM, Columns, Source, TableImport, find
+from ragmed.integrations.table_settings import ARM, Columns, Source, TableImport, column_names, find
 from ragmed.integrations.trec_health_logs import PRINTED, read_logs
 from ragmed.metrics import METRICS, MetricFacts, metric_facts
 from ragmed.metrics.gold import agrees, right_letters
@@ -36,16 +35,15 @@ from ragmed.records import Example, Message, Sample, Score
 from ragmed.runs import Run, find_run
 from ragmed.scores import RECORDED, score_samples
 from ragmed.tasks.reading import find_reader
+from ragmed.text_table import plural, verb
 from ragmed.workspace import Workspace
 
 ACCURACY = "accuracy"
-VERSION = 2
+VERSION = 3
 """Raised with every change that can change what an import makes of the same files."""
 Find = Callable[[str], Path]
 NO_ROW = "no row holds this arm's answer to this question"
-LEAST = 5e-324
-"""What a probability of 0 counts as: no logarithm of 0 can be stored."""
-DISAGREES = "{count} answers are printed as right or wrong otherwise than their letter and gold say; the print stands."
+DISAGREES = "{are} printed as right or wrong otherwise than their letter and gold say; the print stands."
 _SHOWN = 3  # places named with a reason
 
 
@@ -84,6 +82,8 @@ def import_table(
 
     given = settings
     tables = _tables(settings, found)
+    _refuse_unread(tables)
+    passed = [note for source, table in tables for note in narrow(table, source.rows, column_names(settings.columns))]
     guessed: list[str] = []
     if settings.kind == "table":
         settings, guessed = complete(settings, [table for _, table in tables])
@@ -140,7 +140,7 @@ def import_table(
             "refused": {reason: len(places) for reason, places in made.refused.items()},
             "figures": figures,
             "readings": asdict(read),
-            "notes": [*guessed, *said, *_row_notes(made), *notes, *_figure_notes(figures), *read.notes()],
+            "notes": [*passed, *guessed, *said, *_row_notes(made), *notes, *_figure_notes(figures), *read.notes()],
         },
         access=settings.access,
     )  # fmt: skip
@@ -202,6 +202,17 @@ def _tables(settings: TableImport, found: Find) -> list[tuple[Source, TableFile]
     return tables
 
 
+def _refuse_unread(tables: Sequence[tuple[Source, TableFile]]) -> None:
+    """DataError where no row of any file could be read: what its columns hold cannot be told then."""
+    reasons = Counter(reason for _, table in tables for _, reason in table.refused)
+    if not any(table.rows for _, table in tables) and reasons:
+        table = next(table for _, table in tables if table.refused)
+        ((why, count),) = reasons.most_common(1)
+        raise DataError(
+            f"none of the {sum(reasons.values()):,} rows of '{table.file}' can be read; most often ({count:,}): {why}"
+        )
+
+
 def _known(settings: TableImport, found: Find, workspace: Workspace) -> dict[str, KnownQuestions]:
     """task -> where its questions come from; '' of all tasks."""
     named = {"": settings.gold} if isinstance(settings.gold, str) else settings.gold
@@ -256,7 +267,10 @@ def _task(name: str, questions: Questions, settings: TableImport, made: Entries,
         task.read_by, task.ours = reader, read_together(task.samples, reader)
         task.raw = any(entry.output is not None for entry in entries)
     task.reader = reader if not settings.columns.scores and not ours and _same(task) else RECORDED
-    notes += [f"{name}: {text.format(count=f'{count:,}')}" for text, count in odd.items()]
+    for text, count in odd.items():
+        many = f"{count:,} {plural('answer', count)}"
+        forms = {"are": f"{many} {verb(count, 'is', 'are')}", "answers": f"{many} {verb(count, 'counts', 'count')} as"}
+        notes.append(f"{name}: {text.format(**forms)}")
     if questions.as_letters and questions.as_texts:
         notes.append(
             f"{name}: gold answers stand as letters ({questions.as_letters:,}) and as the options' texts "
@@ -285,7 +299,7 @@ def _by_arm(questions: Questions, made: Entries) -> dict[str, dict[tuple[str, st
 
 
 def _says(entry: Entry) -> tuple[Any, ...]:
-    return entry.output, entry.answer, entry.correct, dict(entry.scores), dict(entry.probabilities)
+    return entry.output, entry.answer, entry.correct, dict(entry.scores), dict(entry.log_probabilities)
 
 
 def _repeated(example: Example, repeat: str) -> Example:
@@ -296,7 +310,7 @@ def _reader(examples: Sequence[Example], entries: Sequence[Entry], settings: Tab
     """Ours: by the likeliest option where there is nothing but probabilities, by letter or label, else the text."""
     if not any(example.options for example in examples):
         return "text"
-    if all(entry.output is None for entry in entries) and any(entry.probabilities for entry in entries):
+    if all(entry.output is None for entry in entries) and any(entry.log_probabilities for entry in entries):
         return "likelihood"
     choices = {tuple(example.options.values()) for example in examples}
     labels = len(choices) == 1 and all(len(text) > 1 and text.isalpha() for text in next(iter(choices)))
@@ -309,12 +323,12 @@ def _sample(arm: str, task: str, example: Example, entry: Entry | None) -> Sampl
     messages = (Message("user", asked),) if asked else ()
     if entry is None:
         return Sample(arm, task, example, messages=messages, finish="error", error=NO_ROW)
-    letters = tuple(letter for letter in example.options if letter in entry.probabilities)
+    letters = tuple(letter for letter in example.options if letter in entry.log_probabilities)
     scored = letters if letters and len(letters) == len(example.options) else ()
     text = entry.output if entry.output is not None else None if scored else entry.answer
     return Sample(
         arm, task, example, messages=messages, completion=text,
-        continuations=scored, option_logprobs=tuple(math.log(max(entry.probabilities[one], LEAST)) for one in scored),
+        continuations=scored, option_logprobs=tuple(entry.log_probabilities[one] for one in scored),
         option_tokens=(1,) * len(scored),
     )  # fmt: skip
 
@@ -339,7 +353,8 @@ def _refuse_texts(
         example = " ".join(unread[0].split())[:60]
         options = f" {labels.remedy}" if labels.closed else ""
         raise UsageError(
-            f"{len(unread)} of {len(said)} answers of '{arm}' name no gold answer or option, such as '{example}': to "
+            f"{len(unread)} of {len(said)} {plural('answer', len(said))} of '{arm}' "
+            f"{verb(len(unread), 'names', 'name')} no gold answer or option, such as '{example}': to "
             f"have texts read, name their column with --raw (--raw '{ARM}' where each arm has a column){options}"
         )
 
@@ -363,7 +378,7 @@ def _score(
     unread = entry.answer is not None and value is None and not entry.correct
     if unread and not entry.scores:
         kind = "is empty" if not entry.answer else "names none of the options"
-        odd[f"{{count}} answers count as not read: the authors' column {kind}."] += 1
+        odd[f"{{answers}} not read: the authors' column {kind}."] += 1
         return Score(example.id, "unparsed")
     return Score(example.id, "answered", value if value is not None else (entry.output or ""), metrics)
 
@@ -392,8 +407,9 @@ def _facts(task: _Task, settings: TableImport, ours: Sequence[str]) -> tuple[Met
         **named,
         **{name: one.higher_is_better for name, one in settings.columns.scores.items()},
     }
+    units = {name: one.unit for name, one in settings.columns.scores.items()}
     theirs = tuple(
-        replace(foreign_metric(metric, pairs), higher_is_better=better)
+        foreign_metric(metric, pairs, higher_is_better=better, unit=units.get(metric))
         for metric, better in upward.items()
         if any(metric in score.metrics for _, score in pairs)
     )
@@ -457,16 +473,21 @@ def _comparison(settings: TableImport, arms: Sequence[str]) -> tuple[ComparisonS
 def _row_notes(made: Entries) -> Iterator[str]:
     refused = _refused(made)
     if refused:
-        yield f"{made.rows - refused:,} of {made.rows:,} rows are taken, {refused:,} are not."
+        taken = made.rows - refused
+        of = f"{taken:,} of {made.rows:,} {plural('row', made.rows)}"
+        yield f"{of} {verb(taken, 'is', 'are')} taken, {refused:,} {verb(refused, 'is', 'are')} not."
     for reason, places in made.refused.items():
         more = f" and {len(places) - _SHOWN:,} more" if len(places) > _SHOWN else ""
         shown = "; ".join(place.rsplit("/", 1)[-1] for place in places[:_SHOWN])
-        yield f"{len(places):,} rows not taken: {reason} ({shown}{more})."
+        yield f"{len(places):,} {plural('row', len(places))} not taken: {reason} ({shown}{more})."
     if made.left_out:
         named = ", ".join(f"{arm} {count:,}" for arm, count in made.left_out.items())
-        yield f"{sum(made.left_out.values()):,} rows are of arms that the settings do not take: {named}."
+        left = sum(made.left_out.values())
+        rows = f"{left:,} {plural('row', left)} {verb(left, 'is', 'are')}"
+        yield f"{rows} of arms that the settings do not take: {named}."
     for metric, count in made.empty_scores.items():
-        yield f"{count:,} cells of {metric} hold no number; these answers have no such score."
+        cells = f"{count:,} {plural('cell', count)} of {metric} {verb(count, 'holds', 'hold')}"
+        yield f"{cells} no number; {verb(count, 'this answer has', 'these answers have')} no such score."
 
 
 def _figures(settings: TableImport, made: Entries, tasks: Mapping[str, _Task]) -> list[dict[str, Any]]:
@@ -496,7 +517,9 @@ def _figure_notes(figures: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not figures:
         return
     off = [row for row in figures if not row["agrees"]]
-    yield f"{len(figures) - len(off)} of {len(figures)} printed figures are what the rows come to."
+    right = len(figures) - len(off)
+    figure = f"{right} of {len(figures)} printed {plural('figure', len(figures))} {verb(right, 'is', 'are')}"
+    yield f"{figure} what the rows come to."
     for row in off:
         yield (
             f"'{row['arm']}' on '{row['task']}': {row['printed']:.4f} is printed, and the rows come to "

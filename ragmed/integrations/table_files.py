@@ -6,9 +6,11 @@ file that is no table is a DataError. `printed`: figures that the file itself pr
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -21,13 +23,14 @@ from ragmed.corpora.tabular import (
     BATCH_ROWS,
     CSV_SUFFIXES,
     MAX_ROW_BYTES,
+    OTHERWISE,
     PARQUET_SUFFIXES,
     Lines,
     csv_header,
     csv_reason,
     parquet_values,
 )
-from ragmed.errors import DataError
+from ragmed.errors import DataError, UnknownNameError
 from ragmed.files import parse_json
 from ragmed.integrations.reading import reading
 
@@ -37,6 +40,10 @@ MAX_BYTES = 512 * 1024 * 1024
 """Of a JSON file, which is read whole; a larger one is to be written as JSON Lines."""
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".joblib", ".npy", ".rds", ".feather")
 _SHEETS = (".xlsx", ".xls", ".ods")
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|table|\?xml|head|body)\b", re.IGNORECASE)
+_DECLARED = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=(.)"?\r?\n', re.IGNORECASE)
+_NULL = r"\N"
+"""As MySQL and PostgreSQL write what is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,50 @@ def _read(member: Member, records: str, delimiter: str) -> TableFile:
     return table
 
 
+def narrow(table: TableFile, wanted: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    """
+    >>> table = TableFile("log", "log.jsonl", ["type", "data"], [Row(1, {"type": "match", "data": {"picked": "B"}})])
+    >>> narrow(table, {"type": "match"}, ["data.picked"]), table.rows[0].cells["data.picked"]
+    ([], 'B')
+
+    Columns with dotted names, which reach into objects and lists, become columns of their own; then rows whose cells
+    are not those that are `wanted` are taken out, and a note says how many. UnknownNameError for a wanted column that
+    no row has, DataError where no row is left.
+    """
+    for name in dict.fromkeys((*columns, *wanted)):
+        first, dot, rest = name.partition(".")
+        if not dot or name in table.columns or first not in table.columns:
+            continue
+        reached = [_reach(row.cells.get(first), rest.split(".")) for row in table.rows]
+        if any(cell is not None for cell in reached):
+            table.columns = [*table.columns, name]
+            table.rows = [
+                Row(row.line, {**row.cells, name: cell}) for row, cell in zip(table.rows, reached, strict=True)
+            ]
+    for name in wanted:
+        if name not in table.columns:
+            raise UnknownNameError("column", name, table.columns, f"table '{table.file}', rows")
+    kept = [row for row in table.rows if all(text_of(row.cells.get(name)) == cell for name, cell in wanted.items())]
+    left = len(table.rows) - len(kept)
+    said = ", ".join(f"{name} {cell}" for name, cell in wanted.items())
+    if not kept and wanted:
+        raise DataError(f"table '{table.file}': no row has {said}; correct rows")
+    table.rows = kept
+    name = PurePosixPath(table.name).name
+    return [f"{name}: {left:,} rows are not {said}, and not read."] if left else []
+
+
+def _reach(cell: Any, path: Sequence[str]) -> Any:
+    for part in path:
+        if isinstance(cell, Mapping):
+            cell = cell.get(part)
+        elif isinstance(cell, list | tuple) and part.isdecimal() and int(part) < len(cell):
+            cell = cell[int(part)]
+        else:
+            return None
+    return cell
+
+
 def _delimiter(head: bytes, suffix: str) -> str:
     """What stands between the names of the header: the usual mark, else the commonest of comma, semicolon and tab."""
     header = head.split(b"\n", 1)[0].decode("utf-8", "replace")
@@ -118,8 +169,17 @@ def _csv(member: Member, suffix: str, delimiter: str) -> TableFile:
     csv.field_size_limit(MAX_ROW_BYTES + 1)
     with member.stream() as opened:
         stream = io.BufferedReader(cast(io.RawIOBase, opened))
+        head = stream.peek(8192)
+        if _PAGE.match(head):
+            raise DataError(f"table '{member.file}' is a web page; export the table as CSV, or fetch the file itself")
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as spreadsheets write "Unicode text"
+            stream = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(_from_utf16(member))))
+            head = stream.peek(8192)
         lines = Lines(stream)
-        rows = csv.reader(lines, delimiter=delimiter or _delimiter(stream.peek(8192), suffix), strict=True)
+        if declared := _DECLARED.match(head):  # as Excel writes it before the header
+            delimiter = delimiter or declared[1].decode()
+            next(lines)
+        rows = csv.reader(lines, delimiter=delimiter or _delimiter(head, suffix), strict=True)
         header = csv_header(rows, lines, f"table '{member.file}'", remedy="name what separates them with --delimiter")
         table = TableFile(member.name, member.file, header)
         for _ in iter(int, 1):
@@ -134,12 +194,20 @@ def _csv(member: Member, suffix: str, delimiter: str) -> TableFile:
                     return table
                 continue
             if lines.wrong:
-                table.refused.append((lines.first, f"the row {lines.wrong}"))
+                wrong = lines.wrong.replace(OTHERWISE, "; save the file as UTF-8 (spreadsheets: 'CSV UTF-8')")
+                table.refused.append((lines.first, f"the row {wrong}"))
             elif len(cells) == len(header):
                 table.rows.append(Row(lines.first, dict(zip(header, cells, strict=True))))
             elif cells:
                 table.refused.append((lines.first, f"the row has {len(cells)} cells, the header has {len(header)}"))
     return table
+
+
+def _from_utf16(member: Member) -> bytes:
+    try:
+        return member.read(MAX_BYTES).decode("utf-16").encode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"table '{member.file}' is damaged UTF-16 ({error.reason}); save it as UTF-8") from error
 
 
 def _json_lines(member: Member) -> TableFile:
@@ -246,9 +314,9 @@ def text_of(cell: Any) -> str:
     >>> text_of(" B "), text_of(None), text_of(3.0), text_of(True), text_of(["a"])
     ('B', '', '3', 'true', '["a"]')
 
-    What a cell says, without blanks around it; nothing for null and NaN.
+    What a cell says, without blanks around it; nothing for null, NaN and a database's \\N.
     """
-    if cell is None or cell != cell:
+    if cell is None or cell != cell or cell == _NULL:
         return ""
     if isinstance(cell, bool):
         return str(cell).lower()

@@ -20,7 +20,7 @@ from ragmed.errors import DataError, UsageError
 from ragmed.integrations.reading import reading
 from ragmed.integrations.table_files import read_tables, text_of
 from ragmed.integrations.table_settings import Columns
-from ragmed.matching.words import words_of
+from ragmed.matching.words import same_question
 from ragmed.records import Example
 from ragmed.tasks import find_task
 from ragmed.workspace import Workspace
@@ -30,16 +30,6 @@ YES_NO = {"A": "yes", "B": "no"}
 _SPLIT = re.compile(r"\A(?:test|dev|train|val|valid|validation)[_-]")
 # 2021 prints what the topic's author holds of the treatment, 2020 and 2022 the answer to the question
 _STANCES = {"helpful": "yes", "unhelpful": "no", "yes": "yes", "no": "no"}
-
-
-def same_question(text: str) -> str:
-    """
-    >>> same_question("Which  dose?") == same_question("which dose")
-    True
-
-    What two texts of one question have in common, however case, blanks and marks are set.
-    """
-    return " ".join(words_of(text)) or text.strip()
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from ragmed.errors import UnknownNameError, UsageError
 from ragmed.integrations.table_files import TableFile, text_of
 from ragmed.integrations.table_questions import option_named
-from ragmed.integrations.table_rows import FALSE, TRUE, BadCell, listed
+from ragmed.integrations.table_rows import FALSE, TRUE, BadCell, listed, options_in
 from ragmed.integrations.table_settings import ARM, ArmFacts, Columns, TableImport
 
 USUAL: Mapping[str, tuple[str, ...]] = {
@@ -67,7 +67,7 @@ def complete(settings: TableImport, tables: Sequence[TableFile]) -> tuple[TableI
             guessed[what] = found[0]
             taken.append(found[0])
     if "options" not in guessed and not columns.options and not settings.labels:
-        letters = [letter for letter in _LETTERS if letter in names]
+        letters = [letter for letter in _LETTERS if letter in names and letter not in settings.arms]
         if letters[:2] == ["A", "B"]:
             columns = replace(columns, options=tuple(letters))
             taken += letters
@@ -91,15 +91,24 @@ def complete(settings: TableImport, tables: Sequence[TableFile]) -> tuple[TableI
         guessed["right or wrong"] = ", ".join(arms)
         taken += arms
     settings = replace(settings, columns=columns)
-    if not (columns.answer or columns.output or columns.correct or columns.scores or columns.probabilities):
+    if not (columns.answer or columns.output or columns.correct or columns.scores or _likelihoods(columns)):
         settings, arms = _wide(settings, tables, [name for name in names if name not in taken])
         guessed["arms"] = ", ".join(arms)
         taken += arms
+    both = [name for name in _named(Columns(options=settings.columns.options)) if name in settings.arms]
+    if both and ARM in (settings.columns.answer, settings.columns.correct, settings.columns.output):
+        raise UsageError(
+            f"column '{both[0]}' cannot be both an option and an arm's answers; name others with --options or --arms"
+        )
     said = [f"Taken for: {', '.join(f'{what} = {name}' for what, name in guessed.items())}."] if guessed else []
     left = [name for name in names if name not in taken]
     if left and ("arms" in guessed or "right or wrong" in guessed):
         said.append(f"Not taken: {_shown(left)}. Name the arms with --arms where one of these columns is an arm's.")
     return settings, said
+
+
+def _likelihoods(columns: Columns) -> object:
+    return columns.probabilities or columns.log_probabilities
 
 
 def _named(columns: Columns) -> list[str]:
@@ -123,9 +132,11 @@ def _wide(settings: TableImport, tables: Sequence[TableFile], left: Sequence[str
     if not arms:
         arms = [name for name in left if _answers(name, tables, settings)]
     if not arms:
+        named = settings.columns.options
+        letters = f" ({', '.join(named)} were taken for options)" if isinstance(named, tuple) and named else ""
         raise UsageError(
             "which columns hold the arms' answers? name them with --arms COLUMN,COLUMN (one column an arm), or with "
-            f"--answer or --raw (one row, or one file, an arm); there are: {_shown(left or ['none left'])}"
+            f"--answer or --raw (one row, or one file, an arm); there are: {_shown(left or ['none left'])}{letters}"
         )
     facts = {arm: settings.arms.get(arm, ArmFacts()) for arm in arms}
     return replace(settings, columns=replace(settings.columns, answer=ARM), arms=facts), arms
@@ -159,6 +170,6 @@ def _options(cells: Mapping[str, object], columns: Columns) -> dict[str, str]:
             given = listed(cells.get(columns.options), columns.options)
         except BadCell:
             return {}
-        return {str(k): text_of(v) for k, v in given.items()} if isinstance(given, Mapping) else {}
+        return options_in(given)
     named = columns.options if isinstance(columns.options, Mapping) else {name: name for name in columns.options}
     return {letter: text_of(cells.get(column)) for letter, column in named.items()}

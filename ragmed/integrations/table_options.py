@@ -10,6 +10,9 @@ from ragmed.errors import UsageError
 from ragmed.integrations.foreign import lettered
 from ragmed.integrations.table_gold import KINDS
 from ragmed.integrations.table_settings import ARM, ArmFacts, Columns, ScoreColumn, Source, TableImport
+from ragmed.text_table import counted
+
+_PROBABILITIES = ("probabilities", "log_probabilities")
 
 
 def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mapping[str, Any]) -> TableImport:
@@ -19,7 +22,10 @@ def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mappi
     UsageError where options contradict each other.
     """
     if names and len(names) != len(files):
-        raise UsageError(f"--names has {len(names)} names for {len(files)} files; give one for each, in their order")
+        raise UsageError(
+            f"--names has {counted(len(names), 'name')} for {counted(len(files), 'file')}; give one for each, "
+            "in their order"
+        )
     if (
         not names
         and len(files) > 1
@@ -37,7 +43,8 @@ def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mappi
         )
     if wide and not answer and not output:
         answer = ARM
-    options, probabilities = given["options"], given["probabilities"]
+    options = given["options"]
+    likely, logs = (given[name][0] if len(given[name]) == 1 else lettered(given[name]) for name in _PROBABILITIES)
     scores = {
         name.removeprefix("-"): ScoreColumn(name.removeprefix("-"), not name.startswith("-"))
         for name in given["scores"]
@@ -51,7 +58,7 @@ def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mappi
             id=given["id_"], question=given["question"], gold="" if known else given["gold"], output=output,
             answer=answer, correct=correct, arm=given["arm"], task=given["task"], group=given["group"],
             repeat=given["repeat"], options=options[0] if len(options) == 1 else tuple(options), scores=scores,
-            probabilities=probabilities[0] if len(probabilities) == 1 else lettered(probabilities),
+            probabilities=likely, log_probabilities=logs,
         ),
         key=given["key"] or "",
         arms={arm: ArmFacts() for arm in arms},

@@ -14,10 +14,12 @@ from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.integrations.table_files import text_of
-from ragmed.integrations.table_gold import KnownQuestions, same_question
+from ragmed.integrations.table_gold import KnownQuestions
 from ragmed.integrations.table_rows import BadCell, Entries, Entry, listed
 from ragmed.integrations.table_settings import TableImport
+from ragmed.matching.words import same_question
 from ragmed.records import Example, Gold
+from ragmed.text_table import counted, verb
 
 _BOTH = re.compile(r"\A[(\[]?([A-Z])[)\].:,]*\s*[-:.)]?\s*(.*)\Z", re.DOTALL)
 _LETTER = re.compile(r"\A[A-Z]\Z")
@@ -149,10 +151,10 @@ def _gold(cell: Any, options: Mapping[str, str], settings: TableImport, found: Q
     if isinstance(cell, str) and text.startswith("[") and text.endswith("]"):
         with suppress(BadCell):
             cell = listed(cell, column)
-    if isinstance(cell, list | tuple) and not options:
-        return tuple(text_of(one) for one in cell)
     if isinstance(cell, list | tuple) and len(cell) == 1:
         text = text_of(cell[0])
+    elif isinstance(cell, list | tuple) and not options:
+        return tuple(text_of(one) for one in cell)
     if not options:
         return text
     letter = option_named(text, options, settings.numbers_from)
@@ -176,8 +178,9 @@ def _check_letters(found: Questions, settings: TableImport) -> None:
     if letters and letters < len(golds) and letters > len(golds) // 20:
         other = next(gold for gold in golds if not _LETTER.match(gold))
         raise DataError(
-            f"column '{settings.columns.gold}' mixes letters and texts ({letters} of {len(golds)} are letters, another "
-            f"is '{other[:60]}'); name the options with --options, so that the two can be told to be one"
+            f"column '{settings.columns.gold}' mixes letters and texts ({letters} of {len(golds)} "
+            f"{verb(letters, 'is a letter', 'are letters')}, another is '{other[:60]}'); name the options with "
+            "--options, so that the two can be told to be one"
         )
 
 
@@ -210,7 +213,7 @@ def _join(
         entry, example = differing[0]
         count = len({example.id for _, example in differing})
         raise DataError(
-            f"column '{settings.columns.gold}': the gold answers of {count} questions differ from those of "
+            f"column '{settings.columns.gold}': the gold answers of {counted(count, 'question')} differ from those of "
             f"{known.name}: '{example.id}' is '{text_of(entry.gold)[:60]}' in {entry.where} and "
             f"'{text_of(example.gold)[:60]}' there; leave one of the two out"
         )

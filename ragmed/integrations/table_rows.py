@@ -8,7 +8,8 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,10 @@ TRUE = ("true", "1", "yes", "correct", "right", "t", "y")
 FALSE = ("false", "0", "no", "incorrect", "wrong", "f", "n")
 _GROUPS = ("arm", "task", "repeat", "group", "printed")
 _MARK = re.compile(r"(?:^|(?<=[\s;,.?:]))[(\[]?([A-J])[.):\]]\s*(?=\S)")
+LEAST = 5e-324
+"""What a probability of 0 counts as: no logarithm of 0 can be stored."""
+_LABELS_AND_TEXTS = (("label", "text"), ("key", "value"), ("label", "value"), ("letter", "text"), ("id", "text"))
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _LONGEST = 100_000  # characters of a cell that is read as a list
 
 
@@ -44,7 +49,7 @@ class Entry:
     group: str
     repeat: str
     scores: Mapping[str, float]
-    probabilities: Mapping[str, float]
+    log_probabilities: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -144,7 +149,7 @@ def _require(name: str, arms: Sequence[str], columns: Sequence[str], where: str)
 
 def _option_columns(columns: Columns) -> list[str]:
     given: list[str] = []
-    for named in (columns.options, columns.probabilities):
+    for named in (columns.options, columns.probabilities, columns.log_probabilities):
         given += [named] if isinstance(named, str) else [*(named.values() if isinstance(named, Mapping) else named)]
     return given
 
@@ -254,13 +259,28 @@ def _entry(row: Row, where: str, arm: str, known: Mapping[str, str], settings: T
         gold=cell(columns.gold),
         options=options,
         output=_raw(cells, columns.output.replace(ARM, arm)),
-        answer=maybe(columns.answer),
+        answer=_chosen(cells, columns.answer.replace(ARM, arm)),
         correct=_correct(maybe(columns.correct), columns.correct.replace(ARM, arm)),
         group=text_of(cell(columns.group)) or known.get("group", ""),
         repeat=text_of(cell(columns.repeat)) or known.get("repeat", ""),
         scores=scores,
-        probabilities=_probabilities(cells, columns, arm),
+        log_probabilities=_log_probabilities(cells, columns, arm),
     )
+
+
+def _chosen(cells: Mapping[str, Any], column: str) -> str | None:
+    """What was chosen; the one thing that a list holds. BadCell for a list of several."""
+    if not column or column not in cells:
+        return None
+    cell = cells[column]
+    if isinstance(cell, str) and cell.strip().startswith("[") and cell.strip().endswith("]"):
+        with suppress(BadCell):
+            cell = listed(cell, column)
+    if not isinstance(cell, list | tuple):
+        return text_of(cell)
+    if len(cell) > 1:
+        raise BadCell(f"column '{column}' holds several answers to one question; give one, or whether it is --correct")
+    return text_of(cell[0]) if cell else ""
 
 
 def _raw(cells: Mapping[str, Any], column: str) -> str | None:
@@ -282,6 +302,8 @@ def _number(cell: Any, column: str) -> float | None:
     text = text_of(cell)
     if not text or text.casefold() in ("nan", "na", "n/a", "null", "none"):
         return None
+    if _DECIMAL_COMMA.fullmatch(text):
+        raise BadCell(f"column '{column}' holds a number with a comma; write decimals with a point")
     try:
         number = float(cell) if isinstance(cell, int | float) else float(text)
     except (ValueError, OverflowError):
@@ -309,12 +331,29 @@ def _options(cells: Mapping[str, Any], columns: Columns, arm: str) -> dict[str, 
     elif not named or not text_of(cells.get(named)):
         return {}
     else:
-        value = listed(cells[named], named)
-        if isinstance(value, Mapping):
-            given = {str(letter): text_of(text) for letter, text in value.items()}
-        else:
-            given = lettered([text_of(text) for text in value])
+        given = options_in(listed(cells[named], named))
     return {letter: text for letter, text in given.items() if text}
+
+
+def options_in(value: Sequence[Any] | Mapping[str, Any]) -> dict[str, str]:
+    """
+    >>> options_in({"label": ["A", "B"], "text": ["10 mg", "40 mg"]})
+    {'A': '10 mg', 'B': '40 mg'}
+    >>> options_in([{"key": "A", "value": "10 mg"}, {"key": "B", "value": "40 mg"}])
+    {'A': '10 mg', 'B': '40 mg'}
+
+    Letter -> text, of a list, an object, lists of labels and texts beside each other, or objects with both.
+    """
+    if isinstance(value, Mapping):
+        for labels, texts in _LABELS_AND_TEXTS:
+            names, said = value.get(labels), value.get(texts)
+            if isinstance(names, list | tuple) and isinstance(said, list | tuple) and len(names) == len(said):
+                return {text_of(label): text_of(text) for label, text in zip(names, said, strict=True)}
+        return {str(letter): text_of(text) for letter, text in value.items()}
+    for label, text in _LABELS_AND_TEXTS:
+        if all(isinstance(one, Mapping) and label in one and text in one for one in value):
+            return {text_of(one[label]): text_of(one[text]) for one in value}
+    return lettered([text_of(text) for text in value])
 
 
 def listed(cell: Any, column: str) -> Sequence[Any] | Mapping[str, Any]:
@@ -357,27 +396,40 @@ def split_options(question: str, column: str) -> tuple[str, dict[str, str]]:
     raise BadCell(f"column '{column}' holds no options at the end of the question (A. ... B. ...)")
 
 
-def _probabilities(cells: Mapping[str, Any], columns: Columns, arm: str) -> dict[str, float]:
-    named = columns.probabilities
-    if isinstance(named, str):
-        column = named.replace(ARM, arm)
-        if not named or not text_of(cells.get(column)):
-            return {}
-        value = listed(cells[column], column)
-        given = (
-            dict(value) if isinstance(value, Mapping) else dict(zip(lettered([""] * len(value)), value, strict=True))
-        )
-    else:
-        column = next(iter(named.values()), "").replace(ARM, arm)
-        given = {letter: cells.get(name.replace(ARM, arm)) for letter, name in named.items()}
+def _log_probabilities(cells: Mapping[str, Any], columns: Columns, arm: str) -> dict[str, float]:
+    """Of the options that have one, from either column."""
     found: dict[str, float] = {}
-    for letter, cell in given.items():
-        number = _number(cell, column)
-        if number is not None and not 0 <= number <= 1 + 1e-6:
-            raise BadCell(f"column '{column}' holds a probability that is not between 0 and 1")
-        if number is not None:
-            found[str(letter)] = min(number, 1.0)
+    for letter, number, column in _by_letter(cells, columns.log_probabilities, arm):
+        if number > 1e-6:
+            raise BadCell(f"column '{column}' holds a logarithm of a probability that is above 0")
+        found[letter] = min(number, 0.0)
+    for letter, number, column in _by_letter(cells, columns.probabilities, arm):
+        if not 0 <= number <= 1 + 1e-6:
+            raise BadCell(
+                f"column '{column}' holds a probability that is not between 0 and 1; logarithms are log_probabilities"
+            )
+        found[letter] = math.log(max(min(number, 1.0), LEAST))
     return found
+
+
+def _by_letter(cells: Mapping[str, Any], named: str | Mapping[str, str], arm: str) -> Iterator[tuple[str, float, str]]:
+    """Letter, number and column of every cell that holds a number."""
+    given: dict[Any, tuple[Any, str]] = {}
+    if isinstance(named, Mapping):
+        columns = {letter: name.replace(ARM, arm) for letter, name in named.items()}
+        given = {letter: (cells.get(name), name) for letter, name in columns.items()}
+    elif named and text_of(cells.get(column := named.replace(ARM, arm))):
+        value = listed(cells[column], column)
+        letters = value if isinstance(value, Mapping) else lettered([""] * len(value))
+        in_order = value.values() if isinstance(value, Mapping) else value
+        given = {letter: (one, column) for letter, one in zip(letters, in_order, strict=True)}
+    for letter, (cell, column) in given.items():
+        first = (
+            cell[0] if isinstance(cell, list | tuple) and cell else cell
+        )  # lm-eval: with whether it is the likeliest
+        number = _number(first, column)
+        if number is not None:
+            yield str(letter), number, column
 
 
 def refuse_nothing(made: Entries) -> None:

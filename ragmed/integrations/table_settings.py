@@ -7,7 +7,7 @@ say the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,22 +25,28 @@ Reading = Literal["printed", "ours"]
 
 @dataclass(frozen=True, slots=True)
 class ScoreColumn:
-    """A column of numbers. `higher_is_better` None: it describes, as a length does."""
+    """A column of numbers. `higher_is_better` None: it describes, as a length does. `unit`: of what a difference is,
+    such as `words`; unsaid, percentage points where all numbers lie between -1 and 1, else a scale of its own.
+    """
 
     column: str
     higher_is_better: bool | None = True
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Which column is which; '' where there is none. One whose name holds `{arm}` stands there for each of `arms`.
 
+    A dotted name reaches into an object or a list of JSON or Parquet: `doc.question`, `completions.0.text`.
+
     `id`, `question`: what a row is about; either is enough. `gold`: the right answer. `output`: what the model wrote.
     `answer`: what the authors read in it, or what was chosen. `correct`: what they print as right or wrong. `options`:
     columns (`[A, B, C, D]`), letters with their columns (`{A: opa, B: opb}`), or one column that holds a list or an
     object. `group`: rows that are resampled together, such as a patient's. `repeat`: which sample or seed of the same
-    question it is. `scores`: metric -> its column, or `{column, higher_is_better}`. `probabilities`: a column that
-    holds an object, letter -> probability, or letters with their columns. `printed`: a pattern's group, see `Source`.
+    question it is. `scores`: metric -> its column, or `{column, higher_is_better, unit}`. `probabilities`: a column
+    that holds an object, letter -> probability, or letters with their columns; `log_probabilities` the same of
+    logarithms, also as lm-eval writes a list of them. `printed`: a pattern's group, see `Source`.
     """
 
     id: str = ""
@@ -55,6 +61,7 @@ class Columns:
     repeat: str = ""
     options: str | tuple[str, ...] | Mapping[str, str] = ""
     probabilities: str | Mapping[str, str] = ""
+    log_probabilities: str | Mapping[str, str] = ""
     scores: Mapping[str, Annotated[ScoreColumn, Shorthand((str,), lambda name: {"column": name})]] = field(
         default_factory=dict
     )
@@ -66,7 +73,8 @@ class Source:
 
     `pattern`: a regular expression that is looked for in a file's path; its groups `arm`, `task`, `repeat`, `group` and
     `printed` (the share of right answers that the authors print) are taken from there. `records`: in JSON, the dotted
-    name of the list of rows. `printed`: in JSON, the key of the printed share.
+    name of the list of rows. `rows`: only those are meant whose columns hold this, such as `{type: match}` of a log.
+    `printed`: in JSON, the key of the printed share.
     """
 
     path: str
@@ -77,6 +85,7 @@ class Source:
     records: str = ""
     delimiter: str = ""
     printed: str = ""
+    rows: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,18 @@ class TableImport:
             raise UsageError("labels: one stands twice; name each once")
         if not self.tolerance >= 0:
             raise UsageError(f"tolerance is {self.tolerance}; give a share such as 0.0005")
+
+
+def column_names(columns: Columns) -> list[str]:
+    """The names of all columns that the settings name."""
+    found: list[str] = []
+    for one in fields(columns):
+        given = getattr(columns, one.name)
+        if one.name == "scores":
+            found += [score.column for score in given.values()]
+        else:
+            found += [given] if isinstance(given, str) else [*(given.values() if isinstance(given, Mapping) else given)]
+    return [name for name in found if name]
 
 
 def read_import(path: Path) -> TableImport:

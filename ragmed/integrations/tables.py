@@ -32,7 +32,7 @@ from ragmed.scores import Answers, scored_answers
 from ragmed.tasks.words import gold_text
 
 BATCH = 1000  # rows that Parquet writes at a time
-TEXTS = ("question", "context", "prompt", "completion", "thinking", "options", "continuations")
+TEXTS = ("question", "context", "prompt", "completion", "thinking", "options", "continuations", "queries")
 Kind = Literal["text", "label", "real", "whole", "truth", "texts", "reals", "wholes", "truths"]
 Format = Literal["csv", "parquet"]
 Row = dict[str, Any]
@@ -44,10 +44,12 @@ _SAMPLE: dict[str, Kind] = {
     "finish": "label", "value": "text", "gold": "text", "documents": "texts", "passages": "texts",
     "passage_scores": "reals", "passage_gold": "truths", "dropped": "texts", "input_tokens": "whole",
     "output_tokens": "whole", "thinking_tokens": "whole", "seconds": "real", "retrieval_seconds": "real",
-    "request_seconds": "real", "cpu_seconds": "real", "gpu_seconds": "real", "error": "text", "note": "text",
+    "request_seconds": "real", "cpu_seconds": "real", "gpu_seconds": "real",
+    "retrieval_cpu_seconds": "real", "retrieval_gpu_seconds": "real", "error": "text", "note": "text",
     "question": "text", "context": "text", "prompt": "text", "completion": "text",
     "thinking": "text", "options": "texts", "continuations": "texts", "option_logprobs": "reals",
-    "option_tokens": "wholes",
+    "option_tokens": "wholes", "queries": "texts", "left_out": "texts", "retrieval_input_tokens": "whole",
+    "retrieval_output_tokens": "whole",
 }  # fmt: skip
 
 

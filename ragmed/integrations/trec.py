@@ -22,8 +22,9 @@ from ragmed.errors import DataError
 from ragmed.files import make_folder, write_atomic
 from ragmed.records import Example, Sample, ShownPassage
 from ragmed.runs import Run
+from ragmed.text_table import counted, verb
 
-NOT_RETRIEVED = ("full", "oracle", "distractor")
+NOT_RETRIEVED = ("full", "oracle", "distractor", "conflict", "poisoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ def export_trec(run: Run, folder: Path) -> TrecFiles:
         export_trec(find_run(runs, "trial"), Path("out")).paths
         # (Path("out/runs/general+rag/medqa.txt"), Path("out/qrels/medqa.txt"))
 
-    Arms that retrieve, task by task; oracle and distractor arms, and those that are shown records whole, retrieve
-    nothing, and are left out. Relevant are the
+    Arms that retrieve, task by task. Left out are those that are shown records whole, and those whose passages were
+    chosen (oracle, distractor, conflict) or planted among the retrieved ones (poisoned). Relevant are the
     gold documents of an example; where a run keeps no such list, those that an arm was shown and that are known to be
     gold, which a note says: recall then counts only what was found. DataError where no arm was shown a passage.
     """
@@ -110,9 +111,10 @@ def qrels(arms: Mapping[str, Sequence[Sample]]) -> tuple[dict[str, list[str]], t
     known = {query: list(documents) for query, documents in relevant.items() if documents}
     if not known:
         return {}, ("no gold documents are known, so that there are no qrels",)
+    missing = len(relevant) - len(known)
     remarks = (
-        [f"{len(relevant) - len(known)} of {len(relevant)} queries have no gold document"]
-        if len(known) < len(relevant)
+        [f"{missing} of {counted(len(relevant), 'query')} {verb(missing, 'has', 'have')} no gold document"]
+        if missing
         else []
     )
     if not listed:

@@ -62,6 +62,16 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.casefold().translate(_LOOK_LATIN))
 
 
+def same_question(text: str) -> str:
+    """
+    >>> same_question("Which  dose?") == same_question("which dose")
+    True
+
+    What two texts of one question have in common, however case, blanks and marks are set.
+    """
+    return " ".join(words_of(text)) or text.strip()
+
+
 def between_blanks(words: Sequence[str]) -> str:
     """
     >>> between_blanks(["acute", "gout"])

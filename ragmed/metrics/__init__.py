@@ -43,6 +43,7 @@ METRICS: dict[str, str] = {
             "completeness",
             "contradiction",
             "valid_codes",
+            "valid_codes_document",
             "unsupported",
             "concept_f1",
             "concept_precision",
@@ -69,13 +70,18 @@ METRICS: dict[str, str] = {
 }
 
 
+POINTS = "points"
+"""The unit of shares: their differences are printed times 100. What has another unit is printed as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricFacts:
     """What statistics need to know of a metric; kept in a run, so that it can be compared without the metric's code.
 
     `higher_is_better` None: the number describes, and says nothing of better or worse (the length of an answer).
     `matches_gold`: 1 where the value is the gold answer, else 0, so that constant answers have a score by it, and an
-    option's probability is a confidence in it.
+    option's probability is a confidence in it. `unit`: what a difference is of, `points` for shares; "words", or ''
+    where the metric has a scale of its own (a mark from 1 to 5) without a name for its steps.
     """
 
     name: str
@@ -83,6 +89,7 @@ class MetricFacts:
     version: int = 1
     higher_is_better: bool | None = True
     matches_gold: bool = False
+    unit: str = POINTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,22 @@ def valid_codes(table: CodeTable) -> Metric:
     )
 
 
+def valid_codes_document(table: CodeTable) -> Metric:
+    """
+    >>> from ragmed.metrics.icd10 import Code
+    >>> metric = valid_codes_document(CodeTable("2019", {"I10": Code("I10", True, "Essential (primary) hypertension")}))
+    >>> from ragmed.records import Example
+    >>> metric.score([(Example("n1", "?", gold=("I10",)), answer) for answer in (("i10", "I10.99"), ())])
+    [0.5, 0.0]
+
+    The metric `valid_codes_document`: the same share of each answer by itself, 0 where it holds no code, as CLUE.
+    """
+    return Metric(
+        MetricFacts("valid_codes_document"),
+        lambda batch: [float(micro_precision(np.array(counts))) for counts in _shares(batch, table.__contains__)],
+    )
+
+
 def _counts(batch: Batch, key: Callable[[str], str]) -> list[tuple[float, ...]]:
     sides = (({key(code) for code in _codes(given)} for given in (value, example.gold)) for example, value in batch)
     return [tuple(map(float, set_counts(answered, gold))) for answered, gold in sides]

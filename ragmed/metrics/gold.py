@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragmed.records import Example, Gold, Value
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 
 def accepted(gold: Gold) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def contradictions(task: str, examples: Sequence[Example]) -> list[str]:
     >>> from ragmed.records import Example
     >>> both = [Example(f"q{n}", "How much?", options={"A": "12 mg", "B": "24 mg"}, gold="AB"[n]) for n in range(2)]
     >>> contradictions("doses", both)
-    ['doses: 1 of 2 examples ask the same as another one, with another answer: no answer matches both (q1).']
+    ['doses: 1 of 2 examples asks the same as another one, with another answer: no answer matches both (q1).']
 
     What is to be said of examples in the same words, with the same options, whose gold is another: a sentence, or none.
     """
@@ -70,7 +70,8 @@ def contradictions(task: str, examples: Sequence[Example]) -> list[str]:
         return []
     named = ", ".join(other[:5]) + (" …" if len(other) > 5 else "")
     return [
-        f"{task}: {len(other)} of {len(examples)} examples ask the same as another one, with another answer: no "
+        f"{task}: {len(other)} of {counted(len(examples), 'example')} {verb(len(other), 'asks', 'ask')} "
+        "the same as another one, with another answer: no "
         f"answer matches both ({named})."
     ]
 

@@ -23,12 +23,12 @@ from ragmed.errors import UnknownNameError, UsageError
 from ragmed.files import sha256_file, sha256_json, user_path
 from ragmed.metrics import Batch, Metric, MetricFacts
 from ragmed.metrics.bertscore import make_bertscore
-from ragmed.metrics.codes import valid_codes
+from ragmed.metrics.codes import valid_codes, valid_codes_document
 from ragmed.metrics.concepts import make_concept_metric
 from ragmed.metrics.corrections import make_correction_bertscore
 from ragmed.metrics.entailment import entailment_metric, load_entailment
 from ragmed.metrics.f1 import micro_precision
-from ragmed.metrics.icd10 import load_table
+from ragmed.metrics.icd10 import CodeTable, load_table
 from ragmed.metrics.settings import MODEL_FILES, MetricSettings, model_folder, named_file
 from ragmed.metrics.support import LEXICAL, LexicalSupport, unsupported
 from ragmed.records import Measure
@@ -60,8 +60,8 @@ def _unsupported(settings: MetricSettings, root: Path) -> Metric:
     return unsupported(load_entailment(model_folder(settings.model, root, "unsupported")))
 
 
-def _valid_codes(settings: MetricSettings, root: Path) -> Metric:
-    return valid_codes(load_table(named_file("valid_codes", root / user_path(settings.table))))
+def _codes(name: str, make: Callable[[CodeTable], Metric]) -> Callable[[MetricSettings, Path], Metric]:
+    return lambda settings, root: make(load_table(named_file(name, root / user_path(settings.table))))
 
 
 RESOURCED = {
@@ -71,7 +71,10 @@ RESOURCED = {
         Resourced(MetricFacts("correction_bertscore"), ("model", "layer"), make_correction_bertscore),
         Resourced(MetricFacts("completeness"), ("model",), _entailment("completeness")),
         Resourced(MetricFacts("contradiction", higher_is_better=False), ("model",), _entailment("contradiction")),
-        Resourced(MetricFacts("valid_codes", "ratio"), ("table",), _valid_codes, micro_precision),
+        Resourced(MetricFacts("valid_codes", "ratio"), ("table",), _codes("valid_codes", valid_codes), micro_precision),
+        Resourced(
+            MetricFacts("valid_codes_document"), ("table",), _codes("valid_codes_document", valid_codes_document)
+        ),
         Resourced(
             MetricFacts("unsupported", "ratio", higher_is_better=False), ("model",), _unsupported, micro_precision
         ),
@@ -104,8 +107,8 @@ def without_resource(name: str) -> Metric:
 
 
 (
-    BERTSCORE, CORRECTION_BERTSCORE, COMPLETENESS, CONTRADICTION, VALID_CODES, UNSUPPORTED, CONCEPT_F1,
-    CONCEPT_PRECISION, CONCEPT_RECALL,
+    BERTSCORE, CORRECTION_BERTSCORE, COMPLETENESS, CONTRADICTION, VALID_CODES, VALID_CODES_DOCUMENT, UNSUPPORTED,
+    CONCEPT_F1, CONCEPT_PRECISION, CONCEPT_RECALL,
 ) = map(without_resource, RESOURCED)  # fmt: skip
 
 

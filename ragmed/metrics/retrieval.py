@@ -8,8 +8,8 @@
                 distinct scores to mean this list
     no relevant document   0.0, as trec_eval has it. Such a query says nothing: a mean leaves it out, and says how many
 
-Sources: trec_eval 9 (github.com/usnistgov/trec_eval) through ir_measures (ir-measur.es): nDCG@k, R@k, Success@k, RR;
-Järvelin and Kekäläinen 2002 (10.1145/582415.582418) for nDCG with this gain.
+Sources: trec_eval 9 (github.com/usnistgov/trec_eval) through ir_measures (ir-measur.es): nDCG@k, R@k, P@k, Success@k,
+RR; Järvelin and Kekäläinen 2002 (10.1145/582415.582418) for nDCG with this gain.
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ def recall(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> flo
     wanted = _relevant(relevant)
     hits = wanted.intersection(_top(ranked, k))
     return len(hits) / len(wanted) if wanted else 0.0
+
+
+def precision(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:
+    """
+    >>> precision(["a", "b", "c"], {"b": 1}, k=10)
+    0.1
+
+    How many of the first k are relevant, over k, also where fewer were found. UsageError as for `ndcg`.
+    """
+    return len(_relevant(relevant).intersection(_top(ranked, k))) / k
 
 
 def hit(ranked: Sequence[str], relevant: Mapping[str, int], *, k: int) -> float:

@@ -11,19 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
+from ragmed.models.constraint import Constraint
 from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
-from ragmed.models.settings import ModelSettings, check_settings
+from ragmed.models.settings import LOCAL, ModelSettings, check_settings
 from ragmed.records import Completion, Example, Message, OptionScores, Passage
 from ragmed.workspace import Workspace
 
 __all__ = [
     "MODEL_SCHEMES",
     "ComputesHere",
+    "Constrains",
     "HasNotes",
     "Model",
     "ModelName",
     "ModelSettings",
     "ReadsExamples",
+    "SwitchesAdapter",
     "check_settings",
     "describe_models",
     "load_model",
@@ -106,6 +109,36 @@ class OneByOne(Protocol):
 
 
 @runtime_checkable
+class Constrains(Protocol):
+    """A model whose answers can be held to a form while they are written; how, its settings say (`holds_by`)."""
+
+    def generate_within(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        constraints: Sequence[Constraint],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None] | None = None,
+    ) -> list[Completion]:
+        """As `generate`, each answer within the constraint of its prompt. `each`: as of OneByOne, as they come."""
+
+
+@runtime_checkable
+class SwitchesAdapter(Model, Protocol):
+    """A model that can be asked with its adapter and without, so that it can be shown to be in effect."""
+
+    @property
+    def compared_by(self) -> str:
+        """What is compared, in words; '' where nothing can be."""
+
+    def adapter_changes(self, prompts: Sequence[Sequence[Message]]) -> list[float]:
+        """How far the answers with and without the adapter lie apart, for each prompt; 0 where they are the same.
+
+        ModelError where a prompt has no answer.
+        """
+
+
+@runtime_checkable
 class ReadsExamples(Protocol):
     """A model that is asked with the example itself and what was found for it, never with messages: a baseline that
     takes its answer from there.
@@ -130,19 +163,31 @@ class ComputesHere(Protocol):
     computes_here: Literal[True]
 
 
-def load_model(settings: ModelSettings | str, *, workspace: Workspace, seed: int = 0) -> Model:
+def load_model(
+    settings: ModelSettings | str,
+    *,
+    workspace: Workspace,
+    seed: int = 0,
+    while_apart: Callable[[SwitchesAdapter], None] | None = None,
+) -> Model:
     """
     >>> load_model("scripted:echo", workspace=Workspace.find()).name
     'scripted:echo'
 
-    A name alone stands for its settings' defaults. `seed`: sent where answers are sampled. Raises UnknownNameError,
-    UsageError, DataError, ModelError, MissingDependencyError.
+    A name alone stands for its settings' defaults. `seed`: sent where answers are sampled. `while_apart`: called with
+    the model as long as its adapter can be switched off, before it is merged into the weights; not at all for a model
+    of which that cannot be done. Raises UnknownNameError, UsageError, DataError, ModelError, MissingDependencyError.
     """
     given = ModelSettings(settings) if isinstance(settings, str) else settings
     check_settings(given, f"model '{given.name}'")
     module, function = _LOADERS[given.scheme].split(":")
     load = getattr(importlib.import_module(module), function)
-    return cast(Model, load(given, workspace=workspace, seed=seed))
+    if given.scheme in LOCAL:
+        return cast(Model, load(given, workspace=workspace, seed=seed, while_apart=while_apart))
+    model = cast(Model, load(given, workspace=workspace, seed=seed))
+    if while_apart and isinstance(model, SwitchesAdapter) and model.compared_by:
+        while_apart(model)
+    return model
 
 
 def describe_models(models_folder: Path) -> str:

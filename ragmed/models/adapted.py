@@ -8,6 +8,8 @@ compared.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,30 +44,44 @@ class Adapted:
     facts: dict[str, Any]
 
 
-def with_adapter(model: Any, tokenizer: Any, folder: Path, *, name: str, base: str, merge: bool) -> Adapted:
+def with_adapter(
+    model: Any, tokenizer: Any, folder: Path, *, name: str, base: str, merge: bool,
+    while_apart: Callable[[Any, Any], None] | None = None,
+) -> Adapted:  # fmt: skip
     """
         tuned = with_adapter(model, tokenizer, folder, name="path:m", base=hash_of_weights, merge=True)
 
     `base`: the hash of the model's weights. The adapter's own chat template is put into the tokenizer; where the
-    vocabulary was resized for it, the model is resized and the tokenizer is the adapter's. ModelError or DataError for
-    an adapter that does not fit, or that could not be merged into the same model.
+    vocabulary was resized for it, the model is resized and the tokenizer is the adapter's. `while_apart`: called with
+    the peft model and its tokenizer before anything is merged. ModelError or DataError for an adapter that does not
+    fit, or that could not be merged into the same model.
     """
     from peft import PeftModel
 
     config = check_adapter(folder, name, base)
     tokenizer, vocabulary = resized(model, tokenizer, folder)
     own = use_template(tokenizer, folder, name)
-    try:
+    with _fitting(folder, name):
         digest = adapter_hash(folder, config)
+        tuned = PeftModel.from_pretrained(model, str(folder), use_safetensors=True).eval()
+        check_adapter_fits(tuned, folder)
+        facts: dict[str, Any] = {"template": "the adapter's own" if own else "the model's"}
+        facts |= {"vocabulary": vocabulary} if vocabulary else {}
+    if while_apart:
+        while_apart(tuned, tokenizer)
+    with _fitting(folder, name):
+        return Adapted(_compared(tuned, tokenizer, merge, facts), tokenizer, digest, facts)
+
+
+@contextmanager
+def _fitting(folder: Path, name: str) -> Iterator[None]:
+    """ModelError, with what went wrong, for whatever is raised within; what peft warns of is seen to here."""
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5 for a renamed attribute
-            warnings.filterwarnings("ignore", message=".*missing adapter keys")  # an error of ours, below
-            warnings.filterwarnings("ignore", message=".*tie_word_embeddings")  # it is untied, below
-            tuned = PeftModel.from_pretrained(model, str(folder), use_safetensors=True).eval()
-            check_adapter_fits(tuned, folder)
-            facts: dict[str, Any] = {"template": "the adapter's own" if own else "the model's"}
-            facts |= {"vocabulary": vocabulary} if vocabulary else {}
-            return Adapted(_compared(tuned, tokenizer, merge, facts), tokenizer, digest, facts)
+            warnings.filterwarnings("ignore", message=".*missing adapter keys")  # an error: `check_adapter_fits`
+            warnings.filterwarnings("ignore", message=".*tie_word_embeddings")  # it is untied: `untie`
+            yield
     except Exception as error:
         reason = str(error) if isinstance(error, RagmedError) else _peft_reason(error)
         raise ModelError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +13,13 @@ from ragmed.models.thinking import marks_of, to_the_answer
 from ragmed.records import Message
 
 _LABELS = {"system": "System", "user": "User", "assistant": "Assistant"}
-_PLAIN = "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between, ending in 'Assistant:'"
+_PLAIN = (
+    "plain: 'System: ', 'User: ', 'Assistant: ' turns, a blank line between, ending in 'Assistant:'; a label that "
+    "opens a line within a turn gets a space before its colon"
+)
+# Where turns are told apart by these words alone, a text that holds one could open a turn; "Human" is what base models
+# have read most. Where a chat template marks the turns, they are words like others: a note quotes who said what.
+_LABELLED = re.compile(r"^([^\S\n]*(?:System|User|Assistant|Human))(?=:)", re.IGNORECASE | re.MULTILINE)
 # Some templates print today's date, or open a chain of thought. A prompt must be the same tomorrow, and the options'
 # letters must be what comes next; templates without these names ignore them.
 _DATE = datetime(2024, 7, 26)
@@ -41,13 +48,15 @@ class ChatTemplate:
     first user turn. `kind` says which of these happened. A template that asks for the date gets `date`, the same in
     every run. With a template the text carries the special tokens itself; plain text gets those that the tokenizer
     adds (`adds_special_tokens`). A reasoning model's template is set not to let it think, unless `thinking` is 'on';
-    where it opens the thinking all the same, that is closed again, so that the answer is what comes next.
+    where it opens the thinking all the same, that is closed again, so that the answer is what comes next. No turn's
+    text holds a special token of the tokenizer (`inert`): whatever stands in a passage, it ends no turn and opens none.
     ModelError for a template that leaves out what it is given.
     """
 
     def __init__(self, tokenizer: Any, *, thinking: Literal["on", "off"] = "off") -> None:
         self._tokenizer = tokenizer
         self._settings = {**_SETTINGS, "enable_thinking": thinking == "on"}
+        self._special = _special_tokens(tokenizer)
         self.adds_special_tokens = not tokenizer.chat_template
         self._parts = self._folds = self._closes = False
         if self.adds_special_tokens:
@@ -81,6 +90,7 @@ class ChatTemplate:
         """
         if not messages:
             raise ModelError("a prompt without messages cannot be rendered; give at least one user message")
+        messages = [Message(message.role, self.inert(message.content)) for message in messages]
         if self.kind == "plain":
             turns = [f"{_LABELS[message.role]}: {message.content}" for message in messages]
             return "\n\n".join([*turns, f"{_LABELS['assistant']}:"])
@@ -88,6 +98,16 @@ class ChatTemplate:
         if lost := _lost(messages, text):
             raise ModelError(_left_out(lost))
         return text + to_the_answer(text) if self._closes else text
+
+    def inert(self, text: str) -> str:
+        """The text with a space in each special token of the tokenizer, which then is none; of plain labelled turns, in
+        each label that opens a line as well. `ragmed.prompts.harmless` does so for marks that many templates share;
+        here the vocabulary is known (`>>QUESTION<<` of one, `[control_8]` of another).
+        """
+        for token in self._special:
+            while token in text:  # what is left of two that overlapped may be one again
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return _LABELLED.sub(r"\1 ", text) if self.kind == "plain" else text
 
     def closing(self) -> str:
         """What ends an assistant's turn, such as <|im_end|>; empty where the template closes it by nothing but space.
@@ -142,6 +162,17 @@ class ChatTemplate:
                 f"the model's chat template refuses these messages ({type(error).__name__}: {reason})"
             ) from error
         return str(text)
+
+
+def _special_tokens(tokenizer: Any) -> list[str]:
+    """The tokens by which a text is more than its words, the longest first: those that the tokenizer calls special, and
+    others that were added to its vocabulary and stand in its chat template. One of a single sign cannot be broken up.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {}).values()
+    template = repr(getattr(tokenizer, "chat_template", "") or "")
+    tokens = {str(token) for token in getattr(tokenizer, "all_special_tokens", ())}
+    tokens |= {token.content for token in added if token.special or repr(token.content)[1:-1] in template}
+    return sorted((token for token in tokens if len(token.strip()) > 1), key=lambda token: (-len(token), token))
 
 
 def _lost(messages: Sequence[Message], text: str) -> Message | None:

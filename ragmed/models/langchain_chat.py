@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragmed.errors import MissingDependencyError, ModelError, ProtectionError, RagmedError, UsageError
 from ragmed.models.chat import FOLDED, SHORT_ANSWER, SHORT_QUESTION, fold_system
+from ragmed.models.constraint import Constraint
 from ragmed.models.counting import TokenCounter, load_counter
 from ragmed.models.endpoint.secret import without_pieces
 from ragmed.models.langchain_reply import completion_of, is_blank
@@ -120,7 +121,7 @@ class LangChainChat:
                 raise ModelError(self._failure(reply)) from reply
 
     def _ask_once(self, chat: BaseChatModel, prompt: Sequence[Message]) -> Any:
-        return next(reply for _, reply in self._batch(chat, [prompt], ()))
+        return next(reply for _, reply in self._batch(chat, [prompt], {}))
 
     def count_tokens(self, prompts: Sequence[Sequence[Message]]) -> list[int]:
         return self._counter.count(prompts)
@@ -142,6 +143,40 @@ class LangChainChat:
         stop: Sequence[str] = (),
     ) -> None:
         """The same, each completion as it comes."""
+        self._generate(prompts, {"stop": list(stop)} if stop else {}, max_tokens, each)
+
+    def generate_within(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        constraints: Sequence[Constraint],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None] | None = None,
+    ) -> list[Completion]:
+        """The same, each answer held to its form by `response_format`, which is passed on to the provider's package;
+        one that takes no such word fails with its own. Whether the provider does hold it is another matter: see
+        `ragmed.experiments.check`.
+        """
+        done: dict[int, Completion] = {}
+        for form in dict.fromkeys(constraints):  # one call takes one form; most tasks have one for all examples
+            places = [place for place, constraint in enumerate(constraints) if constraint == form]
+
+            def came(number: int, answer: Completion, places: Sequence[int] = places) -> None:
+                done[places[number]] = answer
+                if each:
+                    each(places[number], answer)
+
+            self._generate([prompts[place] for place in places], form.fields("json_schema"), max_tokens, came)
+        return [done[place] for place in range(len(prompts))]
+
+    def _generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        given: Mapping[str, Any],
+        max_tokens: int,
+        each: Callable[[int, Completion], None],
+    ) -> None:
+        """`given`: what is passed to the provider's package with every prompt."""
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}")
         chat = self._chat(max_tokens)
@@ -152,7 +187,7 @@ class LangChainChat:
             if attempt:
                 self.sleep(max(_wait(failed[i], attempt) for i in waiting))
             again = []
-            for number, reply in self._batch(chat, [prompts[place] for place in waiting], stop):
+            for number, reply in self._batch(chat, [prompts[place] for place in waiting], given):
                 place = waiting[number]
                 if _may_pass(reply) and attempt < self._settings.retries:
                     failed[place] = reply
@@ -184,7 +219,7 @@ class LangChainChat:
         raise UsageError(f"'{self.name}' gives no log-likelihoods of options; set the task's scoring to generate")
 
     def _batch(
-        self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], stop: Sequence[str]
+        self, chat: BaseChatModel, prompts: Sequence[Sequence[Message]], given: Mapping[str, Any]
     ) -> Iterator[tuple[int, Any]]:
         """Place and reply, or what went wrong, as they come."""
         from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -193,7 +228,6 @@ class LangChainChat:
         kinds = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
         turns = [fold_system(prompt) for prompt in prompts] if self._folds else prompts
         inputs: list[Any] = [[kinds[message.role](content=message.content) for message in prompt] for prompt in turns]
-        given: dict[str, Any] = {"stop": list(stop)} if stop else {}
         config: Any = {"max_concurrency": self._settings.concurrency, "callbacks": []}
         with tracing_context(enabled=False):
             yield from chat.batch_as_completed(inputs, config=config, return_exceptions=True, **given)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ragmed.files import read_json, sha256_file, sha256_json, user_path
 from ragmed.hub import hub_reason, offline
 from ragmed.machine import auto_dtype, note_slow_dtype
 from ragmed.models.adapted import with_adapter
-from ragmed.models.local import LocalModel
+from ragmed.models.local import Apart, LocalModel
 from ragmed.models.names import parse_model_name
 from ragmed.models.present import weights_hash
 from ragmed.models.settings import DTYPES, ModelSettings
@@ -32,12 +32,14 @@ _LEFT = ("*/*", "consolidated*")
 _TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken")
 
 
-def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> LocalModel:
+def load(
+    settings: ModelSettings, *, workspace: Workspace, seed: int, while_apart: Callable[[Apart], None] | None = None
+) -> LocalModel:
     """The loader of `packaged:`, `path:` and `hf:` names. `seed` is not needed: decoding is greedy."""
     name = parse_model_name(settings.name)
     adapter = workspace.adapter(name.adapter) if name.adapter else None
     folder, snapshot_of = weights_folder(settings.name, workspace)
-    return load_folder(settings, folder, snapshot_of=snapshot_of, adapter=adapter)
+    return load_folder(settings, folder, snapshot_of=snapshot_of, adapter=adapter, while_apart=while_apart)
 
 
 def weights_folder(model: str, workspace: Workspace) -> tuple[Path, str]:
@@ -74,16 +76,17 @@ def hub_folder(repository: str, revision: str) -> Path:
 
 
 def load_folder(
-    settings: ModelSettings, folder: Path, *, snapshot_of: str = "", adapter: Path | None = None
-) -> LocalModel:
+    settings: ModelSettings, folder: Path, *, snapshot_of: str = "", adapter: Path | None = None,
+    while_apart: Callable[[Apart], None] | None = None,
+) -> LocalModel:  # fmt: skip
     """
         load_folder(ModelSettings("path:models/m"), Path("models/m"))
 
     `settings.device`: auto, cpu, cuda, cuda:1 …, or map, which spreads the layers over all GPUs; auto takes cuda where
     there is one. `dtype`: auto is float32 on a CPU, bfloat16 elsewhere. `quantization`: 8bit or 4bit (NF4), by
     bitsandbytes while the weights are read. An adapter is a folder with a LoRA adapter in safetensors. `snapshot_of`:
-    the repository, where the folder is a snapshot of one, named by its commit. Raises ModelError, DataError,
-    UsageError, MissingDependencyError.
+    the repository, where the folder is a snapshot of one, named by its commit. `while_apart`: called with the model
+    while its adapter can still be switched off. Raises ModelError, DataError, UsageError, MissingDependencyError.
     """
     import torch
 
@@ -99,7 +102,13 @@ def load_folder(
     if adapter or parse_model_name(settings.name).adapter:
         place = adapter or user_path(parse_model_name(settings.name).adapter)
         merge = settings.quantization == "none" and model.dtype == torch.float32
-        tuned = with_adapter(model, tokenizer, place, name=name, base=hashes["weights"], merge=merge)
+
+        def apart(peft: Any, adapted: Any) -> None:
+            if while_apart:
+                limit = settings.context_tokens
+                while_apart(Apart(settings.name, peft, adapted, hashes=hashes, context_tokens=limit))
+
+        tuned = with_adapter(model, tokenizer, place, name=name, base=hashes["weights"], merge=merge, while_apart=apart)
         model, tokenizer, notes["adapter"] = tuned.model, tuned.tokenizer, tuned.facts
         hashes |= {"adapter": tuned.digest, "tokenizer": tokenizer_hash(tokenizer)}
     try:

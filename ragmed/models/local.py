@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from itertools import groupby
 from typing import Any, Literal, Protocol
 
@@ -228,6 +229,39 @@ class LocalModel(TokenModel):
             hashes={**hashes, **machine},
             thinking_tokens=thinking_tokens,
         )
+
+
+class Apart(LocalModel):
+    """A LocalModel whose adapter still lies beside the weights, in `peft`, and can be switched off."""
+
+    compared_by = "log-probabilities of the next token"
+
+    def __init__(self, name: str, peft: Any, tokenizer: Any, *, hashes: Mapping[str, str], context_tokens: int) -> None:
+        super().__init__(name, peft.get_base_model(), tokenizer, hashes=hashes, context_tokens=context_tokens)
+        self._peft = peft
+
+    def adapter_changes(self, prompts: Sequence[Sequence[Message]]) -> list[float]:
+        """The largest change of a log-probability of the token after each prompt, in nats; ModelError for no number."""
+        changes = []
+        for ids in self._encode([self.chat.render(prompt) for prompt in prompts]):
+            with self._peft.disable_adapter():
+                off = self._after(ids)
+            on = self._after(ids)
+            changes.append(float((on - off)[on != off].abs().max()) if bool((on != off).any()) else 0.0)
+        if not all(map(math.isfinite, changes)):
+            raise ModelError(
+                f"'{self.name}' computes log-probabilities that are no finite numbers in "
+                f"{self._hashes.get('dtype', 'its precision')}; use dtype float32, or check the weights"
+            )
+        return changes
+
+    def _after(self, ids: list[int]) -> Any:
+        import torch
+
+        last = {"logits_to_keep": 1} if "logits_to_keep" in signature(self.model.forward).parameters else {}
+        with torch.inference_mode():
+            read = self.model(input_ids=torch.tensor([ids], device=self.model.device), use_cache=False, **last)
+        return read.logits[0, -1].float().log_softmax(-1)
 
 
 def decoder(tokenizer: Any) -> Callable[[list[int]], str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from ragmed.checked import Bounds, dump, parse
 from ragmed.errors import UsageError
+from ragmed.models.constraint import HeldBy
 from ragmed.models.names import parse_model_name
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -35,13 +36,17 @@ class ModelSettings:
     providers: `concurrency` (requests at a time), `timeout` (seconds a request may take, whatever trickles in),
     `retries`, `key` (the environment variable that holds the key), `trusted` (restricted data may be sent there: you
     say that it lies within your walls), `tokenizer` (a `path:` or `hf:` name that counts tokens as the server does).
-    `temperature`, `top_p` and the experiment's seed are sent with every request; models that run here decode greedily.
+    `constrained_by`: how arms with `constrained: true` are held to the valid forms, in the words of the server (see
+    `ragmed.models.constraint`); '' is `json_schema` for servers and providers, and the likelihood of each option for
+    models that run here. `temperature`, `top_p` and the experiment's seed are sent with every request; models that run
+    here decode greedily.
     `context_tokens` 0: what the model or its server reports. `thinking_tokens`: how many tokens a reasoning model may
     think, before and beside the answer's own; 0 asks it not to.
 
     For any model: `base`, the model of this experiment that it was fine-tuned from, and `tuned_by`, the adapter in
     adapters/ whose manifest says on what, where its name does not tell (a merged folder elsewhere, a server). Both are
-    for the comparison and change no answer.
+    for the comparison and change no answer. `base_served`: of a tuned model behind a server, the name under which the
+    same server has it without its adapter, so that the adapter can be shown to be in effect.
     """
 
     name: str
@@ -58,12 +63,19 @@ class ModelSettings:
     key: str = ""
     trusted: bool = False
     tokenizer: str = ""
+    constrained_by: Literal["", HeldBy] = ""
     base: str = ""
     tuned_by: str = ""
+    base_served: str = ""
 
     @property
     def scheme(self) -> str:
         return parse_model_name(self.name).scheme
+
+    @property
+    def holds_by(self) -> HeldBy:
+        """How an arm of this model that is constrained is held to the valid forms."""
+        return self.constrained_by or ("json_schema" if self.scheme in REMOTE else "likelihood")
 
 
 FOR: dict[str, tuple[str, ...]] = {
@@ -80,8 +92,11 @@ FOR: dict[str, tuple[str, ...]] = {
     "key": ("endpoint",),
     "trusted": REMOTE,
     "tokenizer": REMOTE,
+    "constrained_by": SAMPLING,
+    "base_served": ("endpoint",),
 }
 """Setting -> the schemes for which it means something."""
+_HOLDS: dict[str, tuple[HeldBy, ...]] = {"chat": ("json_schema",), "vllm": ("likelihood", "structured_outputs")}
 
 
 def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
@@ -97,6 +112,9 @@ def check_settings(settings: ModelSettings, where: str) -> ModelSettings:
     for name, schemes in FOR.items():
         if scheme not in schemes and getattr(settings, name) != defaults[name]:
             raise UsageError(f"{where}.{name}: it means nothing for '{scheme}:' models; take it out")
+    if settings.constrained_by and settings.constrained_by not in _HOLDS.get(scheme, (settings.constrained_by,)):
+        known = " or ".join(_HOLDS[scheme])
+        raise UsageError(f"{where}.constrained_by: '{scheme}:' models are held by {known}; write that, or leave it out")
     return settings
 
 

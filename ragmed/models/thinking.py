@@ -79,12 +79,12 @@ def split_thinking(text: str) -> tuple[str, str]:
     opened, at = "", 0
     for found in _ANY.finditer(text):
         opening, closing = _opening(found.group()), _closing(found.group())
+        if opened and TAGS[opened] != closing:  # thinking may speak of marks
+            continue
         piece = text[at : found.start()]
-        if opened and closing and TAGS[opened] == closing:
+        if opened:
             thinking.append(piece)
             opened = ""
-        elif opened:  # thinking may speak of marks
-            continue
         elif closing:
             thinking += [*answer, piece]
             answer = []

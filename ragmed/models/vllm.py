@@ -10,37 +10,42 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ragmed.errors import MissingDependencyError, ModelError, RagmedError, UsageError
 from ragmed.files import read_json, user_path
+from ragmed.models.constraint import Constraint
+from ragmed.models.local import TokenModel, context_of, decoder, end_tokens
 from ragmed.models.names import parse_model_name
 from ragmed.models.settings import ModelSettings
+from ragmed.records import Completion, Message
 from ragmed.workspace import Workspace
 
 if TYPE_CHECKING:
     from ragmed.models.generation import Written
-    from ragmed.models.local import TokenModel
     from ragmed.models.scoring import TokenItem, TokenScores
+
+
+_ROUNDING = 1e-3  # nats: an adapter that adds nothing adds zeros, and changes no log-probability by more
 
 
 class VllmWriter:
     """Token ids in, `Written` out, as `generation.Generator` does it; and the same for likelihoods (`score`).
 
     `llm`: vLLM's LLM. `request`: its LoRARequest, or None. `sampling`: temperature, top_p and seed of every request.
+    `held`: the form that everything written is held to (see `Constraint.plain`), or None.
     """
 
     def __init__(
         self, llm: Any, tokenizer: Any, *, eos: frozenset[int], sampling: dict[str, Any], request: Any
     ) -> None:
-        from ragmed.models.local import decoder
-
         self.llm = llm
         self.eos = eos
         self.sampling = sampling
         self.request = request
+        self.held: dict[str, Any] | None = None
         self._decode = decoder(tokenizer)
 
     def decode(self, ids: list[int]) -> str:
@@ -87,6 +92,14 @@ class VllmWriter:
             results.append(TokenScores(tuple(sums), tuple(greedy)))
         return results
 
+    def read(self, prompts: Sequence[Sequence[int]]) -> list[list[float]]:
+        """The log-probability of every token of each prompt, but for the first, which follows nothing."""
+        outputs = self._run(prompts, max_tokens=1, prompt_logprobs=1)
+        return [
+            [float(known[token].logprob) for known, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)]
+            for output, ids in zip(outputs, prompts, strict=True)
+        ]
+
     def _written(self, output: Any, stop: Sequence[str], ends: frozenset[int]) -> Written:
         from ragmed.models.generation import Written
 
@@ -104,6 +117,10 @@ class VllmWriter:
 
         if not prompts:
             return []
+        if self.held:
+            from vllm.sampling_params import StructuredOutputsParams  # type: ignore[import-not-found, unused-ignore]
+
+            given["structured_outputs"] = StructuredOutputsParams(**self.held)
         params = SamplingParams(**self.sampling, **given)
         inputs = [{"prompt_token_ids": list(ids)} for ids in prompts]
         outputs = self.llm.generate(inputs, params, use_tqdm=False, lora_request=self.request)
@@ -112,7 +129,61 @@ class VllmWriter:
         return list(outputs)
 
 
-def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenModel:
+class VllmModel(TokenModel):
+    """A TokenModel whose writer is a VllmWriter, which can hold answers to a form while they are written, and be asked
+    without its adapter.
+    """
+
+    @property
+    def compared_by(self) -> str:
+        return "log-probabilities of the prompt's tokens" if self._vllm.request else ""
+
+    @property
+    def _vllm(self) -> VllmWriter:
+        return cast(VllmWriter, self._generator)
+
+    def adapter_changes(self, prompts: Sequence[Sequence[Message]]) -> list[float]:
+        """The largest change of a log-probability of a token of each prompt, in nats; what rounding may change is 0."""
+        ids = self._encode([self.chat.render(prompt) for prompt in prompts])
+        on = self._vllm.read(ids)
+        request, self._vllm.request = self._vllm.request, None
+        try:
+            off = self._vllm.read(ids)
+        finally:
+            self._vllm.request = request
+        pairs = zip(on, off, strict=True)
+        changes = [max((abs(a - b) for a, b in zip(*pair, strict=True)), default=0.0) for pair in pairs]
+        return [change if change > _ROUNDING else 0.0 for change in changes]
+
+    def generate_within(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        constraints: Sequence[Constraint],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None] | None = None,
+    ) -> list[Completion]:
+        """As `generate`, each answer within its constraint. UsageError for a model that thinks: its thoughts would be
+        held to the form of the answer.
+        """
+        if self.thinking_tokens:
+            raise UsageError(f"'{self.name}': what is thought cannot be held to a form; take thinking_tokens out")
+        done: dict[int, Completion] = {}
+        for form in dict.fromkeys(constraints):
+            places = [place for place, constraint in enumerate(constraints) if constraint == form]
+            self._vllm.held = form.plain()
+            try:
+                answers = self.generate([prompts[place] for place in places], max_tokens=max_tokens)
+            finally:
+                self._vllm.held = None
+            done |= zip(places, answers, strict=True)
+            if each:
+                for place in places:
+                    each(place, done[place])
+        return [done[place] for place in range(len(prompts))]
+
+
+def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> VllmModel:
     """The loader of `vllm:` names; a folder is taken as one, anything else is a repository of the hub.
 
     No code of the model's publisher is run and none of the publisher's sampling defaults are taken; weights come from
@@ -140,7 +211,7 @@ def load(settings: ModelSettings, *, workspace: Workspace, seed: int) -> TokenMo
         raise ModelError(f"vLLM could not load '{settings.name}': {type(error).__name__}: {first}") from error
 
 
-def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, workspace: Workspace) -> TokenModel:
+def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, workspace: Workspace) -> VllmModel:
     from transformers import AutoConfig
     from vllm import LLM
     from vllm.lora.request import LoRARequest  # type: ignore[import-not-found, unused-ignore]
@@ -148,7 +219,6 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
     from ragmed.adapters import adapter_hash, check_adapter
     from ragmed.models.adapted import use_template
     from ragmed.models.loading import file_hashes, read_tokenizer
-    from ragmed.models.local import TokenModel, context_of, end_tokens
     from ragmed.models.vocabulary import refuse_other_vocabulary
 
     name = parse_model_name(settings.name)
@@ -184,7 +254,7 @@ def _load(settings: ModelSettings, folder: Path, *, repository: str, seed: int, 
     writer = VllmWriter(llm, tokenizer, eos=eos, sampling=sampling, request=request)
     hashes |= {"engine": f"vllm {_version()}", "dtype": settings.dtype}
     hashes |= {"sampling": ", ".join(f"{key}={value}" for key, value in sampling.items())}
-    return TokenModel(
+    return VllmModel(
         settings.name,
         tokenizer,
         writer=writer,

@@ -6,18 +6,18 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ragmed.arms import Arm
+from ragmed.arms import BY_MODEL, Arm
 from ragmed.comparison.costs.prices import Prices
 from ragmed.experiments.binding import applies, as_asked
 from ragmed.experiments.config import Experiment
 from ragmed.experiments.references import index_names, reads_record
 from ragmed.models import ModelSettings
 from ragmed.planning.cases import Assumptions
-from ragmed.planning.memory import index_memory, model_memory
+from ragmed.planning.memory import index_memory, model_memory, retrieval_rows
 from ragmed.planning.pilot import Pilot
 from ragmed.planning.tokens import UNBUILT, Passages, budget_of, count_use, find_counter, mean_passage
 from ragmed.tasks import BoundTask
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 Row = dict[str, Any]
@@ -34,7 +34,8 @@ def cost_rows(
     """
     >>> costs, memory, notes = cost_rows(experiment, bound, ...)  # doctest: +SKIP
 
-    A row for each arm and task that would be asked; a row for each model and index; what the reader should know.
+    A row for each arm and task that would be asked; a row for each model, each model of retrieval, and each index; what
+    the reader should know.
     """
     notes: list[str] = []
     costs: list[Row] = []
@@ -66,24 +67,34 @@ def cost_rows(
         for task in bound.values():
             if not applies(arm, task, experiment):
                 continue
-            asked = as_asked(arm, task)
+            asked = as_asked(arm, task, settings.holds_by)
             use = count_use(arm, asked, settings=settings, counter=counter, passages=passages, budget=budget)
             kind = (arm.model, not asked.needs_likelihoods)
             longest[kind] = max(longest.get(kind, 0), use.longest)
             costs.append(_row(arm, task, settings, dataclasses.asdict(use), given=given, pilot=pilot, prices=prices))
             if use.too_long:
                 notes.append(
-                    f"{arm.name} on {task.name}: {counted(use.too_long, 'prompt')} do not fit "
+                    f"{arm.name} on {task.name}: {counted(use.too_long, 'prompt')} "
+                    f"{verb(use.too_long, 'does', 'do')} not fit "
                     f"{counted(budget, 'token')}: errors"
+                )
+            if arm.steps_ask:
+                notes.append(
+                    f"{arm.name} on {task.name}: what its model reads and writes before the question (follow_up, "
+                    "rerank, evidence_filter) is not counted, unless a pilot measured it"
                 )
             if use.cut:
                 notes.append(
                     f"{arm.name} on {task.name}: {use.cut} of {counted(len(task.examples), 'record')} "
-                    f"do not fit {counted(budget, 'token')} "
-                    "whole: their last documents are left out"
+                    f"{verb(use.cut, 'does', 'do')} not fit {counted(budget, 'token')} "
+                    f"whole: {verb(use.cut, 'its', 'their')} last documents are left out"
                 )
-            if arm.shows_passages and use.shown < arm.k:
-                fit = f"{use.shown:.1f} of {arm.k} passages fit {budget} tokens"
+            if arm.query in BY_MODEL:
+                notes.append(
+                    f"{arm.name}: what its model reads and writes for its queries ({arm.query}) is not counted"
+                )
+            if arm.shows_passages and use.shown < arm.most_shown:
+                fit = f"{use.shown:.1f} of {arm.most_shown} passages fit {budget} tokens"
                 notes.append(f"{arm.name} on {task.name}: {fit}; the others are left out")
     memory = [
         {**model_memory(experiment.models[model], longest=size, writes=writes, workspace=workspace), "writes": writes}
@@ -92,7 +103,11 @@ def cost_rows(
     names = index_names(experiment, workspace)
     return (
         costs,
-        [*_largest(memory), *(index_memory(n, workspace) for n in names)],
+        [
+            *_largest(memory),
+            *retrieval_rows(experiment, workspace),
+            *(index_memory(n, workspace) for n in names),
+        ],
         [n for n in dict.fromkeys(notes) if n],
     )
 
@@ -104,7 +119,7 @@ def widest(experiment: Experiment) -> Mapping[str, Arm]:
         return experiment.arms
     tried = experiment.arms[search.arm]
     k, budget = max(search.k, default=tried.k), max(search.context_tokens, default=tried.context_tokens)
-    return experiment.showing(search.arm, k=k, context_tokens=budget).arms
+    return experiment.showing(search.arm, dataclasses.replace(tried, k=k, context_tokens=budget)).arms
 
 
 def _row(

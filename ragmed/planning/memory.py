@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DamagedError
+from ragmed.errors import DamagedError, MissingDependencyError
+from ragmed.experiments.config import Experiment
+from ragmed.experiments.references import specs_behind
 from ragmed.index.manifest import read_manifest
 from ragmed.models import ModelSettings
+from ragmed.packaged import packaged_embedder_folder
 from ragmed.planning.tokens import built, config_of, folder_of
-from ragmed.retrieval.named import index_folder
+from ragmed.retrieval.named import index_folder, index_recipe
 from ragmed.workspace import Workspace
 
 Row = dict[str, Any]
@@ -92,6 +95,43 @@ def _count(path: Path) -> int:
         return sum(math.prod(one["shape"]) for name, one in head.items() if name != "__metadata__")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedError(f"'{path}' is no safetensors file: {error}; fetch it anew") from error
+
+
+def retrieval_memory(name: str, precision: str, workspace: Workspace) -> Row:
+    """
+    >>> retrieval_memory("hashing:64", "float32", Workspace.find())["weights_bytes"]
+    0
+
+    Bytes of the weights of an embedder, a sparse encoder or a reranker, in which it reads queries or pairs; None where
+    its files are not here, as of one of a hub that was never fetched.
+    """
+    scheme, _, rest = name.partition(":")
+    row: Row = {"reads": name, "dtype": precision, "parameters": None, "weights_bytes": None}
+    if scheme == "hashing":
+        return {**row, "dtype": None, "parameters": 0, "weights_bytes": 0}
+    if precision == "auto":
+        precision = row["dtype"] = "bfloat16" if _on_gpu("auto") else "float32"
+    try:
+        folder = packaged_embedder_folder(rest) if scheme == "packaged" else folder_of(name, workspace)
+    except MissingDependencyError:
+        return row
+    if folder and (parameters := sum(_count(path) for path in sorted(folder.rglob("*.safetensors")))):
+        row["parameters"], row["weights_bytes"] = parameters, round(parameters * BYTES[precision])
+    return row
+
+
+def retrieval_rows(experiment: Experiment, workspace: Workspace) -> list[Row]:
+    """A row for each model that reads queries or pairs for an arm; BM25 reads by none."""
+    read: dict[str, str] = {}
+    for spec in specs_behind(experiment, list(experiment.arms.values())):
+        if spec.model:
+            read[spec.model] = spec.precision
+        elif spec.method == "dense" and spec.record:
+            read[spec.embedder] = "float32"
+        elif spec.method == "dense":
+            recipe = index_recipe(spec.index, workspace)
+            read[recipe.embedder] = recipe.precision
+    return [retrieval_memory(name, precision, workspace) for name, precision in read.items() if name]
 
 
 def _on_gpu(device: str) -> bool:

@@ -99,6 +99,13 @@ def read_pilot(run: Run, experiment: Experiment, pairs: Sequence[tuple[str, str]
     )
 
 
+_OTHERWISE = (
+    "context", "index", "passage_order", "replay", "planted", "follow_up", "rerank", "evidence_filter",
+    "cot", "cot_tokens", "constrained",
+)  # fmt: skip
+"""Settings whose change makes another arm of one: what it reads and writes is then not what was measured."""
+
+
 def _same(
     answers: Mapping[tuple[str, str], Sequence[Answer]], was: Mapping[str, Any], experiment: Experiment
 ) -> tuple[dict[tuple[str, str], Sequence[Answer]], list[str]]:
@@ -114,7 +121,7 @@ def _same(
             notes.append(f"the pilot asked {name} otherwise ({', '.join(changed)}): set aside")
     for name in list(arms):
         old, new = was["arms"][name], now["arms"][name]
-        changed = _changed(old, new, ("context", "index", "passage_order"))
+        changed = _changed(old, new, _OTHERWISE)
         known = _model(was, old)
         if known and known != _model(now, new):
             changed.append("model")
@@ -189,7 +196,7 @@ def _spent(samples: Sequence[Sample]) -> Spent:
         sum(s.input_tokens for s in samples) / n,
         sum(s.output_tokens for s in samples) / n,
         sum(s.thinking_tokens for s in samples) / n,
-        sum(s.seconds for s in samples) / n,
+        sum(s.seconds + s.retrieval_seconds for s in samples) / n,
         sum(len(s.passages) for s in samples) / n,
     )
 

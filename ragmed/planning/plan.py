@@ -112,7 +112,7 @@ def contrasts_of(experiment: Experiment) -> list[tuple[str, str]]:
         return [(one, other) for one, other in settings.contrasts]
     others = [arm for arm in experiment.arms if arm != settings.baseline and arm not in settings.baseline_arms]
     pairs = [(settings.baseline, arm) for arm in others]
-    more = against_retrieved(settings.factorials)
+    more = [*against_retrieved(settings.factorials), *settings.misled]
     return [*pairs, *(pair for pair in more if pair not in pairs and pair[::-1] not in pairs)]
 
 
@@ -168,7 +168,7 @@ def _searched(experiment: Experiment, bound: Mapping[str, BoundTask]) -> list[st
     search = experiment.search
     if search is None:
         return []
-    cells = max(1, len(search.k)) * max(1, len(search.context_tokens))
+    cells = len(experiment.tried()) * max(1, len(search.k)) * max(1, len(search.context_tokens))
     return [
         f"the search asks {search.arm} the development examples of {search.task} {cells} times first, which is not "
         "counted; tokens are those of the largest k and budget that it may choose"

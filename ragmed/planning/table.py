@@ -236,6 +236,7 @@ def _legend(costs: Sequence[Row]) -> list[str]:
 
 def _memory(plan: Row) -> list[str]:
     models = [row for row in plan["memory"] if "model" in row]
+    reading = [row for row in plan["memory"] if row.get("reads")]
     indexes = [row for row in plan["memory"] if "index" in row]
     lines: list[str] = []
     if models:
@@ -244,6 +245,10 @@ def _memory(plan: Row) -> list[str]:
             sizes = [size(row[key]) for key in ("weights_bytes", "cache_bytes", "total_bytes")]
             cells.append([row["model"], row["dtype"] or "-", *sizes])
         lines += ["", *table(cells, right=range(2, 5))]
+    if reading:
+        cells = [["finds passages", "type", "weights"]]
+        cells += [[row["reads"], row["dtype"] or "-", size(row["weights_bytes"])] for row in reading]
+        lines += ["", *table(cells, right=range(2, 3))]
     if indexes:
         cells = [["index", "on disk", "vectors in memory"]]
         cells += [[row["index"], size(row["disk_bytes"]), size(row["vectors_bytes"])] for row in indexes]

@@ -83,7 +83,7 @@ def count_use(
             cut += 1
             whole = max(first, budget - reserve)
         base = whole or base
-        kept = arm.k if arm.shows_passages else 0
+        kept = arm.most_shown
         if budget and kept:
             room = (budget - reserve - base - around) / passages.tokens
             kept = max(0, min(kept, int(room)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ragmed.finetuning.raft import searches
 from ragmed.finetuning.recipe import AdapterRecipe, load_adapter_recipe
 from ragmed.finetuning.training_texts import training_texts
 from ragmed.models import ModelSettings
@@ -24,7 +25,7 @@ def training_tokens(name: str, workspace: Workspace) -> dict[str, Any]:
     row: dict[str, Any] = {"adapter": name, "base": recipe.base, "cells": len(cells), "tokens": None, "unknown": ""}
     if recipe.paraphrases.model:
         return row | {"unknown": f"{recipe.paraphrases.model} writes a part of its texts first"}
-    if "raft" in recipe.learn:
+    if searches(recipe):
         return row | {"unknown": "a part of its texts comes from a search in an index"}
     counter, note = find_counter(ModelSettings(recipe.base), workspace)
     texts = training_texts(recipe, workspace=workspace).texts

@@ -20,6 +20,8 @@ from ragmed.yaml_files import read_mapping
 
 FOLDER = Path(__file__).parent
 _SIZES = re.compile(r"(\d+)b(?:-(\d+)b)?\Z")
+WITH_RECORD = ("longhealth_1", "longhealth_2", "longhealth_3")
+"""Tasks whose published figures are of models that were shown the whole record; all others are closed book."""
 Figures = Mapping[tuple[str, str], float]
 """(task, metric) -> a fraction."""
 
@@ -123,7 +125,7 @@ LEVELS: dict[str, dict[str, dict[str, tuple[tuple[str, str], ...]]]] = {
         "level 2": {
             "longhealth": tuple((f"longhealth_{number}", "accuracy") for number in (1, 2, 3)),
             "medisumqa": _all("medisumqa", *_ROUGE, "bertscore", "concept_f1"),
-            "medisumcode": _all("medisumcode", "code_f1_document", "code_f1_3_document", "valid_codes"),
+            "medisumcode": _all("medisumcode", "code_f1_document", "code_f1_3_document", "valid_codes_document"),
         },
     },
     "jamia": {},

@@ -20,8 +20,8 @@ from ragmed.comparison.columns import total_of
 from ragmed.comparison.diagnosis.rows import Ledger
 from ragmed.comparison.results import Results
 from ragmed.files import write_atomic
-from ragmed.records import STATUSES, Answer, Value
-from ragmed.report.wording import CAUSES
+from ragmed.records import STATUSES, Answer, Step, Value
+from ragmed.report.wording import CAUSES, held
 from ragmed.tasks.words import gold_text
 
 Answers = Mapping[tuple[str, str], Sequence[Answer]]
@@ -173,6 +173,8 @@ def _answer(given: Answer, arm: int) -> dict[str, Any]:
     answer["counts"] = {name: list(value) for name, value in score.metrics.items() if isinstance(value, tuple)}
     answer["messages"] = [[message.role, message.content] for message in sample.messages]
     answer |= {"passages": [asdict(passage) for passage in sample.passages], "dropped": list(sample.dropped)}
+    answer |= {"queries": list(sample.queries), "left_out": list(sample.left_out)}
+    answer["steps"] = [_step(step) for step in sample.steps]
     answer |= {"options": list(sample.example.options.values()), "logprobs": list(sample.option_logprobs)}
     answer |= {"extracted": _plain(score.value), "completion": sample.completion, "thinking": sample.thinking}
     answer["note"] = "; ".join(filter(None, (sample.error, sample.note)))
@@ -180,6 +182,20 @@ def _answer(given: Answer, arm: int) -> dict[str, Any]:
         answer |= {"input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens}
     answer["seconds"] = sample.seconds or None
     return {key: value for key, value in answer.items() if value not in (None, [], {})}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    """What was done about passages before the question; what is empty is left out."""
+    written = [one.text for one in step.completions]
+    tokens = [sum(one.input_tokens for one in step.completions), sum(one.output_tokens for one in step.completions)]
+    known: dict[str, Any] = {
+        "kind": step.kind,
+        "queries": list(step.queries),
+        "passages": list(step.passages),
+        "written": written,
+    }
+    known |= {"dropped": [list(pair) for pair in step.dropped.items()], "note": step.note}
+    return {key: value for key, value in (known | {"tokens": tokens if written else []}).items() if value}
 
 
 def _plain(value: Value) -> str | None:
@@ -216,5 +232,5 @@ def named_sets(results: Results) -> Iterator[tuple[str, str, str, Sequence[str]]
             if listed:
                 yield f"{name}.{number}", f"{here}: {label}", row.task, listed.examples
     for number, asked in enumerate(results.compliance):
-        label = f"{asked.arm}: knew the answer by log-likelihood, wrote none that could be read"
+        label = f"{asked.arm}: knew the answer {held(asked.held_by)}, wrote none that could be read"
         yield f"compliance.{number}", label, asked.generate_task, asked.examples

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ragmed.comparison.diagnosis.rows import Calibration, Compliance, Decomposition, Evidence, Leakage, Order, Retrieval
+from ragmed.comparison.diagnosis.rows import (
+    Calibration,
+    Compliance,
+    ComplianceContrast,
+    Decomposition,
+    Evidence,
+    Followed,
+    Leakage,
+    Order,
+    Retrieval,
+)
 from ragmed.comparison.results import Results
 from ragmed.report import wording
 from ragmed.report.grouping import in_groups, of_task
+from ragmed.text_table import verb
 
 
 def sentences(results: Results, task: str) -> Iterator[str]:
@@ -22,9 +33,11 @@ def sentences(results: Results, task: str) -> Iterator[str]:
     several = len({row.metric for row in parts}) > 1
     yield from (decomposition(row, by_metric=several) for row in parts)
     yield from (compliance(row) for row in results.compliance if row.generate_task == task)
+    yield from (compliance_contrast(row) for row in results.compliance_contrasts if row.generate_task == task)
     yield from map(order, of_task(results.order, task))
     yield from map(retrieval, of_task(results.retrieval, task))
     yield from map(evidence, of_task(results.evidence, task))
+    yield from map(followed, of_task(results.followed, task))
     rows = of_task(results.calibration, task)
     if rows:
         yield f"calibration error (area under risk and coverage): {', '.join(map(calibration, rows))}"
@@ -63,11 +76,21 @@ def decomposition(row: Decomposition, *, by_metric: bool = False) -> str:
 
 def compliance(row: Compliance) -> str:
     """`general: 0.325 as it writes, 0.410 by log-likelihood (...); 12 known but unreadable of 20 not answered`"""
+    how = wording.held(row.held_by)
+    other = row.held_task if row.held_arm == row.arm else row.held_arm
     return (
-        f"{row.arm}: {wording.fraction(row.generate)} as it writes, {wording.fraction(row.likelihood)} by "
-        f"log-likelihood ({row.likelihood_task}), {wording.points(row.difference)} points "
-        f"{wording.points_span(row.ci)}; {row.known_but_unreadable} of {row.form_failures} that cannot be "
-        "read are right by log-likelihood"
+        f"{row.arm}: {wording.fraction(row.generate)} as it writes, {wording.fraction(row.held)} {how} ({other}), "
+        f"{wording.points(row.difference)} points {wording.points_span(row.ci)}; {row.known_but_unreadable} of "
+        f"{row.form_failures} that cannot be read {verb(row.known_but_unreadable, 'is', 'are')} right {how}"
+    )
+
+
+def compliance_contrast(row: ComplianceContrast) -> str:
+    """`rag against general: +10.0 points [...] as they write, +2.0 points [...] by log-likelihood: cannot tell`"""
+    return (
+        f"{row.arm} against {row.baseline}: {wording.points(row.generate_difference)} points "
+        f"{wording.points_span(row.generate_ci)} as they write, {wording.points(row.held_difference)} points "
+        f"{wording.points_span(row.held_ci)} {wording.held(row.held_by)}: {wording.reading(row.reading)}"
     )
 
 
@@ -103,6 +126,20 @@ def evidence(row: Evidence) -> str:
         f"{row.arm} ({row.metric}): right {row.right_with.count} with a gold passage shown, {row.right_without.count} "
         f"without; wrong {row.wrong_with.count} with, {row.wrong_without.count} without (n {row.n}); of right ones "
         f"{wording.fraction(row.unsupported.share)} {wording.span(row.unsupported.ci)} without the evidence"
+    )
+
+
+def followed(row: Followed) -> str:
+    """`general+poisoned: 51 of 120 answers, 0.425 [...], are what planted passages claim; general+rag ... 0.100 ...`"""
+    text = (
+        f"{row.arm}: {row.count} of {row.n} answers, {wording.fraction(row.share)} {wording.span(row.ci)}, are what "
+        f"{row.role} passages claim"
+    )
+    if row.beside is None:
+        return text
+    return (
+        f"{text}; {row.beside} answers so without them: {wording.fraction(row.beside_share)}, difference "
+        f"{wording.points(row.difference)} points {wording.points_span(row.difference_ci)}, p {wording.p_value(row.p)}"
     )
 
 

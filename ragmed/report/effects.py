@@ -50,7 +50,7 @@ def sentence(row: Factorial, effect: Effect) -> str:
 
     What an effect's verdict allows to be claimed, and no more.
     """
-    what, verdict, within = _what(row, effect), effect.verdict, wording.margin(effect.margin)
+    what, verdict, within = _what(row, effect), effect.verdict, wording.margin(effect.margin, row.unit)
     if verdict == "no-verdict":
         return f"there is no verdict on {what}: {effect.reason}"
     if effect.difference is None:
@@ -104,7 +104,7 @@ def short_sentence(row: Factorial, effect: Effect) -> str:
     return {
         "better": f"{what} {up}",
         "worse": f"{what} {down}",
-        "equivalent": f"{what} changes nothing beyond {wording.margin(effect.margin)}",
+        "equivalent": f"{what} changes nothing beyond {wording.margin(effect.margin, row.unit)}",
         "cannot-tell": f"what {what} does cannot be told",
     }[verdict]
 
@@ -114,14 +114,14 @@ def _verbs(row: Factorial) -> tuple[str, str]:
 
 
 def _interaction(row: Factorial, effect: Effect) -> str:
-    verdict, size = effect.verdict, f"{abs(100 * (effect.difference or 0.0)):.1f} points"
+    verdict, size = effect.verdict, wording.size(effect.difference or 0.0, row.unit)
     words = FACTORS[row.factor]
     if verdict == "cannot-tell":
         return (
             f"it cannot be told whether retrieval does more or less for {words.of(effect.level)} than for {words.than}"
         )
     if verdict == "equivalent":
-        within = wording.margin(effect.margin)
+        within = wording.margin(effect.margin, row.unit)
         return f"retrieval does the same for {words.of(effect.level)} as for {words.than}, within {within}"
     return f"{_direction(row, effect)} than {words.than}, by {size}"
 
@@ -142,12 +142,13 @@ def numbers(row: Factorial, effect: Effect) -> str:
     """`-12.0 points [-20.0, -4.0], adjusted p 0.003 (retrieval: +3.0 points when tuned, +15.0 when not)`"""
     if effect.difference is None:
         return ""
-    text = f"{wording.points(effect.difference)} points {wording.points_span(effect.ci)}, {wording.p_in_words(effect)}"
+    span = wording.amount_span(effect.ci, row.unit)
+    text = f"{wording.with_unit(effect.difference, row.unit)} {span}, {wording.p_in_words(effect)}"
     if effect.effect == "interaction":
         does, words = row.simple["retrieval"], FACTORS[row.factor]
         text += (
-            f" (retrieval: {wording.points(does[effect.level])} points {words.when.format(effect.level)}, "
-            f"{wording.points(does[row.levels[0].name])} {words.when_first})"
+            f" (retrieval: {wording.with_unit(does[effect.level], row.unit)} {words.when.format(effect.level)}, "
+            f"{wording.amount(does[row.levels[0].name], row.unit)} {words.when_first})"
         )
     return text
 

@@ -240,6 +240,8 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "span": lambda ci: wording.span(ci) or wording.MISSING,
     "points": lambda value: minus(wording.points(value)),
     "points_span": lambda ci: minus(wording.points_span(ci)) or wording.MISSING,
+    "amount": lambda value, unit: minus(wording.in_points(value, unit)),
+    "amount_span": lambda ci, unit: minus(wording.amount_span(ci, unit)) or wording.MISSING,
     "minus": lambda text: minus(text),
     "p": lambda p: wording.MISSING if p is None else wording.p_value(p),
     "count": _whole,

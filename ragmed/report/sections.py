@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ragmed.arms import TREC
+from ragmed.arms import QUERY_FORMS, TREC
 from ragmed.comparison.diagnosis.rows import Ledger
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import Contrast
@@ -47,6 +47,7 @@ ALL = (
     Section("leakage", "With and without leaked examples", "Leakage"),
     Section("retrieval", "Retrieval", "Retrieval"),
     Section("evidence", "Right with and without the evidence", "Evidence"),
+    Section("followed", "Who follows passages that say otherwise", "Misled by passages"),
     Section("cost", "Cost and break-even", "Cost"),
     Section("training", "Training and search", "Training"),
     Section("samples", "Samples", "Samples"),
@@ -64,7 +65,10 @@ _NEEDS = {
         "four arms: untuned and tuned, or direct and reasoning, each closed book and with passages",
     ),
     "policies": ("policies", "a task that is scored right or wrong"),
-    "compliance": ("compliance", "one arm asked the same questions twice: by written answer and by log-likelihood"),
+    "compliance": (
+        "compliance",
+        "one arm twice on the same questions: as it writes, and by log-likelihood or constrained",
+    ),
     "decomposition": ("decomposition", "an arm that retrieves, on a task that is scored right or wrong"),
     "ledger": ("ledger", "a contrast on a task that is scored right or wrong"),
     "order": ("order", "an arm asked once more with its options or passages in another order"),
@@ -72,6 +76,7 @@ _NEEDS = {
     "leakage": ("leakage", "an audit of this run, by ragmed audit"),
     "retrieval": ("retrieval", "questions that name the documents which hold their answers"),
     "evidence": ("evidence", "questions that name such documents and are scored right or wrong, asked with passages"),
+    "followed": ("followed", "an arm that is shown contradicting or planted passages whose answers are known"),
 }
 
 
@@ -146,11 +151,19 @@ def _shown(arm: Row, retrievers: Row) -> str:
     return {
         "none": "the question alone (closed book)",
         "full": "the example's whole record, as much of it as fits",
-        "retrieved": f"{passages} that a search{where} finds",
+        "retrieved": f"{passages} that a search{where} finds{_asked_by(arm)}",
         "oracle": f"passages{where} that hold the answer (oracle)",
         "distractor": f"{passages}{where} that do not hold the answer (distractors)",
+        "conflict": f"passages{where} that hold the answer, and one that contradicts them (conflict)",
+        "poisoned": f"{passages}{where}, among {arm.get('planted')} that were planted and answer wrongly (poisoned)",
         "options-only": "the options without the question",
     }.get(context, context or wording.MISSING)
+
+
+def _asked_by(arm: Row) -> str:
+    """The form of its queries, where it is not what the task gives."""
+    form = str(arm.get("query") or "question")
+    return "" if form == "question" else f" by {form}: {QUERY_FORMS.get(form, wording.MISSING)}"
 
 
 def _mapping(value: Any) -> Row:

@@ -15,13 +15,14 @@ def render_studies(title: str, found: StudiesPooled) -> str:
 
     What `ragmed pool` prints: each study, then all of them together.
     """
-    cells = [["study", "points", "95% interval", "n", "groups", "weight"]]
+    unit = found.studies[0].unit
+    cells = [["study", wording.unit_head(unit), "95% interval", "n", "groups", "weight"]]
     for row in found.studies:
         cells.append(
             [
                 row.study,
-                wording.points(row.difference),
-                wording.points_span(row.ci),
+                wording.amount(row.difference, unit),
+                wording.amount_span(row.ci, unit),
                 str(row.n),
                 str(row.groups),
                 f"{100 * row.weight:.0f} %",
@@ -29,12 +30,12 @@ def render_studies(title: str, found: StudiesPooled) -> str:
         )
     lines = [printable(title), "", *table(cells, right=(1, 3, 4, 5)), ""]
     text = (
-        f"Together {wording.points(found.difference)} points {wording.points_span(found.ci)}, p "
+        f"Together {wording.with_unit(found.difference, unit)} {wording.amount_span(found.ci, unit)}, p "
         f"{wording.p_value(found.p)} (random effects, {len(found.studies)} studies)."
     )
     if found.prediction is not None:
-        text += f" A further study would lie in {wording.points_span(found.prediction)}."
-    text += f" Between studies: tau {100 * found.tau:.1f} points, I2 {100 * found.i2:.0f} %."
+        text += f" A further study would lie in {wording.amount_span(found.prediction, unit)}."
+    text += f" Between studies: tau {wording.size(found.tau, unit)}, I2 {100 * found.i2:.0f} %."
     for sentence in (text, *found.notes):
         lines += wrapped(sentence)
     return "\n".join(lines) + "\n"

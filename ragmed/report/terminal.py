@@ -69,9 +69,10 @@ def _fitting(results: Results, task: str) -> list[str]:
             cells.append([score.arm, wording.fraction(score.value), wording.span(score.ci), str(score.n), statuses])
         lines += table(cells, right=(1, 3))
     for (metric,), pairs in in_groups(of_task(results.fitting_contrasts, task), "metric"):
-        cells = [[f"{metric}, difference on items that fit every arm", "points", "95% interval", "p", "n"]]
+        head = wording.unit_head(pairs[0].unit)
+        cells = [[f"{metric}, difference on items that fit every arm", head, "95% interval", "p", "n"]]
         for row in pairs:
-            points, span = wording.points(row.difference), wording.points_span(row.ci)
+            points, span = wording.amount(row.difference, row.unit), wording.amount_span(row.ci, row.unit)
             cells.append([f"{row.arm} - {row.baseline}", points, span, wording.p_value(row.p), str(row.n)])
         lines += table(cells, right=(1, 3, 4))
     return lines
@@ -87,13 +88,14 @@ def _baselines(results: Results, task: str) -> list[str]:
 def _contrasts(results: Results, task: str) -> list[str]:
     lines: list[str] = []
     for (metric,), rows in in_groups(of_task(results.contrasts, task), "metric"):
-        cells = [[f"{metric}, difference", "points", "95% interval", "adj. p", "fixed", "broke", "verdict"]]
+        head = wording.unit_head(rows[0].unit)
+        cells = [[f"{metric}, difference", head, "95% interval", "adj. p", "fixed", "broke", "verdict"]]
         for row in rows:
             cells.append(
                 [
                     f"{row.arm} - {row.baseline}",
-                    wording.points(row.difference),
-                    wording.points_span(row.ci),
+                    wording.amount(row.difference, row.unit),
+                    wording.amount_span(row.ci, row.unit),
                     wording.p_value(row.p_adjusted),
                     wording.count(row.fixed),
                     wording.count(row.broke),
@@ -117,13 +119,13 @@ def _factorials(results: Results, task: str) -> list[str]:
         arms = "; ".join(f"{one.name}: {one.closed_book}, {one.with_passages}" for one in row.levels)
         mark = wording.corpora_mark(row)
         lines += wrapped(f"{row.metric}, {row.design.shape} ({arms}; n {row.n}){': ' + mark if mark else ''}", "  ")
-        cells = [["effect", "points", "95% interval", "adj. p", "verdict"]]
+        cells = [["effect", wording.unit_head(row.unit), "95% interval", "adj. p", "verdict"]]
         for effect in row.effects:
             cells.append(
                 [
                     effect.effect if len(row.levels) == 2 else f"{effect.effect} {effect.level}".strip(),
-                    wording.points(effect.difference),
-                    wording.points_span(effect.ci),
+                    wording.amount(effect.difference, row.unit),
+                    wording.amount_span(effect.ci, row.unit),
                     wording.p_value(effect.p_adjusted),
                     effects.verdict(row, effect),
                 ]

@@ -12,7 +12,7 @@ from ragmed.comparison.designs import FACTORS
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import Contrast, Effect, Factorial, Overall
 from ragmed.report import effects, wording
-from ragmed.text_table import counted, plural
+from ragmed.text_table import counted, plural, verb
 
 ORDER = ("better", "worse", "equivalent", "cannot-tell", "no-verdict")
 SHOWN = 4  # names of tasks in a headline before the rest is counted
@@ -118,8 +118,8 @@ def _one(row: Factorial) -> str:
         return f"{where} No example is left that all {len(row.arms)} arms have a score for."
     mark = wording.corpora_mark(row)
     parts = [
-        f"{effects.short_sentence(row, effect)}, {wording.points(effect.difference)} points "
-        f"{wording.points_span(effect.ci)}"
+        f"{effects.short_sentence(row, effect)}, {wording.with_unit(effect.difference, row.unit)} "
+        f"{wording.amount_span(effect.ci, row.unit)}"
         for effect in _told(row)
     ]
     text = "; ".join(parts)
@@ -199,8 +199,12 @@ def _short(row: Contrast) -> str:
     text = f"{row.arm} against {row.baseline} on {row.task}: {wording.marked(row)}"
     if row.difference is None or row.reason:
         return f"{text}."
-    numbers = f"{wording.points(row.difference)} points {wording.points_span(row.ci)}, {wording.p_in_words(row)}"
+    numbers = f"{_with_interval(row)}, {wording.p_in_words(row)}"
     return f"{text}, {numbers}{_depends(row)}."
+
+
+def _with_interval(row: Contrast | Overall) -> str:
+    return f"{wording.with_unit(row.difference, row.unit)} {wording.amount_span(row.ci, row.unit)}"
 
 
 def _depends(row: Contrast) -> str:
@@ -219,10 +223,7 @@ def overall(row: Overall) -> str:
     differ = ""
     if row.q_p < 0.05:
         differ = f" (I2 {100 * row.i2:.0f} %: tasks differ by more than chance explains)"
-    return (
-        f"Over {row.k} tasks together {wording.points(row.difference)} points "
-        f"{wording.points_span(row.ci)}: {wording.verdict(row)}{differ}."
-    )
+    return f"Over {row.k} tasks together {_with_interval(row)}: {wording.verdict(row)}{differ}."
 
 
 def sentence(row: Contrast) -> str:
@@ -243,7 +244,7 @@ def sentence(row: Contrast) -> str:
 
 
 def _claim(row: Contrast) -> str:
-    arm, control, within = row.arm, row.baseline, wording.margin(row.margin)
+    arm, control, within = row.arm, row.baseline, wording.margin(row.margin, row.unit)
     verdict = row.verdict
     if verdict in ("better", "worse"):
         return f"{arm} is {wording.verdict(row)} than {control}"
@@ -260,15 +261,12 @@ def _numbers(row: Contrast) -> str:
     values = "" if row.arm_value is None else (
         f"{wording.fraction(row.arm_value)} vs {wording.fraction(row.baseline_value)}, difference "
     )  # fmt: skip
-    text = (
-        f"{values}{wording.points(row.difference)} points {wording.points_span(row.ci)}, "
-        f"{wording.p_in_words(row)}, n {row.n}"
-    )
+    text = f"{values}{_with_interval(row)}, {wording.p_in_words(row)}, n {row.n}"
     if row.fixed is not None:
         text += f"; {row.arm} fixed {row.fixed} and broke {row.broke}"
     if row.missing:
         text += (
-            f"; {counted(row.missing, 'answer')} {'is' if row.missing == 1 else 'are'} missing, and interval and p "
+            f"; {counted(row.missing, 'answer')} {verb(row.missing, 'is', 'are')} missing, and interval and p "
             "hold whatever they would have been"
         )
     mark = wording.corpora_mark(row)

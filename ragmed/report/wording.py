@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ragmed.comparison.rows import Alike, AnyDifference, Baseline, Contrast, Factorial, Fit, MeasuredError, Overall
 from ragmed.comparison.statistics.bootstrap import Interval
+from ragmed.metrics import POINTS
 from ragmed.text_table import counted
 
 MISSING = "-"
@@ -57,6 +58,56 @@ def points_span(ci: Interval | None) -> str:
     return "" if ci is None else f"[{points(ci[0])}, {points(ci[1])}]"
 
 
+def amount(value: float | None, unit: str) -> str:
+    """
+    >>> amount(0.3666, "points"), amount(-12.3, "words"), amount(None, "words")
+    ('+36.7', '-12.30', '-')
+
+    A difference in its metric's unit, always with its sign; without the unit's name.
+    """
+    if unit == POINTS or value is None:
+        return points(value)
+    text = f"{value:+.2f}"
+    return "+0.00" if text == "-0.00" else text
+
+
+def amount_span(ci: Interval | None, unit: str) -> str:
+    return "" if ci is None else f"[{amount(ci[0], unit)}, {amount(ci[1], unit)}]"
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """
+    >>> with_unit(0.3666, "points"), with_unit(-12.3, "words"), with_unit(0.25, "")
+    ('+36.7 points', '-12.30 words', '+0.25')
+    """
+    return f"{amount(value, unit)} {unit}".rstrip()
+
+
+def in_points(value: float | None, unit: str) -> str:
+    """
+    >>> in_points(0.3666, "points"), in_points(-12.3, "words"), in_points(0.25, "")
+    ('+36.7', '-12.30 words', '+0.25 (own scale)')
+
+    A cell of a column of percentage points; one that is in another unit names it.
+    """
+    return amount(value, unit) if unit == POINTS or value is None else f"{amount(value, unit)} {unit or '(own scale)'}"
+
+
+def size(value: float, unit: str) -> str:
+    """
+    >>> size(-0.12, "points"), size(3, "words")
+    ('12.0 points', '3.00 words')
+
+    How large a difference is, without its sign.
+    """
+    return with_unit(abs(value), unit).lstrip("+")
+
+
+def unit_head(unit: str) -> str:
+    """What stands above a column of differences."""
+    return unit or "own scale"
+
+
 def p_value(p: float | None) -> str:
     """
     >>> p_value(0.00002), p_value(0.0456), p_value(1.0), p_value(None)
@@ -88,7 +139,7 @@ def verdict(row: AnyDifference) -> str:
     if row.verdict in ("better", "worse") and row.higher_is_better is None:
         return {"better": "higher", "worse": "lower"}[row.verdict]
     if row.verdict == "equivalent":
-        return f"equivalent within {margin(row.margin)}"
+        return f"equivalent within {margin(row.margin, row.unit)}"
     return row.verdict.replace("-", " ")
 
 
@@ -106,8 +157,12 @@ def marked(row: Contrast | Overall) -> str:
     return "; ".join(filter(None, (verdict(row), corpora_mark(row))))
 
 
-def margin(value: float) -> str:
-    return f"{100 * value:g} points"
+def margin(value: float, unit: str = POINTS) -> str:
+    """
+    >>> margin(0.05), margin(0.05, "words")
+    ('5 points', '0.05 words')
+    """
+    return f"{100 * value if unit == POINTS else value:g} {unit}".rstrip()
 
 
 def not_answered(status: Mapping[str, int]) -> str:
@@ -174,7 +229,7 @@ def reading(word: str) -> str:
     >>> reading("form")
     'a loss or gain of form, not of knowledge'
 
-    What a difference that was measured twice, by written answers and by log-likelihoods, is a difference of.
+    What a difference that was measured twice, by answers written freely and held to the valid forms, is one of.
     """
     return {
         "form": "a loss or gain of form, not of knowledge",
@@ -184,9 +239,19 @@ def reading(word: str) -> str:
     }.get(word, word)
 
 
-def test(name: str) -> str:
+def held(how: str) -> str:
     """
-    >>> test("mcnemar-exact"), test("none")
+    >>> held("likelihood"), held("json_schema")
+    ('by log-likelihood', 'held to the form by its server')
+
+    How answers that are held to the valid forms came about.
+    """
+    return "by log-likelihood" if how == "likelihood" else "held to the form by its server"
+
+
+def significance_test(name: str) -> str:
+    """
+    >>> significance_test("mcnemar-exact"), significance_test("none")
     ('exact McNemar test', '-')
 
     What a test is called where it is read. A permutation test turns whole groups of questions where they have groups.

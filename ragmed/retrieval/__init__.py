@@ -4,7 +4,11 @@ spec.py       what a config says of a retriever, and the one door where any of t
 dense.py      by the nearness of vectors
 bm25.py       by the words that query and passage share
 sparse.py     by the weights that a model learned to give to words
+late_interaction.py   by the vectors that a model gives to tokens, each with its nearest
 parts.py      what a method keeps beside an index
+filters.py    a declared rule: which passages may be found
+filtered.py   another retriever over no more than a filter lets through
+narrowed.py   what searches one index over no more than that; how much that is
 fusion.py     several retrievers' rankings made one
 rerank.py     another retriever's first hits, read again together with the query
 mmr.py        another retriever's first hits, in an order that repeats little

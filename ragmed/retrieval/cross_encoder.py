@@ -24,6 +24,8 @@ from ragmed.files import canonical_json, whole_text
 from ragmed.retrieval.score_cache import ScoreCache
 
 GPU_BATCH = 32
+KEPT = 1024
+"""Pairs that are scored before their scores are kept: a kill costs no more."""
 VERSION = 1
 """Raised whenever the same model may score the same pair otherwise."""
 
@@ -69,8 +71,9 @@ class CrossEncoder:
         keys = [self._key(query, text) for query, text in pairs]
         known = self._cache.known(keys)
         fresh = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
-        if fresh:
-            made = dict(zip(fresh, self._read(list(fresh.values())), strict=True))
+        new = list(fresh)
+        for some in (new[first : first + KEPT] for first in range(0, len(new), KEPT)):
+            made = dict(zip(some, self._read([fresh[key] for key in some]), strict=True))
             self._cache.add(made)
             known |= made
         return [known[key] for key in keys]

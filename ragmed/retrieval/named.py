@@ -16,7 +16,7 @@ from ragmed.index.manifest import MANIFEST, Manifest, read_manifest
 from ragmed.index.recipe import IndexRecipe, load_index_recipe
 from ragmed.index.sources import changed_corpora
 from ragmed.index.store import Index
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 DEFAULT_EMBEDDER = "packaged:minilm"
@@ -193,7 +193,8 @@ def describe_manifest(manifest: Manifest) -> str:
         cut = counted(counts.ready_cut, "document")
         lines.append(
             f"vectors: {counts.ready:,} ready-made, {embedded:,} embedded here ({cut} with a vector cut into several "
-            f"passages); {counts.ready_unknown:,} ready-made ones are of documents that are not here"
+            f"passages); {counts.ready_unknown:,} ready-made {verb(counts.ready_unknown, 'one is', 'ones are')} of "
+            "documents that are not here"
         )
     for lost in (segment.approximation for segment in manifest.segments if segment.approximation):
         lines.append(f"approximate: recall@10 against exact search {lost.recall_at_10:.3f}")

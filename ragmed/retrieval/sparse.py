@@ -3,12 +3,17 @@
 Paper: Formal, Piwowarski and Clinchant 2021, "SPLADE: Sparse Lexical and Expansion Model for First Stage Ranking",
 SIGIR, section 3: a score is the inner product of two vectors as wide as the model's vocabulary, most of them zero.
 Passages' weights are kept by word beside the index (`parts.py`) and mapped; scores are summed in float64, each query by
-itself. No embedder is loaded.
+itself. No embedder is loaded. They are made in blocks of passages, each kept on disk until the whole is there: memory
+does not grow with the index, and a kill costs one block.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
+import shutil
+import stat
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -20,16 +25,17 @@ import numpy.typing as npt
 from ragmed.chunking import INPUT_VERSION, embedded_text
 from ragmed.embedding import cut_to_fit, torch_device
 from ragmed.embedding.folders import folder_hash, load_model, model_folder, positions_of
-from ragmed.errors import DataError, ModelError, UsageError
+from ragmed.errors import DamagedError, DataError, ModelError, UsageError
+from ragmed.files import exclusive, make_folder, write_atomic
 from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
-from ragmed.retrieval.parts import open_part
+from ragmed.retrieval.parts import open_part, unfinished
 from ragmed.retrieval.ranking import ranked
 
 if TYPE_CHECKING:
     from ragmed.retrieval.spec import Resources, RetrieverSpec
 
-WINDOW = 256  # passages encoded between two looks at memory
+BLOCK = 2048  # passages whose weights are made, and held in memory, at a time
 Weights = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """Numbers of words, in order, and their weights."""
 
@@ -117,8 +123,9 @@ class SparseRetriever:
     """Built by `make_retriever(RetrieverSpec("sparse", index="handbook", model="path:models/splade"), ...)`.
 
     A passage is read as its embedding is. Equal scores are ordered by passage id; a passage that shares no weighted
-    word with the query is no hit. Weights are made at the first need, in memory (12 bytes each, of which SPLADE gives
-    some hundred a passage). Raises DataError (a passage longer than the model reads), DamagedError, ModelError.
+    word with the query is no hit. Weights are made at the first need (8 bytes each, of which SPLADE gives some hundred
+    a passage). Raises DataError (a passage longer than the model reads), BusyError (another process makes them),
+    DamagedError, ModelError.
     """
 
     VERSION = 1
@@ -149,15 +156,18 @@ class SparseRetriever:
         return self._identity
 
     def _make(self, folder: Path) -> Mapping[str, Any]:
-        made = [one for window in _windows(self._index) for one in self._model.passages(window)]
-        words = np.concatenate([words for words, _ in made])
-        places = np.repeat(np.arange(len(made), dtype=np.int32), [len(words) for words, _ in made])
-        order = np.argsort(words, kind="stable")
-        counts = np.bincount(words) if len(words) else np.zeros(0, dtype=np.int64)
-        np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), allow_pickle=False)
-        np.save(folder / "places.npy", places[order], allow_pickle=False)
-        np.save(folder / "weights.npy", np.concatenate([some for _, some in made])[order], allow_pickle=False)
-        return {"weights": len(words)}
+        mode = stat.S_IMODE(folder.parent.stat().st_mode)
+        blocks = unfinished(self._index, self._identity)
+        make_folder(blocks, mode=mode)
+        with exclusive(blocks / ".lock", f"index '{self._index.manifest.name}' (its sparse weights are being made)"):
+            kept = []
+            for number, passages in enumerate(_windows(self._index)):
+                kept.append(blocks / f"{number:08}.npz")
+                if not kept[-1].exists():
+                    write_atomic(kept[-1], _packed(self._model.passages(passages)), mode=mode & 0o666)
+            facts = by_word(kept, folder)
+        shutil.rmtree(blocks)
+        return facts
 
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
         """`score` is the inner product of the two vectors of weights."""
@@ -198,7 +208,60 @@ class SparseRetriever:
         return found
 
 
+def by_word(blocks: Sequence[Path], folder: Path) -> Mapping[str, Any]:
+    """Blocks of weights by passage in, `starts.npy`, `places.npy` and `weights.npy` by word out: of each word its
+    passages in their order. DamagedError for a block that is not what was written."""
+    counts = np.zeros(0, dtype=np.int64)
+    for block in blocks:
+        words, _, _ = _unpacked(block)
+        more = np.bincount(words, minlength=len(counts))
+        more[: len(counts)] += counts
+        counts = more
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    np.save(folder / "starts.npy", starts, allow_pickle=False)
+    places = _array(folder / "places.npy", "<i4", int(starts[-1]))
+    weights = _array(folder / "weights.npy", "<f4", int(starts[-1]))
+    free, first = starts[:-1].copy(), 0
+    for block in blocks:
+        words, mine, lengths = _unpacked(block)
+        order = np.argsort(words, kind="stable")
+        here = np.bincount(words, minlength=len(free))
+        into = np.repeat(free - (np.cumsum(here) - here), here) + np.arange(len(words))
+        places[into] = np.repeat(np.arange(first, first + len(lengths)), lengths)[order]
+        weights[into] = mine[order]
+        free += here
+        first += len(lengths)
+    return {"weights": int(starts[-1])}
+
+
+def _array(path: Path, kind: str, size: int) -> npt.NDArray[Any]:
+    """An array on disk, to be filled; nothing maps an empty one."""
+    if not size:
+        np.save(path, np.zeros(0, dtype=kind), allow_pickle=False)
+        return np.zeros(0, dtype=kind)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(kind), shape=(size,))
+
+
+def _packed(made: Sequence[Weights]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        words=np.concatenate([words for words, _ in made]),
+        weights=np.concatenate([weights for _, weights in made]),
+        lengths=np.array([len(words) for words, _ in made]),
+    )
+    return buffer.getvalue()
+
+
+def _unpacked(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as block:
+            return block["words"], block["weights"], block["lengths"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DamagedError(f"'{path}' is not what was written ({error}); delete it, and it is made again") from error
+
+
 def _windows(index: Index) -> Iterator[list[Passage]]:
     passages = iter(index)
-    while window := list(itertools.islice(passages, WINDOW)):
+    while window := list(itertools.islice(passages, BLOCK)):
         yield window

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
-from ragmed.checked import Bounds
+from ragmed.checked import Bounds, dump
 from ragmed.embedding import Embedder
 from ragmed.embedding.folders import PRECISIONS
 from ragmed.errors import UnknownNameError, UsageError
@@ -16,7 +16,9 @@ from ragmed.index.recipe import embedder_of
 from ragmed.index.store import Index
 from ragmed.records import Hit
 from ragmed.retrieval import Retriever
+from ragmed.retrieval.filters import Filter
 from ragmed.retrieval.named import index_folder, open_index, require_index
+from ragmed.retrieval.narrowed import Narrowed
 from ragmed.retrieval.score_cache import ScoreCache
 from ragmed.retrieval.words import tokeniser
 from ragmed.workspace import Workspace
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 METHODS = {
     "bm25": "ragmed.retrieval.bm25:BM25Retriever",
     "dense": "ragmed.retrieval.dense:DenseRetriever",
+    "filter": "ragmed.retrieval.filtered:FilteredRetriever",
+    "late-interaction": "ragmed.retrieval.late_interaction:LateInteractionRetriever",
     "mmr": "ragmed.retrieval.mmr:DiverseRetriever",
     "rerank": "ragmed.retrieval.rerank:RerankedRetriever",
     "rrf": "ragmed.retrieval.fusion:FusedRetriever",
@@ -36,8 +40,8 @@ METHODS = {
 
 SEARCH_RECORDS = ("bm25", "dense")
 """The methods that can search an example's own record."""
-OF_ONE = ("mmr", "rerank")
-"""The methods that put the hits of one other retriever in another order."""
+OF_ONE = ("filter", "mmr", "rerank")
+"""The methods that take the hits of one other retriever: some of them, or in another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,12 @@ class RetrieverSpec:
     (`path:DIR` or `hf:ORG/NAME@REVISION`); `precision`, in which it computes. mmr: `of` and `depth` likewise;
     `mmr_lambda`, how much relevance counts against likeness to what was chosen already.
 
+    filter: `of`, the one retriever that then finds only what `filter` lets through: see `ragmed.retrieval.filters`.
+
     sparse: `model`, whose learned weights of words passages and queries are compared by, and `precision`.
+
+    late-interaction: `model`, whose vectors of tokens are compared one by one, and `precision`; with `of`, one other
+    retriever, those of its first `depth` hits alone.
 
     `record`: no index is searched, but each example's own record, see `ragmed.retrieval.record`. `embedder`: then what
     cuts its documents into passages and, of method dense, embeds these. What has parts searches what
@@ -84,6 +93,7 @@ class RetrieverSpec:
     title_weight: Annotated[int, Bounds(ge=1, le=100)] = 1
     record: bool = False
     embedder: str = ""
+    filter: Filter = field(default_factory=Filter)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -99,8 +109,9 @@ class RetrieverSpec:
         method = method_named(self.method)
         self.check()
         read = {name: getattr(self, name) for name in self.reads}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in read.items()}
-        return {"method": self.method, "version": method.VERSION, **plain}
+        plain = {name: dump(value) if name == "filter" else value for name, value in read.items()}
+        listed = {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+        return {"method": self.method, "version": method.VERSION, **listed}
 
     def check(self) -> None:
         """Raises what `identity` raises, and UnknownNameError for a stemmer or stop words that nobody knows."""
@@ -112,7 +123,7 @@ class RetrieverSpec:
             )
         for parameter in fields(self):
             read = parameter.name in ("method", *self.reads)
-            if not read and getattr(self, parameter.name) != parameter.default:
+            if not read and getattr(self, parameter.name) != getattr(DEFAULTS, parameter.name):
                 of = " over a record" if self.record else ""
                 raise UsageError(
                     f"a retriever of method '{self.method}'{of} does not read '{parameter.name}'; it reads "
@@ -122,11 +133,17 @@ class RetrieverSpec:
             tokeniser(stemmer=self.stemmer, stop_words=self.stop_words)
         if self.method in OF_ONE and len(self.of) != 1:
             raise UsageError(
-                f"a retriever of method '{self.method}' puts the hits of one other in order; name that one, such as "
+                f"a retriever of method '{self.method}' takes the hits of one other; name that one, such as "
                 "of: [dense]" + (f", not {len(self.of)}" if self.of else "")
             )
-        if "of" in method.READS and not self.of:
+        if "filter" in method.READS:
+            self.filter.check()
+        if "of" in method.READS and not self.of and "index" not in method.READS:
             raise UsageError("a fusion has no parts; name the retrievers that are fused, such as of: [lexical, dense]")
+        if "index" in method.READS and len(self.of) > 1:
+            raise UsageError(
+                f"a retriever of method '{self.method}' reads the hits of one other; name one, not {len(self.of)}"
+            )
         if len(set(self.of)) < len(self.of):
             raise UsageError(f"a fusion names a part twice: {', '.join(self.of)}; give it a weight instead")
         if "model" in method.READS and not self.model:
@@ -139,6 +156,9 @@ class RetrieverSpec:
             raise UsageError(
                 f"{len(self.of)} retrievers are fused with {len(self.weights)} weights; give one each, or none"
             )
+
+
+DEFAULTS = RetrieverSpec()
 
 
 class Method(Protocol):
@@ -173,6 +193,8 @@ class Resources:
     embedders: dict[tuple[Any, ...], Embedder] = field(default_factory=dict)
     cross_encoders: dict[tuple[str, str], CrossEncoder] = field(default_factory=dict)
     within: tuple[str, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    leaves: dict[RetrieverSpec, Retriever] = field(default_factory=dict)
 
     def index(self, name: str) -> Index:
         """An open index with something in it; see `make_retriever`."""
@@ -197,12 +219,9 @@ class Resources:
 
     def cross_encoder(self, name: str, precision: str) -> CrossEncoder:
         """A model that scores pairs; its scores are kept in the workspace."""
-        from ragmed.retrieval.cross_encoder import CrossEncoder
-
         key = name, precision
         if key not in self.cross_encoders:
-            cache = ScoreCache(self.workspace.cache / "pairs" / f"{sha256_json(key)[:16]}.scores")
-            self.cross_encoders[key] = CrossEncoder(name, cache=cache, precision=precision)
+            self.cross_encoders[key] = cross_encoder_of(name, precision, workspace=self.workspace)
         return self.cross_encoders[key]
 
     def part(self, name: str) -> Retriever:
@@ -218,6 +237,37 @@ class Resources:
             return _built(spec, self)
         finally:
             self.within = before
+
+    def filtered(self, name: str, filter_: Filter) -> Retriever:
+        """The same, as it is where all indexes behind it hold no more than a filter lets through."""
+        before, self.filters = self.filters, (*self.filters, filter_)
+        try:
+            return self.part(name)
+        finally:
+            self.filters = before
+
+    def behind(self, name: str) -> tuple[str, ...]:
+        """The names of the indexes behind a retriever."""
+        return indexes_of(spec_named(name, self.specs, workspace=self.workspace), self.specs, workspace=self.workspace)
+
+    def leaf(self, spec: RetrieverSpec) -> Retriever:
+        """What searches one index, built once; it finds what the filters let through that are in force here."""
+        leaf = self.whole(spec)
+        return Narrowed(leaf, self.index(spec.index), self.filters) if self.filters else leaf
+
+    def whole(self, spec: RetrieverSpec) -> Retriever:
+        """What searches one index, built once, whatever filters are in force."""
+        if spec not in self.leaves:
+            self.leaves[spec] = method_named(spec.method).build(spec, self)
+        return self.leaves[spec]
+
+
+def cross_encoder_of(name: str, precision: str, *, workspace: Workspace) -> CrossEncoder:
+    """A model that scores pairs of query and passage; its scores are kept in the workspace."""
+    from ragmed.retrieval.cross_encoder import CrossEncoder
+
+    cache = ScoreCache(workspace.cache / "pairs" / f"{sha256_json((name, precision))[:16]}.scores")
+    return CrossEncoder(name, cache=cache, precision=precision)
 
 
 def spec_named(name: str, specs: Mapping[str, RetrieverSpec], *, workspace: Workspace) -> RetrieverSpec:
@@ -245,9 +295,16 @@ def of_record(spec: RetrieverSpec, specs: Mapping[str, RetrieverSpec], *, within
         if name in within:
             raise UsageError(f"retriever '{name}' is part of itself: {' > '.join([*within, name])}")
         found[name] = name in specs and of_record(specs[name], specs, within=(*within, name))
+    if spec.method == "filter" and any(found.values()):
+        raise UsageError("a filter narrows what an index holds, and is none of a record; take it out")
     if len(set(found.values())) > 1:
         named = ", ".join(name for name, one in found.items() if one)
         raise UsageError(f"a fusion searches an index or an example's own record, not both; the record: {named}")
+    if any(found.values()) and spec.index:
+        raise UsageError(
+            f"a retriever of method '{spec.method}' reads an index, and '{spec.of[0]}' each example's own record; name "
+            "a retriever over that index under of"
+        )
     return any(found.values()) if spec.of else spec.record
 
 
@@ -291,7 +348,9 @@ def _built(spec: RetrieverSpec, resources: Resources) -> Retriever:
     spec.check()
     if spec.record:
         raise UsageError("it searches an example's own record, so it finds nothing without an example that has one")
-    return method_named(spec.method).build(spec, resources)
+    method = method_named(spec.method)
+    searches = "index" in method.READS and not spec.of  # what reads another's hits is narrowed where that is
+    return resources.leaf(spec) if searches else method.build(spec, resources)
 
 
 def search_index(
@@ -305,6 +364,8 @@ def search_index(
     if not query.strip():
         raise UsageError("the query is empty")
     reads = method_named(method).READS
+    if "filter" in reads:
+        raise UsageError(f"the method '{method}' needs a filter, which a config says: see `ragmed retrieve CONFIG`")
     index_folder(name, workspace)
     parts = {part: RetrieverSpec(method=part, index=name) for part in ("bm25", "dense")}
     specs = {**parts, "rrf": RetrieverSpec("rrf", of=tuple(parts))}

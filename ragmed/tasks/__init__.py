@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
-from ragmed.files import sha256_json, user_path
+from ragmed.files import sha256_json, user_path, whole_text
 from ragmed.metrics.gold import contradictions, equal_options
+from ragmed.models.constraint import ROOM, AnswerKind, HeldBy, in_json
 from ragmed.records import Example
 from ragmed.tasks import clue
 from ragmed.tasks.reading import LIKELIHOODS
-from ragmed.tasks.splits import linked, text_key
+from ragmed.tasks.splits import asked_again, linked, text_key
 from ragmed.tasks.task import (
     NORMALISATIONS,
     OPTION_ORDERS,
@@ -34,13 +37,14 @@ from ragmed.tasks.task import (
 )
 from ragmed.tasks.words import (
     AFTER_REASONING,
+    IN_JSON,
     LETTER,
     OPTION_TEXT,
     PromptForm,
     after_reasoning,
     gold_text,
 )
-from ragmed.text_table import counted, plural
+from ragmed.text_table import counted, plural, verb
 from ragmed.workspace import Workspace
 
 __all__ = [
@@ -50,6 +54,10 @@ __all__ = [
 ]  # fmt: skip
 
 SHOWN_PARTS, SHOWN_CHARACTERS = 3, 600  # of an example's material, where a task is described
+_VALID: dict[str, AnswerKind] = {
+    "letter": "choice", "label": "choice", "codes": "codes", "list": "list", "number": "number",
+}  # fmt: skip
+"""The reader of a form -> what is valid in it."""
 HELD_OUT = 16  # few-shot examples come from so many examples, where a set has no split of its own for them
 
 TASKS: dict[str, str] = {
@@ -100,7 +108,8 @@ class BoundTask:
 
     `held_out`: how many examples were taken out of scoring for the few-shot examples to come from. `notes`: what is to
     be known of how they were read and are scored, each a sentence. As an arm is asked it: `cot_tokens` (0: none) may be
-    reasoned before the answer; `constrained`: the options are scored, asked for in the task's own words.
+    reasoned before the answer; `constrained`: how the answer is held to the valid forms, in the task's own words ('':
+    it is not).
     """
 
     task: Task
@@ -110,7 +119,7 @@ class BoundTask:
     held_out: int = 0
     notes: tuple[str, ...] = ()
     cot_tokens: int = 0
-    constrained: bool = False
+    constrained: Literal["", HeldBy] = ""
 
     @property
     def name(self) -> str:
@@ -119,11 +128,24 @@ class BoundTask:
     @property
     def max_tokens(self) -> int:
         answer = self.settings.max_tokens or self.task.max_tokens
+        if self.writes_json:  # quotes and commas about double a list of codes
+            answer = 2 * answer + ROOM
         return answer + self.cot_tokens
 
     @property
+    def valid(self) -> AnswerKind | None:
+        """What kind of answers are valid, as far as that is known before one is written."""
+        return _VALID.get(self.form.reader)
+
+    @property
+    def writes_json(self) -> bool:
+        """Whether the answer is held to a JSON object while it is written."""
+        return bool(self.constrained and self.valid and in_json(self.valid, self.constrained))
+
+    @property
     def needs_likelihoods(self) -> bool:
-        return self.task.kind == "choice" and (self.constrained or self.settings.scoring != "generate")
+        scored = self.constrained == "likelihood" or self.settings.scoring != "generate"
+        return self.task.kind == "choice" and scored
 
     @property
     def form(self) -> PromptForm:
@@ -143,6 +165,8 @@ class BoundTask:
         plain = self.task.reader or self.task.form.reader
         if self.settings.protocol:
             plain = clue.READERS.get(plain, plain)
+        if self.writes_json:
+            return f"{IN_JSON}{plain}"
         return f"{AFTER_REASONING}{plain}" if self.cot_tokens else plain
 
     def data_hash(self) -> str:
@@ -151,7 +175,20 @@ class BoundTask:
 
 def examples_hash(examples: Sequence[Example], shots: Sequence[Example] = ()) -> str:
     """Hash of the examples and of the few-shot examples, in their order: equal hashes, equal data."""
-    return sha256_json([[asdict(example) for example in examples], [asdict(example) for example in shots]])
+    return sha256_json([[_plain(example) for example in examples], [_plain(example) for example in shots]])
+
+
+def _plain(example: Example) -> dict[str, object]:
+    """All fields, but for contradictions where there are none: most tasks have none, and keep the hash they had."""
+    plain: dict[str, object] = asdict(example)
+    if not example.contradictions:
+        del plain["contradictions"]
+    return plain
+
+
+def asked_hash(examples: Iterable[Example]) -> str:
+    """Hash of examples in whatever order they come: what a run is held to, question by question."""
+    return examples_hash(sorted(examples, key=lambda example: whole_text(example.id)))
 
 
 def task_names() -> list[str]:
@@ -252,8 +289,8 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
         raise UsageError(
             "; ".join(
                 [
-                    f"task '{name}' has {len(pool)} few-shot {plural('example', len(pool))}, {settings.shots} were "
-                    "asked for",
+                    f"task '{name}' has {len(pool)} few-shot {plural('example', len(pool))}, {settings.shots} "
+                    f"{verb(settings.shots, 'was', 'were')} asked for",
                     *said,
                 ]
             )
@@ -262,7 +299,8 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
         examples = examples[: settings.limit]
     examples = [_reordered(example, settings.options, seed) for example in examples]
     drawn = _drawn(pool, settings.shots, settings.few_shot or task.few_shot)
-    notes = (*split.notes, *said, *contradictions(name, split.examples), *equal_options(name, examples))
+    alike = (*asked_again(name, examples), *contradictions(name, split.examples), *equal_options(name, examples))
+    notes = (*split.notes, *said, *alike)
     return BoundTask(task, settings, tuple(examples), drawn, held_out, notes)
 
 
@@ -271,7 +309,10 @@ def _never_scored(name: str, pool: Sequence[Example], examples: Sequence[Example
     scored = {text_key(example.text) for example in examples}
     kept = [shot for shot in pool if text_key(shot.text) not in scored]
     left = len(pool) - len(kept)
-    told = f"{name}: {left} of {len(pool)} examples to show ask the same as one that is scored, and are never shown."
+    told = (
+        f"{name}: {left} of {counted(len(pool), 'example')} to show {verb(left, 'asks', 'ask')} the same as one that "
+        f"is scored, and {verb(left, 'is', 'are')} never shown."
+    )
     return kept, [told] if left else []
 
 
@@ -282,14 +323,16 @@ def _held_out(name: str, examples: Sequence[Example], *, own_file: bool) -> tupl
     """
     groups = linked([(("asks", text_key(e.text)), ("group", e.group) if e.group else ("id", e.id)) for e in examples])
     shown: set[int] = set()
-    for group in groups:
-        if sum(one in shown for one in groups) < HELD_OUT:
+    taken = 0
+    for group, size in Counter(groups).items():  # in the order of the examples
+        if taken < HELD_OUT:
             shown.add(group)
+            taken += size
     sides: tuple[list[Example], list[Example]] = ([], [])
     for example, group in zip(examples, groups, strict=True):
         sides[group not in shown].append(example)
     if own_file or len(sides[1]) < HELD_OUT:
-        only = f", and of its {len(examples)} examples only {len(sides[1])} would still be scored"
+        only = f", and of its {counted(len(examples), 'example')} only {len(sides[1])} would still be scored"
         left = "" if own_file else only
         raise UsageError(
             f"task '{name}' has no few-shot examples{left}: mark some of its questions with split = dev, which are "
@@ -304,11 +347,13 @@ def _as_clue(task: Task, settings: TaskSettings, split: Split) -> BoundTask:
         raise UsageError(f"task '{task.name}': protocol clue lets the model write, with options as published")
     if settings.shots >= len(split.examples):
         raise UsageError(
-            f"task '{task.name}' has {counted(len(split.examples), 'example')}, {settings.shots} are to be shown"
+            f"task '{task.name}' has {counted(len(split.examples), 'example')}, {settings.shots} "
+            f"{verb(settings.shots, 'is', 'are')} to be shown"
         )
-    drawn = clue.shuffled(split.examples)
+    task, drawn = clue.as_scored(task, clue.shuffled(split.examples))
     examples, shots = drawn[settings.shots :][: settings.limit or None], drawn[: settings.shots]
-    notes = (*split.notes, clue.NOTE.format(task=task.name, shots=settings.shots), *equal_options(task.name, examples))
+    alike = (*asked_again(task.name, examples), *equal_options(task.name, examples))
+    notes = (*split.notes, clue.NOTE.format(task=task.name, shots=settings.shots), *alike)
     return BoundTask(task, settings, tuple(examples), tuple(shots), len(shots), notes)
 
 
@@ -348,7 +393,9 @@ def _reordered(example: Example, order: OptionOrder, seed: int) -> Example:
         "shuffled": sorted(letters, key=lambda c: hashlib.sha256(f"{seed}\x00{example.id}\x00{c}".encode()).digest()),
     }[order]
     options = {letter: example.options[old] for letter, old in zip(letters, came_from, strict=True)}
-    return replace(example, options=options, gold=letters[came_from.index(str(example.gold))])
+    moved = {old: letter for letter, old in zip(letters, came_from, strict=True)}
+    claims = {document: moved.get(letter, letter) for document, letter in example.contradictions.items()}
+    return replace(example, options=options, gold=moved[str(example.gold)], contradictions=claims)
 
 
 def _check(task: Task, split: Split) -> None:

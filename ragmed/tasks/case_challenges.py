@@ -76,8 +76,11 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _example(row: Mapping[str, Any], number: int, groups: dict[str, str]) -> Example:
-    texts = [row[f"op{letter.lower()}"] for letter in _LETTERS if row.get(f"op{letter.lower()}")]
-    options = _without_letters({letter: text.strip() for letter, text in zip(_LETTERS, texts, strict=False)})
+    texts = [(row.get(f"op{letter.lower()}") or "").strip() for letter in _LETTERS]
+    given = [text for text in texts if text]
+    if given != texts[: len(given)]:  # the letters after it would not be those that answer_idx names
+        raise DataError(f"op{_LETTERS[texts.index('')].lower()} is empty, and an option stands after it")
+    options = _without_letters(dict(zip(_LETTERS, given, strict=False)))
     question = text_of(row, "question")
     if len(options) < 2:
         raise DataError("two or more of the columns opa to ope must hold an option")

@@ -9,6 +9,8 @@ What it does, so that published numbers can be approached, and what the default 
     LongHealth          the letter after "The correct answer is", before a colon; default: any clear wording
     MeDiSumCode         what looks like a code in capital letters, denied or not, U codes left out; default: U codes are
                         codes, denied ones are none
+    Problem Summary     ", " for ";" in the references, which changes BERTScore; `problem_f1`, which needs ";", is not
+                        measured; default: references as published
 
 Words of prompts are ragmed's own in both. What cannot be repeated: LongHealth's documents were drawn and shuffled
 without a seed, prompts were cut with each model's own tokenizer, and the scripts' averages count the first sample
@@ -20,11 +22,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ragmed.records import Example, Sample, Value
+from ragmed.tasks.task import Task
 from ragmed.tasks.words import PromptForm, gold_option
 
 SEED = 1
+PROBLEMS = "problem_f1"
 _CHOICE = re.compile(r"The correct answer is (\w):")
 _CODE = re.compile(r"\b[A-TV-Z][0-9]{2}(?:\.?[0-9A-Z]{1,4})?\b")
 NOTE = (
@@ -39,6 +44,16 @@ def shuffled(examples: Sequence[Example]) -> list[Example]:
     drawn = list(examples)
     random.Random(SEED).shuffle(drawn)
     return drawn
+
+
+def as_scored(task: Task, examples: Sequence[Example]) -> tuple[Task, list[Example]]:
+    """The task and its examples with the references that CLUE's scripts score by: problems, between commas."""
+    if PROBLEMS not in task.metrics:
+        return task, list(examples)
+    metrics = tuple(metric for metric in task.metrics if metric != PROBLEMS)
+    return replace(task, metrics=metrics), [
+        replace(example, gold=str(example.gold).replace(";", ", ")) for example in examples
+    ]
 
 
 def read_label(sample: Sample, text: str) -> Value:

@@ -9,7 +9,7 @@ from ragmed.records import Example
 from ragmed.tasks.queries import packed_queries
 
 METRICS = ("code_f1", "code_f1_3", "code_f1_document", "code_f1_3_document")
-FURTHER = ("valid_codes",)
+FURTHER = ("valid_codes", "valid_codes_document")
 IDS = "icd10cm"
 """What gold documents are named by: the codes themselves, as the corpus of the ICD-10-CM table has them."""
 

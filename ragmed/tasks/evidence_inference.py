@@ -47,7 +47,7 @@ from ragmed.tasks.loading import csv_records, data_file, made
 from ragmed.tasks.splits import split_by_hash
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import LABEL, PromptForm
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 OPTIONS = {"A": "significantly increased", "B": "significantly decreased", "C": "no significant difference"}
@@ -114,10 +114,10 @@ def load(workspace: Workspace, *, spans: bool = False) -> Split:
             examples.append(replace(example, options={}, gold=_spans(letter, several)) if spans else example)
     scored, shown, split_note = _sides(workspace.data / FOLDER / "splits", examples)
     notes = (
-        f"{counted(textless, 'prompt')} {'has' if textless == 1 else 'have'} no article "
+        f"{counted(textless, 'prompt')} {verb(textless, 'has', 'have')} no article "
         f"here, and {undecided} no label that more than "
         "half of their accepted "
-        f"annotators gave; {counted(len(examples), 'prompt')} are left.",
+        f"annotators gave; {counted(len(examples), 'prompt')} {verb(len(examples), 'is', 'are')} left.",
         split_note,
     )
     return Split(scored, shown, notes)
@@ -202,10 +202,22 @@ def _evidence(letter: str, annotations: Sequence[_Annotation]) -> list[_Annotati
 
 
 def _spans(letter: str, annotations: Sequence[_Annotation]) -> dict[str, tuple[str, ...]]:
+    """Each annotator's words once: in the published table rows stand twice, and sentences beside their passages."""
     marked: dict[str, list[str]] = defaultdict(list)
     for one in _evidence(letter, annotations):
         marked[one.annotator].append(one.words)
-    return {"label": (OPTIONS[letter],), "evidence": tuple("\n".join(words) for words in marked.values())}
+    return {"label": (OPTIONS[letter],), "evidence": tuple("\n".join(_once(words)) for words in marked.values())}
+
+
+def _once(texts: Sequence[str]) -> list[str]:
+    """
+    >>> _once(["Sleep was alike.", "p = 0.8", "Sleep was alike. It was short.", "p = 0.8"])
+    ['p = 0.8', 'Sleep was alike. It was short.']
+
+    The texts that no other one holds, each once.
+    """
+    different = list(dict.fromkeys(texts))
+    return [one for one in different if not any(one in other for other in different if other != one)]
 
 
 def _example(

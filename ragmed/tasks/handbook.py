@@ -15,11 +15,13 @@ questions with the answers of the first edition. `handbook-changed` asks only fo
 with the answers of the second, `handbook-changed-2031` the same with those of the first: the questions of the first
 file that have an `answer_2031`, and those of `handbook-changed.jsonl`, which ask for the same facts in other words.
 Both answers are always among the options. Questions on one page are one group, so that three on one fact count once.
+The page of the other edition contradicts the gold one: `contradictions`, which the arm `conflict` shows beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,22 @@ def _question(record: Mapping[str, Any]) -> Example:
 
 
 def _first_edition(record: Mapping[str, Any]) -> Example:
-    return _question({**record, "answer": record.get("answer_2031", record["answer"])})
+    if "answer_2031" not in record:
+        return _question(record)
+    now, before = record["answer"], record["answer_2031"]
+    return _contradicted({**record, "answer": before}, "handbook", now)
+
+
+def _second_edition(record: Mapping[str, Any]) -> Example:
+    return (
+        _contradicted(record, "handbook-2031", record["answer_2031"]) if "answer_2031" in record else _question(record)
+    )
+
+
+def _contradicted(record: Mapping[str, Any], edition: str, answer: str) -> Example:
+    """A question on a changed rule: the page of the other edition, a corpus of its own, gives the other answer."""
+    example = _question(record)
+    return replace(example, contradictions={f"{edition}:{page}": answer for page in example.documents})
 
 
 def _unanswerable(record: Mapping[str, Any]) -> Example:
@@ -86,7 +103,7 @@ def _choice(name: str, title: str, load: Callable[[Workspace], Split]) -> Task:
 QUESTIONS = _choice(
     "handbook-questions",
     "Rules of a fictional hospital: four options, one right",
-    _records(_question, "handbook-questions.jsonl"),
+    _records(_second_edition, "handbook-questions.jsonl"),
 )
 QUESTIONS_2031 = _choice(
     "handbook-questions-2031",
@@ -96,7 +113,7 @@ QUESTIONS_2031 = _choice(
 CHANGED = _choice(
     "handbook-changed",
     "Rules that changed with the handbook's second edition: its answers",
-    _records(_question, "handbook-questions.jsonl", "handbook-changed.jsonl", changed=True),
+    _records(_second_edition, "handbook-questions.jsonl", "handbook-changed.jsonl", changed=True),
 )
 CHANGED_2031 = _choice(
     "handbook-changed-2031",

@@ -4,7 +4,8 @@ An answer that cannot be read is None, never a default letter, and a wrong readi
 named by its letter, by its text, or by both, which must agree. Three things count, the first that is there:
 
     stated     "The answer is B", "24 mg is correct", \\boxed{B}, {"answer": "B"}, "So, B."
-    opening    the answer begins with the option: "B", "B) 24 mg", "24 mg, because ..."
+    opening    the answer begins with the option: "B", "B) 24 mg", "24 mg, because ..."; where letter and text agree
+               ("B. 24 mg. 12 mg is for children"), its reasons may name other options, if they prefer none of them
     mentioned  no other option is named anywhere, in a text that neither doubts nor denies it
 
 A letter that belongs to a word ("hepatitis B", "vitamin C", "section D.2") is none of them, unless that word and letter
@@ -123,6 +124,29 @@ _CORRECTED = re.compile(
     r"|hence|conclusion|however)\b",
     re.IGNORECASE,
 )
+_TAKEN_BACK = re.compile(
+    r"\bwait[,.!:]"
+    r"|\b(?:actually|correction|sorry|second thoughts?|on reflection|i was|mistake|mistaken|reconsider\w*)\b"
+    r"|(?:\n|[.!?] )no[,:.]"
+    r"|\b(?:this|that|it|which|answer|option|choice) (?:is|was|would be) (?:wrong|incorrect|not (?:the )?"
+    r"(?:correct|right|best|most))\b",
+    re.IGNORECASE,
+)
+"""Words after an answer that take it back, for which `_CORRECTED` is too wide: reasons hold "but" and "however"."""
+_NOT_RIGHT = re.compile(
+    r" (?:is|was|would be|cannot be|can't be|isn't) (?:\w+ ){0,2}(?:wrong|incorrect|correct|right|the answer)\b",
+    re.IGNORECASE,
+)
+_PREFERRED = re.compile(
+    r" (?:fits|suits) better\b"
+    r"|,? (?:(?:is|was|are|(?:would|should|could|may|might|must) be|has to be|seems|remains) (?:[\w-]+ ){0,3})"
+    r"(?:better|best|prefer\w+|recommended|mo(?:re|st) (?:appropriate|suitable|accurate|likely)"
+    r"|first[- ](?:line|choice)|of choice|gold standard|indicated|needed|required|given|chosen)\b",
+    re.IGNORECASE,
+)
+_IN_FULL = r"(?i:,? (?:i\.e\.,?|which (?:is|stands for|represents),?) )"
+_SAID_IN_FULL = re.compile(_IN_FULL)
+_ITEM = re.compile(r"[(\[]?\w(?!\w)")
 
 # Where a sentence or a line begins, and what may follow a letter, or a text, that stands for itself.
 _BEGINS = re.compile(r"(?:^|\n|[.!?] )\s?$")
@@ -130,7 +154,7 @@ _CLOSES = re.compile(r"\s?(?:$|\n|[.!](?!\w))")
 _LETTER_ENDS = re.compile(
     r"\s?(?:$|\n|[.,:;!?])|\s?\(| - | (?:because|since|as|and|due|but|not|here|for)\b", re.IGNORECASE
 )
-_SMALL_ENDS = re.compile(r"\s?(?:$|\n|[.!)](?:\s|$))| (?:because|since)\b")
+_SMALL_ENDS = re.compile(r"\s?(?:$|\n|[.!)](?:\s|$))| (?:because|since|and not)\b")
 _TEXT_ENDS = re.compile(
     r"\s?(?:$|\n|[.,:;!?)\]])|\s?\(| - | (?:because|since|as|due|but|not|here|which"
     r"|(?:is|was|are|should be|must be) (?:the|my|correct|right|best|given|needed|required|used|stopped|indicated"
@@ -157,6 +181,8 @@ class _Named:
     marked: bool
     """Whether it cannot be a word of the sentence: `(B)`, `B)`, `option B`, `B. 24 mg`."""
     by_text: bool
+    by_both: bool
+    """Whether its letter and its text stand together."""
     telling: bool
     """Whether its text, without a letter, says which option is meant: "no" does not."""
     ended: bool
@@ -195,6 +221,10 @@ def find_letter(text: str, options: Mapping[str, str], *, cut: bool = False) -> 
     if stated:
         return _last(stated, opening, named, plain)
     marked = {name.letter for name in named if name.marked and not name.denied}
+    if opening and any(_denies(name, opening) for name in named[1:]):
+        return None
+    if opening and _stands(opening, named[1:], plain):
+        return opening.letter
     if opening and (opening.marked or not opening.by_text or _TEXT_ENDS.match(opening.after)):
         rivals = marked | {name.letter for name in named if name.by_text and name.telling and not name.denied}
         rivals |= {name.letter for name in named if name.counts and not plain[name.end :].strip(" \n.!")}
@@ -227,6 +257,36 @@ def _last(stated: Sequence[_Named], opening: _Named | None, named: Sequence[_Nam
     return last.letter
 
 
+def _stands(opening: _Named, after: Sequence[_Named], plain: str) -> bool:
+    """Whether an answer opens with an option's letter and text, or with its letter and, in its reasons, with its text
+    before that of any other; and the reasons neither take it back nor prefer, list or close with another option.
+    """
+    told = [name for name in after if (name.marked or name.telling) and not name.denied]
+    if opening.by_text or not opening.letter:
+        return False
+    if opening.by_both:
+        agrees = bool(_TEXT_ENDS.match(opening.after) or _SAID_IN_FULL.search(plain, opening.start, opening.end))
+    else:
+        agrees = bool(told) and told[0].letter == opening.letter and not told[0].doubted and told[0].telling
+    if not agrees or _TAKEN_BACK.search(plain, opening.end):
+        return False
+    rivals = [name for name in after if name.letter != opening.letter and not name.denied]
+    return not any(_PREFERRED.match(name.after) or _opens_or_closes(name, plain) for name in rivals)
+
+
+def _denies(name: _Named, opening: _Named) -> bool:
+    """Whether an answer says of its own option that it is not the right one."""
+    return name.letter == opening.letter and name.denied and _NOT_RIGHT.match(name.after) is not None
+
+
+def _opens_or_closes(name: _Named, plain: str) -> bool:
+    """Whether a name stands as an answer of its own: an item of a list of options, "B. 24 mg" at the beginning of a
+    line or sentence ("Option B is for later" is none), or the last sentence.
+    """
+    item = name.marked and _ITEM.match(plain, name.start)
+    return bool(_BEGINS.search(name.before)) and bool(item or not plain[name.end :].strip(" \n.!"))
+
+
 def _is_stated(name: _Named, named: Sequence[_Named], plain: str) -> bool:
     if _IS_RIGHT.match(name.after):
         return name.marked or not name.by_text or name.telling
@@ -250,18 +310,19 @@ def _plain(text: str) -> str:
     """Without markup, in one form of each mark. Runs of white space become a blank, or a line's end where they hold
     one: patterns would try every way to share them out.
     """
-    text = re.sub(
-        r"\s+",
-        lambda run: "\n" if "\n" in run.group() else " ",
-        _EMOJI.sub("", _UNSEEN.sub("", text)).translate(_FORMS),
-    )
+    text = _one_space(_EMOJI.sub("", _UNSEEN.sub("", text)).translate(_FORMS))
     for _ in range(2):
         text = _LATEX_FONT.sub(r"\1", text)
     text = _BOXED.sub(r"\nanswer: \1\2\n", text)
     text = _TAG.sub("\n", _LETTER_TAG.sub(r"(\1)", _ANSWER_TAG.sub("\nanswer: ", text)))
     text = _MARKUP.sub("", _CITATION.sub("", text)).replace("_", " ").replace("{", "\n").replace("}", "\n")
-    text = re.sub(r"\s+", lambda run: "\n" if "\n" in run.group() else " ", text)
+    text = _one_space(text)
     return _LINE_MARK.sub("", text.strip()).strip()
+
+
+def _one_space(text: str) -> str:
+    """A blank, or a line's end, for every run of white space that is not a single blank already."""
+    return re.sub(r"\s{2,}|[^\S ]", lambda run: "\n" if "\n" in run.group() else " ", text)
 
 
 def _named(plain: str, options: Mapping[str, str]) -> Iterator[_Named]:
@@ -314,6 +375,7 @@ def _name(match: re.Match[str], plain: str, texts: _Texts, *, joined: bool) -> _
         letter,
         marked=marked,
         by_text=bool(text) and not written,
+        by_both=bool(text and written),
         telling=bool(match["short"]) or bool(text and texts.is_telling(text)),
         ended=ended,
         denied=bool(_DENIED_BEFORE.search(clause) or _WRONG.search(before) or _DENIED_AFTER.match(after)),
@@ -377,7 +439,7 @@ class _Texts:
             rf"(?:,? (?:\((?i:option |choice )?|(?i:option |choice ))(?P<second>{one}){alone_end}\)?)?"
             rf"|(?P<word>(?i:\b(?:option|choice|letter|alternative) ))?(?P<open>[(\[]?)"
             rf"{alone}(?P<letter>{one}){alone_end}"
-            rf"(?P<close>[)\]]?)(?:(?P<between>[.:,]? ?[=-]? ?[(\[]? ?)(?<=[ .:,)=(\[-])"
+            rf"(?P<close>[)\]]?)(?:(?P<between>[.:,]? ?[=-]? ?[(\[]?? ?|{_IN_FULL})(?<=[ .:,)=(\[-])"
             rf"(?P<text>{case}{every})){end}[)\]]?)?"
         )
 

@@ -136,7 +136,7 @@ def _check_header(header: list[str], needs: Collection[str], where: str) -> None
     found = ", ".join(header) or "none"
     if missing := [name for name in needs if name not in header]:
         raise DataError(f"{where}: the column '{missing[0]}' is missing, found {found}; {_of_header(header)}")
-    if twice := [name for name in needs if header.count(name) > 1]:
+    if twice := [name for name in header if name and header.count(name) > 1]:
         raise DataError(f"{where}: the column '{twice[0]}' stands twice; keep one")
 
 
@@ -173,6 +173,14 @@ def json_records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(record, dict):
             raise DataError(f"{where}: an object was expected, found {type(record).__name__}; {REMEDY}")
         yield where, record
+
+
+def id_of(record: Mapping[str, Any], field: str) -> str:
+    """The id in a field, a text or a whole number, as text; DataError where it is missing, empty or neither."""
+    given = record.get(field)
+    if isinstance(given, bool) or not isinstance(given, int | str) or not str(given).strip():
+        raise DataError(f"'{field}' is {'missing' if field not in record else 'empty, or neither text nor number'}")
+    return str(given).strip()
 
 
 def text_of(record: Mapping[str, Any], field: str) -> str:

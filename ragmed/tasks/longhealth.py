@@ -40,7 +40,7 @@ from ragmed.files import read_json
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.loading import data_file, made
 from ragmed.tasks.task import Split, Task
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 FILE = "benchmark_v5.json"
@@ -108,7 +108,7 @@ def _notes(path: Path, unused: Sequence[str]) -> Iterator[str]:
         )
     if unused:
         yield (
-            f"{counted(len(unused), 'question')} {'is' if len(unused) == 1 else 'are'} "
+            f"{counted(len(unused), 'question')} {verb(len(unused), 'is', 'are')} "
             f"left out, whose right answer is no option, or "
             "whose answer_location names no "
             f"text of the patient: {', '.join(unused)}."

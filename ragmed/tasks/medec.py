@@ -72,8 +72,9 @@ def _example(row: Mapping[str, Any]) -> Example:
         raise DataError(f"'Error Sentence ID' is '{sentence_id}', and the note has sentences 0 to {len(sentences) - 1}")
     if flag == "1" and corrected in ("", NO_CORRECTION):
         raise DataError("'Corrected Sentence' is empty, and the note has an error")
-    if not row["Text ID"].strip():
-        raise DataError("'Text ID' is empty")
+    for name in ("Text ID", "Text"):
+        if not row[name].strip():
+            raise DataError(f"'{name}' is empty")
     note = "\n".join(f"{number} {sentence}" for number, sentence in enumerate(sentences))
     gold = dict(zip(FIELDS, ((flag,), (sentence_id,), (corrected,)), strict=True))
     return Example(row["Text ID"].strip(), "", (ContextDocument(note),), gold=gold)

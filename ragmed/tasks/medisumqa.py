@@ -24,10 +24,11 @@ from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
-from ragmed.tasks.loading import json_records, made, text_of
+from ragmed.tasks.loading import id_of, json_records, made, text_of
 from ragmed.tasks.splits import split_by_hash
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import TEXT
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 LETTERS = ("discharge_summary", "without_discharge_summary", "with_discharge_summary")
@@ -57,7 +58,8 @@ def load(workspace: Workspace) -> Split:
         whole += _letter(record) == LETTERS[-1]
         examples.append(replace(example, id=f"{example.id}#{questions[example.id]}"))
     split = split_by_hash(examples, of="medisumqa", parts=PARTS)
-    told = f"medisumqa: {whole} of {len(examples)} letters still hold the words to the patient that answers come from."
+    of = f"{whole:,} of {counted(len(examples), 'letter')} still {verb(whole, 'holds', 'hold')}"
+    told = f"medisumqa: {of} the words to the patient that answers come from."
     return replace(split, notes=(told,)) if whole else split
 
 
@@ -69,9 +71,7 @@ def _letter(record: Any) -> str:
 
 
 def _example(record: Any) -> Example:
-    note = str(record["note_id"]).strip()
-    if not note:
-        raise DataError("'note_id' is empty")
+    note = id_of(record, "note_id")
     letter = ContextDocument(text_of(record, _letter(record)))
     patient = note.partition("-DS-")[0]
     return Example(note, text_of(record, "Question"), (letter,), gold=text_of(record, "Answer"), group=patient)

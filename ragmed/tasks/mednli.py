@@ -20,7 +20,7 @@ from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
-from ragmed.tasks.loading import data_file, examples_of, json_records, text_of
+from ragmed.tasks.loading import data_file, examples_of, id_of, json_records, text_of
 from ragmed.tasks.splits import apart
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import LABEL
@@ -44,7 +44,7 @@ def _example(record: Mapping[str, Any]) -> Example:
     if label not in LETTERS:
         raise DataError(f"label '{label}'; known: {', '.join(LETTERS)}")
     return Example(
-        str(record["pairID"]),
+        id_of(record, "pairID"),
         statement,
         (ContextDocument(premise),),
         options=LABELS,

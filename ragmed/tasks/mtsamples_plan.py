@@ -38,6 +38,7 @@ from ragmed.tasks.queries import short_queries
 from ragmed.tasks.splits import split_by_hash, text_key
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import TEXT
+from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
 
 ARCHIVE = "mtsamples.tar.xz"
@@ -75,7 +76,8 @@ def load(workspace: Workspace) -> Split:
             examples.append(example)
     split = split_by_hash(examples, of="mtsamples_plan", parts=PARTS)
     left = read - len(examples)
-    told = f"mtsamples_plan: {left} of {read} notes have no plan, summary or findings beside other text; none is asked."
+    of = f"{left:,} of {counted(read, 'note')} {verb(left, 'has', 'have')}"
+    told = f"mtsamples_plan: {of} no plan, summary or findings beside other text; none is asked."
     return replace(split, notes=(told,)) if left else split
 
 

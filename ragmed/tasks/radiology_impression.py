@@ -15,10 +15,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.invented import write_lines
-from ragmed.tasks.loading import data_file, examples_of, json_records, text_of
+from ragmed.tasks.loading import data_file, examples_of, id_of, json_records, text_of
 from ragmed.tasks.queries import short_queries
 from ragmed.tasks.splits import apart, text_key
 from ragmed.tasks.task import Split, Task
@@ -33,12 +32,9 @@ def load(workspace: Workspace) -> Split:
 
 def _read(workspace: Workspace, side: str) -> list[Example]:
     def example(record: Any) -> Example:
-        if not isinstance(record["idx"], int | str):
-            raise DataError("'idx' is neither a number nor a text")
         findings, impression = text_of(record, "inputs"), text_of(record, "target")
-        return Example(
-            f"{side}-{record['idx']}", "", (ContextDocument(findings),), gold=impression, group=text_key(findings)
-        )
+        name = f"{side}-{id_of(record, 'idx')}"
+        return Example(name, "", (ContextDocument(findings),), gold=impression, group=text_key(findings))
 
     path = data_file(workspace, "openi", f"{side}.jsonl", of="Open-i")
     return examples_of(json_records(path, "Open-i reports"), example)

@@ -8,15 +8,18 @@ that can change a reading.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import parse_json
+from ragmed.models.constraint import read_object
 from ragmed.models.thinking import split_thinking
 from ragmed.records import Sample, Status, Value
 from ragmed.tasks import clue
@@ -29,7 +32,7 @@ from ragmed.tasks.letters import (
     mirage_letter,
     seen,
 )
-from ragmed.tasks.words import AFTER_REASONING
+from ragmed.tasks.words import AFTER_REASONING, IN_JSON
 
 Reading = tuple[Status, Value]
 
@@ -66,6 +69,18 @@ _RULED_OUT = re.compile(
     r"[*_\"'`]*\s(?:(?:(?!but|because|since|as|so)[\w']+\s){0,3}ruled out"
     r"|(?:is|was) (?:wrong|incorrect|not|unlikely)|(?:is|was|does)n't|(?:does|can|should) ?not)\b"
 )
+# What says no of a label as its value: "supported: no", "entailment = false", "Supported? No."; "entailment: no other
+# reading" is a reason.
+_VALUE_NO = re.compile(
+    r"[*_\"'`)\]]*\s?(?:[:=?|→]|->|[-–—](?=\s))[*_\"'`\s]*"
+    r"(?:no|nope|false|untrue|wrong|incorrect|0(?:\.0+)?\s?%?|n|not(?: \w+){0,3})[*_\"'`)\]]*"
+    r"(?=\s*(?:\Z|[.,;:!|/}\n])|\s[\w ]{1,40}[:=])"
+)
+# What is asked, not said, up to the end of its sentence: "to say if it is supported or refuted", "whether it is".
+_ASKED = re.compile(
+    r"\b(?:whether|(?:say|tell|know|see|decide|determine|judge|conclude|assess|establish|clear|unclear|sure) if)\b"
+    r"[^.;:!?\n]*"
+)
 # A word with its own digits (v2, v2.1, COVID-19), which is passed over, or a number.
 _NUMBER = re.compile(
     r"(?<!\w)[^\W\d_]\w*(?:[.-]\d+)*|(?P<number>[-+−–]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -80,6 +95,7 @@ _ANSWER_MARK = re.compile(
 )
 _MOST_MARKS = 100  # a text that holds more of them repeats itself
 _COT_READER = 1  # raised with every change; a reader's version is the sum of this and the inner one's
+_JSON_READER = 1  # likewise
 _DASHES = str.maketrans("−–", "--", ",")
 _BRACE = re.compile(r'[{}]|"(?:[^"\\\n]|\\.)*"')
 _MOST_NUMBERS = 1000  # a text that holds more of them is no answer
@@ -144,13 +160,15 @@ def find_reader(name: str) -> Reader:
     >>> find_reader("cot:number").read(Sample("m", "t", Example("q", "?"), completion="2 x 20 mg\\nAnswer: 40"))
     ('answered', 40.0)
 
-    `cot:NAME` reads by the reader NAME what stands after "Answer:". Raises UnknownNameError with near names.
+    `cot:NAME` reads by the reader NAME what stands after "Answer:", `held:NAME` what a JSON object holds under "answer"
+    that the answer was held to. Raises UnknownNameError with near names.
     """
     if name in READERS:
         return READERS[name]
-    inner = READERS.get(name.removeprefix(AFTER_REASONING)) if name.startswith(AFTER_REASONING) else None
-    if inner and inner.needs_text:
-        return _after_reasoning(name, inner)
+    for mark, made in ((AFTER_REASONING, _after_reasoning), (IN_JSON, _in_json)):
+        inner = READERS.get(name.removeprefix(mark)) if name.startswith(mark) else None
+        if inner and inner.needs_text:
+            return made(name, inner)
     raise UnknownNameError("reader", name, READERS)
 
 
@@ -182,6 +200,18 @@ def _after_reasoning(name: str, inner: Reader) -> Reader:
     return replace(inner, name=name, read_text=read, version=_COT_READER + inner.version)
 
 
+def _in_json(name: str, inner: Reader) -> Reader:
+    """What the object holds, read by the `inner` reader; what is no such object was not held, and is not read."""
+
+    def read(sample: Sample, text: str) -> Value:
+        given = read_object(text)
+        if given is None or isinstance(given, bool | dict):
+            return None
+        return inner.read_text(sample, given if isinstance(given, str) else json.dumps(given, ensure_ascii=False))
+
+    return replace(inner, name=name, read_text=read, version=_JSON_READER + inner.version, survives_cut=False)
+
+
 def _letter(sample: Sample, text: str) -> Value:
     return find_letter(text, sample.example.options, cut=sample.finish == "length")
 
@@ -202,17 +232,23 @@ def _label(sample: Sample, text: str) -> Value:
     """The letter of the only option whose text is named and not denied.
 
     "neutral, since neither entailment nor contradiction holds" is neutral; "entailment or neutral" is neither, nor is
-    "not entailment". The longest label first ("not enough information" is no "enough").
+    "not entailment". The longest label first ("not enough information" is no "enough"). What is asked is not named ("to
+    say if it is supported"), and a label whose value is no is denied ("supported: no").
     """
-    words = " ".join(_folded(text).split())
+    lines = "\n".join(" ".join(line.split()) for line in _folded(text).splitlines() if line.strip())
+    words = _ASKED.sub(lambda asked: " " * len(asked.group()), lines).replace("\n", " ")
     letters = {" ".join(_folded(label).split()): letter for letter, label in sample.example.options.items()}
     labels = "|".join(re.escape(label) for label in sorted(letters, key=len, reverse=True) if label)
     if not labels:
         return None
     named: set[str] = set()
     denied: set[str] = set()
+    since = 0
     for match in re.finditer(rf"(?<!\w)(?:{labels})(?!\w)", words):
-        (denied if _is_denied(words, match.start(), match.end()) else named).add(letters[match.group()])
+        value = _VALUE_NO.match(lines, match.end())
+        no = value or _is_denied(words, match.start(), match.end(), since=since)
+        (denied if no else named).add(letters[match.group()])
+        since = value.end() if value else since  # a value denies its own label, and not the next one
     return named.pop() if len(named) == 1 and not named & denied else None
 
 
@@ -220,10 +256,14 @@ def _folded(text: str) -> str:
     return text.replace("’", "'").casefold()
 
 
-def _is_denied(words: str, start: int, end: int) -> bool:
-    clause = _CLAUSE_END.split(words[max(0, start - 80) : start])[-1]
-    before = " ".join(_WORD.findall(clause)[-4:])
-    return bool(_DENIAL.search(before) or _RULED_OUT.match(words[end : end + 80]))
+def _is_denied(words: str, start: int, end: int, *, since: int = 0) -> bool:
+    return _denies(words[max(since, start - 80) : start], words[end : end + 80])
+
+
+@lru_cache(maxsize=256)  # a text that names one thing over and over says the same each time
+def _denies(before: str, after: str) -> bool:
+    last = " ".join(_WORD.findall(_CLAUSE_END.split(before)[-1])[-4:])
+    return bool(_DENIAL.search(last) or _RULED_OUT.match(after))
 
 
 def _text(sample: Sample, text: str) -> Value:
@@ -390,8 +430,8 @@ _LENGTHS: dict[str, Callable[[Sample], Sequence[int]]] = {
 READERS: dict[str, Reader] = {
     reader.name: reader
     for reader in (
-        Reader("letter", _letter, version=3, survives_cut=True, needs_options=True),
-        Reader("label", _label, version=3, survives_cut=True, needs_options=True),
+        Reader("letter", _letter, version=4, survives_cut=True, needs_options=True),
+        Reader("label", _label, version=4, survives_cut=True, needs_options=True),
         Reader("text", _text, version=2, declines=lambda text: False),
         Reader("list", _list, version=3),
         Reader("codes", _codes, version=3),

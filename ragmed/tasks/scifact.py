@@ -31,7 +31,7 @@ from typing import Any
 from ragmed.errors import DataError
 from ragmed.records import Example
 from ragmed.tasks.invented import AILMENTS, DRUGS, write_lines
-from ragmed.tasks.loading import data_file, examples_of, json_records, text_of
+from ragmed.tasks.loading import data_file, examples_of, id_of, json_records, text_of
 from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
 
@@ -55,7 +55,7 @@ def _example(record: Mapping[str, Any], *, cited: list[tuple[str, ...]]) -> Exam
             raise DataError(f"'{field}' is {'no ' + kind.__name__ if field in record else 'missing'}")
     abstracts = tuple(str(document) for document in record["cited_doc_ids"])
     labels = {str(doc): {str(part["label"]) for part in parts} for doc, parts in record["evidence"].items()}
-    key, claim = str(record["id"]), text_of(record, "claim")
+    key, claim = id_of(record, "id"), text_of(record, "claim")
     if not abstracts:
         raise DataError("'cited_doc_ids' names no abstract")
     if not set(labels) <= set(abstracts) or not all(labels.values()):
@@ -71,6 +71,8 @@ def _example(record: Mapping[str, Any], *, cited: list[tuple[str, ...]]) -> Exam
     return Example(key, claim, options=OPTIONS, gold=gold, documents=documents)
 
 
+# Not by `splits.linked`: that finds the same groups and names some of them by another abstract (those of 11 published
+# claims), and an example whose group's name is another is another example to every run that holds it.
 def _grouped(examples: Sequence[Example], cited: Sequence[Sequence[str]]) -> list[Example]:
     """The examples with their groups, each named by its first abstract: chains of shared abstracts and words."""
     group: dict[str, str] = {}

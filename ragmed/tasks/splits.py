@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from ragmed.records import Example
 from ragmed.tasks.task import Split
+from ragmed.text_table import counted, verb
 
 
 def linked(keys: Sequence[Iterable[Hashable]]) -> list[int]:
@@ -45,8 +46,11 @@ def apart(examples: Sequence[Example], shots: Sequence[Example], *, of: str) -> 
     scored = {example.group for example in examples}
     kept = tuple(shot for shot in shots if shot.group not in scored)
     left = len(shots) - len(kept)
-    notes = (f"{of}: {left} of {len(shots)} examples to show have a text that is scored too, and are never shown.",)
-    return Split(tuple(examples), kept, notes if left else ())
+    told = (
+        f"{of}: {left:,} of {counted(len(shots), 'example')} to show {verb(left, 'has', 'have')} a text that is scored "
+        f"too, and {verb(left, 'is', 'are')} never shown."
+    )
+    return Split(tuple(examples), kept, (told,) if left else ())
 
 
 def split_by_hash(examples: Sequence[Example], *, of: str, parts: int, keys: Sequence[str] = ()) -> Split:
@@ -71,3 +75,35 @@ def split_by_hash(examples: Sequence[Example], *, of: str, parts: int, keys: Seq
     return Split(
         tuple(e for e in examples if e.group in scored), tuple(e for e in examples if e.group not in scored)
     )  # fmt: skip
+
+
+def asked_again(task: str, examples: Sequence[Example]) -> list[str]:
+    """
+    >>> asked_again("doses", [Example(f"q{n}", "How much?", group="q0") for n in range(2)])
+    ['doses: 1 of 2 examples asks the same as an earlier one, and is resampled with it (q1).']
+
+    What is to be said of examples with ids of their own that ask what an earlier one asks: in the same words, with the
+    same options in any order. (An id that occurs twice is refused.) Readers make one group of them; where a publisher's
+    set is taken as it stands (MIRAGE), the sentence says that they count as others do.
+    """
+    first: dict[tuple[str, ...], Example] = {}
+    again = [
+        (example, first[key])
+        for example in examples
+        if first.setdefault(key := _asked(example), example) is not example
+    ]
+    if not again:
+        return []
+    named = ", ".join(example.id for example, _ in again[:5]) + (" …" if len(again) > 5 else "")
+    apart = sum((example.group or example.id) != (same.group or same.id) for example, same in again)
+    how = f"{verb(len(again), 'is', 'are')} resampled with it"
+    if apart:
+        how = f"{apart} of these {verb(apart, 'counts', 'count')} as a question of its own where groups are resampled"
+    return [
+        f"{task}: {len(again)} of {counted(len(examples), 'example')} {verb(len(again), 'asks', 'ask')} the same as an "
+        f"earlier one, and {how} ({named})."
+    ]
+
+
+def _asked(example: Example) -> tuple[str, ...]:
+    return (text_key(example.text), *sorted(text_key(option) for option in example.options.values()))

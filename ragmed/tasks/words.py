@@ -18,6 +18,8 @@ COT_VERSION = 1
 """Of how an answer after reasoning is asked for (`after_reasoning`)."""
 AFTER_REASONING = "cot:"
 """Before a reader's name: it reads what stands after the mark."""
+IN_JSON = "held:"
+"""Before a reader's name: it reads what the JSON object holds to which an answer was held."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ragmed.comparison.costs.rows import (
     Computing,
     Cost,
     Economics,
+    Finding,
     IndexCost,
     Latency,
     Line,
@@ -221,11 +222,12 @@ def question_cost(row: Cost, prices: Prices) -> QuestionCost:
     """Means a question of one arm on one task; None where it was asked none."""
     if not row.n:
         return QuestionCost(0, None, None, None, None, computing=None, reach=None)
-    took = row.computing
+    took, found = row.computing, row.retrieval.computing
     return QuestionCost(
         row.n, row.input_tokens / row.n, row.output_tokens / row.n, row.seconds / row.n,
         price=_price(row.n, row.input_tokens, row.output_tokens, seconds=row.seconds, prices=prices),
         computing=Computing(took.seconds / row.n, took.of) if took else None, reach=row.reach,
+        retrieval=Finding(row.retrieval.seconds / row.n, Computing(found.seconds / row.n, found.of) if found else None),
     )  # fmt: skip
 
 
@@ -251,7 +253,8 @@ def cost_row(
     own = [sample.request_seconds for sample in samples if sample.request_seconds]
     timed = own or [sample.seconds for sample in samples]
     read, wrote = sum(sample.input_tokens for sample in samples), sum(sample.output_tokens for sample in samples)
-    seconds = float(sum(sample.seconds for sample in samples))
+    finding = float(sum(sample.retrieval_seconds for sample in samples))
+    seconds = float(sum(sample.seconds for sample in samples)) + finding
     price = _price(len(samples), read, wrote, seconds=seconds, prices=prices)
     peak = number((memory or {}).get("peak_bytes"))
     return Cost(
@@ -260,13 +263,24 @@ def cost_row(
         latency_of="request" if own else "batch-mean", peak_memory_bytes=peak,
         peak_memory_of=str((memory or {}).get("of", "")) if peak is not None else "",
         price_per_1000=None if price is None else 1000 * price, computing=_computing(samples),
-        reach=_reach(samples),
+        reach=_reach(samples), retrieval=Finding(finding, _finding(samples)),
     )  # fmt: skip
 
 
 def _computing(samples: Sequence[Sample]) -> Computing | None:
     """Of all samples; None where one was not measured, or on another kind of machine."""
-    each = [_computing_of({"cpu_seconds": s.cpu_seconds, "gpu_seconds": s.gpu_seconds}) for s in samples]
+    return _sum([{"cpu_seconds": s.cpu_seconds, "gpu_seconds": s.gpu_seconds} for s in samples])
+
+
+def _finding(samples: Sequence[Sample]) -> Computing | None:
+    """Likewise, of finding the passages alone."""
+    return _sum([
+        {"cpu_seconds": s.retrieval_cpu_seconds, "gpu_seconds": s.retrieval_gpu_seconds} for s in samples
+    ])  # fmt: skip
+
+
+def _sum(records: Sequence[Mapping[str, float | None]]) -> Computing | None:
+    each = [_computing_of(record) for record in records]
     known = [one for one in each if one is not None]
     if len(known) < len(each) or len({one.of for one in known}) != 1:
         return None

@@ -38,11 +38,20 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What finding passages took: embedding the query, searching, fusing, reranking. `seconds`: by the clock."""
+
+    seconds: float
+    computing: Computing | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What the `n` answers of an arm to a task took: tokens, seconds by the clock and of `computing` (retrieval
-    included) in all, seconds of one (`latency`; of a single `request`, or the mean of a batch, `batch-mean`), bytes at
-    the peak, the price of 1,000. `reach`: how far the means a question may be off; None where too few windows of them
-    were asked to tell."""
+    included) in all, seconds of one (`latency`, without retrieval; of a single `request`, or the mean of a batch,
+    `batch-mean`), bytes at the peak, the price of 1,000. `reach`: how far the means a question may be off; None where
+    too few windows of them were asked to tell. `retrieval`: finding the passages alone; its `computing` None where they
+    were found elsewhere."""
 
     arm: str
     task: str
@@ -58,6 +67,7 @@ class Cost:
     price_per_1000: float | None
     computing: Computing | None
     reach: Reach | None
+    retrieval: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ class IndexCost:
 
 @dataclass(frozen=True, slots=True)
 class QuestionCost:
-    """Means a question, of `n`; None where it was asked none. `reach`: see `Cost`."""
+    """Means a question, of `n`; None where it was asked none. `reach`, `retrieval`: see `Cost`."""
 
     n: int
     input_tokens: float | None
@@ -105,6 +115,7 @@ class QuestionCost:
     price: float | None
     computing: Computing | None
     reach: Reach | None
+    retrieval: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ from ragmed.records import Answer
 Values = Mapping[str, float | None]
 PARTS = ("form", "missed", "misled", "ignored", "unknown")
 BESIDE = {"closed": "none", "oracle": "oracle", "distractor": "distractor"}
-_ALIKE = ("index", "retriever", "k", "context_tokens", "passage_order", "tasks", "cot", "cot_tokens")
+_ALIKE = (
+    "index", "retriever", "k", "context_tokens", "passage_order", "tasks", "cot", "cot_tokens", "constrained",
+    "follow_up", "rerank", "evidence_filter",
+)  # fmt: skip
 
 
 def decomposition(
@@ -48,7 +51,7 @@ def decomposition(
         for arm, about in arms.items():
             for metric in table.metrics:
                 if about.get("context") == "retrieved" and right_or_wrong(table, arm, metric):
-                    beside = {role: _partner(arms, arm, context, table, metric) for role, context in BESIDE.items()}
+                    beside = {role: partner(arms, arm, context, table, metric) for role, context in BESIDE.items()}
                     rows.append(_row(table, metric, arm, beside=beside, answers=found[arm, table.name]))
     return rows
 
@@ -61,9 +64,7 @@ def right_or_wrong(table: TaskTable, arm: str, metric: str) -> bool:
     return is_binary(table.metrics[metric], values)
 
 
-def _partner(
-    arms: Mapping[str, Mapping[str, Any]], arm: str, context: str, table: TaskTable, metric: str
-) -> str | None:
+def partner(arms: Mapping[str, Mapping[str, Any]], arm: str, context: str, table: TaskTable, metric: str) -> str | None:
     """The arm of the same model in this context; of several, the one that has most settings in common."""
     mine = arms[arm]
     there = [

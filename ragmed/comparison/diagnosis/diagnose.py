@@ -11,6 +11,7 @@ from ragmed.comparison.diagnosis.calibration import calibration
 from ragmed.comparison.diagnosis.compliance import compliance, compliance_contrasts
 from ragmed.comparison.diagnosis.decomposition import decomposition
 from ragmed.comparison.diagnosis.evidence import evidence
+from ragmed.comparison.diagnosis.followed import followed
 from ragmed.comparison.diagnosis.leakage import leakage, leakage_contrasts, leaked_examples
 from ragmed.comparison.diagnosis.ledger import ledger
 from ragmed.comparison.diagnosis.order import order
@@ -21,6 +22,7 @@ from ragmed.comparison.diagnosis.rows import (
     ComplianceContrast,
     Decomposition,
     Evidence,
+    Followed,
     Leakage,
     LeakageContrast,
     Ledger,
@@ -60,6 +62,7 @@ class Diagnosis:
     calibration: tuple[Calibration, ...]
     retrieval: tuple[Retrieval, ...]
     evidence: tuple[Evidence, ...]
+    followed: tuple[Followed, ...]
     leakage: tuple[Leakage, ...]
     leakage_contrasts: tuple[LeakageContrast, ...]
 
@@ -87,12 +90,15 @@ def diagnose(
     return Diagnosis(
         ledger=tuple(ledger(tables, contrasts)),
         decomposition=tuple(decomposition(tables, found, arms=tested)),
-        compliance=tuple(compliance(tables, found, tasks=tasks, settings=settings)),
-        compliance_contrasts=tuple(compliance_contrasts(tables, pairs, tasks=tasks, settings=settings)),
+        compliance=tuple(compliance(tables, found, tasks=tasks, arms=tested, settings=settings)),
+        compliance_contrasts=tuple(
+            compliance_contrasts(tables, found, pairs, tasks=tasks, arms=tested, settings=settings)
+        ),
         order=tuple(order(tables, found, arms=tested, tasks=tasks, settings=settings)),
         calibration=tuple(calibration(tables, found, tasks=tasks, settings=settings)),
         retrieval=tuple(ranking(tables, found, arms=tested)),
         evidence=tuple(evidence(tables, found, arms=tested, settings=settings)),
+        followed=tuple(followed(tables, found, arms=tested, settings=settings)),
         leakage=tuple(leakage(tables, leaked, settings)),
         leakage_contrasts=tuple(leakage_contrasts(tables, leaked, contrasts=contrasts, settings=settings)),
     )

@@ -74,14 +74,20 @@ class Decomposition:
 
 @dataclass(frozen=True, slots=True)
 class Compliance:
-    """An arm on a task asked in two ways: scores when it writes (`generate`) and by log-likelihood."""
+    """An arm's answers in two ways: scores when it writes freely (`generate`), and held to the valid forms (`held`).
+
+    `held_arm`, `held_task`: whose they are, and to what: the same arm on another name of the task, or its twin that is
+    constrained on the same one. `held_by`: `likelihood` of the options, or how a server holds what is written.
+    """
 
     arm: str
     generate_task: str
-    likelihood_task: str
+    held_arm: str
+    held_task: str
+    held_by: str
     n: int
     generate: float | None
-    likelihood: float | None
+    held: float | None
     difference: float | None
     ci: Interval | None
     interval: str
@@ -95,17 +101,20 @@ class Compliance:
 
 @dataclass(frozen=True, slots=True)
 class ComplianceContrast:
-    """Two arms on a task asked in two ways; `interaction`: the difference when they write less the other."""
+    """Two arms, each in two ways; `interaction`: the difference when they write less the one when they are held."""
 
     baseline: str
     arm: str
     generate_task: str
-    likelihood_task: str
+    held_baseline: str
+    held_arm: str
+    held_task: str
+    held_by: str
     n: int
     generate_difference: float | None
     generate_ci: Interval | None
-    likelihood_difference: float | None
-    likelihood_ci: Interval | None
+    held_difference: float | None
+    held_ci: Interval | None
     interaction: float | None
     interaction_ci: Interval | None
     reading: str
@@ -211,6 +220,30 @@ class Evidence:
     wrong_with: Share
     wrong_without: Share
     unsupported: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How often an arm answered what passages claim that say otherwise than the gold (`role`: contradicting, planted),
+    and how often the arm `beside` gave the same answers to the same questions without them. p is not adjusted.
+    """
+
+    arm: str
+    task: str
+    role: str
+    n: int
+    count: int
+    share: float
+    ci: Interval
+    interval: str
+    groups: int
+    beside: str | None = None
+    beside_n: int = 0
+    beside_share: float | None = None
+    difference: float | None = None
+    difference_ci: Interval | None = None
+    test: str = "none"
+    p: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

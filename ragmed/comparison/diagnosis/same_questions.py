@@ -9,7 +9,7 @@ from typing import Any
 from ragmed.comparison.columns import TaskTable
 from ragmed.errors import MismatchError
 from ragmed.records import Example
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 Settings = Mapping[str, Mapping[str, Any]]
 _NAMES = frozenset({"task", "name"})
@@ -51,7 +51,7 @@ def require_same_examples(one: TaskTable, other: TaskTable) -> None:
         only = sorted(set(one.ids) ^ set(other.ids))
         raise MismatchError(
             f"tasks '{one.name}' and '{other.name}' are one task, but {counted(len(only), 'example')} "
-            f"{'was' if len(only) == 1 else 'were'} asked by one of them "
+            f"{verb(len(only), 'was', 'were')} asked by one of them "
             f"alone (first: '{only[0]}'); ask both with the same limit and shots"
         )
     for id_ in one.ids:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ragmed.errors import ModelError, UsageError
+from ragmed.models.constraint import Constraint
 from ragmed.models.counting import TokenCounter, Tokenizer
 from ragmed.models.endpoint.answers import no_answer, no_object, read_answer
 from ragmed.models.endpoint.client import Ask, Client, Reply
@@ -17,6 +19,7 @@ from ragmed.models.settings import ModelSettings
 from ragmed.records import Completion, Message, OptionScores
 
 UNLIMITED = 1_000_000
+_COMPARED_TOKENS = 64
 
 
 class EndpointModel:
@@ -92,13 +95,45 @@ class EndpointModel:
         stop: Sequence[str] = (),
     ) -> None:
         """The same, each completion as it comes."""
+        self._generate(prompts, [{"stop": list(stop)} if stop else {}] * len(prompts), max_tokens, each, stop)
+
+    def generate_within(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        constraints: Sequence[Constraint],
+        *,
+        max_tokens: int,
+        each: Callable[[int, Completion], None] | None = None,
+    ) -> list[Completion]:
+        """The same, each answer held to its form in the words of `constrained_by`. Whether the server does hold it is
+        another matter: see `ragmed.experiments.check`.
+        """
+        fields = [constraint.fields(self._settings.holds_by) for constraint in constraints]
+        done: dict[int, Completion] = {}
+
+        def came(place: int, answer: Completion) -> None:
+            done[place] = answer
+            if each:
+                each(place, answer)
+
+        self._generate(prompts, fields, max_tokens, came)
+        return [done[place] for place in range(len(prompts))]
+
+    def _generate(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        fields: Sequence[Mapping[str, Any]],
+        max_tokens: int,
+        each: Callable[[int, Completion], None],
+        stop: Sequence[str] = (),
+    ) -> None:
+        """`fields`: what each request holds beside its prompt."""
         if max_tokens < 1:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}")
         endpoint, limit = self._client.endpoint, max_tokens + self.thinking_tokens
         asks = []
-        for prompt in prompts:
-            body = self._form.body(self._settings, model=endpoint.model, prompt=prompt, max_tokens=limit)
-            body |= {"stop": list(stop)} if stop else {}
+        for prompt, more in zip(prompts, fields, strict=True):
+            body = self._form.body(self._settings, model=endpoint.model, prompt=prompt, max_tokens=limit) | dict(more)
             asks.append(Ask(f"{endpoint.url}/chat/completions", body, damaged=no_answer))
         expected = self._tokenizer.count(prompts) if self._tokenizer else [0] * len(prompts)
         least = [0 if self._tokenizer else least_tokens(prompt) for prompt in prompts]
@@ -113,6 +148,43 @@ class EndpointModel:
             each(place, replace(answer, seconds=reply.seconds))
 
         self._client.ask(asks, came)
+
+    @property
+    def compared_by(self) -> str:
+        return "answers" if self._settings.base_served else ""
+
+    def adapter_changes(self, prompts: Sequence[Sequence[Message]]) -> list[float]:
+        """1 for each prompt that the server answers otherwise under the model's name than under `base_served`, else 0.
+
+        Answers are greedy, at most 64 tokens long. ModelError where a prompt has no answer under one of the names.
+        """
+        greedy = replace(self._settings, temperature=0.0, top_p=1.0)
+        names = (self._client.endpoint.model, self._settings.base_served)
+        limit = _COMPARED_TOKENS + self.thinking_tokens
+        asks = [
+            Ask(
+                f"{self._client.endpoint.url}/chat/completions",
+                self._form.body(greedy, model=name, prompt=prompt, max_tokens=limit),
+                damaged=no_answer,
+            )
+            for name in names
+            for prompt in prompts
+        ]
+        answers = [
+            read_answer(
+                reply, secret=self._client.secret, thinking_tokens=self.thinking_tokens,
+                in_reasoning=self._form.in_reasoning,
+            )
+            for reply in self._client.ask(asks)
+        ]  # fmt: skip
+        for ask, answer in zip(asks, answers, strict=True):
+            if answer.finish == "error":
+                raise ModelError(
+                    f"'{self.name}': whether its adapter is in effect cannot be seen, the server gives no answer as "
+                    f"'{(ask.body or {}).get('model')}': {answer.error}; check base_served, or take it out"
+                )
+        said = [(answer.thinking, answer.text) for answer in answers]
+        return [float(on != off) for on, off in zip(said[: len(prompts)], said[len(prompts) :], strict=True)]
 
     def require_scoring(self) -> None:
         """ModelError where log-likelihoods are not to be had, and what to do; asks the server once."""

@@ -7,12 +7,12 @@ it is, and the fingerprint says so.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ragmed.errors import ModelError
+from ragmed.files import sha256_json
 from ragmed.models.chat import FOLDED, SHORT_ANSWER, SHORT_QUESTION, fold_system
 from ragmed.models.endpoint.answers import (
     NOTHING_BUT_REASONING,
@@ -113,7 +113,7 @@ def _llamacpp(client: Client, facts: ServerFacts) -> ServerFacts:
     context = whole_number(dig(props, "default_generation_settings", "n_ctx"))
     told = {"model_path": props.get("model_path"), "version": props.get("build_info")}
     if isinstance(template := props.get("chat_template"), str):
-        told["template"] = hashlib.sha256(template.encode("utf-8", "replace")).hexdigest()
+        told["template"] = sha256_json(template)  # as manifests of adapters hold it
     reported = {**facts.reported, **{key: str(value) for key, value in told.items() if value}}
     return replace(facts, context_tokens=context or facts.context_tokens, reported=reported)
 

@@ -117,6 +117,14 @@ def points(value: float | None) -> str:
     return wording.points(value).replace("-", "−") if value is not None else wording.MISSING
 
 
+def amount(value: float | None, unit: str) -> str:
+    return wording.amount(value, unit).replace("-", "−") if value is not None else wording.MISSING
+
+
+def amount_span(ci: tuple[float, float] | None, unit: str) -> str:
+    return wording.amount_span(ci, unit).replace("-", "−")
+
+
 def points_span(ci: tuple[float, float] | None) -> str:
     return wording.points_span(ci).replace("-", "−")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import Factorial
 from ragmed.report import effects, wording
-from ragmed.report.figures.drawing import SMALL, Dash, points, points_span, sign
+from ragmed.report.figures.drawing import SMALL, Dash, amount, amount_span, sign
 from ragmed.report.figures.grid import Grid, Panel, draw_grid
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def factorial(results: Results) -> list[Figure]:
     rows = [row for row in results.factorials if row.cells]
     if not rows:
         return []
-    ends = [end for row in rows for cell in row.cells.values() for end in cell.ci]
-    limits = (min(0.0, *ends), max(1.0, *ends))
     grids = []
-    for factor in dict.fromkeys(row.factor for row in rows):
-        mine = [row for row in rows if row.factor == factor]
+    for factor, unit in dict.fromkeys((row.factor, row.unit) for row in rows):
+        mine = [row for row in rows if (row.factor, row.unit) == (factor, unit)]
+        ends = [end for row in mine for cell in row.cells.values() for end in cell.ci]
+        limits = (min(0.0, *ends), max(1.0, *ends))
         several = len({row.arms for row in mine}) > 1
         grids.append(
             Grid(
@@ -72,7 +72,8 @@ def _panel(row: Factorial, limits: tuple[float, float], several: bool) -> Panel:
     for effect in (one for one in row.effects if one.effect == "interaction" and one.difference is not None):
         which = f" ({effect.level})" if len(row.levels) > 2 else ""
         words.append(
-            f"interaction{which} {points(effect.difference)} points {points_span(effect.ci)}, "
+            f"interaction{which} {amount(effect.difference, row.unit)} {row.unit} ".rstrip()
+            + f" {amount_span(effect.ci, row.unit)}, "
             f"{wording.p_in_words(effect)}: {effects.verdict(row, effect)}"
         )
     said = "; ".join([*words, f"n {row.n}"])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import Contrast, Overall
 from ragmed.comparison.statistics.bootstrap import Interval
+from ragmed.metrics import POINTS
 from ragmed.report import wording
-from ragmed.report.figures.drawing import INK, SOFT, points, points_span, sign
+from ragmed.report.figures.drawing import INK, SOFT, amount, amount_span, sign
 from ragmed.report.figures.rows import Chart, Draw, Group, Row, draw_rows
 from ragmed.report.grouping import in_groups
 
@@ -41,12 +43,20 @@ def forest(results: Results) -> list[Figure]:
     the verdict, as in the tables. A contrast without any example left keeps its row. Empty where no two arms were
     compared.
     """
-    singles, overall = results.contrasts, results.overall
+    every: list[Contrast | Overall] = [*results.contrasts, *results.overall]
+    units = dict.fromkeys(row.unit for row in every)
+    return [figure for unit in units for figure in _of_unit(results, unit)]
+
+
+def _of_unit(results: Results, unit: str) -> list[Figure]:
+    """Differences of one unit have one axis."""
+    singles = [row for row in results.contrasts if row.unit == unit]
+    overall = [row for row in results.overall if row.unit == unit]
     every: list[Contrast | Overall] = [*singles, *overall]
     rows = [row for row in every if row.ci is not None]
     if not rows:
         return []
-    margin = 100 * max(row.margin for row in rows)
+    margin = _scale(rows[0]) * max(row.margin for row in rows)
     ends = _ends(rows, margin)
     groups = [
         Group(f"{task}: {metric}", tuple(_row(row, ends) for row in group))
@@ -59,9 +69,9 @@ def forest(results: Results) -> list[Figure]:
     chart = Chart(
         title="Differences between arms on the same examples",
         groups=tuple(groups),
-        columns=("points", "95 % interval", "adjusted p", "verdict"),
+        columns=(wording.unit_head(unit), "95 % interval", "adjusted p", "verdict"),
         ends=ends,
-        axis=f"difference in percentage points; shaded: within the margin of {margin:g} points",
+        axis=f"difference{_of(unit)}; shaded: within the margin of {wording.margin(max(r.margin for r in rows), unit)}",
         under=" ".join(_notes(every, ends)),
         backdrop=_backdrop(margin),
         key=_key(rows),
@@ -73,8 +83,9 @@ def _ends(rows: Sequence[Contrast | Overall], margin: float) -> Ends:
     """Over all contrasts. Intervals over two or three tasks can be wider than all else: they get half as much again on
     either side, and then leave the axis."""
     singles = [row for row in rows if isinstance(row, Contrast)] or rows
-    known = [-margin, margin, *(100 * (row.difference or 0.0) for row in rows)]
-    known += [max(-100.0, min(100.0, 100 * end)) for row in singles for end in row.ci or ()]
+    scale, most = _scale(rows[0]), 100.0 if rows[0].unit == POINTS else math.inf
+    known = [-margin, margin, *(scale * (row.difference or 0.0) for row in rows)]
+    known += [max(-most, min(most, scale * end)) for row in singles for end in row.ci or ()]
     spare = (max(known) - min(known)) / 2
     low, high = min(known) - spare, max(known) + spare
     known += [max(low, min(high, end)) for row in rows for end in _reach(row)]
@@ -82,9 +93,18 @@ def _ends(rows: Sequence[Contrast | Overall], margin: float) -> Ends:
     return min(known) - pad, max(known) + pad
 
 
+def _scale(row: Contrast | Overall) -> float:
+    """Shares are drawn times 100, everything else as it is."""
+    return 100.0 if row.unit == POINTS else 1.0
+
+
+def _of(unit: str) -> str:
+    return " in percentage points" if unit == POINTS else f" in {unit}" if unit else " on the metric's own scale"
+
+
 def _reach(row: Contrast | Overall) -> tuple[float, float]:
-    """From where to where all that is drawn of a row goes, in points."""
-    known = [100 * end for end in (*(row.ci or ()), *(_prediction(row) or ()))]
+    """From where to where all that is drawn of a row goes, on the axis."""
+    known = [_scale(row) * end for end in (*(row.ci or ()), *(_prediction(row) or ()))]
     return min(known), max(known)
 
 
@@ -125,8 +145,8 @@ def verdict(row: Contrast | Overall) -> str:
 
 def _texts(row: Contrast | Overall) -> tuple[str, ...]:
     return (
-        points(row.difference),
-        points_span(row.ci),
+        amount(row.difference, row.unit),
+        amount_span(row.ci, row.unit),
         wording.p_value(row.p_adjusted),
         verdict(row),
     )
@@ -139,12 +159,12 @@ def _row(row: Contrast | Overall, ends: Ends) -> Row:
         if row.ci is None or row.difference is None:
             return
         if ends_ := _prediction(row):
-            prediction = [100 * end for end in ends_]
+            prediction = [_scale(row) * end for end in ends_]
             axes.plot(
                 prediction, [y, y], color=colour, linewidth=0.9, linestyle="--", marker="|", markersize=5, zorder=2
             )
         face = "white" if row.verdict in HOLLOW else colour
-        xs = [100 * value for value in (row.ci[0], row.difference, row.ci[1])]
+        xs = [_scale(row) * value for value in (row.ci[0], row.difference, row.ci[1])]
         axes.plot(
             xs, [y] * 3, color=colour, linewidth=1.4, solid_capstyle="butt", marker=marker, markevery=[1],
             markerfacecolor=face, markersize=4.5, zorder=3,

@@ -10,6 +10,7 @@ from ragmed.comparison.rows import PolicyScore
 from ragmed.report import wording
 from ragmed.report.figures.drawing import SOFT, sign
 from ragmed.report.figures.rows import Chart, Group, Row, draw_rows
+from ragmed.report.figures.scores import in_words
 from ragmed.report.grouping import in_groups
 
 if TYPE_CHECKING:
@@ -26,7 +27,13 @@ def policies(results: Results) -> list[Figure]:
 
     Empty where no score was read under several policies, or where all of them give the same for every arm.
     """
-    rows = [row for row in results.policies if _values(row)]
+    units = dict.fromkeys(row.unit for row in results.policies)
+    return [figure for unit in units for figure in _of_unit(results, unit)]
+
+
+def _of_unit(results: Results, unit: str) -> list[Figure]:
+    """Scores of one unit have one axis."""
+    rows = [row for row in results.policies if row.unit == unit and _values(row)]
     if not any(len(set(_values(row).values())) > 1 for row in rows):
         return []
     used = [rule for rule in STYLES if any(rule in _values(row) for row in rows)]
@@ -44,7 +51,7 @@ def policies(results: Results) -> list[Figure]:
         groups=groups,
         columns=tuple(used),
         ends=(low, max(values) + pad),
-        axis="score, as a fraction" + ("; the axis does not begin at 0" if low > 0 else ""),
+        axis=f"score, {in_words(unit)}" + ("; the axis does not begin at 0" if low > 0 else ""),
         key=_key(used),
     )
     return draw_rows(chart)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragmed.comparison.results import Results
 from ragmed.comparison.rows import Score
+from ragmed.metrics import POINTS
 from ragmed.report import wording
 from ragmed.report.figures.drawing import SOFT, sign, style
 from ragmed.report.figures.rows import Chart, Draw, Group, Row, Span, draw_rows
@@ -23,7 +24,13 @@ def scores(results: Results) -> list[Figure]:
 
     An arm without any score keeps its row, which says so. Empty where nothing was scored.
     """
-    rows = list(results.scores)
+    units = dict.fromkeys(row.unit for row in results.scores)
+    return [figure for unit in units for figure in _of_unit(results, unit)]
+
+
+def _of_unit(results: Results, unit: str) -> list[Figure]:
+    """Scores of one unit have one axis."""
+    rows = [row for row in results.scores if row.unit == unit]
     known = [row.ci or (row.value, row.value) for row in rows if row.value is not None]
     if not known:
         return []
@@ -42,12 +49,16 @@ def scores(results: Results) -> list[Figure]:
         groups=groups,
         columns=("score", "95 % interval", "n", *(["not answered"] if open_ else [])),
         ends=(low - 0.02 * (high - low), high + 0.02 * (high - low)),
-        axis="score, as a fraction",
+        axis=f"score, {in_words(unit)}",
         key=[sign("what guessing gives", (SOFT, "None", ":"))]
         if any((g.task, g.metric) in chance for g in rows if g.value is not None)
         else (),
     )
     return draw_rows(chart)
+
+
+def in_words(unit: str) -> str:
+    return "as a fraction" if unit == POINTS else f"in {unit}" if unit else "on the metric's own scale"
 
 
 def _open(row: Score) -> int:

@@ -72,8 +72,11 @@ function answerCard(example, answer) {
   if (answer.note) card.append(node("p", { class: "notice", textContent: answer.note }));
   if (answer.thinking) card.append(folded("Thinking", node("div", { class: "text", textContent: answer.thinking })));
   if (answer.logprobs) card.append(likelihoods(example, answer));
+  if (answer.queries) card.append(node("p", { class: "aside", textContent: `Sought by: ${answer.queries.join(" | ")}` }));
   if (answer.passages) card.append(...passages(example, answer));
+  if (answer.steps) card.append(...retrievalSteps(answer));
   if (answer.dropped) card.append(node("p", { class: "aside", textContent: `Dropped, because they did not fit: ${answer.dropped.join(", ")}` }));
+  if (answer.left_out) card.append(node("p", { class: "aside", textContent: `Left out, because the question was made from it: ${answer.left_out.join(", ")}` }));
   if (answer.messages) card.append(folded(store.index.prompt, ...answer.messages.flatMap(([role, text]) => [node("p", { class: "role", textContent: role }), node("div", { class: "text", textContent: text })])));
   const counted = (name) => (answer.counts?.[name] ? ` (counts ${answer.counts[name].join(", ")})` : "");
   const scores = Object.entries(answer.scores || {}).map(([name, value]) => `${name} ${Number(value.toFixed(4))}${counted(name)}`);
@@ -81,6 +84,23 @@ function answerCard(example, answer) {
   const counts = [...scores, ...tokens, ...(answer.seconds === undefined ? [] : [`${answer.seconds.toFixed(2)} s`])];
   if (counts.length) card.append(node("p", { class: "aside", textContent: counts.join(" · ") }));
   return card;
+}
+
+const STEPS = { "follow-up": "Further queries", rerank: "Order by the arm's own model", "evidence-filter": "Evidence filter" };
+
+// What was done about passages before the question, in its order.
+function retrievalSteps(answer) {
+  return answer.steps.map((step) => {
+    const lines = [];
+    const line = (text) => lines.push(node("p", { class: "aside", textContent: text }));
+    if (step.note) lines.push(node("p", { class: "notice", textContent: step.note }));
+    for (const query of step.queries || []) line(`Searched for: ${query}`);
+    for (const [id, why] of step.dropped || []) line(`Dropped: ${id}: ${why}`);
+    line(`After it: ${(step.passages || ["no passage"]).join(", ")}`);
+    for (const text of step.written || []) lines.push(node("div", { class: "text", textContent: text === "" ? "(an empty answer)" : text }));
+    if (step.tokens) line(`${step.tokens[0]} tokens in · ${step.tokens[1]} out`);
+    return folded(`Before the question: ${STEPS[step.kind] || step.kind}`, ...lines);
+  });
 }
 
 function optionText(answer, letter) {
@@ -115,8 +135,9 @@ function passages(example, answer) {
     const text = texts.get(place + 1) ?? passage.text ?? passage.content ?? "";
     const marks = find(text);
     const score = typeof passage.score === "number" ? ` · ${passage.score.toFixed(3)}` : "";
+    const role = passage.role ? ` · ${passage.role}${passage.claims ? `: says ${passage.claims}` : ""}` : "";
     const gold = passage.gold === true ? " · ✓ gold" : passage.gold === false ? " · not gold" : "";
-    const title = `${passage.rank ?? place + 1}${score}${gold} · ${passage.citation || passage.title || passage.id || ""}`;
+    const title = `${passage.rank ?? place + 1}${score}${gold}${role} · ${passage.citation || passage.title || passage.id || ""}`;
     const body = node("div", { class: "text" }, ...(text ? marks : ["(its text is not recorded)"]));
     const box = folded(title, passage.id ? node("p", { class: "role", textContent: String(passage.id) }) : null, body);
     box.open = passage.gold === true || (place === 0 && answer.passages.length === 1);
