@@ -128,8 +128,6 @@ def test_what_asks_the_same_as_a_scored_example_is_never_shown(elsewhere: Path) 
 def test_duplicates_with_two_answers_are_said(elsewhere: Path) -> None:
     here = tiny(elsewhere, {"mmlu": {"a": record(), "b": record(answer="B"), "c": record(question="How?")}})
     assert load_task("mmlu", TaskSettings(), workspace=here, seed=1).notes == (
-        "mmlu: 1 of 3 examples asks the same as an earlier one, and 1 of these counts as a question of its own where "
-        "groups are resampled (b).",
         "mmlu: 1 of 3 examples asks the same as another one, with another answer: no answer matches both (b).",
     )
 

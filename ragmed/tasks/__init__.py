@@ -21,7 +21,7 @@ from ragmed.models.constraint import ROOM, AnswerKind, HeldBy, in_json
 from ragmed.records import Example
 from ragmed.tasks import clue
 from ragmed.tasks.reading import LIKELIHOODS
-from ragmed.tasks.splits import asked_again, linked, text_key
+from ragmed.tasks.splits import linked, text_key
 from ragmed.tasks.task import (
     NORMALISATIONS,
     OPTION_ORDERS,
@@ -299,7 +299,7 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
         examples = examples[: settings.limit]
     examples = [_reordered(example, settings.options, seed) for example in examples]
     drawn = _drawn(pool, settings.shots, settings.few_shot or task.few_shot)
-    alike = (*asked_again(name, examples), *contradictions(name, split.examples), *equal_options(name, examples))
+    alike = (*contradictions(name, split.examples), *equal_options(name, examples))
     notes = (*split.notes, *said, *alike)
     return BoundTask(task, settings, tuple(examples), drawn, held_out, notes)
 
@@ -352,8 +352,8 @@ def _as_clue(task: Task, settings: TaskSettings, split: Split) -> BoundTask:
         )
     task, drawn = clue.as_scored(task, clue.shuffled(split.examples))
     examples, shots = drawn[settings.shots :][: settings.limit or None], drawn[: settings.shots]
-    alike = (*asked_again(task.name, examples), *equal_options(task.name, examples))
-    notes = (*split.notes, clue.NOTE.format(task=task.name, shots=settings.shots), *alike)
+    clue_note = clue.NOTE.format(task=task.name, shots=settings.shots)
+    notes = (*split.notes, clue_note, *equal_options(task.name, examples))
     return BoundTask(task, settings, tuple(examples), tuple(shots), len(shots), notes)
 
 

@@ -75,35 +75,3 @@ def split_by_hash(examples: Sequence[Example], *, of: str, parts: int, keys: Seq
     return Split(
         tuple(e for e in examples if e.group in scored), tuple(e for e in examples if e.group not in scored)
     )  # fmt: skip
-
-
-def asked_again(task: str, examples: Sequence[Example]) -> list[str]:
-    """
-    >>> asked_again("doses", [Example(f"q{n}", "How much?", group="q0") for n in range(2)])
-    ['doses: 1 of 2 examples asks the same as an earlier one, and is resampled with it (q1).']
-
-    What is to be said of examples with ids of their own that ask what an earlier one asks: in the same words, with the
-    same options in any order. (An id that occurs twice is refused.) Readers make one group of them; where a publisher's
-    set is taken as it stands (MIRAGE), the sentence says that they count as others do.
-    """
-    first: dict[tuple[str, ...], Example] = {}
-    again = [
-        (example, first[key])
-        for example in examples
-        if first.setdefault(key := _asked(example), example) is not example
-    ]
-    if not again:
-        return []
-    named = ", ".join(example.id for example, _ in again[:5]) + (" …" if len(again) > 5 else "")
-    apart = sum((example.group or example.id) != (same.group or same.id) for example, same in again)
-    how = f"{verb(len(again), 'is', 'are')} resampled with it"
-    if apart:
-        how = f"{apart} of these {verb(apart, 'counts', 'count')} as a question of its own where groups are resampled"
-    return [
-        f"{task}: {len(again)} of {counted(len(examples), 'example')} {verb(len(again), 'asks', 'ask')} the same as an "
-        f"earlier one, and {how} ({named})."
-    ]
-
-
-def _asked(example: Example) -> tuple[str, ...]:
-    return (text_key(example.text), *sorted(text_key(option) for option in example.options.values()))
