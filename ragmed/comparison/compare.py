@@ -18,7 +18,13 @@ from ragmed.comparison.costs.prices import Prices
 from ragmed.comparison.designs import explained, shapes
 from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
 from ragmed.comparison.factorial import factorials
-from ragmed.comparison.failures import failure_contrasts, failures, measured_errors, unmeasured_notes
+from ragmed.comparison.failures import (
+    failure_contrasts,
+    failures,
+    measured_errors,
+    measured_kinds,
+    unmeasured_notes,
+)
 from ragmed.comparison.fitting import fits, where_all_fit
 from ragmed.comparison.overall import overall
 from ragmed.comparison.paired import draws_note, is_binary, scored
@@ -98,6 +104,8 @@ def compare(
     strict = [] if settings.policy == wrong else build_tables(answers, wrong, metrics)
     told, ungrouped = alike(tables, scores, settings, sources=known, strict=strict)
     steps = step_rows(answers)
+    kinds = measured_kinds(failing)
+    failed = failures(kinds, scored_arms, settings)
     crossed = [set(design.arms) for design in settings.factorials]
     chosen = [
         (r.baseline, r.arm) for r in family if not r.reason and not any({r.baseline, r.arm} <= c for c in crossed)
@@ -142,8 +150,8 @@ def compare(
         retrieval=behind.retrieval, evidence=behind.evidence, followed=behind.followed, leakage=behind.leakage,
         leakage_contrasts=behind.leakage_contrasts,
         corpora_notes=tuple(corpora), notes=(*notes, *corpora, *said),
-        failures=tuple(failures(failing, scored_arms, settings)),
-        failure_contrasts=tuple(failure_contrasts(failing, pairs, settings)), measured_errors=tuple(errors),
+        failures=tuple(failed),
+        failure_contrasts=tuple(failure_contrasts(kinds, failed, pairs, settings)), measured_errors=tuple(errors),
         steps=tuple(steps),
     )  # fmt: skip
 

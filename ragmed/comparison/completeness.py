@@ -121,9 +121,13 @@ def _at_floor(table: TaskTable, arms: Sequence[str]) -> str:
     facts = table.metrics.get(table.primary)
     if facts is None or not facts.higher_is_better or facts.kind == "ratio":
         return ""
-    scores = [answer.score for arm in arms for answer in table.answers[arm].values()]
-    numbers = [score.metrics[facts.name] for score in scores if facts.name in score.metrics]
-    if len(numbers) < LEAST_AT_FLOOR * len(arms) or any(numbers):
+    scores = (answer.score for arm in arms for answer in table.answers[arm].values())
+    at_floor = 0
+    for score in scores:
+        if score.metrics.get(facts.name):
+            return ""
+        at_floor += facts.name in score.metrics
+    if at_floor < LEAST_AT_FLOOR * len(arms):
         return ""
     return (
         f"no answer of {' or '.join(arms)} scores above 0 by {facts.name}: nothing can be told apart at the floor; "
@@ -152,12 +156,13 @@ def _alike(answers: Collection[Answer]) -> tuple[str, int, int] | None:
     differ, or where most right answers are few and the same, so that one answer to all of them may be meant.
     """
     given = [answer for answer in answers if answer.score.status == "answered" and not answer.example.options]
-    texts = Counter(" ".join((answer.sample.completion or "").split()) for answer in given)
-    golds = Counter(repr(answer.example.gold) for answer in given)
-    if len(given) < LEAST_TO_REPEAT or len(golds) < len(given) / 2:
+    if len(given) < LEAST_TO_REPEAT:
         return None
+    texts = Counter(" ".join((answer.sample.completion or "").split()) for answer in given)
     ((text, count),) = texts.most_common(1)
     if not text or count < MOST_ALIKE * len(given):
+        return None
+    if len({repr(answer.example.gold) for answer in given}) < len(given) / 2:
         return None
     return f"'{text[:80]}{'…' if len(text) > 80 else ''}'", count, len(given)
 

@@ -20,7 +20,7 @@ have the intervals and paired tests of all scores; p is not adjusted and nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,9 @@ class _Kind:
     value: Value
     metric: str = ""
     inverted: bool = False
+
+
+OfKind = tuple[TaskTable, _Kind]
 
 
 def _false_answer(table: TaskTable, answer: Answer) -> Measure | None:
@@ -93,41 +96,48 @@ KINDS: Mapping[str, _Kind] = {
 }
 
 
-def failures(tables: Sequence[TaskTable], arms: Sequence[str], settings: ComparisonSettings) -> list[Failure]:
+def failures(measured: Sequence[OfKind], arms: Sequence[str], settings: ComparisonSettings) -> list[Failure]:
     """
-        failures(tables, ["general"], settings)[0].share
+        failures(measured_kinds(tables), ["general"], settings)[0].share
         # 0.05
 
     A row for each task, kind and arm that has what the kind is a share of.
     """
     return [
         _row(table, kind, arm, settings)
-        for table, kind in _measured(tables)
+        for table, kind in measured
         for arm in arms
         if (arm, _metric(kind)) in table.columns
     ]
 
 
 def failure_contrasts(
-    tables: Sequence[TaskTable], pairs: Sequence[tuple[str, str]], settings: ComparisonSettings
+    measured: Sequence[OfKind],
+    rows: Sequence[Failure],
+    pairs: Sequence[tuple[str, str]],
+    settings: ComparisonSettings,
 ) -> list[FailureContrast]:
     """
-        failure_contrasts(tables, [("general", "rag")], settings)[0].difference
+        measured = measured_kinds(tables)
+        rows = failures(measured, ["general", "rag"], settings)
+        failure_contrasts(measured, rows, [("general", "rag")], settings)[0].difference
         # -0.025
 
-    Each pair by each kind that both arms have and at least one has any of; more is worse.
+    Each pair by each kind that both arms have a row of and at least one has any of; more is worse.
     """
+    shares = {(row.task, row.kind, row.arm): row.share for row in rows}
     return [
         _contrast(table, kind, pair, settings)
-        for table, kind in _measured(tables)
+        for table, kind in measured
         for pair in pairs
-        if all((arm, _metric(kind)) in table.columns for arm in pair)
-        and any(_row(table, kind, arm, settings).share for arm in pair)
+        if all((table.name, kind.name, arm) in shares for arm in pair)
+        and any(shares[table.name, kind.name, arm] for arm in pair)
     ]
 
 
-def _measured(tables: Sequence[TaskTable]) -> Iterator[tuple[TaskTable, _Kind]]:
+def measured_kinds(tables: Sequence[TaskTable]) -> list[OfKind]:
     """Each task and kind, as a table of that kind alone."""
+    found: list[OfKind] = []
     for table in tables:
         for kind in KINDS.values():
             columns = {
@@ -136,7 +146,8 @@ def _measured(tables: Sequence[TaskTable]) -> Iterator[tuple[TaskTable, _Kind]]:
                 if (column := _column(table, kind, answers))
             }
             if columns:
-                yield replace(table, metrics={_metric(kind): _facts(table, kind)}, columns=columns), kind
+                found.append((replace(table, metrics={_metric(kind): _facts(table, kind)}, columns=columns), kind))
+    return found
 
 
 def _column(table: TaskTable, kind: _Kind, answers: Mapping[str, Answer]) -> Column | None:
