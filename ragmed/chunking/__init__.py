@@ -13,7 +13,7 @@ from ragmed.chunking.structure import Section, Table, heading_of, sections, tabl
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.records import Document, Passage
 
-__all__ = ["INPUT_VERSION", "Chunking", "chunk", "embedded_text", "splitter_version"]
+__all__ = ["INPUT_VERSION", "Chunking", "chunk", "embedded_text", "require_read_whole", "splitter_version"]
 
 MIN_TOKENS = 16
 """Fewer tokens leave no room for a title and a word beside it."""
@@ -87,6 +87,19 @@ def embedded_text(passage: Passage) -> str:
     elif title and text[: len(title)].casefold() == title.casefold():
         title = ""
     return "\n".join(part for part in (title, heading, text) if part)
+
+
+def require_read_whole(passages: Sequence[Passage], counts: Sequence[int], *, most: int, by: str) -> None:
+    """DataError for the first passage of which a model, `by` name, reads no more than a part: it is never cut.
+
+    `counts`: tokens of each, as the model is given it; `most`: how many it reads.
+    """
+    for passage, count in zip(passages, counts, strict=True):
+        if count > most:
+            raise DataError(
+                f"passage '{passage.id}' is longer than the {most} tokens that '{by}' reads; build the index with "
+                f"chunking: {{max_tokens: {most}}} or less"
+            )
 
 
 def _opening_headings(text: str) -> set[str]:

@@ -24,6 +24,7 @@ from ragmed.embedding.folders import (
     load_model,
     model_folder,
     positions_of,
+    prompts_of,
 )
 from ragmed.embedding.overlapped import TooLong, encode_overlapped
 from ragmed.errors import DataError, MissingDependencyError, ModelError, UnknownNameError, UsageError
@@ -389,9 +390,7 @@ class SentenceEmbedder:
                 f"embedder '{name}' says that it reads {self.max_tokens} tokens, but has only {positions} positions; "
                 "correct max_seq_length in its sentence_bert_config.json"
             )
-        prompts = {key: text for key, text in self._model.prompts.items() if text}
-        self._query_prompt = prompts.get("query", "")
-        self._passage_prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
+        self._query_prompt, self._passage_prompt = prompts_of(self._model)
         if encoding.query_prompt is not None:
             self._query_prompt = encoding.query_prompt
         if encoding.passage_prompt is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,25 @@ def positions_of(model: Any) -> int:
         if isinstance(table, Embedding) and path.endswith(".position_embeddings")
     ]
     return min(sizes, default=0)
+
+
+def limits_of(model: Any) -> list[int]:
+    """How many tokens a model says that it reads, and how many its positions allow; what is not said is left out."""
+    return [n for n in (int(model.max_seq_length or 0), positions_of(model)) if n > 0]
+
+
+def prompts_of(model: Any) -> tuple[str, str]:
+    """The prompts that a model declares before queries and before passages; '' where it declares none."""
+    prompts = {key: text for key, text in model.prompts.items() if text}
+    return prompts.get("query", ""), next(
+        (prompts[key] for key in ("document", "passage", "corpus") if key in prompts), ""
+    )
+
+
+def model_identity(folder: Path, revision: str, precision: str) -> dict[str, Any]:
+    """All that says which model computes, and by what."""
+    libraries = {name: metadata.version(name) for name in ("sentence-transformers", "transformers", "torch")}
+    return {"weights": folder_hash(folder), "revision": revision, "precision": precision, "libraries": libraries}
 
 
 def _refuse_unsafe(who: str, folder: Path, *, bare: bool) -> None:

@@ -14,11 +14,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 from ragmed.embedding import cut_to_fit, torch_device
-from ragmed.embedding.folders import folder_hash, load_model, model_folder, positions_of
+from ragmed.embedding.folders import limits_of, load_model, model_folder, model_identity
 from ragmed.errors import DataError, ModelError
 from ragmed.files import canonical_json, whole_text
 from ragmed.retrieval.score_cache import ScoreCache
@@ -49,18 +48,15 @@ class CrossEncoder:
             raise ModelError(
                 f"cross-encoder '{name}' gives {self._model.num_labels} numbers a pair; one that ranks gives one"
             )
-        limits = [n for n in (int(self._model.max_seq_length or 0), positions_of(self._model)) if n > 0]
+        limits = limits_of(self._model)
         if not limits:
             raise ModelError(f"cross-encoder '{name}' does not say how many tokens it reads; set max_seq_length")
         self.max_tokens = min(limits)
         self._prompt = self._model.prompts.get(self._model.default_prompt_name or "", "")
         self.identity: Mapping[str, Any] = {
             "version": VERSION,
-            "weights": folder_hash(folder),
-            "revision": revision,
-            "precision": precision,
+            **model_identity(folder, revision, precision),
             "max_tokens": self.max_tokens,
-            "libraries": {name: metadata.version(name) for name in ("sentence-transformers", "transformers", "torch")},
         }
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

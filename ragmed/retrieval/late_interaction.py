@@ -15,16 +15,15 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ragmed.chunking import INPUT_VERSION, embedded_text
+from ragmed.chunking import INPUT_VERSION, embedded_text, require_read_whole
 from ragmed.embedding import cut_to_fit, torch_device
-from ragmed.embedding.folders import folder_hash, load_model, model_folder, positions_of
+from ragmed.embedding.folders import limits_of, load_model, model_folder, model_identity, prompts_of
 from ragmed.errors import DataError, ModelError, UsageError
 from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
@@ -60,7 +59,7 @@ class LateInteractionModel:
             name, folder, precision, self.device, kind="MultiVectorEncoder", what="late-interaction model"
         )
         tokens = self._model[0]
-        most = [n for n in (int(self._model.max_seq_length or 0), positions_of(self._model)) if n > 0]
+        most = limits_of(self._model)
         expansion = tokens.query_expansion or {}
         fixed = expansion["length"] if expansion.get("strategy") == "fixed" else tokens.query_length
         if not most and not (fixed and tokens.document_length):
@@ -69,27 +68,17 @@ class LateInteractionModel:
             )
         self.max_tokens = min([*most, *filter(None, [tokens.document_length])])
         self._query_tokens = min([*most, *filter(None, [fixed])])
-        prompts = {key: text for key, text in self._model.prompts.items() if text}
-        self._query_prompt = prompts.get("query", "")
-        self._prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
+        self._query_prompt, self._prompt = prompts_of(self._model)
         self.identity: Mapping[str, Any] = {
-            "weights": folder_hash(folder),
-            "revision": revision,
-            "precision": precision,
+            **model_identity(folder, revision, precision),
             "max_tokens": self.max_tokens,
             "query_tokens": self._query_tokens,
-            "libraries": {name: metadata.version(name) for name in ("sentence-transformers", "transformers", "torch")},
         }
 
     def passages(self, passages: Sequence[Passage]) -> list[Vectors]:
         """DataError for a passage beyond what the model reads: it is never cut; and for one without a vector."""
         texts = [embedded_text(passage) for passage in passages]
-        long = [p for p, n in zip(passages, self._count(texts, self._prompt), strict=True) if n > self.max_tokens]
-        if long:
-            raise DataError(
-                f"passage '{long[0].id}' is longer than the {self.max_tokens} tokens that '{self.name}' reads; build "
-                f"the index with chunking: {{max_tokens: {self.max_tokens}}} or less"
-            )
+        require_read_whole(passages, self._count(texts, self._prompt), most=self.max_tokens, by=self.name)
         made = self._encode(self._model.encode_document, texts, self._prompt)
         for passage, vectors in zip(passages, made, strict=True):
             if not len(vectors):

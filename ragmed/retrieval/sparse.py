@@ -15,16 +15,15 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ragmed.chunking import INPUT_VERSION, embedded_text
+from ragmed.chunking import INPUT_VERSION, embedded_text, require_read_whole
 from ragmed.embedding import cut_to_fit, torch_device
-from ragmed.embedding.folders import folder_hash, load_model, model_folder, positions_of
+from ragmed.embedding.folders import limits_of, load_model, model_folder, model_identity, prompts_of
 from ragmed.errors import DamagedError, DataError, ModelError, UsageError
 from ragmed.files import exclusive, make_folder, write_atomic
 from ragmed.index.store import Index
@@ -53,30 +52,20 @@ class SparseModel:
         self.name, self.device = name, torch_device(device)
         folder, revision = model_folder("sparse encoder", name)
         self._model = load_model(name, folder, precision, self.device, kind="SparseEncoder", what="sparse encoder")
-        limits = [n for n in (int(self._model.max_seq_length or 0), positions_of(self._model)) if n > 0]
+        limits = limits_of(self._model)
         if not limits:
             raise ModelError(f"sparse encoder '{name}' does not say how many tokens it reads; set max_seq_length")
         self.max_tokens = min(limits)
-        prompts = {key: text for key, text in self._model.prompts.items() if text}
-        self._query_prompt = prompts.get("query", "")
-        self._prompt = next((prompts[key] for key in ("document", "passage", "corpus") if key in prompts), "")
+        self._query_prompt, self._prompt = prompts_of(self._model)
         self.identity: Mapping[str, Any] = {
-            "weights": folder_hash(folder),
-            "revision": revision,
-            "precision": precision,
+            **model_identity(folder, revision, precision),
             "max_tokens": self.max_tokens,
-            "libraries": {name: metadata.version(name) for name in ("sentence-transformers", "transformers", "torch")},
         }
 
     def passages(self, passages: Sequence[Passage]) -> list[Weights]:
         """DataError for a passage beyond what the model reads: it is never cut."""
         texts = [embedded_text(passage) for passage in passages]
-        long = [p for p, n in zip(passages, self._count(texts, self._prompt), strict=True) if n > self.max_tokens]
-        if long:
-            raise DataError(
-                f"passage '{long[0].id}' is longer than the {self.max_tokens} tokens that '{self.name}' reads; build "
-                f"the index with chunking: {{max_tokens: {self.max_tokens}}} or less"
-            )
+        require_read_whole(passages, self._count(texts, self._prompt), most=self.max_tokens, by=self.name)
         return self._encode(self._model.encode_document, texts, self._prompt)
 
     def query(self, text: str) -> Weights:
