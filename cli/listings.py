@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ragmed.text_table import columns
 from ragmed.workspace import Workspace
 
 from .options import ACCESS, say
@@ -181,9 +182,10 @@ def tasks_list() -> None:
     """Names and titles."""
     from ragmed.tasks import find_task, task_names
 
-    for name in task_names():
-        task = find_task(name)
-        say(f"{name:<24} {'' if task.access == 'open' else f'({task.access}) '}{task.title}")
+    rows = []
+    for task in map(find_task, task_names()):
+        rows.append((task.name, f"{'' if task.access == 'open' else f'({task.access}) '}{task.title}"))
+    say("\n".join(columns(rows)))
 
 
 @tasks.command("info")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option("-L", "--limit", type=click.IntRange(1), help="At most so many examples a task, as in `ragmed eval`.")
 @click.option("-n", "n", type=int, help="So many examples a task, instead of those it has.")
 @click.option("--power", type=float, default=0.8, show_default=True, help="Chance of the verdict, if it is true.")
 @click.option("--discordance", type=float, help="Share of examples that one arm alone gets right; 0.25 is assumed.")
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 @PRICES
 @click.option("--json", "as_json", is_flag=True, help="The plan as data.")
 @click.pass_obj
-def plan(workspace: Workspace, /, config: Path | None, pilot: Run | None, as_json: bool, **given: Any) -> None:
+def plan(
+    workspace: Workspace, /, config: Path | None, limit: int | None, pilot: Run | None, as_json: bool, **given: Any
+) -> None:
     """What can this experiment show, and what will it take? Loads no weights and asks no model.
 
     With a CONFIG, for its tasks and arms. Without one, what -n examples of one right/wrong task can show.
@@ -36,6 +39,7 @@ def plan(workspace: Workspace, /, config: Path | None, pilot: Run | None, as_jso
     \b
     Example:
       ragmed plan configs/quickstart.yaml
+      ragmed plan configs/quickstart.yaml --limit 20
       ragmed plan configs/quickstart.yaml --pilot quickstart-limit-20 --price-hour 1.80 --currency EUR
       ragmed plan -n 70 --discordance 0.3
     """
@@ -46,11 +50,14 @@ def plan(workspace: Workspace, /, config: Path | None, pilot: Run | None, as_jso
     if config is None:
         if pilot or asked.n is None:
             raise click.UsageError("name a config, or a number of examples: ragmed plan -n 70 --discordance 0.3")
+        if limit:
+            raise click.UsageError("--limit is for the tasks of a config; without one, -n says how many examples")
         outcome = plan_examples(asked.n, asked)
     else:
         from ragmed.experiments.config import load_experiment
 
-        outcome = plan_experiment(load_experiment(config), workspace=workspace, given=asked, pilot=pilot)
+        experiment = load_experiment(config).only(limit=limit or 0)
+        outcome = plan_experiment(experiment, workspace=workspace, given=asked, pilot=pilot)
     if as_json:
         say_json(outcome)
     else:

@@ -380,17 +380,23 @@ def to_inspect(run: Run, output: Path) -> None:
 @export.command("every-eval")
 @RUN
 @TO_FOLDER
-def to_every_eval(run: Run, output: Path) -> None:
+@click.option(
+    "--developer", "developers", multiple=True, metavar="MODEL=NAME",
+    help="Who made a model whose name does not say (DEVELOPER/MODEL); may be repeated.",
+)  # fmt: skip
+def to_every_eval(run: Run, output: Path, developers: tuple[str, ...]) -> None:
     """Records of the Every Eval Ever schema: one for each arm and task. They hold questions and answers.
 
     \b
     Example:
-      ragmed export every-eval quickstart --output every-eval
+      ragmed export every-eval quickstart --output every-eval --developer smollm2=HuggingFaceTB
     """
-    from ragmed.integrations.every_eval_export import export_every_eval
+    from ragmed.integrations.every_eval_export import developers_note, developers_of, export_every_eval
     from ragmed.integrations.exports import ratios_note, texts_note
 
-    _written(export_every_eval(run, output), [*texts_note(run), *ratios_note(run)])
+    made_by = developers_of(developers)
+    paths = export_every_eval(run, output, developers=made_by)
+    _written(paths, [*texts_note(run), *ratios_note(run), *developers_note(run, made_by)])
 
 
 def _written(paths: Sequence[Path], notes: Sequence[str] = ()) -> None:

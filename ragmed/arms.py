@@ -69,7 +69,8 @@ class Rerank:
 class EvidenceFilter:
     """Each passage is kept or dropped before it is shown. By whom: `model`, the arm's own, which is asked of each
     passage whether it helps; `cross-encoder`, the `model` named here, whose score must be at least `least`; `score`:
-    the retriever's own; `overlap`: the share of the query's words that a passage holds.
+    the retriever's own, where no other step has made an order without scores; `overlap`: the share of the query's words
+    that a passage holds.
 
     The first `candidates` passages are looked at (0: as many as are shown), and the first k of those kept are shown.
     """

@@ -27,8 +27,10 @@ from ragmed.retrieval.trec_run import Ranked
 from ragmed.tasks import BoundTask
 from ragmed.text_table import counted, verb
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of the rules below that can change which passages are shown."""
+FUSED_DEPTH = 100
+"""Hits of each of an example's queries that are fused, however few are shown: the first 10 of 32 are then the 10."""
 DISTRACTOR_DEPTH = 4  # distractors are taken from the first k + this many hits, times this, once gold ones are out
 
 
@@ -191,11 +193,15 @@ class Prepared:
 
     def why_nothing(self) -> str:
         """Why nothing was found for any question; '' where something was, be it dropped by a step after."""
-        found = list(self._kept.values())
-        if not found or any(one.steps or _not_planted(one.hits) for one in found):
-            return ""
-        said = next((one.error or one.note for one in found if one.error or one.note), "")
-        return f"no passage was found for any of {counted(len(found), 'question')}" + (f" ({said})" if said else "")
+        return why_nothing(list(self._kept.values()))
+
+
+def why_nothing(found: Sequence[Augmentation]) -> str:
+    """Why nothing was found for any of these; '' where something was, be it dropped by a step after."""
+    if not found or any(one.steps or _not_planted(one.hits) for one in found):
+        return ""
+    said = next((one.error or one.note for one in found if one.error or one.note), "")
+    return f"no passage was found for any of {counted(len(found), 'question')}" + (f" ({said})" if said else "")
 
 
 class Replayed:
@@ -291,6 +297,32 @@ class FromRun:
                 "index that was searched"
             )
         return [Hit(held[one.id], one.score, rank) for rank, one in enumerate(first, 1)]
+
+
+class LetThrough:
+    """What is shown again, held to the filter of the arm that shows it: the results say of it that it holds.
+
+    MismatchError where a passage could not be found through that filter for its example.
+    """
+
+    needs_model = False
+
+    def __init__(self, arm: Arm, base: Augmenter, retriever: FilteredRetriever) -> None:
+        self._arm, self._base, self._retriever = arm, base, retriever
+
+    def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
+        found = self._base.augment(bound, examples, model=model)
+        for example, one in zip(examples, found, strict=True):
+            for hit in _not_planted(one.hits):
+                source = bool(self._retriever.filter.exclude and one.gold.get(hit.passage.id))
+                if source or not self._retriever.lets_through(hit.passage, example.date):
+                    why = "is of a document that it was made from" if source else "does not pass"
+                    raise MismatchError(
+                        f"arm '{self._arm.name}': passage '{hit.passage.id}', replayed for example '{example.id}', "
+                        f"{why}, and the filter of '{self._arm.references}' would not find it; replay what was found "
+                        "through that filter, or name the index instead of the retriever"
+                    )
+        return found
 
 
 def _planted(ids: Sequence[str], example: Example) -> dict[str, Passage]:
@@ -447,15 +479,17 @@ class FromReferences:
         """
         excluding = isinstance(self._retriever, FilteredRetriever) and self._retriever.filter.exclude
         spare = [len(passages) if excluding else 0 for passages in right]
+        read = [
+            depth + more if len(q) == 1 else max(depth + more, FUSED_DEPTH)
+            for q, more in zip(queries, spare, strict=True)
+        ]
         found: list[Found] = [Found([]) for _ in examples]
-        for more in sorted(set(spare)):
-            mine = [place for place, one in enumerate(spare) if one == more]
-            flat = iter(
-                self._search([(examples[place], query) for place in mine for query in queries[place]], depth + more)
-            )
+        for deep in sorted(set(read)):
+            mine = [place for place, one in enumerate(read) if one == deep]
+            flat = iter(self._search([(examples[place], query) for place in mine for query in queries[place]], deep))
             for place in mine:
                 rankings = [next(flat) for _ in queries[place]]
-                hits = rankings[0] if len(rankings) == 1 else _fused(rankings, depth + more)
+                hits = rankings[0] if len(rankings) == 1 else _fused(rankings, depth + spare[place])
                 found[place] = _without(hits, right[place], depth) if excluding else Found(hits)
         return found
 

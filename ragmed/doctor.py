@@ -106,19 +106,28 @@ def _models(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _data(workspace: Workspace) -> Iterator[Finding]:
-    from ragmed.index.manifest import MANIFEST
+    from ragmed.index.manifest import MANIFEST, read_manifest
 
     names = workspace.names("corpora")
     yield Finding("ok" if names else "note", "corpora", ", ".join(names) or f"none under {workspace.corpora}")
     names = workspace.names("indexes")
-    built = [name for name in names if (workspace.indexes / name / MANIFEST).is_file()]
+    there = [name for name in names if (workspace.indexes / name / MANIFEST).is_file()]
+    refused: dict[str, str] = {}
+    for name in there:
+        try:
+            read_manifest(workspace.indexes / name)
+        except RagmedError as error:  # damaged, or of another version
+            refused[name] = str(error)
+    built = [name for name in there if name not in refused]
     yield Finding("ok" if built else "note", "indexes built", ", ".join(built) or f"none under {workspace.indexes}")
-    if waiting := [name for name in names if name not in built]:
+    for name, reason in refused.items():
+        yield Finding("note", f"index {name}", reason)
+    if waiting := [name for name in names if name not in there]:
         text = f"{', '.join(waiting)}; where one is needed: ragmed build-index NAME"
         yield Finding("note", "not built yet", text)
-    there = workspace.data.is_dir()
-    text = str(workspace.data) if there else f"'{workspace.data}' is not there; RAGMED_DATA names it (MIRAGE needs it)"
-    yield Finding("ok" if there else "note", "RAGMED_DATA", text)
+    data = workspace.data.is_dir()
+    text = str(workspace.data) if data else f"'{workspace.data}' is not there; RAGMED_DATA names it (MIRAGE needs it)"
+    yield Finding("ok" if data else "note", "RAGMED_DATA", text)
 
 
 def _leaks() -> Iterator[Finding]:

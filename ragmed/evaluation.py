@@ -346,6 +346,9 @@ def _recorded(arm: Arm, bound: BoundTask, examples: Sequence[Example], model: Re
             f"arm '{arm.name}': '{model.name}' scored '{bound.name}' by {recorded}, and {bound.settings.scoring} is "
             f"asked; set the task's scoring to {recorded}"
         )
+    if model.reasoned not in (None, arm.cot):
+        how, remedy = ("after reasoning", "write cot: true") if model.reasoned else ("at once", "take cot out")
+        raise MismatchError(f"arm '{arm.name}': '{model.name}' answered {how}, and would be read otherwise; {remedy}")
     samples = [_replayed(arm, bound, example, model) for example in examples]
     if examples and examples[0].id == bound.examples[0].id:
         extra = model.unasked(bound.name, {example.id for example in bound.examples})

@@ -16,6 +16,7 @@ import re
 import shutil
 import socket
 import stat
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -99,8 +100,18 @@ def parse_json(text: str, *, finite: bool = False, unique: bool = False) -> Any:
     is a key that stands twice in an object, of which the last would win without a word (RepeatedKey). Raises
     ValueError, also where two keys of an object become one, and RecursionError.
     """
-    value = _DECODERS[finite, unique].decode(text)
+    value = _decode(text, finite=finite, unique=unique)
     return _whole(value) if _ESCAPED_SURROGATE.search(text) else value
+
+
+def _decode(text: str, *, finite: bool = False, unique: bool = False) -> Any:
+    try:
+        return _DECODERS[finite, unique].decode(text)
+    except ValueError as error:
+        if "set_int_max_str_digits" in str(error):  # Python's words, and its remedy is for who writes Python
+            most = sys.get_int_max_str_digits()
+            raise ValueError(f"a number in it has more than {most:,} digits; put it in quotes") from error
+        raise
 
 
 def _whole(value: Any) -> Any:
@@ -177,6 +188,20 @@ def lfs_pointer(start: bytes) -> str:
     if not start.startswith(POINTER):
         return ""
     return "is a Git LFS pointer, not the file; run 'git lfs pull' in its clone, or fetch the file itself"
+
+
+def refuse_pointers(folder: Path, what: str) -> None:
+    """
+        refuse_pointers(Path("models/medcpt"), "embedder 'path:models/medcpt'")
+
+    DataError for the first file of a model's folder that is a pointer of Git LFS: libraries say of one that its header
+    is too large, or that it is no JSON.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".safetensors", ".json", ".txt", ".model") and path.is_file():
+            with path.open("rb") as stream:
+                if pointer := lfs_pointer(stream.read(len(POINTER))):
+                    raise DataError(f"{what}: '{path}' {pointer}")
 
 
 def read_text(path: Path, what: str) -> str:
@@ -269,7 +294,7 @@ def _parse_object(line: bytes, *, finite: bool, whole: bool, unique: bool) -> di
         return reason
     try:
         text = line.decode("utf-8-sig")
-        value = parse_json(text, finite=finite, unique=unique) if whole else _DECODERS[False, unique].decode(text)
+        value = parse_json(text, finite=finite, unique=unique) if whole else _decode(text, unique=unique)
     except RepeatedKey as error:
         return repeated(error, "")
     except RecursionError:

@@ -54,7 +54,6 @@ from ragmed.records import Access, Sample, Score, strictest
 from ragmed.stored import (
     INFO_REMEDY,
     SAMPLE_REMEDY,
-    SCHEMA,
     RunInfo,
     ScoresHeader,
     info_text,
@@ -153,11 +152,6 @@ class Run:
         if not self.folder.is_dir():
             raise DataError(f"there is no run at '{self.folder}'")
         info = read_info(self.info_file)
-        if info.get("schema") != SCHEMA:
-            raise MismatchError(
-                f"run file '{self.info_file}' has schema {info.get('schema')}, this version reads {SCHEMA}; make the "
-                "run again"
-            )
         wrong = misfit(RunInfo, info)
         if wrong:
             raise DamagedError(f"run file '{self.info_file}': {wrong}; {INFO_REMEDY}")

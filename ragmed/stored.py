@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 from ragmed.checked import parse
 from ragmed.checksums import KEY as CHECKSUM
 from ragmed.checksums import broken_object, broken_seal, sealed_line, sealed_object
-from ragmed.errors import DamagedError
+from ragmed.errors import DamagedError, MismatchError
 from ragmed.files import BadLine, read_json, read_jsonl
 from ragmed.metrics import MetricFacts
 from ragmed.records import Sample, Score
@@ -228,10 +228,15 @@ def record_line(record: Any) -> str:
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """A run.json, without its checksum. DataError where it is none; DamagedError where it is not what was written."""
+    """A run.json, without its checksum. DataError where it is none; MismatchError where it is of another version,
+    DamagedError where it is not what was written."""
     info = read_json(path, "run file", finite=True)
-    wrong = "" if info.get("schema") != SCHEMA else broken_object(info)
-    if wrong:
+    if info.get("schema") != SCHEMA:
+        raise MismatchError(
+            f"run file '{path}' has schema {info.get('schema')}, this version reads {SCHEMA}; read it with the ragmed "
+            f"that wrote it, or ask again: `ragmed eval CONFIG --restart` keeps this one as '{path.parent.name}.1'"
+        )
+    if wrong := broken_object(info):
         raise DamagedError(f"run file '{path}': {wrong}; {INFO_REMEDY}")
     info.pop(CHECKSUM, None)
     return info

@@ -81,6 +81,19 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     return textwrap.wrap(printable(text), WIDTH, initial_indent=indent, subsequent_indent=after, break_on_hyphens=False)
 
 
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """
+    >>> print(*columns([["wards", "Flat", "not built"], ["wards-and-more", "broken: no corpora"]]), sep="\\n")
+    wards           Flat  not built
+    wards-and-more  broken: no corpora
+
+    A line a row, its cells under those of the others, but for the last cell of each, which may be long or stand early.
+    """
+    most = max(map(len, rows), default=0)
+    widths = [max(len(row[place]) for row in rows if row[place + 1 :]) for place in range(most - 1)]
+    return ["  ".join([*map(str.ljust, row[:-1], widths), row[-1]]) for row in rows]
+
+
 def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
     """
     >>> print(*table([["accuracy", "score", "note"], ["general", "0.5", "unparsed 2"]], right=[1]), sep="\\n")

@@ -41,7 +41,9 @@ def parse_yaml(text: str, *, aliases: bool = False) -> object:
         raise NotYAML("it is nested too deeply") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise NotYAML(" ".join(str(error).split())[:300], mark.line + 1 if mark else 0) from error
+        parts = (getattr(error, name, None) for name in ("context", "problem", "note"))
+        said = "; ".join(filter(None, parts)) or str(error)
+        raise NotYAML(" ".join(said.split())[:300], mark.line + 1 if mark else 0) from error
     except _RAISES as error:  # their own words are Python's, and say nothing to who wrote the YAML
         raise NotYAML("a date, a number or a tagged value in it is malformed; put text in quotes") from error
 
@@ -71,14 +73,16 @@ def read_mapping(
 class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = cast(yaml.MappingNode, cast(Any, super()).compose_mapping_node(anchor))
-        seen = set()
+        seen: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
             if (key.tag, key.value) in seen:
-                problem = f"the key '{key.value[:80]}' stands twice in one mapping; keep one of them"
+                line, again = seen[key.tag, key.value] + 1, key.start_mark.line + 1
+                where = f"lines {line} and {again}" if line != again else f"line {line}"
+                problem = f"the key '{key.value[:80]}' stands twice in one mapping ({where}); keep one of them"
                 raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
-            seen.add((key.tag, key.value))
+            seen[key.tag, key.value] = key.start_mark.line
         return node
 
 

@@ -1,7 +1,9 @@
 """What tests of whole commands share: a small workspace that needs no weights."""
 
+import gc
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,16 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     (mirage / "benchmark.json").write_text(json.dumps(sets))
     monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "data"))
     return Workspace.find(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_searched_twice_for_garbage() -> Iterator[None]:
+    """What a module leaves in memory stays there, as modules and caches do: each search for garbage would look through
+    millions of objects again, which took more time than the tests.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 DRAWING = ["page", "page_browser", "factorial", "facts", "hostile_runs", "cli"]

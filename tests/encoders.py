@@ -1,13 +1,20 @@
-"""Tiny encoders with random weights, written to folders as publishers keep them: what tests of retrieval load.
+"""Tiny encoders with random weights, written to folders as publishers keep them, and an index of a few texts that they
+search: what tests of retrieval load.
 
 They show that weights are loaded, asked and kept right; of how well a method finds, they show nothing.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from ragmed.index.build import build_index
+from ragmed.index.recipe import IndexRecipe
+from ragmed.index.store import Index
+from ragmed.workspace import Workspace
 
 WORDS = (
     "asthma attack salbutamol relieves wrist broken needs cast fever paracetamol lowers cough heart failure diuretic "
@@ -90,3 +97,15 @@ def save_late_interaction(folder: Path) -> Path:
     model = MultiVectorEncoder(modules=[tokens, project, *rest], device="cpu")
     model.save(str(folder / "late"))
     return folder / "late"
+
+
+def index_of(root: Path, texts: Sequence[str], *, access: str = "open") -> Index:
+    """The index `notes` of a workspace, over the texts as documents d0, d1 …, with vectors that nobody needs."""
+    corpus = root / "corpora" / "notes"
+    corpus.mkdir(parents=True)
+    lines = [json.dumps({"id": f"d{number}", "text": text}) + "\n" for number, text in enumerate(texts)]
+    (corpus / "notes.jsonl").write_text("".join(lines))
+    (corpus / "recipe.yaml").write_text(f"title: Notes\nreader: jsonl\npaths: [notes.jsonl]\naccess: {access}\n")
+    recipe = IndexRecipe("notes", ("notes",), "hashing:16")
+    build_index(recipe, workspace=Workspace(root), output=root / "indexes" / "notes")
+    return Index.open(root / "indexes" / "notes")

@@ -182,8 +182,9 @@ def results_of(samples, *, names=lambda name: name):
         compliance=(
             row_of("compliance", arm=control, generate_task=letters, held_arm=control, held_task=task,
                    held_by="likelihood", n=60, generate=0.3,
-                   held=0.4, difference=-0.1, ci=(-0.2, 0.0), p=0.04, form_failures=7, known_but_unreadable=3,
-                   examples=tuple(written[0:27:9]), said="compliance"),
+                   held=0.4, difference=-0.1, ci=(-0.2, 0.0), p=0.04, by_form=-0.07,
+                   by_form_ci=(-0.12, -0.02), by_answers=-0.03, by_answers_ci=(-0.1, 0.04), form_failures=7,
+                   known_but_unreadable=3, examples=tuple(written[0:27:9]), said="compliance"),
         ),
         compliance_contrasts=(
             row_of("compliance_contrasts", baseline=control, arm=rag, generate_task=letters, held_baseline=control,

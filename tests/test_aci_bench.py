@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from ragmed.metrics import find_metric
+from ragmed.metrics import METRICS, find_metric
+from ragmed.metrics.resources import RESOURCED, make_metric
 from ragmed.metrics.sections import HEADINGS, note_sections
+from ragmed.metrics.settings import MetricSettings
 from ragmed.records import Example
-from ragmed.tasks.aci_bench import COLUMNS, load
+from ragmed.tasks.aci_bench import ACI_BENCH, COLUMNS, load
 from ragmed.workspace import Workspace
 
 WORKSPACE = Workspace.find(Path(__file__).parent.parent)
@@ -58,3 +60,21 @@ def test_a_section_is_scored_by_hand() -> None:
     )
     without = [(Example("n", "", gold=NOTE), "PLAN\nRest.")]
     assert scores["objective_results"].score(without) == [1.0]
+
+
+def test_concepts_of_a_division_are_those_of_that_division_alone(tmp_path: Path) -> None:
+    (tmp_path / "words.tsv").write_text("C1\tgout\nC2\tfever\nC3\tcough\n")
+    note = Example("n1", "", gold="CHIEF COMPLAINT\n\nFever, cough.\n\nASSESSMENT AND PLAN\n\nGout.")
+    answer = "CC: fever\nPLAN: cough"
+
+    def scored(name: str) -> float:
+        (score,) = make_metric(name, MetricSettings(lexicon="words.tsv"), tmp_path).score([(note, answer)])
+        return float(score)
+
+    assert scored("concept_f1") == 0.8  # fever and cough of fever, cough and gout
+    assert scored("concept_f1_subjective") == pytest.approx(2 / 3)
+    assert (scored("concept_f1_assessment_and_plan"), scored("concept_f1_objective_exam")) == (0.0, 1.0)
+    assert make_metric("concept_f1_subjective", MetricSettings(lexicon="words.tsv"), tmp_path).facts.name == (
+        "concept_f1_subjective"
+    )
+    assert set(ACI_BENCH.further) <= set(METRICS) & set(RESOURCED)

@@ -238,6 +238,7 @@ REPEATED = {
     "mtsamples_plan": ("mtsamples/1001.txt", "place"),
     "codiesp": ("codiesp/dev/text_files_en/S0000-DEV0001-1.txt", "place"),
     "codiesp_es": ("codiesp/dev/text_files/S0000-DEV0001-1.txt", "place"),
+    "codiesp_evidence": ("codiesp/dev/text_files/S0000-DEV0001-1.txt", "place"),
     **dict.fromkeys(("medqa", "medmcqa", "mmlu", "pubmedqa", "bioasq"), ("mirage/benchmark.json", "key")),
     **{f"longhealth_{way}": (f"longhealth/{LONGHEALTH}", "key") for way in (1, 2, 3)},
 }
@@ -260,7 +261,7 @@ def repeat(path: Path) -> None:
         path.write_bytes(raw.rstrip() + b"\n\n" + raw.split(b"\n\n")[0] + b"\n\n")
     elif path.suffix == ".txt":
         path.with_name("2000.txt" if path.stem.isdigit() else "S0000-DEV0099-1.txt").write_bytes(raw)
-        for table in path.parent.parent.glob("devD.tsv"):
+        for table in path.parent.parent.glob("dev[DX].tsv"):
             codes = table.read_text("utf-8")
             of_it = [line.replace(path.stem, "S0000-DEV0099-1") for line in codes.splitlines() if path.stem in line]
             table.write_text(codes + "\n".join(of_it) + "\n", encoding="utf-8")

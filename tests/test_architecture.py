@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "errors", "text_table", "checked", "records", "hub", "files", "checksums", "yaml_files", "published", "matching",
-    "metrics", "stored", "workspace", "machine", "packaged", "corpora", "chunking", "embedding", "index", "retrieval",
-    "adapters", "models", "protection", "tasks", "prompts", "arms", "queries", "planted", "augmentation", "steps",
-    "evaluation", "changes", "runs", "support_error", "scores", "finetuning", "comparison", "report", "experiments",
-    "audit", "planning", "integrations", "doctor",
+    "errors", "text_table", "progress", "checked", "records", "hub", "files", "checksums", "yaml_files",
+    "published", "matching", "metrics", "stored", "workspace", "machine", "packaged", "corpora", "chunking",
+    "embedding", "index", "retrieval", "adapters", "models", "protection", "tasks", "prompts", "arms", "queries",
+    "planted", "augmentation", "steps", "evaluation", "changes", "runs", "support_error", "scores", "finetuning",
+    "comparison", "report", "experiments", "audit", "planning", "integrations", "doctor",
 ]  # fmt: skip
 SOURCES = sorted((ROOT / "ragmed").rglob("*.py")) + sorted((ROOT / "cli").glob("*.py"))
 
@@ -30,6 +31,11 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in SOURCES}
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    return ast.parse(source)
+
+
 def imports(source: str, package: str, modules: set[str]) -> set[str]:
     """The modules that a source imports, at its top, within functions, for type checkers alone, or relatively.
 
@@ -37,7 +43,7 @@ def imports(source: str, package: str, modules: set[str]) -> set[str]:
     `ragmed.files.x` is a module.
     """
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -93,7 +99,7 @@ def test_a_circle_is_seen_wherever_it_is_imported_and_is_named() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_each_file_opens_with_a_sentence(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), "what goes in, what comes out?"
+    assert ast.get_docstring(parsed(path.read_text(encoding="utf-8"))), "what goes in, what comes out?"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -101,7 +107,7 @@ def test_nothing_is_named_as_pytest_names_tests(path: Path) -> None:
     """pytest takes such names of a module, and those that it imports, for tests where it is given the path."""
     named = [
         node.name
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in parsed(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name.startswith(("test", "Test"))
     ]
     assert not named
@@ -109,7 +115,7 @@ def test_nothing_is_named_as_pytest_names_tests(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_runs_what_it_reads(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             assert not {"pickle", "dill", "shelve", "marshal"} & {alias.name for alias in node.names}
         if isinstance(node, ast.keyword):
@@ -125,7 +131,7 @@ def test_no_verb_is_in_the_plural_whatever_its_number(path: Path) -> None:
     """`{n} of {total} are`: one of them is. `text_table.verb` gives the form."""
     texts = (
         "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.JoinedStr)
     )
     wrong = re.compile(

@@ -17,6 +17,7 @@ from typing import Any
 import bm25s
 import numpy as np
 import pytest
+from encoders import index_of
 
 from ragmed.chunking import embedded_text
 from ragmed.errors import DamagedError, UnknownNameError, UsageError
@@ -37,22 +38,9 @@ TEXTS = [
 ]
 
 
-def built(root: Path, texts: list[str], *, access: str = "open") -> Index:
-    folder = root / "corpora" / "notes"
-    folder.mkdir(parents=True)
-    lines = [json.dumps({"id": f"d{number}", "title": "", "text": text}) + "\n" for number, text in enumerate(texts)]
-    (folder / "notes.jsonl").write_text("".join(lines))
-    (folder / "recipe.yaml").write_text(
-        f"title: Notes\nreader: jsonl\npaths: [notes.jsonl]\naccess: {access}\nfields: {{id: id, text: text}}\n"
-    )
-    output = root / "indexes" / "notes"
-    build_index(IndexRecipe("notes", ("notes",), "hashing:16"), workspace=Workspace(root), output=output)
-    return Index.open(output)
-
-
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return built(tmp_path_factory.mktemp("workspace"), TEXTS)
+    return index_of(tmp_path_factory.mktemp("workspace"), TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +48,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Index:
     rng = random.Random(4)
     words = [f"word{number}" for number in range(200)]
     texts = [" ".join(rng.choices(words, k=rng.randrange(3, 60))) for _ in range(300)]
-    return built(tmp_path_factory.mktemp("large"), texts)
+    return index_of(tmp_path_factory.mktemp("large"), texts)
 
 
 def found(retriever: BM25Retriever, query: str, k: int = 5) -> list[str]:
@@ -172,7 +160,7 @@ def postings(index: Index) -> list[Path]:
 
 
 def test_postings_are_made_once_mapped_and_without_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     assert not (index.folder / "bm25").exists()
     BM25Retriever(index)
     (folder,) = postings(index)
@@ -194,7 +182,7 @@ def test_postings_are_made_once_mapped_and_without_pickle(tmp_path: Path, monkey
 
 
 def test_postings_have_the_same_bytes_each_time(tmp_path: Path):
-    first, second = built(tmp_path / "a", TEXTS), built(tmp_path / "b", TEXTS)
+    first, second = index_of(tmp_path / "a", TEXTS), index_of(tmp_path / "b", TEXTS)
     for one in (first, second):
         BM25Retriever(one)
     (a,), (b,) = postings(first), postings(second)
@@ -204,7 +192,7 @@ def test_postings_have_the_same_bytes_each_time(tmp_path: Path):
 
 
 def test_damaged_postings_are_refused_by_name_and_made_again_once_deleted(tmp_path: Path):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     BM25Retriever(index)
     (folder,) = postings(index)
     file = folder / "data.csc.index.npy"
@@ -229,7 +217,7 @@ def test_damaged_postings_are_refused_by_name_and_made_again_once_deleted(tmp_pa
     ],
 )
 def test_an_edited_record_of_postings_is_refused(tmp_path: Path, edit: Callable[[dict[str, Any]], object]):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     BM25Retriever(index)
     (folder,) = postings(index)
     record = json.loads((folder / "postings.json").read_text())
@@ -243,7 +231,7 @@ def test_an_edited_record_of_postings_is_refused(tmp_path: Path, edit: Callable[
 
 
 def test_half_made_postings_are_never_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -257,7 +245,7 @@ def test_half_made_postings_are_never_seen(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_postings_that_another_process_made_meanwhile_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     BM25Retriever(index)
     (folder,) = postings(index)
     is_dir, answers = Path.is_dir, iter([False])
@@ -267,14 +255,14 @@ def test_postings_that_another_process_made_meanwhile_are_taken(tmp_path: Path, 
 
 
 def test_postings_of_restricted_text_are_for_its_owner_only(tmp_path: Path):
-    index = built(tmp_path, TEXTS, access="credentialed")
+    index = index_of(tmp_path, TEXTS, access="credentialed")
     BM25Retriever(index)
     paths = [index.folder / "bm25", *(index.folder / "bm25").rglob("*")]
     assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o700, 0o600}
 
 
 def test_postings_go_with_the_passages_that_they_are_of(tmp_path: Path):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     BM25Retriever(index)
     notes = tmp_path / "corpora" / "notes" / "notes.jsonl"
     notes.write_text('{"id": "new", "title": "", "text": "Fever, fever."}\n')
@@ -294,11 +282,11 @@ def test_refusals(index: Index, tmp_path: Path):
     with pytest.raises(UsageError, match="k must be at least 1"):
         BM25Retriever(index).retrieve(["fever"], k=0)
     with pytest.raises(UsageError, match="holds no word that BM25 could look for"):
-        BM25Retriever(built(tmp_path, ["a b c", "? !"]))
+        BM25Retriever(index_of(tmp_path, ["a b c", "? !"]))
 
 
 def test_no_embedder_is_loaded(tmp_path: Path):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     script = (
         "import sys\nfrom pathlib import Path\nfrom ragmed.retrieval.spec import RetrieverSpec, make_retriever\n"
         "from ragmed.workspace import Workspace\n"

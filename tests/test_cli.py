@@ -2,12 +2,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from ragmed.cli.main import cli
 
+from ragmed.errors import DataError
+from ragmed.index.manifest import write_manifest
+from ragmed.retrieval.named import build_named
 from ragmed.workspace import Workspace
 
 
@@ -83,9 +87,30 @@ def test_doctor_tells_an_index_that_is_built_from_one_that_is_not(small: Workspa
     (folder / "manifest.json").unlink(missing_ok=True)
     lines = {" ".join(line.split()) for line in out(small, "doctor").splitlines()}
     assert "note not built yet wards; where one is needed: ragmed build-index NAME" in lines
-    (folder / "manifest.json").write_text("{}")
+    build_named("wards", workspace=small)
     lines = {" ".join(line.split()) for line in out(small, "doctor").splitlines()}
     assert "ok indexes built wards" in lines
+
+
+def test_an_index_of_another_version_is_refused_everywhere_and_built_again(small: Workspace) -> None:
+    made, _ = build_named("wards", workspace=small)
+    folder = small.indexes / "wards"
+    write_manifest(folder, replace(made, schema=3))
+    said = f"'{folder / 'manifest.json'}' was written by another version of ragmed (schema 3)"
+    said += "; run: ragmed build-index wards"
+    for command in (
+        ("search", "wards", "Elm"),
+        ("indexes", "info", "wards"),
+        ("retrieve", str(small.root / "configs" / "toy.yaml")),
+    ):
+        result = call(small, *command)
+        assert isinstance(result.exception, DataError)
+        assert str(result.exception) == said
+    lines = {" ".join(line.split()) for line in out(small, "doctor").splitlines()}
+    assert f"note index wards {said}" in lines
+    assert f"broken: {said}" in out(small, "indexes", "list")
+    assert build_named("wards", workspace=small)[0].schema > 3
+    assert "Elm" in out(small, "search", "wards", "Elm")
 
 
 def test_doctor_names_what_could_leak(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +164,20 @@ def test_every_command_has_help_with_an_example() -> None:
         text = CliRunner().invoke(cli, [name, "--help"]).output
         assert "Example:" in text, name
         assert command.help
+
+
+@pytest.mark.parametrize(("given", "then"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given: str | None, then: str) -> None:
+    """Set before torch or FAISS is loaded, which read it once."""
+    look = (
+        "import os, sys\n"
+        "from ragmed.cli.main import main\n"
+        "sys.argv = ['ragmed', '--version']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules, 'faiss' in sys.modules)\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{then} False False"

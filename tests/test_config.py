@@ -125,8 +125,11 @@ def test_a_wrong_entry_is_named(path: tuple[str, ...], value: object, message: s
     ("data", "message"),
     [
         (b"", "is empty"),
-        (b"name: [", "line 1 is not YAML"),
-        (b"seed: 1\nname: a\nseed: 2\n", "line 3 is not YAML: the key 'seed' stands twice"),
+        (b"name: [", "line 1 is not YAML: while parsing a flow node; expected the node content, but found"),
+        (
+            b"seed: 1\nname: a\nseed: 2\n",
+            "line 3 is not YAML: the key 'seed' stands twice in one mapping \\(lines 1 and 3\\); keep one of them$",
+        ),
         (b"arms:\n  a: {model: x}\n  a: {model: y}\n", "line 3 is not YAML: the key 'a' stands twice"),
         (b"name: 2032-13-45\n", "a date, a number or a tagged value"),
         (b"- a\n- b\n", "a mapping of keys was expected, found list"),

@@ -1,17 +1,21 @@
 """What lies behind a difference: rows worked out by hand from a few samples each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 from answers import answer, by_arm_and_task, changed, compared
 
 from ragmed.comparison.diagnosis.diagnose import RunFacts, diagnose
 from ragmed.comparison.diagnosis.rows import Cause, Examples, Ledger, Repaired, Share
 from ragmed.comparison.settings import ComparisonSettings
+from ragmed.comparison.statistics.differences import tango
 from ragmed.errors import MismatchError
-from ragmed.records import Answer, ShownPassage
+from ragmed.metrics.codes import code_counts
+from ragmed.metrics.labels import MACRO_F1
+from ragmed.records import Answer, Example, ShownPassage
 from ragmed.report.diagnosis import sentences
 
 ARMS = {
@@ -235,14 +239,114 @@ def test_an_arm_and_its_constrained_twin_tell_form_from_knowledge(how: str) -> N
     assert (new.generate_task, new.held_task, new.held_by, new.n) == ("t", "t", how, 20)
     assert (new.generate, new.held, new.difference) == (0.45, 1.0, pytest.approx(-0.55))
     assert (new.form_failures, new.known_but_unreadable, new.said) == (10, 10, "compliance")
+    assert (new.by_form, new.by_answers) == (pytest.approx(-0.5), pytest.approx(-0.05))
+    assert new.by_form_ci == tango(0, 10, 20)
     (contrast,) = found.compliance_contrasts
     assert (contrast.baseline, contrast.arm, contrast.held_baseline) == ("old", "new", "held-old")
     assert (contrast.generate_difference, contrast.held_difference) == (pytest.approx(-0.55), 0.0)
     assert contrast.reading == "form"
     said = list(sentences(found, "t"))
     words = "by log-likelihood" if how == "likelihood" else "held to the form by its server"
-    assert any(one.startswith(f"new: 0.450 as it writes, 1.000 {words} (held-new), -55.0 points") for one in said)
-    assert any("new against old: -55.0 points" in one and "a loss or gain of form" in one for one in said)
+    assert any(
+        one.startswith(f"new (accuracy): 0.450 as it writes, 1.000 {words} (held-new), -55.0 points") for one in said
+    )
+    assert any("-50.0 [" in one and "] by form, -5.0 [" in one for one in said)
+    assert any("new against old (accuracy): -55.0 points" in one and "a loss or gain of form" in one for one in said)
+
+
+def coded(arm: str, answers: Sequence[tuple[str, ...] | None], gold: Sequence[tuple[str, ...]]) -> list[Answer]:
+    """Answers in codes, None where nothing could be read, with the counts that the metric gives them."""
+    found = []
+    for number, (value, right) in enumerate(zip(answers, gold, strict=True)):
+        (counts,) = code_counts([(Example("", "", gold=right), value)])
+        status = "unparsed" if value is None else "answered"
+        found.append(answer(f"d{number}", arm, "t", status=status, value=value, gold=right, scores={"code_f1": counts}))  # type: ignore[arg-type]
+    return found
+
+
+def f1_of(answers: Sequence[tuple[str, ...] | None], gold: Sequence[tuple[str, ...]]) -> float:
+    """Micro-F1, counted code by code."""
+    hits = sum(code in right for value, right in zip(answers, gold, strict=True) for code in value or ())
+    given = sum(len(value or ()) for value in answers)
+    return 2 * hits / (given + sum(map(len, gold)))
+
+
+def test_form_and_other_answers_of_a_ratio_are_recounted() -> None:
+    rng = np.random.default_rng(5)
+    names = [f"{letter}{number:02}" for letter in "ABCDE" for number in range(10, 20)]
+
+    def drawn(right: tuple[str, ...], keep: float, noise: int) -> tuple[str, ...]:
+        kept = [code for code in right if rng.random() < keep]
+        return tuple(dict.fromkeys([*kept, *rng.choice(names, noise)])) or ("Z99",)
+
+    gold = [tuple(rng.choice(names, rng.integers(2, 6), replace=False)) for _ in range(80)]
+    held = {arm: [drawn(right, keep, 1) for right in gold] for arm, keep in (("old", 0.6), ("new", 0.8))}
+    written: dict[str, list[tuple[str, ...] | None]] = {
+        "old": [drawn(right, 0.6, 1) for right in gold],
+        "new": [None if number % 3 == 0 else drawn(right, 0.7, 2) for number, right in enumerate(gold)],
+    }
+    given = [one for arm in ("old", "new") for one in coded(arm, written[arm], gold)]
+    given += [
+        changed(one, constraint="json_schema")
+        for arm in ("old", "new")
+        for one in coded(f"held-{arm}", held[arm], gold)
+    ]
+    settings = ComparisonSettings(baseline="old", resamples=2000)
+    found = compared(by_arm_and_task(given), settings, facts=RunFacts(arms=TWINS, tasks={"t": {}}))
+    _, new = found.compliance
+    between = [one if one is not None else other for one, other in zip(written["new"], held["new"], strict=True)]
+
+    def parts(places: Sequence[int]) -> tuple[float, float, float]:
+        right = [gold[place] for place in places]
+        said, mixed, forced = (f1_of([one[p] for p in places], right) for one in (written["new"], between, held["new"]))
+        return said - forced, said - mixed, mixed - forced
+
+    assert (new.metric, new.n, new.form_failures, new.said) == ("code_f1", 80, 27, "compliance")
+    assert (new.difference, new.by_form, new.by_answers) == pytest.approx(parts(range(80)))
+    assert new.generate == pytest.approx(f1_of(written["new"], gold))
+    assert new.examples == tuple(
+        f"d{n}" for n in sorted(range(0, 80, 3), key=lambda n: f"d{n}") if set(held["new"][n]) & set(gold[n])
+    )
+    draws = [parts(rng.integers(0, 80, 80)) for _ in range(2000)]
+    for ci, ends in zip(
+        (new.ci, new.by_form_ci, new.by_answers_ci), np.quantile(draws, [0.025, 0.975], axis=0).T, strict=True
+    ):
+        assert ci == pytest.approx(ends, abs=0.015)
+    (contrast,) = found.compliance_contrasts
+    old = f1_of(written["old"], gold), f1_of(held["old"], gold)
+    apart = f1_of(written["new"], gold) - old[0], f1_of(held["new"], gold) - old[1]
+    assert (contrast.generate_difference, contrast.held_difference) == pytest.approx(apart)
+    assert (contrast.metric, contrast.interaction) == ("code_f1", pytest.approx(apart[0] - apart[1]))
+
+
+def test_a_primary_metric_of_sums_stands_beside_right_and_wrong() -> None:
+    def labelled(arm: str, marks: str) -> list[Answer]:
+        return [
+            changed_score(one, MACRO_F1.score([(one.example, one.score.value)])[0])
+            for one in (answer(f"e{i}", arm, "t", status="unparsed" if mark == "?" else "answered", value=mark,
+                               gold="AB"[i % 2], options=("yes", "no")) for i, mark in enumerate(marks))
+        ]  # fmt: skip
+
+    def changed_score(one: Answer, counts: tuple[float, ...]) -> Answer:
+        metrics = {"macro_f1": counts, "accuracy": one.score.metrics["accuracy"]} if one.score.metrics else {}
+        return replace(one, score=replace(one.score, metrics=metrics))
+
+    given = [*labelled("old", "AB?B" * 5), *labelled("held-old", "ABAA" * 5)]
+    found = compared(by_arm_and_task(given), ComparisonSettings(baseline="old", resamples=100),
+                     facts=RunFacts(arms=TWINS, tasks={"t": {}}))  # fmt: skip
+    by_metric = {row.metric: row for row in found.compliance}
+    assert (by_metric["accuracy"].by_form, by_metric["accuracy"].by_answers) == (-0.25, 0.25)
+    # A: 5 of 10 found, then 10; B: 10 of 10 found, 5 when held, its other 5 called A
+    written, between, held = (2 / 3 + 1) / 2, 1.0, (20 / 25 + 10 / 15) / 2
+    assert by_metric["macro_f1"].by_form == pytest.approx(written - between)
+    assert by_metric["macro_f1"].by_answers == pytest.approx(between - held)
+
+
+def test_answers_that_did_not_come_back_are_no_failure_of_form() -> None:
+    given = [*beside("old", "11", "11", "likelihood")]
+    given[0] = answer("e0", "old", "t", status="error")
+    (row,) = rows(given, arms=TWINS).compliance
+    assert (row.n, row.form_failures, row.known_but_unreadable) == (1, 0, 0)
 
 
 def test_arms_that_differ_in_more_than_form_are_no_twins() -> None:

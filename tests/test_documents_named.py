@@ -65,9 +65,10 @@ def test_names_that_are_nearly_right_are_refused_with_the_right_ones(
 ) -> None:
     config = trial(workspace, ["Sepsis", name], [context])
     with pytest.raises(
-        MismatchError, match=rf"1 of 2 gold documents is not in 'rules': '{name}' \(there is '{near}'\)"
-    ):
+        MismatchError, match=rf"1 of 2 gold documents is not in 'rules': '{name}' \(there is '{near}'[,)]"
+    ) as refused:
         run_experiment(load_experiment(config), workspace=workspace)
+    assert (r"another Unicode form: 'Sch\xe4del', not 'Scha\u0308del'" in str(refused.value)) == (near == "Schädel")
     assert not list((workspace.runs / "named").glob("samples/*/*"))
 
 

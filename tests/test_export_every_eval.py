@@ -8,9 +8,15 @@ from importlib.util import find_spec
 import pytest
 from exporting import trial
 
+from ragmed.errors import UnknownNameError, UsageError
 from ragmed.experiments.results import compare_runs
 from ragmed.files import sha256_file
-from ragmed.integrations.every_eval_export import export_every_eval
+from ragmed.integrations.every_eval_export import (
+    developers_note,
+    developers_of,
+    export_every_eval,
+    without_developer,
+)
 
 
 @pytest.fixture
@@ -54,13 +60,33 @@ def test_the_same_run_gives_the_same_files(exported, tmp_path):
 def test_its_own_validator_takes_the_records(exported):
     if find_spec("every_eval_ever") is None:
         pytest.skip("every-eval-ever is not installed (it needs Python 3.12 or newer)")
-    _, folder, paths = exported
-    files = [path.relative_to(folder).as_posix() for path in paths]
-    done = subprocess.run(
-        [sys.executable, "-m", "every_eval_ever", "validate", *files],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run, folder, paths = exported
+    named = export_every_eval(run, folder / "named", developers=dict.fromkeys(without_developer(run), "acme"))
+    done = validated(folder / "named", named)
     assert done.returncode == 0, done.stdout + done.stderr
+    unnamed = validated(folder, paths)  # a warning, and no error: its status for records that nobody can look up
+    assert (unnamed.returncode, "0 errors" in unnamed.stdout) == (2, True), unnamed.stdout + unnamed.stderr
+
+
+def validated(folder, paths) -> subprocess.CompletedProcess:
+    files = [path.relative_to(folder).as_posix() for path in paths]
+    command = [sys.executable, "-m", "every_eval_ever", "validate", *files]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_who_made_a_model_is_what_its_name_or_the_command_says(exported, tmp_path):
+    run, _, _ = exported
+    models = without_developer(run)
+    assert models
+    paths = export_every_eval(run, tmp_path / "named", developers={models[0]: "acme"})
+    made = {path.relative_to(tmp_path / "named").parts[2] for path in paths}
+    assert "acme" in made
+    assert ("unknown" in made) == (len(models) > 1)
+    left = developers_note(run, {models[0]: "acme"})
+    assert [models[0] in note for note in left] == [False] * (len(models) > 1)
+    assert models[0] in developers_note(run, {})[0]
+    with pytest.raises(UnknownNameError, match="unknown model 'nobody'"):
+        export_every_eval(run, tmp_path / "none", developers={"nobody": "acme"})
+    for wrong in ("acme", "=acme", "smollm2="):
+        with pytest.raises(UsageError, match="give MODEL=NAME"):
+            developers_of([wrong])

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from answers import answers_of, compared
 from exporting import HOSTILE, made, trial, write
 
+from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DamagedError
 from ragmed.experiments.results import compare_runs
-from ragmed.integrations.papers import export_paper, latex_number, latex_text, paper_tables
+from ragmed.integrations.papers import export_paper, latex, latex_number, latex_text, markdown, paper_tables
 from ragmed.integrations.tables import export_tables, read_text
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")
@@ -169,12 +171,14 @@ def test_latex_and_markdown_tables_have_every_row(tmp_path):
     results = compare_runs([run])
     text = export_paper(run, tmp_path / "t.tex", form="latex").read_text()
     names = ["scores", "contrasts", *(["overall"] if results.overall else []), "effects"]
+    names += ["failures", "failure-contrasts"] if results.failures else []
     assert [one.name for one in paper_tables(results)] == names
     assert re.findall(r"\\label\{(.*?)\}", text) == [f"tab:run-{name}" for name in names]
     for mark in (r"\begin{table}", r"\end{table}", r"\begin{tabularx}{\linewidth}", r"\end{tabularx}", r"\bottomrule"):
         assert text.count(mark) == len(names)
     assert "{@{}>{\\raggedright\\arraybackslash}Xrr>{\\raggedright\\arraybackslash}X@{}}" in text
     rows = len(results.scores) + len(results.contrasts) + len(results.overall) + 4 * len(results.factorials)
+    rows += sum(len(one.rows) for one in paper_tables(results)[-2:]) if results.failures else 0
     groups = text.count(r"\multicolumn")
     assert text.count(r" \tabularnewline") == rows + groups + len(names)
     assert "\\raggedright\\itshape medqa, accuracy, against general} \\tabularnewline\ntuned & " in text
@@ -184,6 +188,25 @@ def test_latex_and_markdown_tables_have_every_row(tmp_path):
     assert page.count("\n| ") == rows + 2 * len(names)
     assert "| medqa | accuracy | m/rag&#95;32 |" in page
     assert re.search(r"\| medqa \| overlap \| general \| tuned \| [^|]+ \| - \| [^|]+ \| [^|]+ \| secondary \|", page)
+
+
+def test_failures_are_tables_of_a_paper():
+    given = answers_of({"a_1": [1, 1, "unparsed", 0], "b": ["unparsed", "unparsed", "unparsed", 1]}, task="words")
+    results = compared(given, ComparisonSettings(baseline="a_1", resamples=100))
+    shares, differences = [one for one in paper_tables(results) if one.name.startswith("failure")]
+    assert [list(row) for row in shares.rows] == [
+        ["words", "wrong form", "a_1", "0.250 [0.046, 0.699]", "1", "4", "answers"],
+        ["words", "wrong form", "b", "0.750 [0.301, 0.954]", "3", "4", "answers"],
+    ]
+    assert "words: none in any arm: refused, cut off." in shares.caption
+    [row] = differences.rows
+    assert row[:4] == ["words", "wrong form", "a_1", "b"]
+    assert row[4].startswith("+50.0 [")
+    assert row[5:] == ["0.500", "4"]
+    text = latex([shares, differences], run="r")
+    assert "\\label{tab:r-failure-contrasts}" in text
+    assert "\\itshape words, wrong form} \\tabularnewline\na\\_1 & 0.250 {[}0.046, 0.699{]} & 1 & 4 & answers " in text
+    assert "## Failure contrasts\n" in markdown([differences], run="r")
 
 
 def test_every_latex_row_has_as_many_cells_as_columns(tmp_path):

@@ -8,6 +8,7 @@ from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.statistics.intervals import wilson
 from ragmed.comparison.statistics.significance import mcnemar_exact
 from ragmed.report.terminal import render_table
+from ragmed.report.wording import failing
 
 SETTINGS = ComparisonSettings(baseline="a", resamples=200)
 
@@ -29,6 +30,8 @@ def test_form_refusals_and_cuts_are_shares_of_what_came_back():
     assert [(row.count, row.n) for row in shares["refused"]] == [(0, 9), (1, 10)]
     assert [(row.count, row.n) for row in shares["truncated"]] == [(0, 9), (1, 10)]
     assert shares["unparsed"][1].ci == wilson(6, 10)
+    assert shares["unparsed"][0].examples == ("e008",)
+    assert shares["truncated"][1].examples == ("e007",)
     by_kind = {row.kind: row for row in results.failure_contrasts}
     assert by_kind["unparsed"].n == 9  # what did not come back is in no pair
     assert by_kind["unparsed"].difference == (6 - 1) / 9
@@ -53,7 +56,7 @@ def test_items_that_cannot_be_answered_are_told_by_their_right_option():
     given.append(answer("e4", "a", "record", status="unparsed", gold="C", options=options))
     given.append(answer("e4", "b", "record", status="refused", gold="C", options=options))
     found = rows(compared(by_arm_and_task(given), SETTINGS), "false-answer")
-    assert [(found[arm].count, found[arm].n) for arm in "ab"] == [(1, 4), (0, 4)]
+    assert [(found[arm].count, found[arm].n, found[arm].examples) for arm in "ab"] == [(1, 4, ("e1",)), (0, 4, ())]
 
 
 def test_a_text_that_does_not_abstain_is_a_false_answer():
@@ -71,6 +74,7 @@ def test_codes_that_do_not_exist_are_what_valid_codes_leaves():
     results = compared(answers_of(table, metric="valid_codes", task="codes"), SETTINGS)
     found = rows(results, "made-up-code")
     assert [(found[arm].count, found[arm].n, found[arm].share) for arm in "ab"] == [(1, 4, 0.25), (5, 6, 5 / 6)]
+    assert [found[arm].examples for arm in "ab"] == [("e001",), ("e000", "e001")]
     assert found["a"].ci[0] <= 0.25 <= found["a"].ci[1]
     (contrast,) = [row for row in results.failure_contrasts if row.kind == "made-up-code"]
     assert round(contrast.difference, 9) == round(5 / 6 - 1 / 4, 9)
@@ -92,12 +96,22 @@ def test_a_support_score_stands_with_its_own_error():
     results = support(COUNTS, {"settings": {"model": "path:nli"}, "error": error})
     found = rows(results, "unsupported")
     assert [(found[arm].count, found[arm].n) for arm in "ab"] == [(1, 4), (2, 4)]
+    assert [found[arm].examples for arm in "ab"] == [("e000",), ("e000",)]
     (row,) = results.measured_errors
     assert (row.sensitivity.value, row.sensitivity.ci, row.specificity.ci) == (0.8, wilson(80, 100), wilson(40, 50))
     assert round(row.youden.value, 9) == 0.6
     assert row.youden.ci[0] > 0.4
     assert not [score for score in results.scores if score.metric == "unsupported"]
     assert "of 100 hallucinated answers of L it flags 0.800" in " ".join(render_table(results).split())
+
+
+def test_contradictions_are_shares_of_single_answers():
+    found = rows(compared(answers_of({"a": [0.5, 0.0, 0.25], "b": [0.0, 0.0, 0.0]}, metric="contradiction"), SETTINGS),
+                 "contradiction")  # fmt: skip
+    assert [(found[arm].share, found[arm].count, found[arm].examples) for arm in "ab"] == [
+        (0.25, None, ("e000", "e002")), (0.0, None, ()),
+    ]  # fmt: skip
+    assert [failing(found[arm]) for arm in "ab"] == ["in 2 answers", "in 0 answers"]
 
 
 def test_without_its_error_a_support_score_is_not_reported_and_that_is_said():

@@ -274,4 +274,8 @@ def test_a_key_that_stands_twice_is_refused_where_users_write_json(tmp_path: Pat
     (_, bad) = read_jsonl(path)
     assert isinstance(bad, BadLine)
     assert (bad.number, bad.reason) == (2, "the key 'id' stands twice in one object; keep one")
+    path.write_text('{"id": ' + "9" * 5000 + "}\n")
+    (bad,) = read_jsonl(path)
+    assert isinstance(bad, BadLine)
+    assert bad.reason == "not JSON: a number in it has more than 4,300 digits; put it in quotes"
     assert parse_json('{"a": {"b": 1}, "b": 1}', unique=True) == {"a": {"b": 1}, "b": 1}

@@ -11,8 +11,10 @@ import pytest
 from ragmed.errors import MismatchError, UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
+from ragmed.index.store import Index
 from ragmed.integrations.retrieved import render_retrieved, retrieve_experiment
 from ragmed.records import Passage
+from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.filters import Filter
 from ragmed.retrieval.named import build_named
 from ragmed.retrieval.spec import RetrieverSpec, make_retriever
@@ -174,7 +176,9 @@ def test_the_document_that_a_question_was_made_from_is_left_out_and_counted(work
     first = {hit.passage.document for hit in plain.retrieve(["How is gout treated?"], k=5)[0]}
     expected = [sample.example.id for sample in samples if sample.example.documents[0] in first]
     assert [sample.example.id for sample in samples if sample.left_out] == expected
-    assert bool(expected) == any(f"for {len(expected)} of 4 samples a document" in note for note in results.notes)
+    counted = "'rag' on 'own': the documents that it was made from are named for 4 of 4 questions; "
+    counted += f"for {len(expected)} of these one"
+    assert sum(counted in note for note in results.notes) == 1
     outcome = retrieve_experiment(experiment, workspace=workspace)
     assert (outcome.rows[0].left_out, outcome.rows[0].measures) == (len(expected), {})
     assert f"for {len(expected)} of 4 queries a document that the question was made from" in render_retrieved(outcome)
@@ -281,3 +285,80 @@ def test_a_replay_of_a_question_that_was_not_asked_asks_it_no_more(workspace: Wo
     first = samples_of(workspace)
     assert samples["q2011"].error == f"not asked in the run that is replayed: {first['q2011'].error}"
     assert [p.id for p in samples["q2019"].passages] == [p.id for p in first["q2019"].passages]
+
+
+def again(workspace: Workspace, replay: str, filter_: Any, name: str = "u") -> Any:
+    arm = {"model": "m", "context": "retrieved", "retriever": "some", "k": 5, "replay": replay}
+    experiment = trial(workspace, filter_, "words", arms={"closed": {"model": "m"}, "again": arm}, name=name)
+    text = (workspace.root / "own.jsonl").read_text().splitlines(keepends=True)
+    (workspace.root / "own.jsonl").write_text("".join(text[1:]))  # without the question for which nothing passes
+    run_experiment(experiment, workspace=workspace)
+    return find_run(workspace.runs, name).samples()["again", "own"]
+
+
+def test_what_is_replayed_is_held_to_the_filter_of_the_arm(workspace: Workspace, tmp_path: Path) -> None:
+    """Else the results would say of it that it is filtered."""
+    filter_ = {"before": "question", "exclude": "source"}
+    run_experiment(trial(workspace, filter_, "words"), workspace=workspace)
+    first = [sample for sample in samples_of(workspace).values() if sample.passages]
+    path = tmp_path / "own.txt"
+
+    def write(change: Any = lambda sample, id_: id_) -> str:
+        lines = [
+            f"{s.example.id} Q0 {change(s, p.id)} {p.rank} {6 - p.rank} x\n" for s in first for p in s.passages
+        ]  # fmt: skip
+        path.write_text("".join(lines))
+        return f"trec:{path}"
+
+    for name, replay in (("u", "t/rag"), ("v", write())):
+        shown = again(workspace, replay, filter_, name)
+        assert [[p.id for p in s.passages] for s in shown] == [[p.id for p in s.passages] for s in first]
+    newer = write(lambda s, id_: "wards:w5#0" if (s.example.id, id_) == ("q2012", s.passages[4].id) else id_)
+    with pytest.raises(
+        MismatchError, match=r"'wards:w5#0', replayed for example 'q2012', does not pass, and the filter"
+    ):
+        again(workspace, newer, filter_, "w")
+    source = write(lambda s, id_: "notes:n2#0" if (s.example.id, id_) == ("q2015", s.passages[4].id) else id_)
+    with pytest.raises(MismatchError, match="'notes:n2#0', replayed for example 'q2015', is of a document that it was"):
+        again(workspace, source, filter_, "x")
+    unfiltered = {"closed": {"model": "m"}, "rag": {"model": "m", "context": "retrieved", "retriever": "words", "k": 5}}
+    run_experiment(trial(workspace, filter_, "words", arms=unfiltered, name="plain"), workspace=workspace)
+    with pytest.raises(MismatchError, match="replay what was found through that filter, or name the index instead"):
+        again(workspace, "plain/rag", filter_, "y")
+
+
+@pytest.mark.parametrize("of", ["words", "both"])
+def test_the_documents_are_read_once_however_many_dates_are_asked_for(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    reads = 0
+    documents = Index.documents
+
+    def counted(index: Index) -> Any:
+        nonlocal reads
+        reads += 1
+        return documents(index)
+
+    monkeypatch.setattr(Index, "documents", counted)
+    specs = {**SPECS, "open": RetrieverSpec("filter", of=(of,), filter=Filter(access="open"))}
+    spec = RetrieverSpec("filter", of=("open",), filter=Filter(before="question"))
+    retriever = make_retriever(spec, specs=specs, workspace=workspace)
+    assert isinstance(retriever, FilteredRetriever)
+    dates = [f"20{year}-0{month}" for year in range(12, 17) for month in range(1, 10)]
+    found = retriever.retrieve_at(["how is gout treated"] * len(dates), dates, k=30)
+    assert reads == 2  # once a filter
+    for date, hits in zip(dates, found, strict=True):
+        passing = [i for i in range(30) if YEARS[i % 8][:2] == "20" and (YEARS[i % 8] + "-12-31")[:10] <= f"{date}-31"]
+        latest = {f"n{i}" for i in passing if YEARS[i % 8] + "-12-31"[len(YEARS[i % 8]) - 4 :] <= f"{date}-31"}
+        assert {hit.passage.document for hit in hits} == latest
+
+
+def test_the_last_date_of_a_task_is_the_one_that_lets_the_most_through(workspace: Workspace) -> None:
+    """A year alone means its last day, though it is written before its months."""
+    experiment = trial(workspace, {"before": "question", "documents": ["n4"]}, "words")  # of 2015-02
+    records = [json.loads(line) for line in (workspace.root / "own.jsonl").read_text().splitlines()][1:3]
+    records[0]["date"], records[1]["date"] = "2015", "2015-01-31"
+    (workspace.root / "own.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    run_experiment(experiment, workspace=workspace)
+    assert [p.document for p in samples_of(workspace)["q2012"].passages] == ["notes:n4"]
+    assert "leaves no passage" in samples_of(workspace)["q2015"].error

@@ -120,7 +120,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "the words in which task 'mmlu' is asked differ",
     ),
     "version of a form": (constant(tasks, "LETTER", replace(LETTER, version=2)), "tasks.mmlu.form was "),
-    "rules of augmentation": (constant(augmentation, "VERSION", 2), "augmentation was 1, is now 2"),
+    "rules of augmentation": (constant(augmentation, "VERSION", 99), "augmentation was 2, is now 99"),
     "version of a retriever": (constant(BM25Retriever, "VERSION", 99), "references.words.version was "),
     "library": (constant(trial, "_version", lambda name: "0.0"), "torch was "),
 }
@@ -168,15 +168,20 @@ def edit(run: Run, change: Callable[[dict[str, dict[str, object]]], object]) -> 
         ("arms", "rag", "passage_order"),
         ("tasks", "mmlu", "few_shot"),
         ("retrievers", "words", "depth"),
-        ("run", "", "augmentation"),
     ],
 )
 def test_a_key_that_is_absent_counts_as_its_default(
     small: Workspace, begun: Run, monkeypatch: pytest.MonkeyPatch, part: str, name: str, field: str
 ) -> None:
-    edit(begun, lambda identity: (identity[part][name] if name else identity[part]).pop(field))  # type: ignore[union-attr, call-overload]
+    edit(begun, lambda identity: identity[part][name].pop(field))  # type: ignore[attr-defined]
     run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
     assert len(begun.samples()["rag", "mmlu"]) == 12
+
+
+def test_rules_that_a_run_does_not_name_are_the_first(small: Workspace, begun: Run) -> None:
+    edit(begun, lambda identity: identity["run"].pop("augmentation"))
+    with pytest.raises(MismatchError, match="augmentation was 1, is now 2"):
+        run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)
 
 
 def test_a_setting_that_an_older_run_does_not_hold_is_not_skipped(

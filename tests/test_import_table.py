@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,9 @@ def test_a_file_that_is_not_there_is_named_as_it_was_typed(tmp_path):
         (["--arms", "base,tunde"], r"unknown column 'tunde' in the tables, for the arm 'tunde'"),
         (["--id", "nope"], r"unknown column 'nope'"),
         (["--baseline", "none"], r"unknown arm 'none'"),
-        (["--gold", "mirage:nothing"], r"unknown task 'nothing'"),
+        (["--gold", "mirage:nothing"], r"unknown set 'nothing' in gold 'mirage:nothing'; known: bioasq, medmcqa"),
+        (["--gold", "mirage:aci_bench"], r"unknown set 'aci_bench'"),
+        (["--arms", "base,tuned,base"], r"--arms names 'base' twice"),
         (["--names", "a,b"], r"--names has 2 names for 1 file"),
     ],
 )
@@ -150,6 +153,80 @@ def test_what_cannot_be_told_is_asked_for_with_the_option(tmp_path, header, mess
     file = put(tmp_path / "t.csv", header, "1,A,a remark on it", "2,B,another one")
     with pytest.raises(UsageError, match=message):
         taken(tmp_path, file)
+
+
+def test_what_numbers_the_rows_is_the_id_where_nothing_else_is(tmp_path):
+    rows = ["1,A,A,B", "2,B,A,B"]
+    said = imported(tmp_path) if put(tmp_path / "mine.csv", "No.,gold,base,tuned", *rows) else ""
+    assert "Taken for: id = No., gold = gold, arms = base, tuned." in said
+    put(tmp_path / "mine.csv", ",gold,base,tuned", *rows)
+    assert "there are: (a column without a name; give it one), gold, base, tuned" in imported(tmp_path)
+
+
+def test_probabilities_alone_say_what_could_be_answered(tmp_path):
+    put(
+        tmp_path / "mine.csv", "id,gold,arm,a,b,c",
+        "1,A,base,.2,.5,.3", "2,C,base,.1,.1,.8", "3,B,base,.9,.9,.1", "4,A,base,.3,.3,.3",
+        "1,A,rag,.7,.2,.1", "2,C,rag,.2,.2,.6", "3,B,rag,0,1,0", "4,A,rag,0,0,0",
+    )  # fmt: skip
+    said = imported(tmp_path, "--arm", "arm", "--probabilities", "a,b,c")
+    assert values(Run(tmp_path / "run"), "rag") == [
+        ("1", "answered", 1.0), ("2", "answered", 1.0), ("3", "answered", 1.0), ("4", "unparsed", None),
+    ]  # fmt: skip
+    base = scored_answers(Run(tmp_path / "run"))["base", "mine"]
+    assert [answer.score.value for answer in base] == ["B", "C", "A", None]  # of two that are likeliest, the first
+    assert "the options' probabilities of 1 answer come to more than 1 (the first: mine.csv, line 4)" in said
+
+
+def test_labels_under_letters_are_read_as_they_are_answered(tmp_path):
+    header, options = "id,A,B,C,gold,base,rag", "yes,no,maybe"
+    rows = [f"{n},{options},{gold},The answer is {gold}.,({gold}) because" for n, gold in enumerate("ABC", 1)]
+    put(tmp_path / "mine.csv", header, *rows)
+    imported(tmp_path, "--arms", "base,rag", "--raw", "{arm}")
+    assert [right for _, _, right in values(Run(tmp_path / "run"), "base")] == [1.0, 1.0, 1.0]
+    assert [right for _, _, right in values(Run(tmp_path / "run"), "rag")] == [1.0, 1.0, 1.0]
+    rows = [f"{n},{options},{gold},{text}.,It is {text}" for n, (gold, text) in enumerate(zip("AB", ("Yes", "No")), 1)]
+    put(tmp_path / "words.csv", header, *rows)
+    columns = Columns(options=("A", "B", "C"), output="{arm}")
+    run = import_table(
+        TableImport(files=(Source(str(tmp_path / "words.csv")),), columns=columns, arms={"base": ArmFacts()}),
+        output=tmp_path / "words",
+    )
+    assert [right for _, _, right in values(run, "base")] == [1.0, 1.0]
+
+
+def test_an_arm_that_stands_there_twice_is_told(tmp_path):
+    put(tmp_path / "mine.csv", "id,gold,base,rag,again", *(f"{n},A,{'AB'[n % 2]},A,{'AB'[n % 2]}" for n in range(12)))
+    assert "base, again have the same answer to every question" in imported(tmp_path)
+    put(tmp_path / "mine.csv", "id,gold,base,again", *(f"{n},A,A,A" for n in range(5)))  # few, and so by chance
+    assert "have the same answer" not in imported(tmp_path, "--output", str(tmp_path / "few"))
+
+
+def test_runs_that_ids_name_are_no_new_questions(tmp_path):
+    put(tmp_path / "mine.csv", "id,gold,base,rag", *(f"q{n // 3}_run{n % 3},A,{'AB'[n % 2]},A" for n in range(12)))
+    said = imported(tmp_path)
+    assert "the ids of 12 of 12 questions look like runs of 4 ('q0_run0', 'q0_run1')" in said
+    put(tmp_path / "mine.csv", "id,gold,base,rag", *(f"trial{n},{'AB'[n % 2]},A,A" for n in range(12)))
+    assert "look like runs" not in imported(tmp_path, "--output", str(tmp_path / "numbered"))
+
+
+def test_scores_that_hold_no_number_are_named(tmp_path):
+    put(tmp_path / "mine.csv", "id,arm,loss", "1,base,NaN", "1,rag,", "2,base,n/a", "2,rag,nan")
+    assert "no row has a number in the columns of scores ('loss')" in imported(tmp_path, "--score", "loss")
+
+
+def test_json_that_is_no_table_is_named_with_the_reason(tmp_path):
+    file = tmp_path / "t.json"
+    for text, reason in [
+        ('{"a": 1}', "holds no list of rows"),
+        ('[{"id": "1",\n"gold": "A",\n"gold": "B"}]', r"the key 'gold' stands twice in one object \(lines 2 and 3\)"),
+        ('{"a": [1], "b": [1, 2]}', "its columns are of different lengths"),
+    ]:
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError, match=rf"table '.*t\.json'.*{reason}"):
+            read_tables(file)
+    lines = put(tmp_path / "t.jsonl", '{"id": "1", "id": "2"}', '{"id": "3"}')
+    assert read_tables(lines)[0].refused == [(1, "the key 'id' stands twice in one object; keep one")]
 
 
 def test_one_row_a_question_and_arm_one_file_an_arm_and_one_column_an_arm_come_to_the_same(tmp_path):
@@ -523,7 +600,7 @@ def test_gold_is_joined_from_a_known_benchmark_by_id_or_text_and_two_papers_runs
     )
     first = import_table(settings_for(one, "id", "base"), output=tmp_path / "paper-1")
     second = import_table(settings_for(two, "question", "rag"), output=tmp_path / "paper-2")
-    assert second.info()["imported"]["refused"] == {"mirage/medqa has no question of this id or text": 1}
+    assert second.info()["imported"]["refused"] == {"mirage/medqa has no question of this text": 1}
     row = compare_runs([first, second]).contrasts[0]
     assert (row.task, row.baseline, row.arm, row.n, row.broke) == ("mirage/medqa", "paper-1/base", "paper-2/rag", 6, 4)
 
@@ -531,6 +608,22 @@ def test_gold_is_joined_from_a_known_benchmark_by_id_or_text_and_two_papers_runs
 def settings_for(file: Path, key: str, arm: str) -> TableImport:
     columns = Columns(**{key: key}, answer="{arm}")
     return TableImport(files=(Source(str(file)),), columns=columns, arms={arm: ArmFacts()}, gold="mirage:medqa")
+
+
+def test_ids_that_are_alike_by_chance_join_nothing(tmp_path, data):
+    rows = [f"000{5 - n},Which dose of drug {n}?,{'ABC'[n % 3]}" for n in range(5)]
+    file = put(tmp_path / "t.csv", "id,question,base", *rows, "0005,Which dose,C", "0004,How old is the patient,A")
+    settings = TableImport(
+        files=(Source(str(file)),), columns=Columns(id="id", question="question", answer="{arm}"),
+        arms={"base": ArmFacts()}, gold="mirage:medqa",
+    )  # fmt: skip
+    run = import_table(settings, output=tmp_path / "run")
+    assert [right for _, _, right in values(run, "base")] == [1.0] * 6  # a part of its text is that question
+    reason = "mirage/medqa has another question under this id; --key id joins by ids alone"
+    assert run.info()["imported"]["refused"] == {reason: 1}
+    put(file, "id,question,base", *rows, "0000,How old is the patient,A")
+    by_id = import_table(replace(settings, key="id"), output=tmp_path / "by-id")
+    assert [right for _, _, right in values(by_id, "base")] == [1.0, 1.0, 0.0, 0.0, 1.0, 0.0]
 
 
 def test_a_gold_that_the_benchmark_does_not_have_is_refused(tmp_path, data):

@@ -4,18 +4,14 @@ sentence-transformers' own scoring. No weights that were trained are at hand: ho
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from encoders import save_bert, save_cross_encoder, save_late_interaction
+from encoders import index_of, save_bert, save_cross_encoder, save_late_interaction
 
 from ragmed.chunking import embedded_text
 from ragmed.errors import DamagedError, DataError, ModelError, UsageError
-from ragmed.index.build import build_index
-from ragmed.index.recipe import IndexRecipe
-from ragmed.index.store import Index
 from ragmed.retrieval import late_interaction
 from ragmed.retrieval.filters import Filter
 from ragmed.retrieval.late_interaction import LateInteractionModel, LateInteractionRetriever, maxsim
@@ -36,16 +32,6 @@ def model(folder: Path) -> LateInteractionModel:
     return LateInteractionModel(f"path:{folder}", device="cpu")
 
 
-def built(root: Path, texts: list[str]) -> Index:
-    (root / "corpora" / "notes").mkdir(parents=True)
-    lines = [json.dumps({"id": f"d{number}", "text": text}) + "\n" for number, text in enumerate(texts)]
-    (root / "corpora" / "notes" / "notes.jsonl").write_text("".join(lines))
-    (root / "corpora" / "notes" / "recipe.yaml").write_text("title: Notes\nreader: jsonl\npaths: [notes.jsonl]\n")
-    recipe = IndexRecipe("notes", ("notes",), "hashing:16")
-    build_index(recipe, workspace=Workspace(root), output=root / "indexes" / "notes")
-    return Index.open(root / "indexes" / "notes")
-
-
 def test_maxsim_by_hand():
     query = np.array([[1, 0], [0.5, 0.5]], dtype=np.float16)
     first = [[1, 0], [0, 1], [-1, 2]]  # 1·x: 1, 0, -1; ½x+½y: ½, ½, ½      -> 1 + 0.5
@@ -57,7 +43,7 @@ def test_maxsim_by_hand():
 def test_scores_are_those_of_sentence_transformers(model: LateInteractionModel, folder: Path, tmp_path: Path):
     from sentence_transformers import MultiVectorEncoder
 
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     own = MultiVectorEncoder(str(folder), device="cpu")
     passages = list(index)
     documents = [own.encode_document(embedded_text(passage)) for passage in passages]
@@ -78,7 +64,7 @@ def test_scores_are_those_of_sentence_transformers(model: LateInteractionModel, 
 def test_vectors_are_kept_beside_the_index_and_checked(
     model: LateInteractionModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     monkeypatch.setattr(late_interaction, "WINDOW", 3)  # streamed in two windows
     monkeypatch.setattr(late_interaction, "TOKENS", 9)  # and compared in several
     hits = LateInteractionRetriever(index, model).retrieve([QUERY], k=4)
@@ -101,7 +87,7 @@ def test_vectors_are_kept_beside_the_index_and_checked(
 
 
 def test_of_another_retriever_its_first_hits_alone_are_compared(folder: Path, tmp_path: Path):
-    built(tmp_path, TEXTS)
+    index_of(tmp_path, TEXTS)
     specs = {
         "words": RetrieverSpec("bm25", index="notes"),
         "late": RetrieverSpec("late-interaction", index="notes", model=f"path:{folder}", of=("words",), depth=2),
@@ -123,7 +109,7 @@ def test_of_another_retriever_its_first_hits_alone_are_compared(folder: Path, tm
 
 def test_a_long_query_is_read_in_pieces_and_a_long_passage_refused(model: LateInteractionModel, tmp_path: Path):
     assert len(model.query(" ".join(["fever"] * 20))) == 24  # two pieces of twelve tokens
-    index = built(tmp_path, [" ".join(["asthma"] * 100)])
+    index = index_of(tmp_path, [" ".join(["asthma"] * 100)])
     with pytest.raises(
         DataError, match=r"passage 'notes:d0#0' is longer than the 64 tokens .*chunking: {max_tokens: 64}"
     ):
@@ -147,7 +133,7 @@ def test_a_folder_to_which_random_numbers_would_be_added_is_refused(folder: Path
 
 def test_a_filter_is_put_before_the_hits_that_are_compared(folder: Path, tmp_path: Path):
     """Of four passages with the word the two that pass are the first two of `words`, filtered; not those of all."""
-    built(
+    index_of(
         tmp_path, [f"fever {'fever ' * n}in {where}" for n, where in enumerate(("adults", "adults", "children", "a"))]
     )
     specs = {

@@ -1,9 +1,11 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ragmed.errors import DataError
+from ragmed.errors import DataError, UsageError
+from ragmed.tasks import TaskSettings, load_task
 from ragmed.tasks.mts_dialog import COLUMNS, FILES, SECTIONS, load
 from ragmed.workspace import Workspace
 
@@ -40,6 +42,18 @@ def test_the_published_rows_are_whole() -> None:
 def test_cells_are_text_and_the_section_is_asked_for_in_words(here: Workspace) -> None:
     last = load(here).examples[5]
     assert (last.id, last.question, last.gold) == ("test-ALLERGY-5", "allergies", "NA")
+
+
+def test_a_section_is_a_task_of_its_own(here: Workspace) -> None:
+    def asked(only: str, **more: Any) -> list[str]:
+        settings = TaskSettings(task="mts_dialog", only=only, shots=2, **more)
+        return [e.id for e in load_task("part", settings, workspace=here, seed=0).examples]
+
+    assert asked("test-ALLERGY-*") == ["test-ALLERGY-5"]
+    assert asked("test-*") == asked("") == [*asked("", limit=2), *asked("")[2:]]
+    assert sorted(asked("test-[CG]*")) == ["test-CC-3", "test-GENHX-0"]
+    with pytest.raises(UsageError, match=r"task 'part': no example has an id of the form 'LABS\*'.* as 'test-"):
+        asked("LABS*")
 
 
 def test_a_row_that_cannot_be_used_is_named(here: Workspace) -> None:

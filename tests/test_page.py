@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import html
 import json
 import re
 import stat
 from dataclasses import asdict, replace
+from urllib.parse import parse_qsl
 
 import pages
 import pytest
-from answers import answer, changed, compared
+from answers import answer, answers_of, changed, compared
 from pages import plain
 
 from ragmed.comparison.compare import ComparisonSettings
@@ -48,7 +50,8 @@ def text(results):
         "⚑ The comparison of rag with general on handbook (accuracy) depends on the policy.",
         "wrong: rag > general; drop: general > rag.",
         "| general | 0.500 | 60 | 0.550 | 55 |",
-        "| 7 | 3 examples | compliance |",
+        "| accuracy: handbook-letters, handbook (likelihood) | 60 | 0.300 | 0.400 | -10.0 | [-20.0, +0.0] | 0.040 | "
+        "-7.0 [-12.0, -2.0] | -3.0 [-10.0, +4.0] | 7 | 3 examples | compliance |",
         "| a loss or gain of form, not of knowledge |",
         "| rag | 60 | 40 | 20 | 2 no readable answer | 3 no gold document shown | 4 gold document shown, right without",
         "( 4 of them broke) | 11 gold document shown, still wrong | 0 |",
@@ -135,6 +138,44 @@ def test_the_samples_come_back_as_they_were(tmp_path, results, samples, monkeypa
         "h00002\non which ward is bed 2 of the annex, and who is told when it moves? \n"
         "ward elm\nward oak\nward ash\nward yew"
     )
+
+
+def test_each_count_of_failures_opens_the_answers_that_it_counts(tmp_path):
+    """Read as the page reads it: the set's rows, of these the answers of the arm in the link."""
+    samples = (
+        answers_of({"a": [1, "unparsed", "unparsed", 0], "b": ["refused", 1, "unparsed", "truncated"]}, task="words")
+        | answers_of({"a": [1, 0, "error", 0], "b": [1, 1, 1, 0]}, metric="abstained", task="no.answer")
+        | answers_of({"a": [(2.0, 3.0, 0.0), "unparsed", (1.0, 0.0, 0.0)], "b": [(0.0, 1.0, 0.0)] * 3},
+                     metric="valid_codes", task="codes")
+        | answers_of({"a": [0.5, 0.0], "b": [0.0, 1.0]}, metric="contradiction", task="statements")
+    )  # fmt: skip
+    results = compared(samples, ComparisonSettings(baseline="a", resamples=100))
+    page = write_page(results, run_info={}, answers=samples, folder=tmp_path).read_text()
+    section = page[page.index('id="failures"') :]
+    links = re.findall(r'href="#samples\?(\S+?)">(.*?)<span', section[: section.index("</table>")])
+    [index] = _called(tmp_path / "samples/index.js", "ragmedIndex")
+    opened = []
+    for address, text in links:
+        asked = dict(parse_qsl(html.unescape(address)))
+        rows = [index["rows"][place] for place in index["sets"][asked["set"]]["rows"]]
+        kept = [row for row in rows if row[3][index["arms"].index(asked["arm"])] != "-"]
+        assert len(kept) == len(rows)
+        opened.append((index["sets"][asked["set"]]["label"], [row[0] for row in kept], text))
+        assert {index["tasks"][row[1]] for row in rows} == {opened[-1][0].partition(": ")[0].partition(" on ")[2]}
+    assert opened == [
+        ("a on words: wrong form", ["e001", "e002"], "2"),
+        ("b on words: wrong form", ["e002"], "1"),
+        ("b on words: refused", ["e000"], "1"),
+        ("b on words: cut off", ["e003"], "1"),
+        ("a on no.answer: false answers to items without one", ["e001", "e003"], "2"),
+        ("b on no.answer: false answers to items without one", ["e003"], "1"),
+        ("a on codes: codes that do not exist", ["e000"], "3 in 1 answer"),
+        ("b on codes: codes that do not exist", ["e000", "e001", "e002"], "3"),
+        ("a on codes: wrong form", ["e001"], "1"),
+        ("a on statements: statements contradicted", ["e000"], "in 1 answer"),
+        ("b on statements: statements contradicted", ["e001"], "in 1 answer"),
+    ]
+    assert len(links) == sum(bool(row.examples) for row in results.failures)
 
 
 def test_the_question_is_shown_with_the_material_it_is_about(tmp_path):

@@ -197,6 +197,19 @@ def test_a_part_of_the_decomposition_is_a_list_of_its_own(visit):
     visit.count("120 examples")
 
 
+def test_a_count_of_failures_opens_the_answers_that_it_counts(visit):
+    page = visit.page
+    page.locator("#failures td a").nth(1).click()  # wrong form, of the second arm
+    visit.count("7 of 120 examples")
+    assert "Only: rag on handbook-letters: wrong form" in page.locator("#only").inner_text()
+    assert page.input_value("[name=arm]") == "rag"
+    shown = [text.split()[0] for text in page.locator("#examples button").all_inner_texts()]
+    assert len(shown) == 7
+    page.locator("#examples button").first.click()
+    page.wait_for_selector(".answer")
+    assert page.locator(".answer h4").first.inner_text().split() == ["rag", "∅", "unparsed"]
+
+
 def test_the_keyboard_alone_is_enough(visit):
     page = visit.page
     page.keyboard.press("Tab")

@@ -358,6 +358,12 @@ def test_the_command(small: Workspace) -> None:
     plan = json.loads(done.output)
     assert plan["family"] == 5  # mmlu names no gold documents, so it has no oracle arm
     assert plan["prices"]["machine_hour"] == 2.0
+    fewer = json.loads(CliRunner().invoke(cli, [*root, str(small.configs / "toy.yaml"), "--json", "-L", "3"]).output)
+    assert {row["n"] for row in fewer["tasks"]} == {3}
+    assert {row["n"] for row in plan["tasks"]}.isdisjoint({3})
+    done = CliRunner().invoke(cli, [*root, "-n", "70", "--limit", "3"])
+    assert done.exit_code == 2
+    assert "--limit is for the tasks of a config" in done.output
     done = CliRunner().invoke(cli, [*root])
     assert done.exit_code == 2
     assert "ragmed plan -n 70" in done.output

@@ -235,3 +235,24 @@ def test_retriever_and_query_are_chosen_on_development_examples(lab: Workspace, 
             lab, "", tasks={"own": {"file": "own.jsonl"}}, arms={"rag": rag},
             search={"arm": "rag", "task": "own", "retriever": ["word"]},
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("query", ["question", "rewrite"])
+def test_what_finds_nothing_is_not_chosen_as_a_closed_book(lab: Workspace, query: str) -> None:
+    questions = [
+        {"id": f"q{i}", "split": "dev" if i < 4 else "test", "question": f"Zzz {i}?", "options": {"A": "1", "B": "2"},
+         "answer": "A"}
+        for i in range(8)
+    ]  # fmt: skip
+    (lab.root / "own.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
+    (lab.root / "script.yaml").write_text("- {contains: search query, answer: qqq}\n- {default: A}\n")
+    rag = {"model": "m", "context": "retrieved", "k": 2}
+    made = experiment(
+        lab, "", tasks={"own": {"file": "own.jsonl", "access": "open"}}, arms={"rag": rag},
+        search={"arm": "rag", "task": "own", "retriever": ["words"], "query": [query], "k": [1, 2]},
+    )  # fmt: skip
+    with pytest.raises(
+        MismatchError,
+        match=f"search: 'words' asked by {query} cannot be tried on 'own': no passage was found for any of 4 questions",
+    ):
+        run_experiment(made, workspace=lab)

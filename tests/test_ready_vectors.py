@@ -122,6 +122,24 @@ def test_vectors_of_another_model_are_refused(workspace: Workspace):
         build_index(replace(recipe, embedder="hashing:32"), workspace=workspace, output=workspace.indexes / "wide")
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"4d7a" * 16 + b"\nsize 12345\n"
+
+
+def archive(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, one=vectors("12", "99"))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def emptied(folder: Path) -> None:
+    for file in folder.glob("*.npy"):
+        np.save(file, np.zeros((0, 16), np.float32))
+        file.with_suffix(".txt").write_text("\n")
+
+
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
@@ -129,6 +147,14 @@ def test_vectors_of_another_model_are_refused(workspace: Workspace):
         (lambda folder: (folder / "part0.txt").write_text("12\n11\n"), "document '11' has two"),
         (lambda folder: (folder / "part0.txt").unlink(), "part0.txt' does not exist"),
         (lambda folder: (folder / "part0.npy").write_bytes(b"version https://git-lfs"), "cannot be read"),
+        (lambda folder: (folder / "part0.npy").write_bytes(POINTER), "part0.npy' is a Git LFS pointer, not the file"),
+        (lambda folder: (folder / "part0.txt").write_bytes(POINTER), "part0.txt' is a Git LFS pointer, not the file"),
+        (lambda folder: (folder / "part0.npy").write_bytes(b""), "part0.npy' is empty"),
+        (lambda folder: archive(folder / "part0.npy"), "cannot be read"),
+        (lambda folder: cut(folder / "part0.npy"), "cannot be read"),
+        (lambda folder: np.save(folder / "part0.npy", np.array([{}, {}])), "cannot be read"),
+        (lambda folder: (folder / "part0.txt").write_bytes(b"12\xff\n99\n"), "part0.txt' is not UTF-8"),
+        (lambda folder: emptied(folder), "the files hold none"),
         (lambda folder: np.save(folder / "part0.npy", np.arange(2)), r"holds int64 \(2,\), not floats"),
         (lambda folder: np.save(folder / "part0.npy", np.ones((2, 8))), "another dimension than"),
         (lambda folder: np.save(folder / "part0.npy", np.full((2, 16), np.nan)), "is NaN or zero: notes:12#0"),

@@ -168,6 +168,30 @@ def test_how_many_tokens_options_had_is_recorded_or_missed(small: Workspace, don
     }
 
 
+def test_what_was_reasoned_is_read_as_such_or_refused(small: Workspace) -> None:
+    (small.root / "reasons.yaml").write_text('- {default: "A ward is large, or B.\\nAnswer: B"}\n')
+
+    def trial(name: str, model: str, **arm: bool) -> Any:
+        raw = {
+            "models": {"m": model},
+            "tasks": {"pubmedqa": {"scoring": "generate"}},
+            "arms": {"cot": {"model": "m", **arm}},
+        }
+        return run_experiment(make_experiment(raw, default_name=name, where="config"), workspace=small)
+
+    first = trial("reasoned", f"scripted:{small.root / 'reasons.yaml'}", cot=True)
+    assert trial("again", "recorded:reasoned/cot", cot=True).scores == first.scores
+    with pytest.raises(MismatchError, match=r"'recorded:reasoned/cot' answered after reasoning, .*; write cot: true"):
+        trial("direct", "recorded:reasoned/cot")
+    trial("at-once", f"scripted:{small.root / 'reasons.yaml'}")
+    with pytest.raises(MismatchError, match=r"'recorded:at-once/cot' answered at once, .*; take cot out"):
+        trial("other", "recorded:at-once/cot", cot=True)
+    info = small.runs / "reasoned" / "run.json"
+    info.write_text(info.read_text().replace('"schema": 3', '"schema": 2'))
+    with pytest.raises(MismatchError, match="has schema 2, this version reads 3; read it with the ragmed that wrote"):
+        load_model("recorded:reasoned/cot", workspace=small)
+
+
 def test_an_unknown_arm_is_answered_with_near_ones(small: Workspace, done: Run) -> None:
     with pytest.raises(UnknownNameError, match=r"did you mean 'general\+rag'"):
         load_model("recorded:toy/general+rga", workspace=small)

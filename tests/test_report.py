@@ -56,6 +56,17 @@ def test_the_terminal_table():
     assert "not answered counts as: unparsed: wrong; refused: wrong; truncated: wrong" in text
     assert "baselines (accuracy): majority 1.000, longest-option 0.000, shortest-option 1.000, chance 0.500" in text
     assert "Intervals are 95 % each, not adjusted" in text
+    assert "too few answers differ to show a difference; the least p they could give: biomedical - general 1.000" in (
+        " ".join(text.split())
+    )
+
+
+def test_mid_p_and_the_least_p_stand_on_the_page():
+    results = results_of(trial())
+    text = plain(render_page(results, run_info={}))
+    assert "<0.001 mid-p <0.001" in text
+    assert "1.000 mid-p 0.500 least 1.000" in text
+    assert "above 0.05 too few differ for any test to show a difference" in text
 
 
 def test_the_terminal_table_is_narrow_plain_and_cuts_nothing():

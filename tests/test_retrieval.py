@@ -106,6 +106,17 @@ def test_a_typo_in_a_recipe_is_not_taken_for_no_recipe(named: Workspace):
         index_recipe("notes", named)
 
 
+def test_a_list_of_indexes_has_columns_whatever_their_names(named: Workspace):
+    (named.indexes / "notes-of-the-whole-hospital").mkdir()
+    (named.indexes / "notes-of-the-whole-hospital" / "recipe.yaml").write_text(
+        "corpora: [notes, notes-too]\nembedder: path:models/some-embedder\nfactory: IVF4,Flat\n"
+    )
+    long, short = sorted(describe_indexes(named).splitlines(), key=len, reverse=True)
+    assert long.endswith("notes, notes-too")
+    for part in ("not built", "notes"):
+        assert long.index(f" {part}") == short.index(f" {part}")
+
+
 def test_a_broken_index_does_not_hide_the_others(named: Workspace):
     (named.indexes / "bad").mkdir()
     (named.indexes / "bad" / "recipe.yaml").write_text("corpora: [notes]\nembeder: hashing:64\n")

@@ -95,6 +95,8 @@ def test_a_trec_run_is_replayed_as_it_was_retrieved_and_held_to_its_bytes(small:
         ("q Q0 c:d 1 2 t", "'c:d' is no passage's id"),
         ("q Q0 c:d#0 1 2 t\nq Q0 c:d#0 2 1 t", "line 2: passage 'c:d#0' is ranked twice for query 'q'"),
         ("\n", "ranks nothing"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer, not the file"),
+        ("", "is empty"),
     ],
 )
 def test_what_is_no_run_of_passages_is_refused_by_its_line(tmp_path: Any, text: str, message: str) -> None:

@@ -95,3 +95,26 @@ def test_a_dry_run_tells_how_each_arm_retrieves(small: Workspace) -> None:
     assert "(dense, wards, k 2)" in text
     assert "(words: bm25 of wards, k 2)" in text
     assert "(both: rrf of words, wards, k 2)" in text
+
+
+@pytest.mark.parametrize(
+    ("spec", "arm", "name"),
+    [
+        ({"method": "rrf", "of": ["words", "wards"], "depth": 9}, {"k": 10}, "both"),
+        ({"method": "mmr", "of": ["words"], "depth": 9}, {"k": 2, "rerank": {"candidates": 10}}, "both"),
+        ({"method": "filter", "of": ["deep"], "filter": {"access": "open"}}, {"k": 10}, "deep"),
+        ({"method": "mmr", "of": ["words"], "depth": 9}, {"k": 2}, "both"),
+    ],
+)
+def test_no_more_is_asked_for_than_is_put_in_order(spec: dict[str, Any], arm: dict[str, Any], name: str) -> None:
+    """Else the depth would grow with k, and the first 10 of 32 be others than the 10."""
+    retrievers = {"words": {"method": "bm25"}, "both": spec}
+    if name == "deep":
+        retrievers["deep"] = {"method": "rrf", "of": ["words", "wards"], "depth": 9}
+    arms = {"a": {"model": "m", "context": "retrieved", "retriever": "both", **arm}}
+    search = {"arm": "a", "task": "pubmedqa", "k": [2, 10]} if arm == {"k": 2} else None
+    with pytest.raises(UsageError, match=f"10 passages are asked for, and retriever '{name}' reads the first 9 hits"):
+        make_experiment(config(retrievers=retrievers, arms=arms, search=search), default_name="r", where="config")
+    arms["a"] |= {"context": "oracle", "k": 10}  # which orders what is given, all of it
+    arms["a"].pop("rerank", None)
+    make_experiment(config(retrievers=retrievers, arms=arms), default_name="r", where="config")

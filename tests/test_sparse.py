@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from encoders import save_bert
+from encoders import index_of, save_bert
 
 from ragmed.chunking import embedded_text
 from ragmed.errors import BusyError, DamagedError, DataError, UsageError
 from ragmed.experiments.references import References
 from ragmed.files import exclusive
-from ragmed.index.build import build_index
-from ragmed.index.recipe import IndexRecipe
-from ragmed.index.store import Index
 from ragmed.records import Passage
 from ragmed.retrieval.parts import parts_took
 from ragmed.retrieval.sparse import SparseModel, SparseRetriever, Weights
-from ragmed.workspace import Workspace
 
 TEXTS = ["salbutamol relieves asthma", "a broken wrist needs a cast", "paracetamol lowers fever", "fluids for sepsis"]
 
@@ -36,16 +31,6 @@ def model(folder: Path) -> SparseModel:
     return SparseModel(f"path:{folder}", device="cpu")
 
 
-def built(root: Path, texts: list[str]) -> Index:
-    (root / "corpora" / "notes").mkdir(parents=True)
-    lines = [json.dumps({"id": f"d{number}", "text": text}) + "\n" for number, text in enumerate(texts)]
-    (root / "corpora" / "notes" / "notes.jsonl").write_text("".join(lines))
-    (root / "corpora" / "notes" / "recipe.yaml").write_text("title: Notes\nreader: jsonl\npaths: [notes.jsonl]\n")
-    recipe = IndexRecipe("notes", ("notes",), "hashing:16")
-    build_index(recipe, workspace=Workspace(root), output=root / "indexes" / "notes")
-    return Index.open(root / "indexes" / "notes")
-
-
 def splade(folder: Path, text: str) -> np.ndarray:
     """log(1 + relu(logits)), the greatest over the tokens, by transformers alone (SPLADE, equation 6 as max)."""
     import torch
@@ -58,7 +43,7 @@ def splade(folder: Path, text: str) -> np.ndarray:
 
 
 def test_scores_are_inner_products_of_learned_weights(model: SparseModel, folder: Path, tmp_path: Path):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     retriever = SparseRetriever(index, model)
     query = splade(folder, "what treats fever?")
     expected = {p.document: float(query @ splade(folder, embedded_text(p))) for p in index}
@@ -73,7 +58,7 @@ def test_scores_are_inner_products_of_learned_weights(model: SparseModel, folder
 def test_weights_are_kept_beside_the_index_and_checked(
     model: SparseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    index = built(tmp_path, TEXTS)
+    index = index_of(tmp_path, TEXTS)
     hits = SparseRetriever(index, model).retrieve(["fever"], k=4)
     (part,) = (index.folder / "sparse").iterdir()
     assert sorted(path.name for path in part.iterdir()) == [
@@ -91,7 +76,7 @@ def test_weights_are_made_in_blocks_and_go_on_after_a_kill(
     model: SparseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     texts = [*TEXTS, "", "fever and cough in children", "insulin for diabetes"]
-    whole = built(tmp_path / "whole", texts)
+    whole = index_of(tmp_path / "whole", texts)
     SparseRetriever(whole, model)
     (made,) = (whole.folder / "sparse").iterdir()
 
@@ -107,7 +92,7 @@ def test_weights_are_made_in_blocks_and_go_on_after_a_kill(
         return passages(self, some)
 
     monkeypatch.setattr(SparseModel, "passages", reading)
-    index = built(tmp_path / "blocks", texts)
+    index = index_of(tmp_path / "blocks", texts)
     names = [passage.document for passage in index]
     with pytest.raises(KeyboardInterrupt):
         SparseRetriever(index, model)
@@ -145,7 +130,7 @@ def test_weights_are_made_in_blocks_and_go_on_after_a_kill(
 def test_passages_without_a_weight_find_nothing(model: SparseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     none = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     monkeypatch.setattr(SparseModel, "passages", lambda self, some: [none for _ in some])
-    assert SparseRetriever(built(tmp_path, TEXTS), model).retrieve(["fever"], k=4) == [[]]
+    assert SparseRetriever(index_of(tmp_path, TEXTS), model).retrieve(["fever"], k=4) == [[]]
 
 
 def test_a_long_query_is_read_in_pieces_and_a_long_passage_refused(
@@ -166,7 +151,7 @@ def test_a_long_query_is_read_in_pieces_and_a_long_passage_refused(
     expected = np.max([splade(folder, piece) for piece in pieces], axis=0)
     assert words.tolist() == np.flatnonzero(expected).tolist()
     np.testing.assert_allclose(weights, expected[words], rtol=1e-5)
-    index = built(tmp_path, [" ".join(["asthma"] * 100)])
+    index = index_of(tmp_path, [" ".join(["asthma"] * 100)])
     with pytest.raises(
         DataError, match=r"passage 'notes:d0#0' is longer than the 64 tokens .*chunking: {max_tokens: 64}"
     ):

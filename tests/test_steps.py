@@ -333,3 +333,15 @@ def test_a_round_that_fails_ends_in_an_error():
     cut = Completion("about 5\nabout 6 and", "length", 10, 9)
     short = followed(Writing(SEARCH, lambda prompt: cut), FollowUp(1, 3), Found(passage(0)), Searched())[0]
     assert short.steps[0].queries == ("about 5",)
+
+
+@pytest.mark.parametrize("queries", [("about 1, 2 and 3",), ("about 1, 2 and 3", "about 9, 2 and 8")])
+def test_the_first_passages_are_the_same_however_many_are_shown(queries: tuple[str, ...]):
+    """Of several queries, too: the second of both comes before the first of one."""
+    bound = replace(BOUND, task=replace(TASK, query=lambda example: queries))
+    shown = {
+        k: ids(FromReferences(replace(ARM, k=k), Searched(), Gold(), seed=0).augment(bound, EXAMPLES, model=None)[0])
+        for k in (1, 2, 5)
+    }
+    assert shown[5] == (["d1", "d2", "d3"] if len(queries) == 1 else ["d2", "d1", "d9", "d3", "d8"])
+    assert (shown[1], shown[2]) == (shown[5][:1], shown[5][:2])

@@ -19,6 +19,7 @@ from ragmed.experiments.config import make_experiment
 from ragmed.experiments.trial import dry_run, run_experiment
 from ragmed.integrations.retrieved import passage_lines, retrieve_experiment
 from ragmed.models import load_model
+from ragmed.report.terminal import render_table
 from ragmed.retrieval.named import build_named
 from ragmed.runs import Run, find_run
 from ragmed.steps.prompts import asked_of, search_prompt
@@ -44,7 +45,7 @@ ARMS: dict[str, Any] = {
         "k": 1,
         "follow_up": {"join": "appended", "queries": 2},
         "rerank": {"candidates": 4},
-        "evidence_filter": {"by": "score", "least": 0.4, "candidates": 3},
+        "evidence_filter": {"by": "overlap", "least": 0.7, "candidates": 3},
     },
 }
 
@@ -94,7 +95,7 @@ def test_what_was_done_stands_in_the_sample_and_is_counted(small: Workspace):
     assert [step.queries for step in followed.steps] == [("extension of Maple ward", "Bay ward"), ("Hazel ward",)]
     every = done.samples()["all", "pubmedqa"][0]
     assert [step.kind for step in every.steps] == ["follow-up", "rerank", "evidence-filter"]
-    assert set(every.steps[2].dropped.values()) == {"its score 0.3333 is below 0.4"}
+    assert set(every.steps[2].dropped.values()) == {"its share of the query's words, 0.5, is below 0.7"}
     assert len(every.passages) == 1
 
     results = read_results(done.results_file)
@@ -107,6 +108,11 @@ def test_what_was_done_stands_in_the_sample_and_is_counted(small: Workspace):
     assert cost.output_tokens == sum(sample.output_tokens for sample in reranked) == 8 * (3 + 1)
     left = rows["overlap", "evidence-filter"].left_without
     assert left == sum(not s.passages for s in done.samples()["overlap", "pubmedqa"])
+    table = [line.split() for line in render_table(results).splitlines()]
+    assert ["step", "before", "the", "question", "questions", "asked", "unread"] in [words[:7] for words in table]
+    (counts,) = (words[2:8] for words in table if words[:2] == ["filtered:", "evidence-filter"])
+    dropped, emptied = (rows["filtered", "evidence-filter"].dropped, rows["filtered", "evidence-filter"].left_without)
+    assert counts == ["8", "16", "0", "0", str(dropped), str(emptied)]
     page = (done.folder / "report" / "index.html").read_text()
     assert "What arms did with their passages before the question" in page
     pieces = "".join(path.read_text() for path in (done.folder / "report" / "samples").glob("*.js"))
@@ -259,6 +265,11 @@ def test_a_filter_by_a_cross_encoder_is_held_to_its_weights(small: Workspace, tm
         ),
         ({"evidence_filter": {"by": "score"}}, r"evidence_filter: by score .*write least: NUMBER"),
         ({"evidence_filter": {"by": "overlap", "least": 1.5}}, r"least: it is a share"),
+        (
+            {"evidence_filter": {"by": "score", "least": 0.4}, "rerank": {}},
+            r"by score reads the retriever's scores, and rerank leaves ranks in their place; .*or take rerank out",
+        ),
+        ({"evidence_filter": {"by": "score", "least": 0.4}, "follow_up": {}}, r"and follow_up leaves ranks"),
         ({"evidence_filter": {"by": "model", "least": 1.0}}, r"says yes or no; leave least out"),
         ({"evidence_filter": {"by": "cross-encoder", "least": 1.0}}, r"names no cross-encoder"),
         ({"evidence_filter": {"by": "score", "least": 1.0, "model": "path:x"}}, r"write by: cross-encoder"),
@@ -276,13 +287,17 @@ def test_what_cannot_be_meant_is_refused(small: Workspace, arm: dict[str, Any], 
 
 def test_what_is_known_from_a_run_alone_is_not_measured_by_retrieving(small: Workspace):
     build_named("wards", workspace=small)
-    raw = config(small, arms={"plain": RAG, "reranked": ARMS["reranked"]})
+    again = {**RAG, "replay": "r/plain"}
+    raw = config(small, arms={"plain": RAG, "reranked": ARMS["reranked"], "again": again})
+    raw["search"] = {"arm": "plain", "task": "pubmedqa", "k": [1, 2]}
     outcome = retrieve_experiment(make_experiment(raw, default_name="r", where="config"), workspace=small)
     assert [row.arms for row in outcome.rows] == [("plain",)]
     said = dry_run(make_experiment(config(small), default_name="r", where="config"), workspace=small)
     assert "(dense, wards, k 1; then follow_up, rerank, evidence_filter)" in said
-    assert "reranked: what follow_up, rerank and evidence_filter make of its passages is known from a run alone" in (
-        outcome.notes
+    assert outcome.notes == (
+        "reranked: what follow_up, rerank and evidence_filter make of its passages is known from a run alone",
+        "again: it is shown what r/plain holds, and retrieves nothing",
+        "search: is carried out by ragmed eval; arms are taken here as the config has them before it",
     )
     search = {"arm": "reranked", "task": "pubmedqa", "k": [1, 2]}
     with pytest.raises(UsageError, match="'reranked' does more than retrieve; search with an arm without"):

@@ -66,6 +66,11 @@ from ragmed.workspace import Workspace
         ("◁think▷A?◁/think▷B", "A?", "B"),
         ("<|im_start|>think\nA?<|im_start|>answer\nB", "A?", "B"),
         ("## Thinking\n\nA?\n\n## Final Response\n\nB", "A?", "B"),
+        (
+            "<|begin_of_thought|>\n\nA?\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n\nB\n\n<|end_of_solution|>",
+            "A?",
+            "B",
+        ),
         ("Here is my thought process:\nA?\nHere is my response:\nB", "A?", "B"),
         ("First.\n## Thinking\nB", "", "First.\n## Thinking\nB"),
     ],

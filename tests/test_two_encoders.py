@@ -16,7 +16,7 @@ import pytest
 from encoders import save_bert
 
 from ragmed.embedding import Encoding, load_embedder
-from ragmed.errors import MismatchError, ModelError, UsageError
+from ragmed.errors import DataError, MismatchError, ModelError, UsageError
 from ragmed.index.build import build_index
 from ragmed.index.recipe import IndexRecipe, embedder_of, load_index_recipe
 from ragmed.index.store import Index
@@ -123,6 +123,14 @@ def test_what_cannot_be_is_refused(folders: Path, tmp_path: Path):
         load_embedder(name, device="cpu", encoding=replace(PAIR, passage_prompt="p: "))
     with pytest.raises(UsageError, match="counts words and has no encoding"):
         load_embedder("hashing:8", encoding=PAIR)
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    for file in ("model.safetensors", "tokenizer.json"):
+        save_bert(tmp_path / "cloned", seed=1)
+        (tmp_path / "cloned" / file).write_text(pointer)
+        for encoding in (PAIR, replace(PAIR, query_embedder=f"path:{tmp_path / 'cloned'}")):
+            model = f"path:{tmp_path / 'cloned'}" if encoding is PAIR else name
+            with pytest.raises(DataError, match=rf"/cloned/{file}' is a Git LFS pointer, not the file"):
+                load_embedder(model, device="cpu", encoding=encoding)
     save_bert(tmp_path / "wide", seed=3, hidden_size=32)
     with pytest.raises(ModelError, match="cannot be compared: dimension 16 and 32"):
         load_embedder(name, device="cpu", encoding=Encoding(query_embedder=f"path:{tmp_path / 'wide'}", pooling="cls"))

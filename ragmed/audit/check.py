@@ -11,12 +11,10 @@ Only examples with findings are listed; `leaked` counts those of which a finding
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from ragmed.audit import dates, identity
 from ragmed.audit.findings import Findings
@@ -37,6 +35,7 @@ from ragmed.experiments.config import Experiment
 from ragmed.files import write_json
 from ragmed.index.sources import Sources
 from ragmed.index.store import Index
+from ragmed.progress import Bar, open_bar
 from ragmed.records import Access, strictest
 from ragmed.retrieval.named import DEFAULT_EMBEDDER, open_index
 from ragmed.retrieval.spec import RetrieverSpec, make_retriever
@@ -230,8 +229,14 @@ def _scan(
             f"{verb(count, 'is', 'are')} too short for n-grams, or {verb(count, 'holds', 'hold')} none "
             "that other questions of the task do not hold, too; only identity and vectors can find them"
         )
-    with tqdm(texts, total=total, desc=source, unit="texts", disable=None) as bar:
-        return words.scan(bar, source, state.findings, gold=gold)
+    with open_bar(total=total, desc=source, unit="texts") as bar:
+        return words.scan(_counted(texts, bar), source, state.findings, gold=gold)
+
+
+def _counted(texts: Iterable[SourceText], bar: Bar) -> Iterator[SourceText]:
+    for text in texts:
+        yield text
+        bar.update()
 
 
 def _dates(

@@ -291,12 +291,6 @@ def sample_notes(answers: Mapping[tuple[str, str], Sequence[Answer]]) -> list[st
                 f"{where}: {counted(count, 'passage')} did not fit the context of "
                 f"{counted(len(dropped), 'sample')}, left out whole"
             )
-        named = [sample for sample in samples if sample.left_out]
-        if named:
-            notes.append(
-                f"{where}: for {len(named)} of {counted(len(samples), 'sample')} a document that the example was made "
-                "from was among the first passages, and was left out"
-            )
         noted = [(sample.example.id, sample.error or sample.note) for sample in samples if sample.error or sample.note]
         if noted:
             number = "1 sample has a note" if len(noted) == 1 else f"{len(noted)} samples have a note, the first"

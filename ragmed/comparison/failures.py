@@ -178,10 +178,18 @@ def _row(table: TaskTable, kind: _Kind, arm: str, settings: ComparisonSettings) 
     counted = [value for id_ in kept if isinstance(value := values[id_], tuple)]
     n = round(sum(map(sum, counted))) if counted else len(kept)
     whole = bool(counted) or not kind.metric
+    fail = [id_ for id_ in kept if _fails(values[id_], inverted=kind.inverted)]
     return Failure(
         arm, table.name, kind.name, of=kind.of, n=n, count=round(share * n) if whole else None, share=share,
-        ci=(low, high), interval=found.interval, groups=len({table.groups[id_] for id_ in kept}),
+        ci=(low, high), interval=found.interval, groups=len({table.groups[id_] for id_ in kept}), examples=tuple(fail),
     )  # fmt: skip
+
+
+def _fails(value: Measure | None, *, inverted: bool) -> bool:
+    """Whether an answer has any of what its kind counts; of counts, the metric is the share of the first ones."""
+    if isinstance(value, tuple):
+        return value[inverted] > 0
+    return value is not None and (value < 1 if inverted else value > 0)
 
 
 def _contrast(table: TaskTable, kind: _Kind, pair: tuple[str, str], settings: ComparisonSettings) -> FailureContrast:

@@ -350,7 +350,8 @@ class NotRun:
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How many of an arm's answers (or, `of` says what, of the codes or statements in them) fail in one way: `share` of
-    `n`. `count` None: the mean of shares of single answers. `kind`: see `ragmed.comparison.failures`."""
+    `n`. `count` None: the mean of shares of single answers. `kind`: see `ragmed.comparison.failures`. `examples`: whose
+    answers these are, each once, however many of its codes or statements count."""
 
     arm: str
     task: str
@@ -362,6 +363,7 @@ class Failure:
     ci: Interval
     interval: str
     groups: int
+    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from ragmed.corpora.recipe import (
 from ragmed.errors import DataError, RagmedError, UsageError
 from ragmed.files import canonical_json
 from ragmed.records import Document
-from ragmed.text_table import counted, visible
+from ragmed.text_table import columns, counted, visible
 from ragmed.workspace import Workspace
 
 __all__ = [
@@ -226,8 +226,8 @@ def describe_corpora(workspace: Workspace) -> str:
             about = load_recipe(workspace.recipe("corpora", name), data=workspace.data).title
         except RagmedError as error:
             about = f"broken: {error}"
-        lines.append(f"{name:<20} {about}")
-    return "\n".join(lines)
+        lines.append((name, about))
+    return "\n".join(columns(lines))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from ragmed.corpora.downloads import Download, allowed, is_loopback
 from ragmed.corpora.recipe import Recipe
 from ragmed.errors import DamagedError, DataError, UsageError
 from ragmed.files import exclusive, fsync_file, fsync_folder, sha256_file
+from ragmed.progress import open_bar
 
 if TYPE_CHECKING:
     import httpx
@@ -146,7 +147,6 @@ def _sorry(one: Download, reason: str) -> str:
 def _receive(one: Download, response: httpx.Response, part: Path, size: int, max_bytes: int) -> None:
     """Appends the answer's bytes to the `size` that are there. TimeoutError for a server that drips."""
     import httpx
-    from tqdm import tqdm
 
     length = response.headers.get("Content-Length", "")
     total = size + int(length) if length.isascii() and length.isdigit() else None
@@ -155,7 +155,7 @@ def _receive(one: Download, response: httpx.Response, part: Path, size: int, max
     since, then = time.monotonic(), size
     with (
         part.open("r+b") as stream,
-        tqdm(desc=one.path.name, total=total, initial=size, unit="B", unit_scale=True, disable=None) as bar,
+        open_bar(desc=one.path.name, total=total, initial=size, unit="B", scaled=True) as bar,
     ):
         stream.truncate(size)
         stream.seek(size)

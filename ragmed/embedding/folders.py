@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.errors import MissingDependencyError, ModelError, UnknownNameError, UsageError
-from ragmed.files import sha256_file, sha256_json, user_path
+from ragmed.files import refuse_pointers, sha256_file, sha256_json, user_path
 from ragmed.hub import hub_reason
 from ragmed.machine import note_slow_dtype
 
@@ -222,6 +222,7 @@ def _refuse_unsafe(who: str, folder: Path, *, bare: bool) -> None:
 
     `bare`: a folder without modules.json is the transformer itself, since what follows it is known.
     """
+    refuse_pointers(folder, who)
     try:
         modules = [] if bare and not (folder / "modules.json").exists() else _modules(folder)
         paths = [folder / module["path"] for module in modules]

@@ -277,7 +277,24 @@ def _checked_arm(arm: Arm, experiment: Experiment, where: str) -> Arm:
         )
     if arm.k < 1:
         raise UsageError(f"{where}: the context '{arm.context}' needs k, the number of passages, of at least 1")
+    _check_depth(arm, experiment, where)
     return arm if arm.references else dataclasses.replace(arm, index=experiment.index)
+
+
+def _check_depth(arm: Arm, experiment: Experiment, where: str) -> None:
+    """What puts another's first hits in order, or fuses them, must read as many as an arm asks for: the first 10 of 32
+    would else be others than the 10."""
+    names = [arm.retriever] if arm.context in ("retrieved", "poisoned") and not arm.replay else []
+    for name in names:  # which grows while it is walked
+        spec = experiment.retrievers.get(name)
+        if spec is None or not spec.of:
+            continue
+        if "depth" in spec.reads and spec.depth < arm.candidates:
+            raise UsageError(
+                f"{where}: {arm.candidates} passages are asked for, and retriever '{name}' reads the first "
+                f"{spec.depth} hits; write depth: {arm.candidates} or more"
+            )
+        names.extend(part for part in spec.of if part not in names)
 
 
 def _check_query(arm: Arm, model: ModelSettings, where: str) -> None:
@@ -335,6 +352,12 @@ def _check_steps(arm: Arm, experiment: Experiment, where: str) -> None:
         )
     if arm.evidence_filter:
         _check_filter(arm.evidence_filter, f"{where}.evidence_filter")
+        before = [name for name in arm.step_names if name != "evidence_filter"]
+        if arm.evidence_filter.by == "score" and before:
+            raise UsageError(
+                f"{where}.evidence_filter: by score reads the retriever's scores, and {before[-1]} leaves ranks in "
+                f"their place; write by: model, cross-encoder or overlap, or take {' and '.join(before)} out"
+            )
 
 
 def _check_filter(judge: EvidenceFilter, where: str) -> None:
@@ -454,6 +477,7 @@ def _check_search(experiment: Experiment, where: str) -> None:
             raise UnknownNameError("retriever", name, experiment.retrievers, f"{where}.retriever")
     for arm in experiment.tried():
         _check_query(arm, experiment.models[arm.model], where)
+        _check_depth(dataclasses.replace(arm, k=max(search.k or (arm.k,))), experiment, where)
     if (
         len(
             {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.arms import TREC, Arm
-from ragmed.augmentation import FromRecord, FromReferences, FromRun, Replayed
+from ragmed.augmentation import Augmenter, FromRecord, FromReferences, FromRun, LetThrough, Replayed
 from ragmed.errors import MismatchError
 from ragmed.experiments.config import Experiment
 from ragmed.files import sha256_file, user_path
@@ -23,7 +23,7 @@ from ragmed.retrieval import Retriever
 from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.filters import OF_THE_QUESTION, dated, rule_of
 from ragmed.retrieval.named import index_folder, open_index
-from ragmed.retrieval.narrowed import passing_of, require_passing
+from ragmed.retrieval.narrowed import require_passing
 from ragmed.retrieval.parts import parts_took
 from ragmed.retrieval.record import RecordRetriever, Records, cut_of, make_record_retriever
 from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever, of_record
@@ -46,9 +46,16 @@ class References:
         """What shows an arm's passages. `recorded`: queries that the arm's model wrote before, by example."""
         return FromReferences(arm, self.retriever, self, seed=seed, queries=Queries(arm.query, recorded or {}))
 
-    def replayed(self, arm: Arm, task: str, *, workspace: Workspace) -> tuple[Replayed | FromRun, str]:
+    def replayed(self, arm: Arm, bound: BoundTask, *, workspace: Workspace) -> tuple[Augmenter, str]:
         """What shows the passages that `arm.replay` names for a task, and the hash of what tells them: samples, or a
-        TREC run file."""
+        TREC run file. What the arm's own filter would not let be found is refused when it comes."""
+        made, digest = self._replayed(arm, bound.name, workspace)
+        if not isinstance(self.retriever, FilteredRetriever):
+            return made, digest
+        self.require_filter(arm, bound)
+        return LetThrough(arm, made, self.retriever), digest
+
+    def _replayed(self, arm: Arm, task: str, workspace: Workspace) -> tuple[Augmenter, str]:
         if arm.replay.startswith(TREC):
             ranked = read_trec_run(trec_file(arm, task))
             keys = sorted({one.id.rpartition("#")[0] for found in ranked.values() for one in found})
@@ -80,7 +87,7 @@ class References:
         name them: of published ids (`ids: pmid`) an index may hold a part, though not none.
         """
         task = bound.task
-        self._require_filter(arm, bound)
+        self.require_filter(arm, bound)
         names = sorted({name for example in bound.examples for name in example.documents})
         if not names or not task.gold_documents or (task.ids and not self.naming(task.ids)):
             return
@@ -92,7 +99,7 @@ class References:
         near = {name: known[same] for name in absent if (same := _bare(name)) in known}
         if not near and arm.context not in ("oracle", "conflict"):
             return  # an index of something else: what it holds of the questions is unknown, as it may be
-        shown = [f"'{name}'" + (f" (there is '{near[name]}')" if name in near else "") for name in (near or absent)]
+        shown = [f"'{name}'" + (_there_is(near[name], name) if name in near else "") for name in (near or absent)]
         more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
         remedy = "name them as `ragmed search` shows them" if near else "correct the names, or leave the arm out"
         raise MismatchError(
@@ -101,7 +108,7 @@ class References:
             f"'{arm.references}': {', '.join(shown[:3])}{more}; {remedy}"
         )
 
-    def _require_filter(self, arm: Arm, bound: BoundTask) -> None:
+    def require_filter(self, arm: Arm, bound: BoundTask) -> None:
         """MismatchError where a filter looks at what the task's examples have not, or leaves nothing for all."""
         if arm.context in ("oracle", "conflict") or not isinstance(self.retriever, FilteredRetriever):
             return
@@ -121,8 +128,8 @@ class References:
                 f"{len(bound.examples)} {verb(len(undated), 'has', 'have')} none ('{undated[0]}'); date them, or write "
                 "a date: before: 2015-01-01"
             )
-        last = filter_.at(max(example.date for example in bound.examples))
-        require_passing(last, {name: passing_of(index, last) for name, index in self.indexes.items()})
+        last = max((example.date for example in bound.examples), key=lambda date: filter_.at(date).before)
+        require_passing(filter_.at(last), self.retriever.passing(last))
 
     def _spellings(self) -> dict[str, str]:
         """The documents of all indexes, by what is left of their names without what is easily mistaken."""
@@ -157,7 +164,7 @@ class References:
 
 def _filter_record(retriever: FilteredRetriever) -> dict[str, Any]:
     """What a reader must know of a filter: its rule, and what it lets through whatever the example."""
-    found = retriever.passing.values()
+    found = retriever.passing().values()
     return {
         "rule": rule_of(retriever.filter),
         "documents": sum(one.documents for one in found),
@@ -182,6 +189,13 @@ class RecordReferences:
     def record(self) -> dict[str, Any]:
         """What the comparison needs to know: no corpus, and nothing that was built before the first question."""
         return {"indexes": [], "corpora": [], "passages": 0, "seconds": 0.0, "cpu_seconds": 0.0, "of_record": True}
+
+
+def _there_is(near: str, name: str) -> str:
+    """What the index holds instead; two that look alike are told apart by their code points."""
+    if unicodedata.normalize("NFC", near) == unicodedata.normalize("NFC", name):
+        return f" (there is '{near}', in another Unicode form: {near!a}, not {name!a})"
+    return f" (there is '{near}')"
 
 
 def _bare(name: str) -> str:

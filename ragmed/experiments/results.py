@@ -108,7 +108,7 @@ def _results(
         *results.notes,
         *today,
         *_searched(info),
-        *_sought(info),
+        *_sought(info, answers),
         *_corrected(info),
         *_unchecked(info, answers),
         *_constrained(info, answers),
@@ -122,17 +122,29 @@ def _read_otherwise(rules: Rules) -> list[str]:
     return [f"Answers were read by the reader '{rules.reader}', not by the run's own."] if rules.reader else []
 
 
-def _sought(info: Mapping[str, Any]) -> list[str]:
-    """What filters let through, and arms whose queries hold more than the question."""
+def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
+    """What filters let through and take out, and arms whose queries hold more than the question."""
     notes = []
-    for name, record in info.get("references", {}).get("indexes", {}).items():
+    indexes, arms = info.get("references", {}).get("indexes", {}), info["experiment"]["arms"]
+    for (name, task), given in answers.items():
+        arm = arms.get(name, {})
+        rule = indexes.get(arm.get("retriever", ""), {}).get("filter", {}).get("rule", "")
+        if "exclude source" in rule and arm["context"] in ("retrieved", "poisoned") and not arm.get("replay"):
+            made_from = [answer.sample for answer in given if answer.sample.example.documents]
+            left_out = sum(bool(sample.left_out) for sample in made_from)
+            notes.append(
+                f"'{name}' on '{task}': the documents that it was made from are named for {len(made_from)} of "
+                f"{counted(len(given), 'question')}; for {left_out} of these one was among the first passages, and was "
+                "left out"
+            )
+    for name, record in indexes.items():
         if found := record.get("filter"):
             undated = f"; {found['undated']} have no date" if "before" in found["rule"] else ""
             notes.append(
                 f"retriever {name} is filtered ({found['rule']}): whatever the example, {found['passing']} of "
                 f"{found['documents']} documents can be found{undated}"
             )
-    for name, arm in info["experiment"]["arms"].items():
+    for name, arm in arms.items():
         if arm.get("query") == "question+options":
             notes.append(f"the retriever of {name} was asked with the options, of which one is the answer")
     return notes

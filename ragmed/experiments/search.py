@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from ragmed.arms import Arm
-from ragmed.augmentation import Augmentation, Augmenter, Prepared
+from ragmed.augmentation import Augmentation, Augmenter, Prepared, why_nothing
 from ragmed.checked import dump
 from ragmed.errors import MismatchError
 from ragmed.evaluation import answer
@@ -121,6 +121,8 @@ def try_cells(
         if isinstance(opened, References):
             opened.require_documents(one, bound)
     prepared = [one if one.needs_model else Prepared(one, bound) for one in augmenters]
+    for one, made in zip(tried, prepared, strict=True):
+        _require_found(one, search, made.why_nothing() if isinstance(made, Prepared) else "")
     model = load_model(experiment.models[arm.model], workspace=workspace, seed=experiment.seed)
     sizes = list(product(search.k or (arm.k,), search.context_tokens or (arm.context_tokens,)))
     require_constraint([bound], model)
@@ -133,6 +135,7 @@ def try_cells(
     cells, twice = [], 0
     for one, augmenter in zip(tried, prepared, strict=True):
         augmentations = augmenter.augment(bound, bound.examples, model=model)
+        _require_found(one, search, why_nothing(augmentations))
         grid = [dataclasses.replace(one, k=k, context_tokens=budget) for k, budget in sizes]
         cells += [_cell(cell, bound, augmentations, model, experiment) for cell in grid]
         twice += (len(grid) - 1) * sum(found.input_tokens for found in augmentations)  # queries are written once
@@ -149,6 +152,15 @@ def try_cells(
         "cpu_seconds": total(cell["cpu_seconds"] for cell in cells),
         "gpu_seconds": total(cell["gpu_seconds"] for cell in cells),
     }
+
+
+def _require_found(arm: Arm, search: Search, reason: str) -> None:
+    """MismatchError where nothing was found for any development example: its cells would be the closed book's."""
+    if reason:
+        raise MismatchError(
+            f"search: '{arm.references}' asked by {arm.query} cannot be tried on '{search.task}': {reason}; take it "
+            "out of the search"
+        )
 
 
 def _budget(arm: Arm, experiment: Experiment, model: Model) -> int:

@@ -68,7 +68,8 @@ from ragmed.metrics.support import LEXICAL, UNSUPPORTED
 from ragmed.models import HasNotes, MayNotScore, Model, OneByOne, SwitchesAdapter, load_model
 from ragmed.models.present import present_files
 from ragmed.models.recorded import RecordedAnswers
-from ragmed.models.settings import REMOTE
+from ragmed.models.settings import LOCAL, REMOTE
+from ragmed.progress import open_bar
 from ragmed.protection import refuse_leaks
 from ragmed.records import RECORD, Passage, Sample, strictest
 from ragmed.retrieval.named import index_recipe
@@ -312,7 +313,8 @@ def ask(assignments: Sequence[Assignment], experiment: Experiment, *, workspace:
             augmenter = augmenters[assignment.arm.name, assignment.bound.name]
             ask_assignment(assignment, augmenter, model, experiment, run)
         del model
-        gc.collect()
+        if experiment.models[name].scheme in (*LOCAL, "vllm"):
+            gc.collect()  # weights that are held in circles would lie beside those of the next model
 
 
 def _look(
@@ -356,7 +358,7 @@ def ask_assignment(
             run.append(arm.name, bound.name, placed)
         bar.update(len(placed))
 
-    with tqdm(total=len(bound.examples), initial=answered, desc=label, unit="q", disable=None) as bar:
+    with open_bar(total=len(bound.examples), initial=answered, desc=label, unit="questions") as bar:
         try:
             for start in range(0, len(places), experiment.window):
                 window = places[start : start + experiment.window]
@@ -531,7 +533,7 @@ def _augmenter(
     """What one arm shows of its references for one task, with all its steps."""
     if isinstance(references, References):
         if arm.replay:
-            replayed, samples = references.replayed(arm, bound.name, workspace=workspace)
+            replayed, samples = references.replayed(arm, bound, workspace=workspace)
             run.add_identity("replays", {f"{arm.name} on {bound.name}": samples})
             return Prepared(replayed, bound)
         references.require_documents(arm, bound)

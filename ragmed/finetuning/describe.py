@@ -9,7 +9,7 @@ from typing import Any
 from ragmed.adapters import MANIFEST, read_manifest
 from ragmed.errors import RagmedError
 from ragmed.finetuning.recipe import WAYS, AdapterRecipe, load_adapter_recipe
-from ragmed.text_table import counted
+from ragmed.text_table import columns, counted
 from ragmed.workspace import Workspace
 
 
@@ -77,8 +77,8 @@ def describe_adapters(workspace: Workspace) -> str:
             about = f"{recipe.base} on {', '.join(recipe.corpora)}: {state}"
         except RagmedError as error:
             about = f"broken: {error}"
-        lines.append(f"{name:<20} {about}")
-    return "\n".join(lines)
+        lines.append((name, about))
+    return "\n".join(columns(lines))
 
 
 def preview(name: str, *, workspace: Workspace) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.format import open_memmap
 
 from ragmed.errors import DataError
-from ragmed.files import parse_json, read_text, records, sha256_file, sha256_json, user_path
+from ragmed.files import parse_json, read_text, records, require_file, sha256_file, sha256_json, user_path
 from ragmed.index.recipe import IndexRecipe
 from ragmed.index.vectors import Vectors
 from ragmed.records import Passage
@@ -44,6 +45,8 @@ class ReadyVectors:
         strange = [path for (path, _), a in zip(files, self._arrays, strict=True) if a.shape[1] != self.dimension]
         if strange:
             raise DataError(f"'{strange[0]}' holds vectors of another dimension than '{files[0][0]}'")
+        if not any(ids):
+            raise DataError(f"ready-made vectors in '{files[0][0].parent}': the files hold none; fetch them again")
         # sorted bytes rather than a dict: 24 million ids are 0.4 GB of one, and 4 GB of the other
         every = np.array([name.encode("utf-8") for some in ids for name in some], dtype="S")
         self._order = np.argsort(every, kind="stable")
@@ -103,8 +106,9 @@ class ReadyVectors:
 
 
 def _opened(path: Path, count: int, names: Path) -> npt.NDArray[Any]:
+    require_file(path, "ready-made vectors")
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: npt.NDArray[Any] = open_memmap(path, mode="r")  # which reads neither pickles nor archives of arrays
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"ready-made vectors '{path}' cannot be read ({error}); fetch the file again") from error
     if array.ndim != 2 or array.dtype.kind != "f":

@@ -18,7 +18,7 @@ from typing import Any
 
 import ragmed
 from ragmed.comparison.rows import Score as ScoreRow
-from ragmed.errors import DataError
+from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.experiments.results import Rules, compare_runs
 from ragmed.files import make_folder, sha256_file, whole_text, write_json
 from ragmed.integrations.exports import file_name, measured, started, value_text, whole_file
@@ -32,11 +32,13 @@ SCHEMA = "0.3.0"
 _RESERVED = "data"
 
 
-def export_every_eval(run: Run, folder: Path) -> list[Path]:
+def export_every_eval(run: Run, folder: Path, *, developers: Mapping[str, str] | None = None) -> list[Path]:
     """
-        export_every_eval(find_run(runs, "quickstart"), Path("every-eval"))
-        # [Path("every-eval/data/quickstart/unknown/smollm2/5f0c….json"), ...]
+        export_every_eval(find_run(runs, "quickstart"), Path("every-eval"), developers={"smollm2": "HuggingFaceTB"})
+        # [Path("every-eval/data/quickstart/HuggingFaceTB/smollm2/5f0c….json"), ...]
 
+    `developers`: model -> who made it, of models whose names do not say (DEVELOPER/MODEL); those of nobody known are
+    filed under `unknown`, which the validator warns of. UnknownNameError for a model that no arm has.
     Returns the files written. They hold questions and answers: where the run is not open, they are for their owner
     alone. What is not answered counts as 0, as under the policy `wrong`; an answer that did not come back has no line.
     Metrics that are ratios over all answers are left out. DataError where the run has no samples.
@@ -44,6 +46,11 @@ def export_every_eval(run: Run, folder: Path) -> list[Path]:
     info, answers = run.info(), scored_answers(run)
     if not answers:
         raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
+    made_by = dict(developers or {})
+    unnamed = without_developer(run)
+    for model in made_by:
+        if model not in unnamed:
+            raise UnknownNameError("model", model, unnamed, "the models whose names do not say who made them")
     rows = {(row.arm, row.task, row.metric): row for row in compare_runs([run], Rules(policy="wrong")).scores}
     paths: list[Path] = []
     collection = _part(run.name)
@@ -52,7 +59,7 @@ def export_every_eval(run: Run, folder: Path) -> list[Path]:
         facts = [one for one in measured(given, declared_metrics(info["tasks"][task])) if one.kind != "ratio"]
         if not back or not facts:
             continue
-        model = _model(info, arm)
+        model = _model(info, arm, made_by)
         home = Path("data", collection, *(_part(part) for part in model.split("/", 1)))
         name = str(uuid.UUID(bytes=hashlib.sha256(f"{run.name}\0{arm}\0{task}".encode()).digest()[:16], version=4))
         id_ = f"{task}/{model}/{arm}/{int(started(info).timestamp())}"
@@ -89,13 +96,53 @@ def _part(name: str) -> str:
     return f"{made}-" if made == _RESERVED else made
 
 
-def _model(info: Mapping[str, Any], arm: str) -> str:
-    """DEVELOPER/MODEL; the developer is `unknown` where the model's name does not say."""
+def without_developer(run: Run) -> list[str]:
+    """The models of a run whose names do not say who made them."""
+    info = run.info()
+    named = dict.fromkeys(_named(info, arm) for arm, _ in run.asked())
+    return [name for name in named if not all(name.partition("/"))]
+
+
+def developers_of(given: Sequence[str]) -> dict[str, str]:
+    """
+    >>> developers_of(["smollm2=HuggingFaceTB"])
+    {'smollm2': 'HuggingFaceTB'}
+
+    UsageError for what is no MODEL=NAME.
+    """
+    made: dict[str, str] = {}
+    for pair in given:
+        model, _, name = pair.rpartition("=")
+        if not model or not name.strip():
+            raise UsageError(f"--developer '{pair}': give MODEL=NAME")
+        made[model] = name.strip()
+    return made
+
+
+def developers_note(run: Run, made_by: Mapping[str, str]) -> list[str]:
+    """A note on the models that are filed under `unknown`."""
+    left = [model for model in without_developer(run) if model not in made_by]
+    if not left:
+        return []
+    return [
+        f"who made {', '.join(left)} is not known, and the schema's own validator warns of that; say it with "
+        "--developer MODEL=NAME"
+    ]
+
+
+def _named(info: Mapping[str, Any], arm: str) -> str:
     experiment = info["experiment"]
     named = str(experiment["arms"].get(arm, {}).get("model") or arm)
-    named = str(experiment["models"].get(named, {}).get("name") or named)
+    return str(experiment["models"].get(named, {}).get("name") or named)
+
+
+def _model(info: Mapping[str, Any], arm: str, made_by: Mapping[str, str]) -> str:
+    """DEVELOPER/MODEL; the developer is `unknown` where neither the model's name nor the caller says."""
+    named = _named(info, arm)
     developer, slash, model = named.partition("/")
-    return f"{_part(developer)}/{_part(model)}" if slash and developer and model else f"unknown/{_part(named)}"
+    if not (slash and developer and model):
+        developer, model = made_by.get(named, "unknown"), named
+    return f"{_part(developer)}/{_part(model)}"
 
 
 def _record(

@@ -200,7 +200,7 @@ def control(arms: Sequence[str], baseline: str | None) -> tuple[str, list[str]]:
         note = f"The control is '{arms[0]}', the first arm in the order of the files; name another with --baseline."
         return arms[0], [note] if len(arms) > 1 else []
     if baseline not in arms:
-        raise UnknownNameError("arm", baseline, arms, "the arms of these logs")
+        raise UnknownNameError("arm", baseline, arms, "what was imported")
     return baseline, []
 
 

@@ -1,4 +1,4 @@
-"""results.json in, the tables of a paper out: scores, differences and 2x2 effects, as LaTeX or as Markdown.
+"""results.json in, the tables of a paper out, as LaTeX or as Markdown: scores, differences, 2x2 effects, failures.
 
 Every number is worded as in the report. LaTeX needs booktabs and tabularx: a table is as wide as the text, its columns
 of names share what the numbers leave, and a table of more rows than fit a page comes in parts. Names may hold anything:
@@ -71,8 +71,11 @@ def export_paper(run: Run, path: Path, *, form: Literal["latex", "markdown"], po
 
 
 def paper_tables(results: Results) -> list[PaperTable]:
-    """Scores, and contrasts, effects over all tasks and 2x2 effects where there are any."""
-    tables = [_scores(results), _contrasts(results), _overall(results), _effects(results)]
+    """Scores, and contrasts, effects over all tasks, 2x2 effects, failures and their differences, if there are any."""
+    tables = [
+        *(_scores(results), _contrasts(results), _overall(results), _effects(results)),
+        *(_failures(results), _failure_contrasts(results)),
+    ]
     return [table for table in tables if table.rows]
 
 
@@ -154,6 +157,52 @@ def _effects(results: Results) -> PaperTable:
     return PaperTable("effects", caption, ["Task", "Metric", "Effect", "Points [95 %]", "p", "Verdict"], (3, 4), rows)
 
 
+def _failures(results: Results) -> PaperTable:
+    """Kinds of failure that no arm of a task has are named below, not listed."""
+    found = {(row.task, row.kind) for row in results.failures if row.examples}
+    rows = [
+        [
+            *(row.task, wording.FAILURES[row.kind], row.arm),
+            _joined(wording.fraction(row.share), wording.span(row.ci)),
+            *(wording.count(row.count), str(row.n), row.of),
+        ]
+        for row in results.failures
+        if (row.task, row.kind) in found
+    ]
+    none: dict[str, list[str]] = {}
+    for row in results.failures:
+        if (row.task, row.kind) not in found:
+            none.setdefault(row.task, []).append(wording.FAILURES[row.kind])
+    caption = " ".join(
+        [
+            "How answers fail apart from being wrong: shares of n with their 95 % intervals. False answers, codes that "
+            "do not exist, statements without support or contradicted are hallucinations; wrong form, refusals and "
+            "answers cut off are instructions not followed.",
+            *(f"{task}: none in any arm: {', '.join(dict.fromkeys(kinds))}." for task, kinds in none.items()),
+            *(f"{said[:1].upper()}{said[1:]}." for said in map(wording.measured_error, results.measured_errors)),
+        ]
+    )
+    header = ["Task", "Failure", "Arm", "Share [95 %]", "Count", "n", "Of"]
+    return PaperTable("failures", caption, header, (3, 4, 5), rows)
+
+
+def _failure_contrasts(results: Results) -> PaperTable:
+    rows = [
+        [
+            *(row.task, wording.FAILURES[row.kind], row.baseline, row.arm),
+            _joined(wording.points(row.difference), wording.points_span(row.ci)),
+            *(wording.p_value(row.p), str(row.n)),
+        ]
+        for row in results.failure_contrasts
+    ]
+    caption = (
+        "Differences in the share that fails, in percentage points with their 95 % intervals; above 0 is worse. p is "
+        "not adjusted, and nothing is concluded from it."
+    )
+    header = ["Task", "Failure", "Control", "Arm", "Points [95 %]", "p", "n"]
+    return PaperTable("failure-contrasts", caption, header, (4, 5, 6), rows, 3, "{}, {}, against {}")
+
+
 def _difference(row: AnyDifference) -> list[str]:
     span = wording.amount_span(row.ci, row.unit)
     return [_joined(wording.in_points(row.difference, row.unit), span), wording.p_value(row.p_adjusted)]
@@ -182,7 +231,8 @@ def markdown(tables: Sequence[PaperTable], *, run: str) -> str:
     parts = [f"# {escape(run)}"]
     for paper in tables:
         rows = table(paper.header, paper.rows, paper.numbers)
-        parts += [f"## {escape(paper.name.capitalize())}", escape(paper.caption), rows]
+        title = paper.name.replace("-", " ").capitalize()
+        parts += [f"## {escape(title)}", escape(paper.caption), rows]
     return "\n\n".join(parts) + "\n"
 
 

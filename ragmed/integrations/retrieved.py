@@ -130,12 +130,20 @@ def retrieve_experiment(
 
 
 def _left_out(experiment: Experiment) -> list[str]:
-    """Arms that are shown something else than what their retriever ranks."""
-    return [
+    """Arms that are shown something else than what their retriever ranks, or not yet what they will be."""
+    notes = [
         f"{arm.name}: what follow_up, rerank and evidence_filter make of its passages is known from a run alone"
         for arm in experiment.arms.values()
         if any(arm.steps)
     ]
+    notes += [
+        f"{arm.name}: it is shown what {arm.replay} holds, and retrieves nothing"
+        for arm in experiment.arms.values()
+        if arm.replay
+    ]
+    if experiment.search:
+        notes.append("search: is carried out by ragmed eval; arms are taken here as the config has them before it")
+    return notes
 
 
 def _alike(experiment: Experiment) -> list[list[Arm]]:

@@ -9,6 +9,8 @@ is taken or counted with the reason why not.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -35,16 +37,19 @@ from ragmed.records import Example, Message, Sample, Score
 from ragmed.runs import Run, find_run
 from ragmed.scores import RECORDED, score_samples
 from ragmed.tasks.reading import find_reader
-from ragmed.text_table import plural, verb
+from ragmed.text_table import counted, plural, verb
 from ragmed.workspace import Workspace
 
 ACCURACY = "accuracy"
-VERSION = 3
+VERSION = 4
 """Raised with every change that can change what an import makes of the same files."""
 Find = Callable[[str], Path]
 NO_ROW = "no row holds this arm's answer to this question"
 DISAGREES = "{are} printed as right or wrong otherwise than their letter and gold say; the print stands."
 _SHOWN = 3  # places named with a reason
+_MANY = 10  # questions that two arms do not answer alike by chance
+_RUN = re.compile(r"(.+?)[\W_]*(?:run|seed|sample|rep|repeat|repetition|epoch|trial|try|iter|iteration)[\W_]*\d+", re.I)
+_ROUNDING = 0.02  # of printed probabilities, all options together
 
 
 @dataclass(slots=True)
@@ -237,19 +242,23 @@ def _task(name: str, questions: Questions, settings: TableImport, made: Entries,
     printed = settings.reading == "printed" and any(
         entry.answer is not None or entry.correct is not None or entry.scores for entry in entries
     )
-    reader = settings.reader or _reader(examples, entries, settings)
-    find_reader(reader)
-    task = _Task(examples, reader)
+    if settings.columns.scores and not any(_says_something(entry) for entry in entries):
+        named = ", ".join(f"'{score.column}'" for score in settings.columns.scores.values())
+        raise DataError(f"{name}: no row has a number in the columns of scores ({named}); name another with --score")
+    task = _Task(examples, "")
     if questions.known:
         task.source, task.license = questions.known.source, questions.known.license
     for arm, answers in given.items():
         task.samples[arm] = [
             _sample(arm, name, example, answers.get(id_)) for id_, example in zip(ids, examples, strict=True)
         ]
+    reader = task.reader = settings.reader or _reader(examples, entries, task.samples)
+    find_reader(reader)
     ours = [metric for metric in settings.metrics if metric] or ([ACCURACY] if not printed else [])
     for metric in ours:
         if metric not in METRICS:
             raise UnknownNameError("metric", metric, METRICS, "ragmed")
+    notes += [f"{name}: {said}" for said in (*_alike(given), *_runs_as_questions(questions), *_beyond_one(entries))]
     labels = GoldLabels.of(questions.examples)
     for arm, answers in given.items():
         _refuse_texts(arm, answers, questions, settings, labels)
@@ -298,6 +307,51 @@ def _by_arm(questions: Questions, made: Entries) -> dict[str, dict[tuple[str, st
     return given
 
 
+def _alike(given: Mapping[str, Mapping[tuple[str, str], Entry]]) -> Iterator[str]:
+    """Arms that say the same everywhere: one arm twice, as a rule, and then no second one."""
+    said: dict[Any, list[str]] = {}
+    for arm, answers in given.items():
+        if len(answers) >= _MANY:
+            said.setdefault(repr(sorted((key, _says(entry)) for key, entry in answers.items())), []).append(arm)
+    for arms in said.values():
+        if len(arms) > 1:
+            yield f"{', '.join(arms)} have the same answer to every question, as one arm has that stands there twice."
+
+
+def _runs_as_questions(questions: Questions) -> Iterator[str]:
+    """Ids that name a run of a question (q7_run2), of questions without a text by which the comparison could see it."""
+    stems: dict[str, list[str]] = {}
+    for key, example in questions.examples.items():
+        found = _RUN.match(key) if not example.question and not example.group else None
+        if found:
+            stems.setdefault(found[1], []).append(key)
+    several = {stem: keys for stem, keys in stems.items() if len(keys) > 1}
+    one_gold = all(len({str(questions.examples[key].gold) for key in keys}) == 1 for keys in several.values())
+    if several and one_gold and sum(map(len, several.values())) > len(questions.examples) / 2:
+        first, second = next(iter(several.values()))[:2]
+        count = sum(map(len, several.values()))
+        yield (
+            f"the ids of {count:,} of {len(questions.examples):,} questions look like runs of {len(several):,} "
+            f"('{first}', '{second}'). They are counted as so many questions; if they are runs, intervals and p are "
+            "too small: name the column that holds the question with --group, or split the id into --id and --repeat."
+        )
+
+
+def _beyond_one(entries: Sequence[Entry]) -> Iterator[str]:
+    over = [one for one in entries if sum(map(math.exp, one.log_probabilities.values())) > 1 + _ROUNDING]
+    if over:
+        yield (
+            f"the options' probabilities of {counted(len(over), 'answer')} come to more than 1 (the first: "
+            f"{over[0].where.rsplit('/', 1)[-1]}); they are taken in proportion."
+        )
+
+
+def _says_something(entry: Entry) -> bool:
+    return any(one is not None for one in (entry.output, entry.answer, entry.correct)) or bool(
+        entry.scores or entry.log_probabilities
+    )
+
+
 def _says(entry: Entry) -> tuple[Any, ...]:
     return entry.output, entry.answer, entry.correct, dict(entry.scores), dict(entry.log_probabilities)
 
@@ -306,15 +360,27 @@ def _repeated(example: Example, repeat: str) -> Example:
     return replace(example, id=f"{example.id}#{repeat}", group=example.group or example.id) if repeat else example
 
 
-def _reader(examples: Sequence[Example], entries: Sequence[Entry], settings: TableImport) -> str:
-    """Ours: by the likeliest option where there is nothing but probabilities, by letter or label, else the text."""
+def _reader(
+    examples: Sequence[Example], entries: Sequence[Entry], samples: Mapping[str, Sequence[Sample]]
+) -> str:  # fmt: skip
+    """Ours: by the likeliest option where there is nothing but probabilities, by letter or label, else the text.
+
+    Where every question has the same single words for options (A. yes, B. no), answers may be either: whichever more
+    of all arms' outputs can be read by, be they right or wrong.
+    """
     if not any(example.options for example in examples):
         return "text"
     if all(entry.output is None for entry in entries) and any(entry.log_probabilities for entry in entries):
         return "likelihood"
     choices = {tuple(example.options.values()) for example in examples}
-    labels = len(choices) == 1 and all(len(text) > 1 and text.isalpha() for text in next(iter(choices)))
-    return "label" if labels else "letter"
+    if len(choices) > 1 or not all(len(text) > 1 and text.isalpha() for text in next(iter(choices))):
+        return "letter"
+    written = [sample for given in samples.values() for sample in given if sample.completion]
+    read = {
+        reader: sum(score.status == "answered" for score in score_samples(written, reader, [ACCURACY]))
+        for reader in ("label", "letter")
+    }
+    return max(read, key=lambda reader: read[reader])
 
 
 def _sample(arm: str, task: str, example: Example, entry: Entry | None) -> Sample:
@@ -324,7 +390,8 @@ def _sample(arm: str, task: str, example: Example, entry: Entry | None) -> Sampl
     if entry is None:
         return Sample(arm, task, example, messages=messages, finish="error", error=NO_ROW)
     letters = tuple(letter for letter in example.options if letter in entry.log_probabilities)
-    scored = letters if letters and len(letters) == len(example.options) else ()
+    chosen = len({entry.log_probabilities[letter] for letter in letters}) > 1  # all alike say nothing, and never "A"
+    scored = letters if chosen and len(letters) == len(example.options) else ()
     text = entry.output if entry.output is not None else None if scored else entry.answer
     return Sample(
         arm, task, example, messages=messages, completion=text,
@@ -351,7 +418,8 @@ def _refuse_texts(
     unread = [text for key, text in said if answered_by(text, questions.examples[key], settings, labels) is None]
     if 2 * len(unread) > len(said):
         example = " ".join(unread[0].split())[:60]
-        options = f" {labels.remedy}" if labels.closed else ""
+        known = any(example.options for example in questions.examples.values())
+        options = f" {labels.remedy}" if labels.closed and not known else ""
         raise UsageError(
             f"{len(unread)} of {len(said)} {plural('answer', len(said))} of '{arm}' "
             f"{verb(len(unread), 'names', 'name')} no gold answer or option, such as '{example}': to "
@@ -496,10 +564,10 @@ def _figures(settings: TableImport, made: Entries, tasks: Mapping[str, _Task]) -
     for arm, task in named:
         if task not in tasks or arm not in tasks[task].samples:
             raise DataError(f"printed: no arm '{arm}' on task '{task}' was found; correct the names")
-    for (arm, task), counted in made.printed.items():
+    for (arm, task), shares in made.printed.items():
         task = task if task in tasks else next(iter(tasks))
-        total = sum(count for count, _ in counted)
-        named.setdefault((arm, task), sum(count * share for count, share in counted) / total)
+        total = sum(count for count, _ in shares)
+        named.setdefault((arm, task), sum(count * share for count, share in shares) / total)
     rows = []
     for (arm, name), share in named.items():
         scores = tasks[name].scores.get(arm, [])

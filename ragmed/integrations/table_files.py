@@ -31,7 +31,7 @@ from ragmed.corpora.tabular import (
     parquet_values,
 )
 from ragmed.errors import DataError, UnknownNameError
-from ragmed.files import parse_json
+from ragmed.files import RepeatedKey, parse_json, repeated
 from ragmed.integrations.reading import reading
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -219,6 +219,9 @@ def _json_lines(member: Member) -> TableFile:
             except UnicodeDecodeError:
                 table.refused.append((number, "the line is not UTF-8; convert it"))
                 continue
+            except RepeatedKey as error:
+                table.refused.append((number, f"the key '{error}' stands twice in one object; keep one"))
+                continue
             except (ValueError, RecursionError) as error:
                 table.refused.append((number, f"the line is not JSON ({' '.join(str(error).split())[:120]})"))
                 continue
@@ -238,29 +241,33 @@ def _lines(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _json(member: Member, records: str) -> TableFile:
-    value = parse_json(load_text(member, MAX_BYTES), unique=True)
+    text, where = load_text(member, MAX_BYTES), f"table '{member.file}'"
+    try:
+        value = parse_json(text, unique=True)
+    except RepeatedKey as error:
+        raise DataError(f"{where}: {repeated(error, text)}") from error
     table = TableFile(member.name, member.file, [])
     if isinstance(value, dict):
         table.printed = {key: found for key, found in value.items() if isinstance(found, int | float)}
-    for number, row in enumerate(_records(value, records), 1):
+    for number, row in enumerate(_records(value, records, where), 1):
         _add(table, number, row)
     _name_columns(table)
     return table
 
 
-def _records(value: Any, named: str) -> Sequence[Any]:
+def _records(value: Any, named: str, where: str) -> Sequence[Any]:
     """The list of rows; columns of lists (`{"id": [...], "gold": [...]}`) and objects by id are taken apart."""
     if named:
         for key in named.split("."):
             if not isinstance(value, dict) or key not in value:
-                raise DataError(f"'{named}' is not in it; name the list of rows with records")
+                raise DataError(f"{where} has no '{named}'; name the list of rows with records")
             value = value[key]
     elif isinstance(value, dict):
         lists = [
             key for key, found in value.items() if isinstance(found, list) and found and isinstance(found[0], dict)
         ]
         if len(lists) > 1:
-            raise DataError(f"it holds several lists of rows ({', '.join(lists[:5])}); name one with records")
+            raise DataError(f"{where} holds several lists of rows ({', '.join(lists[:5])}); name one with records")
         if lists:
             return list(value[lists[0]])
     if isinstance(value, list):
@@ -270,9 +277,9 @@ def _records(value: Any, named: str) -> Sequence[Any]:
     if isinstance(value, dict) and value and all(isinstance(found, list) for found in value.values()):
         columns = {key: len(found) for key, found in value.items()}
         if len(set(columns.values())) > 1:
-            raise DataError(f"its columns are of different lengths ({columns})")
+            raise DataError(f"{where}: its columns are of different lengths ({columns}); make or fetch the file again")
         return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
-    raise DataError("it holds no list of rows; a list of objects, or an object of objects by id, was expected")
+    raise DataError(f"{where} holds no list of rows; a list of objects, or an object of objects by id, was expected")
 
 
 def _add(table: TableFile, number: int, value: Any) -> None:

@@ -16,17 +16,20 @@ from pathlib import Path
 from ragmed.corpora.members import Member, members
 from ragmed.corpora.recipe import Rejected
 from ragmed.corpora.safe_xml import parse_xml
-from ragmed.errors import DataError, UsageError
+from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.integrations.reading import reading
 from ragmed.integrations.table_files import read_tables, text_of
 from ragmed.integrations.table_settings import Columns
-from ragmed.matching.words import same_question
+from ragmed.matching.words import same_question, words_of
 from ragmed.records import Example
 from ragmed.tasks import find_task
 from ragmed.workspace import Workspace
 
 KINDS = ("mirage", "task", "topics", "file")
+MIRAGE_SETS = ("mmlu", "medqa", "medmcqa", "pubmedqa", "bioasq")
 YES_NO = {"A": "yes", "B": "no"}
+_COMMON = 0.7
+"""The share of a question's words that a text must have where their ids are alike."""
 _SPLIT = re.compile(r"\A(?:test|dev|train|val|valid|validation)[_-]")
 # 2021 prints what the topic's author holds of the treatment, 2020 and 2022 the answer to the question
 _STANCES = {"helpful": "yes", "unhelpful": "no", "yes": "yes", "no": "no"}
@@ -50,12 +53,24 @@ class KnownQuestions:
                 self._by_text[text] = None if text in self._by_text else id_
 
     def find(self, id_: str, question: str) -> Example | None:
-        """By the id, also where it has the split's name before it or lacks it, else by the text."""
+        """By the id, also where it has the split's name before it or lacks it, else by the text.
+
+        Ids of two sources may be alike by chance (1, 2, 3): where the text is another question's, the text decides.
+        """
         bare = _SPLIT.sub("", id_)
         found = next((name for name in (id_, bare) if name and name in self.examples), None)
-        if found is None and question:
-            found = self._by_text.get(same_question(question))
+        if question:
+            by_text = self._by_text.get(same_question(question))
+            if by_text or (found and not _may_be_one(question, self.examples[found].question)):
+                found = by_text
         return self.examples[found] if found is not None else None
+
+
+def _may_be_one(text: str, known: str) -> bool:
+    """Whether a text may be that of a known question: it has most of its words, or is a part of it."""
+    words = set(words_of(known))
+    common = len(words & set(words_of(text)))
+    return common >= _COMMON * len(words) or same_question(text) in same_question(known)
 
 
 def known_questions(
@@ -71,6 +86,8 @@ def known_questions(
     if not colon or kind not in KINDS or not name:
         raise UsageError(f"gold '{gold}': give {', '.join(f'{known}:NAME' for known in KINDS)}, or name a column")
     if kind in ("mirage", "task"):
+        if kind == "mirage" and name not in MIRAGE_SETS:
+            raise UnknownNameError("set", name, MIRAGE_SETS, f"gold '{gold}'")
         task = find_task(name)
         called = f"mirage/{name}" if kind == "mirage" else name
         return KnownQuestions(called, _by_id(task.load(workspace).examples, gold), task.source, task.license)

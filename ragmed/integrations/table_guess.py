@@ -33,6 +33,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "repeat": ("repeat", "seed", "run", "epoch", "sample"),
 }  # fmt: skip
 _ASKED = ("id", "question", "gold", "arm", "answer", "output", "correct", "options", "task", "group", "repeat")
+_NUMBERED = ("nr", "nr.", "no", "no.", "number", "#", "item", "row", "unnamed:_0")
+"""What the id is called where nothing else tells what a row is about."""
 _LETTERS = ("A", "B", "C", "D", "E", "F", "G")
 _ENOUGH = 0.5
 """The share of a column's cells that must be gold answers or options for it to be an arm's answers."""
@@ -55,6 +57,8 @@ def complete(settings: TableImport, tables: Sequence[TableFile]) -> tuple[TableI
         if getattr(columns, what):
             continue
         found = [name for name in names if name not in taken and _plain(name) in USUAL[what]]
+        if what == "id" and not found and not any(_plain(name) in USUAL["question"] for name in names):
+            found = [name for name in names if name not in taken and _plain(name) in _NUMBERED]
         if what == "answer" and not found and (columns.gold or guessed.get("gold") or settings.gold):
             found = [name for name in names if name not in taken and _plain(name) == "answer"]
         if what == "gold" and not found and not settings.gold:
@@ -123,6 +127,7 @@ def _plain(name: str) -> str:
 
 
 def _shown(names: Sequence[str]) -> str:
+    names = [name or "(a column without a name; give it one)" for name in names]
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
@@ -135,8 +140,9 @@ def _wide(settings: TableImport, tables: Sequence[TableFile], left: Sequence[str
         named = settings.columns.options
         letters = f" ({', '.join(named)} were taken for options)" if isinstance(named, tuple) and named else ""
         raise UsageError(
-            "which columns hold the arms' answers? name them with --arms COLUMN,COLUMN (one column an arm), or with "
-            f"--answer or --raw (one row, or one file, an arm); there are: {_shown(left or ['none left'])}{letters}"
+            "which columns hold the arms' answers? name them with --arms COLUMN,COLUMN (one column an arm; with --raw "
+            f"'{ARM}' where they hold texts to be read), or with --answer or --raw (one row, or one file, an arm); "
+            f"there are: {_shown(left or ['none left'])}{letters}"
         )
     facts = {arm: settings.arms.get(arm, ArmFacts()) for arm in arms}
     return replace(settings, columns=replace(settings.columns, answer=ARM), arms=facts), arms

@@ -21,6 +21,10 @@ def settings_of_options(files: Sequence[str], names: Sequence[str], given: Mappi
 
     UsageError where options contradict each other.
     """
+    for option, given_names in (("--names", names), ("--arms", given["arms"])):
+        twice = next((name for place, name in enumerate(given_names) if name in given_names[:place]), None)
+        if twice is not None:
+            raise UsageError(f"{option} names '{twice}' twice; name each arm once")
     if names and len(names) != len(files):
         raise UsageError(
             f"--names has {counted(len(names), 'name')} for {counted(len(files), 'file')}; give one for each, "

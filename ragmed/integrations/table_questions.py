@@ -107,6 +107,9 @@ def _example(key: str, rows: Sequence[Entry], settings: TableImport, found: Ques
         )
         or {}
     )
+    if not options:  # probabilities of letters or labels say what could be answered
+        named = dict.fromkeys(letter for row in rows for letter in row.log_probabilities)
+        options = {letter: letter for letter in named}
     group = _agreed(rows, "group", settings, lambda entry: entry.group, str) or ""
     gold: Gold = ""
     if settings.columns.gold:
@@ -189,9 +192,15 @@ def _join(
 ) -> None:
     differing: list[tuple[Entry, Example]] = []
     for entry in entries:
-        example = known.find(entry.id, entry.question)
+        by_id, by_text = settings.key != "question" and entry.id, settings.key != "id" and entry.question
+        example = known.find(by_id or "", by_text or "")
         if example is None:
-            made.refuse(f"{known.name} has no question of this id or text", entry.where)
+            if by_id and by_text and known.find(by_id, ""):
+                why = f"{known.name} has another question under this id; --key id joins by ids alone"
+            else:
+                asked = "id or text" if by_id and by_text else "id" if by_id else "text"
+                why = f"{known.name} has no question of this {asked}"
+            made.refuse(why, entry.where)
             continue
         if entry.options and example.options and not _same_letters(entry.options, example.options):
             raise DataError(

@@ -295,7 +295,10 @@ def _raw(cells: Mapping[str, Any], column: str) -> str | None:
 
 def _plain(reason: str) -> str:
     """A reason without what is of one row alone, so that rows of one kind are counted together."""
-    return re.sub(r"0x[0-9a-f]{2} at offset \d+|line \d+ column \d+ \(char \d+\)|(?<=has )\d+ cells", "…", reason)
+    reason = re.sub(
+        r"has \d+ cells, the header has (\d+)", r"has more or fewer cells than the \1 of the header", reason
+    )
+    return re.sub(r"0x[0-9a-f]{2} at offset \d+|line \d+ column \d+ \(char \d+\)", "…", reason)
 
 
 def _number(cell: Any, column: str) -> float | None:
@@ -318,7 +321,10 @@ def _correct(text: str | None, column: str) -> bool | None:
         return None
     word = text.casefold()
     if word not in (*TRUE, *FALSE):
-        raise BadCell(f"column '{column}' holds what is neither right nor wrong; true and false, or 1 and 0, are read")
+        raise BadCell(
+            f"column '{column}' holds what is neither right nor wrong; true and false, or 1 and 0, are read (a column "
+            "of right answers is named with --gold)"
+        )
     return word in TRUE
 
 

@@ -34,6 +34,7 @@ METRICS: dict[str, str] = {
     "code_f1_3": "ragmed.metrics.codes:CODE_F1_3",
     "code_f1_document": "ragmed.metrics.codes:CODE_F1_DOCUMENT",
     "code_f1_3_document": "ragmed.metrics.codes:CODE_F1_3_DOCUMENT",
+    "code_evidence_f1": "ragmed.metrics.code_evidence:CODE_EVIDENCE_F1",
     "wellformed_codes": "ragmed.metrics.codes:WELLFORMED_CODES",
     **{
         name: f"ragmed.metrics.resources:{name.upper()}"
@@ -48,6 +49,11 @@ METRICS: dict[str, str] = {
             "concept_f1",
             "concept_precision",
             "concept_recall",
+            *(
+                f"{measured}_{division}"
+                for measured in ("bertscore", "concept_f1")
+                for division in ("subjective", "objective_exam", "objective_results", "assessment_and_plan")
+            ),
         )
     },
     "macro_f1": "ragmed.metrics.labels:MACRO_F1",

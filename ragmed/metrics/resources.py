@@ -13,7 +13,7 @@ of them: other settings, or another file under the same name, make scores stale,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from ragmed.metrics.corrections import make_correction_bertscore
 from ragmed.metrics.entailment import entailment_metric, load_entailment
 from ragmed.metrics.f1 import micro_precision
 from ragmed.metrics.icd10 import CodeTable, load_table
+from ragmed.metrics.sections import HEADINGS, of_division
 from ragmed.metrics.settings import MODEL_FILES, MetricSettings, model_folder, named_file
 from ragmed.metrics.support import LEXICAL, LexicalSupport, unsupported
 from ragmed.records import Measure
@@ -64,10 +65,29 @@ def _codes(name: str, make: Callable[[CodeTable], Metric]) -> Callable[[MetricSe
     return lambda settings, root: make(load_table(named_file(name, root / user_path(settings.table))))
 
 
+def _by_division(resourced: Resourced) -> list[Resourced]:
+    """The same metric of each division of a note."""
+
+    def made(division: str) -> Callable[[MetricSettings, Path], Metric]:
+        return lambda settings, root: of_division(resourced.make(settings, root), division)
+
+    return [
+        replace(
+            resourced, facts=replace(resourced.facts, name=f"{resourced.facts.name}_{division}"), make=made(division)
+        )
+        for division in HEADINGS
+    ]
+
+
+_BERTSCORE = Resourced(MetricFacts("bertscore"), ("model", "layer"), make_bertscore)
+_CONCEPTS = {
+    name: Resourced(MetricFacts(name, version=2), ("lexicon",), _concepts(name))
+    for name in ("concept_f1", "concept_precision", "concept_recall")
+}
 RESOURCED = {
     resourced.facts.name: resourced
     for resourced in (
-        Resourced(MetricFacts("bertscore"), ("model", "layer"), make_bertscore),
+        _BERTSCORE,
         Resourced(MetricFacts("correction_bertscore"), ("model", "layer"), make_correction_bertscore),
         Resourced(MetricFacts("completeness"), ("model",), _entailment("completeness")),
         Resourced(MetricFacts("contradiction", higher_is_better=False), ("model",), _entailment("contradiction")),
@@ -78,10 +98,9 @@ RESOURCED = {
         Resourced(
             MetricFacts("unsupported", "ratio", higher_is_better=False), ("model",), _unsupported, micro_precision
         ),
-        *(
-            Resourced(MetricFacts(name, version=2), ("lexicon",), _concepts(name))
-            for name in ("concept_f1", "concept_precision", "concept_recall")
-        ),
+        *_CONCEPTS.values(),
+        *_by_division(_BERTSCORE),
+        *_by_division(_CONCEPTS["concept_f1"]),
     )
 }
 
@@ -109,6 +128,8 @@ def without_resource(name: str) -> Metric:
 (
     BERTSCORE, CORRECTION_BERTSCORE, COMPLETENESS, CONTRADICTION, VALID_CODES, VALID_CODES_DOCUMENT, UNSUPPORTED,
     CONCEPT_F1, CONCEPT_PRECISION, CONCEPT_RECALL,
+    BERTSCORE_SUBJECTIVE, BERTSCORE_OBJECTIVE_EXAM, BERTSCORE_OBJECTIVE_RESULTS, BERTSCORE_ASSESSMENT_AND_PLAN,
+    CONCEPT_F1_SUBJECTIVE, CONCEPT_F1_OBJECTIVE_EXAM, CONCEPT_F1_OBJECTIVE_RESULTS, CONCEPT_F1_ASSESSMENT_AND_PLAN,
 ) = map(without_resource, RESOURCED)  # fmt: skip
 
 

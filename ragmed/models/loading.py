@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError, MissingDependencyError, ModelError, RagmedError, UsageError
-from ragmed.files import read_json, sha256_file, sha256_json, user_path
+from ragmed.files import read_json, refuse_pointers, sha256_file, sha256_json, user_path
 from ragmed.hub import hub_reason, offline
 from ragmed.machine import auto_dtype, note_slow_dtype
 from ragmed.models.adapted import with_adapter
@@ -283,6 +283,7 @@ def check_folder(folder: Path, repository: str) -> None:
         raise DataError(f"{what} holds an adapter too; move it elsewhere and name it with +adapter:")
     if not any(folder.glob("*.safetensors")):
         raise DataError(f"{what} has no *.safetensors; other formats can hold code and are not read")
+    refuse_pointers(folder, what)
 
 
 def _reason(error: BaseException, folder: Path) -> str:

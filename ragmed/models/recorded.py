@@ -30,7 +30,8 @@ class RecordedAnswers:
         model.stored("medqa", "0001").completion
 
     `scorings`: task -> how a run chose among the options, since likelihoods of letters are not those of the options'
-    texts. `access`: the run's; answers from a file may quote anything, and count as private.
+    texts. `reasoned`: whether the run's arm was asked to reason first; None: not known. `access`: the run's; answers
+    from a file may quote anything, and count as private.
     """
 
     context_tokens = 1_000_000
@@ -43,9 +44,11 @@ class RecordedAnswers:
         *,
         digest: str,
         scorings: Mapping[str, str] | None = None,
+        reasoned: bool | None = None,
         access: Access = "private",
     ) -> None:
         self.name = name
+        self.reasoned = reasoned
         self.access = access
         self._answers = dict(answers)
         self._digest = digest
@@ -140,6 +143,7 @@ def _load_run(name: str, run: str, arm: str, workspace: Workspace) -> RecordedAn
         raise UnknownNameError("arm", arm, arms, f"run '{folder}'")
     answers: dict[tuple[str, str], Sample] = {}
     hashes = {}
+    info = read_info(folder / "run.json")  # first: what another version wrote is no damage
     for path in sorted((folder / "samples" / arm).glob("*.jsonl")):
         if not path.stat().st_size:
             continue
@@ -148,15 +152,16 @@ def _load_run(name: str, run: str, arm: str, workspace: Workspace) -> RecordedAn
             key = (sample.task, sample.example.id)
             _refuse_second(key, answers, f"samples file '{path}', sample {number}")
             answers[key] = sample
-    info = read_info(folder / "run.json")
     experiment, access = info.get("experiment"), info.get("access")
     tasks = experiment.get("tasks") if isinstance(experiment, dict) else None
     known = tasks if isinstance(tasks, dict) else {}
     scorings = {
         task: str(settings.get("scoring", "")) for task, settings in known.items() if isinstance(settings, dict)
     }
+    asked = experiment.get("arms", {}).get(arm) if isinstance(experiment, dict) else None
+    reasoned = bool(asked.get("cot")) if isinstance(asked, dict) else None
     tier = cast(Access, access if access in get_args(Access) else "private")
-    return RecordedAnswers(name, answers, digest=sha256_json(hashes), scorings=scorings, access=tier)
+    return RecordedAnswers(name, answers, digest=sha256_json(hashes), scorings=scorings, reasoned=reasoned, access=tier)
 
 
 def _refuse_second(key: tuple[str, str], answers: Collection[tuple[str, str]], where: str) -> None:

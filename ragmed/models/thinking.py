@@ -25,6 +25,7 @@ TAGS: dict[str, str] = {
     "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
     "<|START_THINKING|>": "<|END_THINKING|>",  # Command A
     "◁think▷": "◁/think▷",  # Kimi
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
     "<|im_start|>think": "<|im_start|>answer",  # s1, m1
 }
 # Marks that are written in more than one way: with the name of the channel, or with what it is restricted to.
@@ -42,7 +43,7 @@ _BY_FORCE = {
 _TURN = "<|start|>assistant"  # a prompt of gpt-oss ends here: the channel comes next
 _CONTROL = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
 # What stays beside the marks and belongs to neither part.
-_AROUND = re.compile(r"<\|start\|>assistant|<\|(?:end|return|call|(?:START|END)_RESPONSE)\|>")
+_AROUND = re.compile(r"<\|start\|>assistant|<\|(?:end|return|call|(?:START|END)_RESPONSE|(?:begin|end)_of_solution)\|>")
 # A server that takes marks out leaves the channels' names; and two families write headings instead of marks.
 _NAMES = re.compile(r"\Aanalysis(?P<thinking>.*?)assistantfinal(?P<answer>.*)\Z|\Aanalysis(?=[A-Z])(?P<cut>.*)\Z", re.S)
 _HEADINGS = re.compile(

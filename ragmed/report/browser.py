@@ -21,7 +21,7 @@ from ragmed.comparison.diagnosis.rows import Ledger
 from ragmed.comparison.results import Results
 from ragmed.files import write_atomic
 from ragmed.records import STATUSES, Answer, Step, Value
-from ragmed.report.wording import CAUSES, held
+from ragmed.report.wording import CAUSES, FAILURES, held
 from ragmed.tasks.words import gold_text
 
 Answers = Mapping[tuple[str, str], Sequence[Answer]]
@@ -234,3 +234,7 @@ def named_sets(results: Results) -> Iterator[tuple[str, str, str, Sequence[str]]
     for number, asked in enumerate(results.compliance):
         label = f"{asked.arm}: knew the answer {held(asked.held_by)}, wrote none that could be read"
         yield f"compliance.{number}", label, asked.generate_task, asked.examples
+    for number, failure in enumerate(results.failures):
+        if failure.examples:
+            label = f"{failure.arm} on {failure.task}: {FAILURES[failure.kind]}"
+            yield f"failure.{number}", label, failure.task, failure.examples

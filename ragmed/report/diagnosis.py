@@ -75,20 +75,24 @@ def decomposition(row: Decomposition, *, by_metric: bool = False) -> str:
 
 
 def compliance(row: Compliance) -> str:
-    """`general: 0.325 as it writes, 0.410 by log-likelihood (...); 12 known but unreadable of 20 not answered`"""
+    """`general (accuracy): 0.325 as it writes, 0.410 by log-likelihood (...), -8.5 points [...]: -6.0 points [...] by
+    form, ...; 12 of 20 that cannot be read are right by log-likelihood`"""
     how = wording.held(row.held_by)
     other = row.held_task if row.held_arm == row.arm else row.held_arm
     return (
-        f"{row.arm}: {wording.fraction(row.generate)} as it writes, {wording.fraction(row.held)} {how} ({other}), "
-        f"{wording.points(row.difference)} points {wording.points_span(row.ci)}; {row.known_but_unreadable} of "
-        f"{row.form_failures} that cannot be read {verb(row.known_but_unreadable, 'is', 'are')} right {how}"
+        f"{row.arm} ({row.metric}): {wording.fraction(row.generate)} as it writes, {wording.fraction(row.held)} {how} "
+        f"({other}), {wording.points(row.difference)} points {wording.points_span(row.ci)}: "
+        f"{wording.points(row.by_form)} {wording.points_span(row.by_form_ci)} by form, "
+        f"{wording.points(row.by_answers)} {wording.points_span(row.by_answers_ci)} by other answers; "
+        f"{row.known_but_unreadable} of {row.form_failures} that cannot be read "
+        f"{verb(row.known_but_unreadable, 'is', 'are')} right {how}"
     )
 
 
 def compliance_contrast(row: ComplianceContrast) -> str:
-    """`rag against general: +10.0 points [...] as they write, +2.0 points [...] by log-likelihood: cannot tell`"""
+    """`rag against general (accuracy): +10.0 points [...] as they write, +2.0 points [...] by log-likelihood: ...`"""
     return (
-        f"{row.arm} against {row.baseline}: {wording.points(row.generate_difference)} points "
+        f"{row.arm} against {row.baseline} ({row.metric}): {wording.points(row.generate_difference)} points "
         f"{wording.points_span(row.generate_ci)} as they write, {wording.points(row.held_difference)} points "
         f"{wording.points_span(row.held_ci)} {wording.held(row.held_by)}: {wording.reading(row.reading)}"
     )

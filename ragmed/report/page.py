@@ -133,6 +133,7 @@ def render_page(
         arms=sections.arms(run_info),
         few=sections.FEW,
         groups=sections.score_groups(results),
+        failure_groups=sections.failure_groups(results),
         ledger_places=sections.ledger_places(results),
         adapters=training.trained(run_info),
         searched=training.searched(run_info),

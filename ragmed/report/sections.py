@@ -10,7 +10,7 @@ from typing import Any
 from ragmed.arms import QUERY_FORMS, TREC
 from ragmed.comparison.diagnosis.rows import Ledger
 from ragmed.comparison.results import Results
-from ragmed.comparison.rows import Contrast
+from ragmed.comparison.rows import Contrast, Failure
 from ragmed.report import training, wording
 from ragmed.report.grouping import in_groups
 from ragmed.text_table import counted
@@ -100,6 +100,14 @@ def ledger_places(results: Results) -> dict[Key, int]:
 
 def key_of(row: Contrast | Ledger) -> Key:
     return row.task, row.metric, row.baseline, row.arm
+
+
+def failure_groups(results: Results) -> list[tuple[str, list[tuple[int, Failure]]]]:
+    """The failures of each task, each with its place among all, by which the browser knows whose answers it counts."""
+    groups: dict[str, list[tuple[int, Failure]]] = {}
+    for place, row in enumerate(results.failures):
+        groups.setdefault(row.task, []).append((place, row))
+    return list(groups.items())
 
 
 def score_groups(results: Results) -> list[dict[str, Any]]:

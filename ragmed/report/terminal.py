@@ -29,7 +29,8 @@ def render_table(results: Results) -> str:
             *_contrasts(results, task),
             *_alike(results, task),
         ]
-        lines += [*_factorials(results, task), *_failures(results, task), *_economics(results, task)]
+        lines += [*_factorials(results, task), *_failures(results, task)]
+        lines += [*_steps(results, task), *_economics(results, task)]
         for sentence in diagnosis.sentences(results, task):
             lines += wrapped(sentence, "  ")
     lines += [*_overall(results), *_published(results), *_suites(results)]
@@ -103,6 +104,10 @@ def _contrasts(results: Results, task: str) -> list[str]:
                 ]
             )
         lines += table(cells, right=(1, 3, 4, 5))
+        few = [row for row in rows if row.primary and wording.too_few(row, results.alpha)]
+        if few:
+            named = "; ".join(f"{row.arm} - {row.baseline} {wording.p_value(row.attainable)}" for row in few)
+            lines += wrapped(f"too few answers differ to show a difference; the least p they could give: {named}", "  ")
     return lines
 
 
@@ -157,6 +162,19 @@ def _failures(results: Results, task: str) -> list[str]:
         lines += table(cells, right=(1, 3, 4, 6))
     none = [wording.FAILURES[kind] for (kind,), rows in by_kind if not any(row.share for row in rows)]
     return lines + (wrapped(f"none in any arm: {', '.join(none)}", "  ") if none else [])
+
+
+def _steps(results: Results, task: str) -> list[str]:
+    rows = of_task(results.steps, task)
+    if not rows:
+        return []
+    head = ["step before the question", "questions", "asked", "unread", "queries", "dropped", "left without", "tokens"]
+    cells = [head]
+    for row in rows:
+        counts = (row.n, row.asked, row.unread, row.queries, row.dropped, row.left_without)
+        tokens = f"{row.input_tokens:,} + {row.output_tokens:,}"
+        cells.append([f"{row.arm}: {row.kind}", *(f"{count:,}" for count in counts), tokens])
+    return table(cells, right=range(1, len(head)))
 
 
 def _overall(results: Results) -> list[str]:

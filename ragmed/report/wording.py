@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ragmed.comparison.rows import Alike, AnyDifference, Baseline, Contrast, Factorial, Fit, MeasuredError, Overall
+from ragmed.comparison.rows import (
+    Alike,
+    AnyDifference,
+    Baseline,
+    Contrast,
+    Factorial,
+    Failure,
+    Fit,
+    MeasuredError,
+    Overall,
+)
 from ragmed.comparison.statistics.bootstrap import Interval
 from ragmed.metrics import POINTS
 from ragmed.text_table import counted
@@ -120,6 +130,11 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def too_few(row: Contrast, alpha: float) -> bool:
+    """Whether so few answers differ that no p could have been below `alpha`, had all of them gone one way."""
+    return row.attainable is not None and row.attainable >= alpha
+
+
 def p_in_words(row: AnyDifference) -> str:
     """`adjusted p 0.020`, or `p 0.010, not adjusted`"""
     if row.p_adjusted is None:
@@ -181,6 +196,12 @@ def not_fitting(row: Fit) -> str:
     parts = [f"{row.unasked} could not be asked"] if row.unasked else []
     parts += [f"of {counted(row.cut, 'document')} of the record were left out"] if row.cut else []
     return f"{row.arm}: {row.unasked + row.cut} of {counted(row.n, 'item')} did not fit: {', '.join(parts)}"
+
+
+def failing(row: Failure) -> str:
+    """The count, and in how many answers, where that is another number."""
+    answers = f"in {counted(len(row.examples), 'answer')}"
+    return answers if row.count is None else str(row.count) + f" {answers}" * (row.count != len(row.examples))
 
 
 def measured_error(row: MeasuredError) -> str:

@@ -14,7 +14,7 @@ from ragmed.errors import MismatchError, UsageError
 from ragmed.records import Hit, Passage
 from ragmed.retrieval import Ranker, Retriever
 from ragmed.retrieval.filters import Filter, Passing
-from ragmed.retrieval.narrowed import passing_of, require_passing
+from ragmed.retrieval.narrowed import require_passing
 
 if TYPE_CHECKING:
     from ragmed.retrieval.spec import Resources, RetrieverSpec
@@ -37,9 +37,10 @@ class FilteredRetriever:
         filter_: Filter,
         *,
         narrowed: Callable[[Filter], Retriever],
-        passing: Mapping[str, Passing],
+        passing: Callable[[Filter], Mapping[str, Passing]],
     ) -> None:
-        self._part, self.filter, self._narrowed, self.passing = part, filter_, narrowed, passing
+        """`narrowed`: the part as it is under a filter; `passing`: how much of each index behind it passes one."""
+        self._part, self.filter, self._narrowed, self._passing = part, filter_, narrowed, passing
         self._at: dict[str, Retriever] = {}
 
     @classmethod
@@ -54,13 +55,23 @@ class FilteredRetriever:
         def narrowed(one: Filter) -> Retriever:
             return resources.filtered(name, one)
 
-        passing = {one: passing_of(resources.index(one), filter_) for one in resources.behind(name)}
-        require_passing(filter_, passing)
+        def passing(one: Filter) -> Mapping[str, Passing]:
+            return {index: resources.passing(index, one) for index in resources.behind(name)}
+
+        require_passing(filter_, passing(filter_))
         return cls(narrowed(filter_), filter_, narrowed=narrowed, passing=passing)
 
     @property
     def identity(self) -> Mapping[str, Any]:
         return {"method": "filter", "version": self.VERSION, "filter": dump(self.filter), "of": [self._part.identity]}
+
+    def passing(self, date: str = "") -> Mapping[str, Passing]:
+        """How much of each index passes: for an example of that date, or, without one, whatever the example."""
+        return self._passing(self.filter.at(date) if date else self.filter)
+
+    def lets_through(self, passage: Passage, date: str) -> bool:
+        """Whether a passage could be found for an example of that date; `exclude` looks at more than its date."""
+        return self.filter.at(date).lets_through(passage)
 
     def retrieve(self, queries: Sequence[str], *, k: int) -> list[list[Hit]]:
         """UsageError where the filter looks at the example: a query alone has none."""

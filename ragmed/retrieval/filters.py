@@ -7,8 +7,11 @@ may mean, so that what may be newer is never taken for older.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
 from typing import Literal, get_args
 
 from ragmed.corpora.recipe import Text
@@ -93,21 +96,47 @@ class Filter:
         return self.undated == "keep" if not dated(passage.date) else _last_day(passage.date) < _first_day(self.before)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Passing:
     """How many of an index's documents a filter lets through, whatever the example; `undated`: those without a date."""
 
-    documents: int = 0
-    passing: int = 0
-    undated: int = 0
-    corpora: set[str] = field(default_factory=set)
+    documents: int
+    passing: int
+    undated: int
+    corpora: frozenset[str]
 
-    def count(self, filter_: Filter, documents: Iterable[Passage]) -> None:
+
+class Census:
+    """
+    >>> notes = [Passage("", name, "", "", "", 0, 0, corpus="a", date=name) for name in ("2012", "2014-05", "")]
+    >>> census = Census(Filter(before="question"), notes)
+    >>> [census.passing(Filter(before=date)).passing for date in ("2013", "2014-05", "2014-06")]
+    [1, 1, 2]
+
+    An index's documents, read once, counted for filters that differ in `before` and `undated` alone: a filter that
+    looks at the dates of examples is another one for each of them.
+    """
+
+    def __init__(self, filter_: Filter, documents: Iterable[Passage]) -> None:
+        rest = replace(filter_, before="", undated="drop")
+        total, undated, corpora, days = 0, 0, set(), Counter[str]()
         for document in documents:
-            self.documents += 1
-            self.passing += filter_.lets_through(document)
-            self.undated += not dated(document.date)
-            self.corpora.add(document.corpus)
+            day = _last_day(document.date) if dated(document.date) else ""
+            total += 1
+            undated += not day
+            corpora.add(document.corpus)
+            days[day] += rest.lets_through(document)
+        self._none = Passing(total, 0, undated, frozenset(corpora))
+        self._undated = days.pop("", 0)
+        self._days = sorted(days)
+        self._up_to = [0, *accumulate(days[day] for day in self._days)]
+
+    def passing(self, filter_: Filter) -> Passing:
+        """Of a filter that is the census's own but for its date; for examples of any date, where it asks theirs."""
+        if filter_.before in ("", OF_THE_QUESTION):
+            return replace(self._none, passing=self._up_to[-1] + self._undated)
+        older = self._up_to[bisect_left(self._days, _first_day(filter_.before))]
+        return replace(self._none, passing=older + (self._undated if filter_.undated == "keep" else 0))
 
 
 def rule_of(filter_: Filter) -> str:

@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from ragmed.errors import DataError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.index.build import Progress, build_index
@@ -16,7 +13,8 @@ from ragmed.index.manifest import MANIFEST, Manifest, read_manifest
 from ragmed.index.recipe import IndexRecipe, load_index_recipe
 from ragmed.index.sources import changed_corpora
 from ragmed.index.store import Index
-from ragmed.text_table import counted, verb
+from ragmed.progress import Bar, make_bar
+from ragmed.text_table import columns, counted, verb
 from ragmed.workspace import Workspace
 
 DEFAULT_EMBEDDER = "packaged:minilm"
@@ -131,11 +129,12 @@ def describe_indexes(workspace: Workspace) -> str:
     """One line an index, with a recipe or built: what it is made over, that it is not built, or what is wrong."""
     built = (path.parent.name for path in workspace.indexes.glob(f"*/{MANIFEST}"))
     names = sorted({*workspace.names("indexes"), *built})
-    return "\n".join(f"{name:<20} {_about(name, workspace)}" for name in names)
+    return "\n".join(columns([(name, *_about(name, workspace)) for name in names]))
 
 
-def _about(name: str, workspace: Workspace) -> str:
-    folder, state = workspace.indexes / name, f"not built; run: ragmed build-index {name}"
+def _about(name: str, workspace: Workspace) -> tuple[str, ...]:
+    """Embedder, factory, state and corpora; of one that is broken, what is wrong with it alone."""
+    folder, state = workspace.indexes / name, "not built"
     made: IndexRecipe | None = None
     if (folder / MANIFEST).is_file():
         try:
@@ -144,16 +143,16 @@ def _about(name: str, workspace: Workspace) -> str:
             passages, documents = manifest.counts.passages, manifest.counts.documents
             state = f"{counted(passages, 'passage')} of {counted(documents, 'document')}"
         except RagmedError as error:
-            state = f"broken: {error}"
+            return (f"broken: {error}",)
     try:
         recipe = index_recipe(name, workspace)
     except UnknownNameError as error:  # built elsewhere, or over a corpus that is gone
         if not made:
-            return state if state.startswith("broken") else f"broken: {error}"
+            return (f"broken: {error}",)
         recipe = made
     except RagmedError as error:  # one broken recipe must not hide the others
-        return f"broken: {error}"
-    return f"{', '.join(recipe.corpora):<20} {recipe.embedder:<18} {recipe.factory:<8} {state}"
+        return (f"broken: {error}",)
+    return recipe.embedder, recipe.factory, state, ", ".join(recipe.corpora)
 
 
 def describe_index(name: str, workspace: Workspace) -> str:
@@ -210,13 +209,15 @@ def _created(folder: Path) -> str:
 
 @contextmanager
 def _bars(name: str) -> Iterator[Progress]:
-    """Progress bars on stderr, one a stage; silent where that is no terminal."""
-    bars: dict[str, tqdm[Any]] = {}
+    """Progress on stderr, a bar or lines for each stage."""
+    bars: dict[str, Bar] = {}
 
     def show(stage: str, done: int, total: int) -> None:
         if stage not in bars:
-            bars[stage] = tqdm(total=total or None, desc=f"{name}: {stage}", unit="passages", disable=None)
-        bars[stage].update(done - bars[stage].n)
+            for earlier in bars.values():
+                earlier.close()
+            bars[stage] = make_bar(total=total or None, desc=f"{name}: {stage}", unit="passages")
+        bars[stage].update(done - int(bars[stage].n))
 
     try:
         yield show

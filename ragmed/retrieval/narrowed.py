@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from ragmed.errors import MismatchError, UnknownNameError, UsageError
-from ragmed.index.store import Index
 from ragmed.records import Hit, Passage
 from ragmed.retrieval import Ranker, Retriever
 from ragmed.retrieval.filters import Filter, Passing
@@ -26,10 +25,10 @@ WIDER = 4
 class Narrowed:
     """What searches one index, over what the filters let through; built by `Resources.leaf`."""
 
-    def __init__(self, leaf: Retriever, index: Index, filters: Sequence[Filter]) -> None:
-        self._leaf, self._all, self._filters = leaf, len(index), tuple(filters)
-        passing = [passing_of(index, one) for one in self._filters]
-        self._share = math.prod(one.passing / one.documents for one in passing)
+    def __init__(self, leaf: Retriever, passages: int, passing: Mapping[Filter, Passing]) -> None:
+        """`passages`: of the index; `passing`: how many of its documents each filter lets through."""
+        self._leaf, self._all, self._filters = leaf, passages, tuple(passing)
+        self._share = math.prod(one.passing / one.documents for one in passing.values())
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -58,13 +57,6 @@ class Narrowed:
 
     def _passes(self, passage: Passage) -> bool:
         return all(one.lets_through(passage) for one in self._filters)
-
-
-def passing_of(index: Index, filter_: Filter) -> Passing:
-    """How much of an index a filter lets through."""
-    passing = Passing()
-    passing.count(filter_, index.documents())
-    return passing
 
 
 def require_passing(filter_: Filter, passing: Mapping[str, Passing]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 from ragmed.checked import Bounds, dump
@@ -16,7 +16,7 @@ from ragmed.index.recipe import embedder_of
 from ragmed.index.store import Index
 from ragmed.records import Hit
 from ragmed.retrieval import Retriever
-from ragmed.retrieval.filters import Filter
+from ragmed.retrieval.filters import Census, Filter, Passing
 from ragmed.retrieval.named import index_folder, open_index, require_index
 from ragmed.retrieval.narrowed import Narrowed
 from ragmed.retrieval.score_cache import ScoreCache
@@ -195,6 +195,7 @@ class Resources:
     within: tuple[str, ...] = ()
     filters: tuple[Filter, ...] = ()
     leaves: dict[RetrieverSpec, Retriever] = field(default_factory=dict)
+    censuses: dict[tuple[str, Filter], Census] = field(default_factory=dict)
 
     def index(self, name: str) -> Index:
         """An open index with something in it; see `make_retriever`."""
@@ -253,7 +254,16 @@ class Resources:
     def leaf(self, spec: RetrieverSpec) -> Retriever:
         """What searches one index, built once; it finds what the filters let through that are in force here."""
         leaf = self.whole(spec)
-        return Narrowed(leaf, self.index(spec.index), self.filters) if self.filters else leaf
+        if not self.filters:
+            return leaf
+        return Narrowed(leaf, len(self.index(spec.index)), {one: self.passing(spec.index, one) for one in self.filters})
+
+    def passing(self, name: str, filter_: Filter) -> Passing:
+        """How much of an index a filter lets through; its documents are read once, whatever the date."""
+        key = name, replace(filter_, before="", undated="drop")
+        if key not in self.censuses:
+            self.censuses[key] = Census(filter_, self.index(name).documents())
+        return self.censuses[key].passing(filter_)
 
     def whole(self, spec: RetrieverSpec) -> Retriever:
         """What searches one index, built once, whatever filters are in force."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ragmed.errors import DataError, UsageError
+from ragmed.files import read_text
 
 COLUMNS = 6
 
@@ -30,12 +31,9 @@ def read_trec_run(path: Path) -> dict[str, list[Ranked]]:
     line, for other than six columns, a score that is no finite number, a rank that is no whole number, an id without
     `#` (a document's), an id that is ranked twice, or an empty file.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UsageError(f"no TREC run file '{path}'; ragmed retrieve CONFIG --output DIR writes one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' cannot be read as a TREC run file: {error}") from None
+    if not path.exists():
+        raise UsageError(f"no TREC run file '{path}'; ragmed retrieve CONFIG --output DIR writes one")
+    lines = read_text(path, "TREC run file").splitlines()
     ranked: dict[str, dict[str, tuple[float, int]]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -11,6 +11,7 @@ import importlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -83,6 +84,7 @@ TASKS: dict[str, str] = {
     "medec": "ragmed.tasks.medec:MEDEC",
     "codiesp": "ragmed.tasks.codiesp:CODIESP",
     "codiesp_es": "ragmed.tasks.codiesp:CODIESP_ES",
+    "codiesp_evidence": "ragmed.tasks.codiesp_evidence:CODIESP_EVIDENCE",
     "medisumcode": "ragmed.tasks.medisumcode:MEDISUMCODE",
     "medqa_dev": "ragmed.tasks.medqa:MEDQA_DEV",
     "medqa_dev_4": "ragmed.tasks.medqa:MEDQA_DEV_4",
@@ -249,7 +251,7 @@ def invent_sample(name: str, folder: Path) -> None:
     """Writes invented records of a task, in exactly its publisher's format, so that all that is done with the task can
     be tried without its data: `folder` then serves as RAGMED_DATA.
 
-    UsageError for a task whose data come along, or are open; DataError where the folder holds something already.
+    UsageError for a task whose data come along; DataError where the folder holds something already.
     """
     task = find_task(name)
     if task.invent is None:
@@ -278,6 +280,8 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     split = task.load(workspace)
     _check(task, split)
     if settings.protocol:
+        if settings.only:
+            raise UsageError(f"task '{name}': protocol '{settings.protocol}' asks a whole set, and takes no `only`")
         return _as_clue(task, settings, split)
     examples = _shuffled(split.examples, seed)
     pool, said = _never_scored(name, _shuffled(split.shots, seed), examples)
@@ -295,6 +299,8 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
                 ]
             )
         )
+    if settings.only:
+        examples = _named(name, settings.only, examples)
     if settings.limit:
         examples = examples[: settings.limit]
     examples = [_reordered(example, settings.options, seed) for example in examples]
@@ -302,6 +308,14 @@ def load_task(name: str, settings: TaskSettings, *, workspace: Workspace, seed: 
     alike = (*contradictions(name, split.examples), *equal_options(name, examples))
     notes = (*split.notes, *said, *alike)
     return BoundTask(task, settings, tuple(examples), drawn, held_out, notes)
+
+
+def _named(name: str, pattern: str, examples: Sequence[Example]) -> list[Example]:
+    kept = [example for example in examples if fnmatchcase(example.id, pattern)]
+    if not kept:
+        first = ", ".join(f"'{example.id}'" for example in examples[:3])
+        raise UsageError(f"task '{name}': no example has an id of the form '{pattern}' (`only`), as {first} have")
+    return kept
 
 
 def _never_scored(name: str, pool: Sequence[Example], examples: Sequence[Example]) -> tuple[list[Example], list[str]]:

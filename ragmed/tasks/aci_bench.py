@@ -18,6 +18,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ragmed.metrics.sections import HEADINGS
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.invented import AILMENTS, DRUGS, write_rows
 from ragmed.tasks.loading import csv_records, data_file, examples_of, text_of
@@ -77,11 +78,11 @@ ACI_BENCH = Task(
     load=load,
     source="ACI-Bench, github.com/wyim/aci-bench (Yim et al. 2023, arXiv 2306.02022)",
     license="CC BY 4.0",
-    metrics=(
-        "rouge_l", "rouge_1", "rouge_2", "rouge_l_subjective", "rouge_l_objective_exam", "rouge_l_objective_results",
-        "rouge_l_assessment_and_plan",
+    metrics=("rouge_l", "rouge_1", "rouge_2", *(f"rouge_l_{division}" for division in HEADINGS)),
+    further=(
+        "bertscore", "concept_f1", "unsupported",
+        *(f"{measured}_{division}" for measured in ("bertscore", "concept_f1") for division in HEADINGS),
     ),
-    further=("bertscore", "concept_f1", "unsupported"),
     form=TEXT,
     query=lambda example: short_queries(example.context[0].text),
     max_tokens=1536,

@@ -29,7 +29,7 @@ from pathlib import Path
 from ragmed.errors import DataError
 from ragmed.files import read_text
 from ragmed.records import ContextDocument, Example
-from ragmed.tasks.invented import DRUGS
+from ragmed.tasks.invented import DRUGS, write_text
 from ragmed.tasks.loading import data_file
 from ragmed.tasks.splits import linked
 from ragmed.tasks.task import Split, Task
@@ -105,13 +105,12 @@ def _gold(sentence: Sentence) -> dict[str, tuple[str, ...]]:
 
 def invent(folder: Path) -> None:
     """Twelve sentences to score and twelve to show."""
-    (folder / "bc5cdr").mkdir()
     for place, part in enumerate(("devel", "train")):
         lines = []
         for n, drug in enumerate(DRUGS):
             lines += [f"{drug}\tB-Chemical", "caused\tO", "renal\tB-Disease", "failure\tI-Disease", "in\tO"]
             lines += [f"{40 * place + n + 2}\tO", "wards\tO", ".\tO", ""]
-        (folder / "bc5cdr" / f"{part}.tsv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+        write_text(folder / "bc5cdr" / f"{part}.tsv", "\n".join([*lines, ""]))
 
 
 BC5CDR = Task(

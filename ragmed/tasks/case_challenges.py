@@ -16,8 +16,6 @@ by its first row. A long case becomes several short queries for the retriever, w
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +24,7 @@ from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import Example
+from ragmed.tasks.invented import write_lines, write_rows
 from ragmed.tasks.loading import csv_records, json_records, made, text_of
 from ragmed.tasks.queries import packed_queries
 from ragmed.tasks.task import Split, Task
@@ -152,15 +151,11 @@ def _inventor(name: str) -> Callable[[Path], None]:
                     "field": "Invented Challenge",
                 }
             )
-        (folder / "case_challenges").mkdir(exist_ok=True)
         if name == "nejm":
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            (folder / "case_challenges" / "nejm.jsonl").write_text(text, encoding="utf-8")
-            return
-        with (folder / "case_challenges" / "jama.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
+            write_lines(folder / "case_challenges" / "nejm.jsonl", rows)
+        else:
+            path = folder / "case_challenges" / "jama.csv"
+            write_rows(path, COLUMNS, ([row[column] for column in COLUMNS] for row in rows))
 
     return invent
 

@@ -6,9 +6,9 @@
     text_files/ID.txt        the report in Spanish          text_files_en/ID.txt     its machine translation
     devD.tsv                 ID <TAB> q62.11                codes of diagnoses, findings and symptoms, no header
 
-`codiesp` asks in English, `codiesp_es` in Spanish; the codes are the same. Procedures (`devP.tsv`, ICD-10-PCS) and the
-evidence (`devX.tsv`) are not read. The annotators leave the seventh character out where the report does not say the
-encounter (W19.XXX): such codes stand in no table, and are scored as published.
+`codiesp` asks in English, `codiesp_es` in Spanish; the codes are the same. The evidence (`devX.tsv`) is read by
+`codiesp_evidence`, procedures (`devP.tsv`, ICD-10-PCS) are not read. The annotators leave the seventh character out
+where the report does not say the encounter (W19.XXX): such codes stand in no table, and are scored as published.
 
 The report is the example's own material; a retriever is asked its sentences, up to 60 words at a time. Gold documents
 are the codes themselves, as a corpus of the ICD-10-CM table names them (`ids: icd10cm`), so the oracle arm shows what
@@ -29,6 +29,7 @@ from ragmed.errors import DataError
 from ragmed.metrics.icd10 import is_wellformed
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.coding import FURTHER, IDS, METRICS, gold_codes, note_queries
+from ragmed.tasks.invented import write_text
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import CODES
 from ragmed.workspace import Workspace
@@ -47,14 +48,15 @@ def load_spanish(workspace: Workspace) -> Split:
 
 
 def _load(workspace: Workspace, language: str) -> Split:
-    scored, shown = (_examples(_place(workspace, split), split, language) for split in ("dev", "train"))
+    scored, shown = (_examples(place_of(workspace, split), split, language) for split in ("dev", "train"))
     grouped = tuple(_one_group_of_equal_texts([*scored, *shown]))
     examples = grouped[: len(scored)]
     articles = {example.group for example in examples}
     return Split(examples, tuple(example for example in grouped[len(scored) :] if example.group not in articles))
 
 
-def _place(workspace: Workspace, split: str) -> Path:
+def place_of(workspace: Workspace, split: str) -> Path:
+    """The folder of `dev` or `train`, or the archive of it; DataError where there is not one of them."""
     folder = workspace.data / "codiesp"
     if (folder / split).is_dir():
         return folder / split
@@ -119,23 +121,30 @@ def _one_group_of_equal_texts(examples: list[Example]) -> Iterator[Example]:
 def invent(folder: Path) -> None:
     """Twelve reports to score and six to show, in both languages; none is of a patient."""
     kinds = [
-        ("asthma and cough", "asma y tos", ("j45.909", "r05")),
-        ("hypertension", "hipertensión", ("i10",)),
-        ("type 2 diabetes and a foot ulcer", "diabetes tipo 2 y una úlcera del pie", ("e11.621", "l97.509")),
+        ("asthma and cough", "asma y tos", {"j45.909": "asma", "r05": "tos"}),
+        ("hypertension", "hipertensión", {"i10": "hipertensión"}),
+        (
+            "type 2 diabetes and a foot ulcer",
+            "diabetes tipo 2 y una úlcera del pie",
+            {"e11.621": "diabetes tipo 2", "l97.509": "úlcera del pie"},
+        ),
     ]
     for split, count, age in (("dev", 12, 40), ("train", 6, 60)):
+        coded, evidence = "", ""
         made = [(f"S0000-{split.upper()}{n // 2:04}-{n % 2 + 1}", n, kinds[n % len(kinds)]) for n in range(count)]
-        for part in TEXTS.values():
-            (folder / "codiesp" / split / part).mkdir(parents=True)
-        for id_, n, (english, spanish, _) in made:
+        for id_, n, (english, spanish, codes) in made:
             texts = {
                 "en": f"A man of {age + n} years is seen for {english}. He recovers. He leaves after {n + 2} days.\n",
                 "es": f"Varón de {age + n} años con {spanish}. Mejora. Es dado de alta a los {n + 2} días.\n",
             }
             for language, part in TEXTS.items():
-                (folder / "codiesp" / split / part / f"{id_}.txt").write_text(texts[language], encoding="utf-8")
-        rows = [f"{id_}\t{code}\n" for id_, _, (_, _, codes) in made for code in codes]
-        (folder / "codiesp" / split / f"{split}D.tsv").write_text("".join(rows), encoding="utf-8")
+                write_text(folder / "codiesp" / split / part / f"{id_}.txt", texts[language])
+            for code, words in codes.items():
+                at = texts["es"].index(words)
+                coded += f"{id_}\t{code}\n"
+                evidence += f"{id_}\tDIAGNOSTICO\t{code}\t{words}\t{at} {at + len(words)}\n"
+        write_text(folder / "codiesp" / split / f"{split}D.tsv", coded)
+        write_text(folder / "codiesp" / split / f"{split}X.tsv", evidence)
 
 
 _INSTRUCTION = (

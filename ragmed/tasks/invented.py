@@ -21,14 +21,23 @@ AILMENTS = (
 )  # fmt: skip
 
 
+def write_text(path: Path, text: str) -> None:
+    """
+        write_text(folder / "mtsamples" / "1.txt", "PLAN: Rest.")
+
+    UTF-8, as it is; folders that are missing are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """
         write_lines(folder / "mednli" / "mli_dev_v1.jsonl", [{"pairID": "p1", "gold_label": "neutral"}])
 
     JSON Lines; folders that are missing are made.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records), encoding="utf-8")
+    write_text(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in records))
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

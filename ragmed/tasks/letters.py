@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 # Of whoever writes, in the first person: that a patient cannot answer is a finding.
 REFUSAL = re.compile(
+    "(?=[iakjnн我抱对對お回답대도와ل])(?:"  # how they begin: most places are passed over by that alone
     r"\b(?:i(?:'m| am) (?:sorry|unable|not able)|i (?:can(?:no|')t|cannot|can not|won't|will not) "
     r"(?:answer|provide|assist|help|give|offer|diagnose)|as an ai\b|as a language model\b)"
     r"|\b(?:ich kann|kann ich)\b[^.!?]{0,60}\b(?:nicht|kein\w{0,2})\b[^.!?]{0,60}(?:antworten|helfen|geben|stellen)\b"
@@ -32,10 +33,12 @@ REFUSAL = re.compile(
     r"|(?:我|抱歉|对不起|對不起)[^。！？]{0,15}(?:无法|無法|不能)(?:回答|提供|帮助|幫助|协助|協助|给出|給出)"
     r"|(?:お答え|回答|お手伝い|お力添え)(?:することは|することが|は|が)?でき(?:ません|ない)"
     r"|(?:답변|대답|도움|도와)[^.!?]{0,12}수 없"
-    r"|لا (?:أستطيع|يمكنني) (?:الإجابة|المساعدة|تقديم|إعطاء)",
+    r"|لا (?:أستطيع|يمكنني) (?:الإجابة|المساعدة|تقديم|إعطاء)"
+    ")",
     re.IGNORECASE,
 )
 _MOST = 400  # options named in a text: in one that names more, the first and the last are looked at
+_MATCHES = 2000  # at either end of a text, of what may name an option: only a text that repeats itself holds more
 _AROUND = 90  # characters before and after a name that say how it is meant
 
 # Characters that nobody sees; other forms of letters and marks; emphasis and other markup.
@@ -328,7 +331,7 @@ def _one_space(text: str) -> str:
 def _named(plain: str, options: Mapping[str, str]) -> Iterator[_Named]:
     """Every place where an option is named, in order."""
     texts = _Texts(options)
-    found = [match for match in texts.pattern.finditer(plain) if not _is_word(match, plain, options)]
+    found = [match for match in _matches(texts.pattern, plain) if not _is_word(match, plain, options)]
     if len(found) > _MOST:
         found = [*found[: _MOST // 2], *found[-_MOST // 2 :]]
     joined: set[int] = set()
@@ -337,6 +340,20 @@ def _named(plain: str, options: Mapping[str, str]) -> Iterator[_Named]:
             joined |= {number, number + 1}
     for number, match in enumerate(found):
         yield _name(match, plain, texts, joined=number in joined)
+
+
+def _matches(pattern: re.Pattern[str], plain: str) -> list[re.Match[str]]:
+    """All matches, or the first and the last `_MATCHES` of a text that holds more than twice as many."""
+    first = list(itertools.islice(pattern.finditer(plain), _MATCHES))
+    if len(first) < _MATCHES:
+        return first
+    looked_at = 4 * _MATCHES
+    while True:
+        begin = max(first[-1].end(), len(plain) - looked_at)
+        last = list(pattern.finditer(plain, begin))
+        if len(last) > _MATCHES or begin == first[-1].end():  # more, as the first of these may begin inside another
+            return [*first, *last[-_MATCHES:]]
+        looked_at *= 2
 
 
 def _is_word(match: re.Match[str], plain: str, options: Mapping[str, str]) -> bool:

@@ -38,6 +38,7 @@ from typing import Any, Literal
 from ragmed.errors import DataError
 from ragmed.files import read_json
 from ragmed.records import ContextDocument, Example
+from ragmed.tasks.invented import write_text
 from ragmed.tasks.loading import data_file, made
 from ragmed.tasks.task import Split, Task
 from ragmed.text_table import counted, verb
@@ -255,8 +256,7 @@ def invent(folder: Path) -> None:
         }
         for patient, name, birthday, diagnosis, texts, questions in people
     }
-    (folder / "longhealth").mkdir()
-    (folder / "longhealth" / FILE).write_text(json.dumps(written, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_text(folder / "longhealth" / FILE, json.dumps(written, ensure_ascii=False, indent=1))
 
 
 def _task(way: Way, title: str) -> Task:

@@ -23,7 +23,6 @@ are left out and counted.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import heapq
 import json
@@ -38,6 +37,7 @@ from ragmed.files import write_atomic
 from ragmed.metrics.icd10 import CodeTable, dotted, is_wellformed, load_table
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.coding import FURTHER, IDS, METRICS, gold_codes, note_queries
+from ragmed.tasks.invented import write_rows
 from ragmed.tasks.loading import csv_records, data_file, examples_of, json_records, text_of
 from ragmed.tasks.splits import split_by_hash
 from ragmed.tasks.task import Split, Task
@@ -241,24 +241,22 @@ def invent(folder: Path) -> None:
         ("an infection of the gut", [("00845", 9), ("2768 ", 9)]),
         ("pneumonia and a code that nobody knows", [("J189", 10), ("0000", 9)]),
     ]
+    notes: list[tuple[object, ...]] = []
+    coded: list[tuple[object, ...]] = []
+    for n in range(40):
+        patient, admission, (words, listed) = 90000047 + n // 2, 80000001 + n, kinds[n % len(kinds)]
+        text = (
+            f'Name:  ___\n\nChief Complaint:\n"unwell" for {n + 1} days\n\nBrief Hospital Course:\nTreated for '
+            f"{words}.\nHe walked home.\n\nDischarge Diagnosis:\n{words}\n"
+        )
+        times = ("2180-05-07 00:00:00", "2180-05-09 15:26:00")
+        notes.append((f"{patient}-DS-{n % 2 + 1}", patient, admission, "DS", n % 2 + 1, *times, text))
+        coded += [(patient, admission, number, *code) for number, code in enumerate(listed, 1)]
     place = folder / "medisumcode"
-    place.mkdir()
-    diagnoses, notes = place / "diagnoses_icd.csv", place / "discharge.csv"
-    with notes.open("w", newline="", encoding="utf-8") as stream, diagnoses.open("w", newline="") as codes:
-        written, coded = csv.writer(stream, lineterminator="\n"), csv.writer(codes, lineterminator="\n")
-        written.writerow(NOTES)
-        coded.writerow(DIAGNOSES)
-        for n in range(40):
-            patient, admission, (words, listed) = 90000047 + n // 2, 80000001 + n, kinds[n % len(kinds)]
-            text = (
-                f'Name:  ___\n\nChief Complaint:\n"unwell" for {n + 1} days\n\nBrief Hospital Course:\nTreated for '
-                f"{words}.\nHe walked home.\n\nDischarge Diagnosis:\n{words}\n"
-            )
-            times = ("2180-05-07 00:00:00", "2180-05-09 15:26:00")
-            written.writerow([f"{patient}-DS-{n % 2 + 1}", patient, admission, "DS", n % 2 + 1, *times, text])
-            for number, (code, version) in enumerate(listed, 1):
-                coded.writerow([patient, admission, number, code, version])
-    build(diagnoses, notes, place / FILE)
+    diagnoses, discharge = place / "diagnoses_icd.csv", place / "discharge.csv"
+    write_rows(discharge, NOTES, notes)
+    write_rows(diagnoses, DIAGNOSES, coded)
+    build(diagnoses, discharge, place / FILE)
 
 
 MEDISUMCODE = Task(

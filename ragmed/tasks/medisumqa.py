@@ -16,7 +16,6 @@ of 16, never scored. The retriever is asked the question.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
+from ragmed.tasks.invented import AILMENTS, write_lines
 from ragmed.tasks.loading import id_of, json_records, made, text_of
 from ragmed.tasks.splits import split_by_hash
 from ragmed.tasks.task import Split, Task
@@ -79,25 +79,21 @@ def _example(record: Any) -> Example:
 
 def invent(folder: Path) -> None:
     """Twenty-four questions on letters of twelve patients, two of them to be shown, by their numbers; none was ill."""
-    ills = ["gout", "asthma", "a kidney stone", "a broken wrist", "shingles", "an ulcer"] * 2
-    lines = []
-    for number, ill in enumerate(ills):
+    records = []
+    for number, ill in enumerate(AILMENTS[:6] * 2):
         drug = ("rest", "a new medicine", "surgery")[number % 3]
         letter = (
             f"Name: ___\nChief Complaint:\nInvented.\n\nBrief Hospital Course:\nPatient {number} had {ill}: {drug}."
         )
         said = {"Why was I in hospital?": f"You had {ill}.", "How was I treated?": f"You were treated with {drug}."}
-        lines += [
-            json.dumps(
-                {
-                    "note_id": f"{number + 84:08}-DS-2", "with_discharge_summary": f"{letter}\nYou had {ill}.",
-                    "without_discharge_summary": letter, "Question": question, "Answer": answer,
-                }
-            )
+        records += [
+            {
+                "note_id": f"{number + 84:08}-DS-2", "with_discharge_summary": f"{letter}\nYou had {ill}.",
+                "without_discharge_summary": letter, "Question": question, "Answer": answer,
+            }
             for question, answer in said.items()
         ]  # fmt: skip
-    (folder / "medisumqa").mkdir()
-    (folder / "medisumqa" / "MeDiSumQA.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_lines(folder / "medisumqa" / "MeDiSumQA.json", records)
 
 
 MEDISUMQA = Task(

@@ -13,13 +13,13 @@ and the sentence is what a retriever is asked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
+from ragmed.tasks.invented import write_lines
 from ragmed.tasks.loading import data_file, examples_of, id_of, json_records, text_of
 from ragmed.tasks.splits import apart
 from ragmed.tasks.task import Split, Task
@@ -63,14 +63,13 @@ def invent(folder: Path) -> None:
         ("She takes 5 mg of warfarin.", ("She takes a blood thinner.", "Her INR is 2.", "She takes no medicine.")),
         ("No fever was noted overnight.", ("He had no fever at night.", "He slept well.", "He had a fever at night.")),
     ]
-    (folder / "mednli").mkdir()
     for name, first, last in (("mli_test_v1.jsonl", 0, 4), ("mli_dev_v1.jsonl", 4, 6)):
-        lines = [
-            json.dumps({"pairID": f"{name[4:8]}{i}-{n}", "sentence1": said, "sentence2": text, "gold_label": label})
+        records = [
+            {"pairID": f"{name[4:8]}{i}-{n}", "sentence1": said, "sentence2": text, "gold_label": label}
             for i, (said, texts) in enumerate(pairs[first:last])
             for n, (text, label) in enumerate(zip(texts, LETTERS, strict=True))
         ]
-        (folder / "mednli" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        write_lines(folder / "mednli" / name, records)
 
 
 MEDNLI = Task(

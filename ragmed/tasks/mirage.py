@@ -21,7 +21,7 @@ from ragmed.errors import DataError
 from ragmed.files import read_json
 from ragmed.records import Example
 from ragmed.tasks import medqa
-from ragmed.tasks.invented import AILMENTS, DRUGS
+from ragmed.tasks.invented import AILMENTS, DRUGS, write_text
 from ragmed.tasks.loading import data_file
 from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
@@ -78,8 +78,7 @@ def invent(folder: Path) -> None:
             if name in ("pubmedqa", "bioasq"):
                 record["PMID"] = [90000000 + n]
             sets[name][f"{name}-{n}"] = record
-    (folder / "mirage").mkdir()
-    (folder / "mirage" / "benchmark.json").write_text(json.dumps(sets, indent=1), encoding="utf-8")
+    write_text(folder / "mirage" / "benchmark.json", json.dumps(sets, indent=1))
 
 
 def _task(name: str, title: str, instruction: str, license: str, *, gold_documents: bool = False) -> Task:

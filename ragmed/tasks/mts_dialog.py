@@ -7,8 +7,12 @@ published:
     0,ALLERGY,No known drug allergies.,"Doctor: Any allergies? Patient: None that I know of."
 
 Which section is meant is said in words, as its question; the published task has it guessed too. An example's id holds
-the header (`test-ALLERGY-0`), so that scores can be read by section. Few-shot examples come from the training file.
-Equal dialogues are one group. The retriever is asked sentences of the dialogue.
+the header (`test-ALLERGY-0`), so that a section can be a task of its own:
+
+    tasks: {mts_dialog: {}, allergies: {task: mts_dialog, only: "test-ALLERGY-*"}}
+
+Few-shot examples come from the training file. Equal dialogues are one group. The retriever is asked sentences of the
+dialogue.
 """
 
 from __future__ import annotations

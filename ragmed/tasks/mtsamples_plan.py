@@ -33,7 +33,7 @@ from ragmed.errors import DataError
 from ragmed.files import not_text
 from ragmed.metrics.overlap import has_words
 from ragmed.records import ContextDocument, Example
-from ragmed.tasks.invented import AILMENTS, DRUGS
+from ragmed.tasks.invented import AILMENTS, DRUGS, write_text
 from ragmed.tasks.queries import short_queries
 from ragmed.tasks.splits import split_by_hash, text_key
 from ragmed.tasks.task import Split, Task
@@ -163,13 +163,12 @@ def _queries(example: Example) -> tuple[str, ...]:
 
 def invent(folder: Path) -> None:
     """Forty-eight notes, some of which are held out, one text file each; nobody was ill."""
-    (folder / "mtsamples").mkdir()
     for n in range(48):
         drug, ill = DRUGS[n % len(DRUGS)], AILMENTS[n // 4]
         head = f"Medical Specialty:Podiatry\nSample Name: Visit {n}\nDescription: {ill}, {drug}.\n{MARKER}\n"
         body = f"CHIEF COMPLAINT: {ill.capitalize()} for {n + 2} days.OBJECTIVE: Well, {n + 70} kg.PLAN: Take {drug}."
         text = f"{head}{body}\nKeywords: podiatry, {ill},\n"
-        (folder / "mtsamples" / f"{n + 1000}.txt").write_text(text, encoding="utf-8")
+        write_text(folder / "mtsamples" / f"{n + 1000}.txt", text)
 
 
 MTSAMPLES_PLAN = Task(

@@ -15,13 +15,13 @@ assessment first, then of the subjective part.
 
 from __future__ import annotations
 
-import csv
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
 from ragmed.records import ContextDocument, Example
+from ragmed.tasks.invented import write_rows
 from ragmed.tasks.loading import csv_records, data_file, examples_of, text_of
 from ragmed.tasks.queries import short_queries
 from ragmed.tasks.splits import apart, text_key
@@ -79,10 +79,8 @@ def invent(folder: Path) -> None:
         ("Cannot swallow.", "64M with a stroke of the brain stem.", "Stroke; Dysphagia"),
         ("Short of breath.", "38F, clot in the right lung, on heparin.", "Pulmonary embolism"),
     ]
-    (folder / "problem_summary").mkdir()
     for side, part in (("test", notes[:10]), ("train", notes[10:])):
-        with (folder / "problem_summary" / FILES[side]).open("w", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows([("Subjectives", "Assessment", "Summary"), *part])
+        write_rows(folder / "problem_summary" / FILES[side], ("Subjectives", "Assessment", "Summary"), part)
 
 
 PROBLEM_SUMMARY = Task(
@@ -100,7 +98,7 @@ PROBLEM_SUMMARY = Task(
     ),
     license="PhysioNet Credentialed Health Data License 1.5.0",
     metrics=("rouge_l", "rouge_1", "rouge_2", "problem_f1"),
-    further=("bertscore", "concept_f1", "unsupported"),
+    further=("bertscore", "concept_f1", "concept_precision", "concept_recall", "unsupported"),
     form=TEXT,
     query=_queries,
     max_tokens=512,

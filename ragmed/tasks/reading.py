@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
@@ -288,10 +289,10 @@ def _list(sample: Sample, text: str) -> Value:
         return tuple(dict.fromkeys(given)) if all(isinstance(entry, str) for entry in given) else None
     if text.startswith("{") or any(_is_object(part) for part in _in_braces(text)):
         return None
-    lines = _LEAD_IN.sub("", text.strip(), count=1).splitlines()
+    lines = [line for line in _LEAD_IN.sub("", text.strip(), count=1).splitlines() if line.strip()]
     if sum(_BULLET.match(line) is not None for line in lines) > 1:
         lines = [line for line in lines if _BULLET.match(line) or not _SENTENCE.match(line)]
-    parts = [_BULLET.sub("", part).strip(" \t.;*_`") for line in lines for part in line.split(";")]
+    parts = [_BULLET.sub("", part).strip(" \t.;*_`") for line in lines for part in line.split(";") if part]
     entries = tuple(dict.fromkeys(part for part in parts if _says_something(part) and not part.endswith(":")))
     return entries or None
 
@@ -360,10 +361,11 @@ def _in_braces(text: str) -> Iterable[str]:
     """The stretches from a brace to the one that closes it; braces within quotes do not count."""
     depth = start = 0
     for mark in _BRACE.finditer(text):
-        if mark.group() == "{":
+        brace = text[mark.start()]
+        if brace == "{":
             start = start if depth else mark.start()
             depth += 1
-        elif mark.group() == "}" and depth:
+        elif brace == "}" and depth:
             depth -= 1
             if not depth:
                 yield text[start : mark.end()]
@@ -387,7 +389,8 @@ def _number(sample: Sample, text: str) -> Value:
 
     None where there are several, or where one goes on with what is not read (10⁹, 1½).
     """
-    found = [match for match in _NUMBER.finditer(text) if match["number"]]
+    numbered = (match for match in _NUMBER.finditer(text) if match["number"])
+    found = list(islice(numbered, _MOST_NUMBERS + 1))
     if len(found) > _MOST_NUMBERS or any(match["more"] for match in found):
         return None
     stated = [match for match in found if _STATED_NUMBER.search(text[max(0, match.start() - 20) : match.start()])]

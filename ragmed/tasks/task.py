@@ -94,7 +94,8 @@ class TaskSettings:
     `system_instruction`: words before the task's own, at the head of the system message of every arm.
     `task`: the known task behind a name of one's own, so that one task can be asked in several ways. `options`: the
     order of the options' texts under their letters (`rotated` by one, `shuffled` for each example by itself); few-shot
-    examples stay as they are. `protocol`: `clue` draws and reads as CLUE's scripts do (`ragmed.tasks.clue`).
+    examples stay as they are. `only`: a pattern of the ids that are asked, such as `test-ALLERGY-*`, so that part of a
+    set is a task of its own. `protocol`: `clue` draws and reads as CLUE's scripts do (`ragmed.tasks.clue`).
     """
 
     file: str = ""
@@ -108,4 +109,5 @@ class TaskSettings:
     task: str = ""
     options: OptionOrder = "published"
     few_shot: Literal["", "seeded", "one-per-class"] = ""
+    only: str = ""
     protocol: Literal["", "clue"] = ""

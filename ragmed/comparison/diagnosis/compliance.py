@@ -4,12 +4,20 @@ A model that has the answer but cannot put it as told is wrong when it writes an
 form. A loss of that kind is one of instruction following, and must not be read as a loss of medicine. The two ways are
 one arm on two names of a task (scored by what is written, and by log-likelihood), or two arms on one task of which one
 is `constrained`.
+
+The difference of the two ways falls into two parts that add up to it. Between them stand the answers as they were
+written, but for those of which nothing could be read, which are taken as they are when held. What is written less these
+is the part of form; these less what is held, the part of other answers. Each is a paired difference like any other, so
+that it has an interval, and a metric of sums (micro-F1) is computed anew from the counts of the answers between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from ragmed.comparison.columns import TaskTable
 from ragmed.comparison.diagnosis.rows import Compliance, ComplianceContrast
@@ -23,6 +31,7 @@ from ragmed.comparison.diagnosis.same_questions import (
 from ragmed.comparison.paired import difference_of, shared
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.comparison.statistics.differences import Difference
+from ragmed.metrics import POINTS
 from ragmed.records import Answer
 
 _FREE = frozenset({"normalise", "max_tokens"})  # they mean something for one of the two ways alone
@@ -35,6 +44,7 @@ Found = Mapping[tuple[str, str], Mapping[str, Answer]]
 class Twin:
     """An arm on a table where it writes freely, and where its answers are held; `held_by`: how."""
 
+    metric: str
     arm: str
     written: TaskTable
     held_arm: str
@@ -42,9 +52,9 @@ class Twin:
     held_by: str
 
     @property
-    def way(self) -> tuple[str, str, str]:
+    def way(self) -> tuple[str, str, str, str]:
         """What twins of two arms must share, so that their differences can be told apart."""
-        return self.written.name, self.held.name, self.held_by
+        return self.metric, self.written.name, self.held.name, self.held_by
 
     @property
     def cells(self) -> tuple[str, str]:
@@ -55,21 +65,29 @@ class Twin:
 def twins(tables: Sequence[TaskTable], found: Found, *, tasks: Settings, arms: Settings) -> list[Twin]:
     """All arms whose answers are there in both ways: tasks asked twice first, then arms with a constrained twin."""
     asked_twice = [
-        Twin(arm, written, arm, held, _LIKELIHOOD)
+        Twin(metric, arm, written, arm, held, _LIKELIHOOD)
         for written, held in ways(tables, tasks)
-        for arm in arms_on((written, held), written.right_or_wrong)
+        for metric in _told_by(written)
+        for arm in arms_on((written, held), metric)
     ]
     pairs = [sorted(pair, key=lambda arm: bool(arms[arm].get(_HELD))) for pair in arm_pairs(arms, differ=_HELD)]
     beside = []
     for table in tables:
         if tasks.get(table.name, {}).get("scoring", "generate") != "generate":
             continue
-        there = set(arms_on((table,), table.right_or_wrong))
-        for free, held in pairs:
-            if {free, held} <= there and not arms[free].get(_HELD):
-                first = next(iter(found[held, table.name].values()))
-                beside.append(Twin(free, table, held, table, first.sample.constraint or _LIKELIHOOD))
+        for metric in _told_by(table):
+            there = set(arms_on((table,), metric))
+            for free, held in pairs:
+                if {free, held} <= there and not arms[free].get(_HELD):
+                    first = next(iter(found[held, table.name].values()))
+                    beside.append(Twin(metric, free, table, held, table, first.sample.constraint or _LIKELIHOOD))
     return [*asked_twice, *beside]
+
+
+def _told_by(table: TaskTable) -> list[str]:
+    """Whether an answer is right, where that is known, and the primary metric, where differences of it are points."""
+    metrics = dict.fromkeys(filter(None, (table.right_or_wrong, table.primary)))
+    return [name for name in metrics if table.metrics[name].unit == POINTS]
 
 
 def ways(tables: Sequence[TaskTable], tasks: Settings) -> list[tuple[TaskTable, TaskTable]]:
@@ -92,10 +110,12 @@ def compliance(
         compliance(tables, found, tasks=facts.tasks, arms=facts.arms, settings=settings)[0].said
         # compliance
 
-    A row for each arm and task answered in both ways, paired example by example. `difference`: written less held.
-    `known_but_unreadable`: right where it is held, and nothing readable written (`examples`). `said`:
+    A row for each arm and task answered in both ways, paired example by example, by whether answers are right and by
+    the task's primary metric. `difference`: written less held; of it `by_form` comes from answers of which nothing
+    could be read, `by_answers` from others. `known_but_unreadable`: nothing readable written, and right where it is
+    held, at least in part (`examples`). `said`:
 
-        compliance    it scores less when it writes, and at least half of what it loses are unreadable answers
+        compliance    it scores less when it writes, and at least half of the difference comes by form
         other-answers it scores less when it writes, mostly because it writes other answers than it gives when held
         writing-helps it scores more when it writes
         knowledge     the two agree within the margin: what it writes can be read as what it knows
@@ -105,32 +125,47 @@ def compliance(
 
 
 def _row(twin: Twin, found: Found, settings: ComparisonSettings) -> Compliance:
-    metric = twin.written.right_or_wrong
-    joint = _joint([twin])
-    written, held = twin.cells
+    metric, joint, (written, held) = twin.metric, _joint([twin]), twin.cells
     kept, values = shared(joint, (held, written), metric)
     answers = found[twin.arm, twin.written.name]
-    failed = [id_ for id_ in twin.written.ids if answers[id_].score.status != "answered"]
+    failed = [id_ for id_ in twin.written.ids if answers[id_].score.status not in ("answered", "error")]
     given = twin.held.columns[twin.held_arm, metric].values
-    unread = [id_ for id_ in failed if given[id_]]
-    told = difference_of(joint, metric, kept, values, sides=((held,), (written,)), settings=settings) if kept else None
-    lost = int((values[written] < values[held]).sum())
+    known = [id_ for id_ in failed if (value := given[id_]) is not None and joint.value(metric, np.array([value])) > 0]
+    named = (twin.arm, twin.written.name, twin.held_arm, twin.held.name, twin.held_by, metric)
+    ends: dict[str, Any] = {"form_failures": len(failed), "known_but_unreadable": len(known), "examples": tuple(known)}
+    if not kept:
+        return Compliance(
+            *named, n=0, generate=None, held=None, difference=None, ci=None, by_form=None, by_form_ci=None,
+            by_answers=None, by_answers_ci=None, interval="none", test="none", p=1.0, said="cannot-tell", **ends,
+        )  # fmt: skip
+    unread = np.isin(kept, failed).reshape(-1, *[1] * (values[held].ndim - 1))
+    between = f"{written}, held where unreadable"
+    values[between] = np.where(unread, values[held], values[written])
+
+    def told(minus: str, plus: str) -> Difference:
+        mine = {cell: values[cell] for cell in (minus, plus)}
+        return difference_of(joint, metric, kept, mine, sides=((minus,), (plus,)), settings=settings)
+
+    whole, form, other = told(held, written), told(between, written), told(held, between)
     return Compliance(
-        twin.arm, twin.written.name, twin.held_arm, twin.held.name, twin.held_by, n=len(kept),
-        generate=float(values[written].mean()) if kept else None, held=float(values[held].mean()) if kept else None,
-        difference=told.difference if told else None, ci=told.ci if told else None,
-        interval=told.interval if told else "none", test=told.test if told else "none", p=told.p if told else 1.0,
-        form_failures=len(failed), known_but_unreadable=len(unread), examples=tuple(unread),
-        said=_said(told, lost=lost, unread=len(set(unread) & set(kept)), settings=settings) if told else "cannot-tell",
+        *named, n=len(kept), generate=joint.value(metric, values[written]), held=joint.value(metric, values[held]),
+        difference=whole.difference, ci=whole.ci, by_form=form.difference, by_form_ci=form.ci,
+        by_answers=other.difference, by_answers_ci=other.ci, interval=whole.interval, test=whole.test, p=whole.p,
+        said=_said(whole, by_form=form.difference, better=_better(joint, metric), settings=settings), **ends,
     )  # fmt: skip
 
 
-def _said(told: Difference, *, lost: int, unread: int, settings: ComparisonSettings) -> str:
+def _better(table: TaskTable, metric: str) -> int:
+    """Which way better lies: 1 upwards, -1 downwards."""
+    return -1 if table.metrics[metric].higher_is_better is False else 1
+
+
+def _said(told: Difference, *, by_form: float, better: int, settings: ComparisonSettings) -> str:
     low, high = told.ci
     if told.p < settings.alpha and not low <= 0 <= high:
-        if told.difference > 0:
+        if better * told.difference > 0:
             return "writing-helps"
-        return "compliance" if 2 * unread >= lost else "other-answers"
+        return "compliance" if 2 * better * by_form <= better * told.difference else "other-answers"
     return "knowledge" if -settings.margin < low and high < settings.margin else "cannot-tell"
 
 
@@ -147,7 +182,7 @@ def compliance_contrasts(
         both        they differ when they are held, and otherwise when they write
         cannot-tell neither is shown
     """
-    by_way: dict[tuple[str, str, str], dict[str, Twin]] = {}
+    by_way: dict[tuple[str, str, str, str], dict[str, Twin]] = {}
     for twin in twins(tables, found, tasks=tasks, arms=arms):
         by_way.setdefault(twin.way, {}).setdefault(twin.arm, twin)
     return [
@@ -159,10 +194,10 @@ def compliance_contrasts(
 
 
 def _contrast(old: Twin, new: Twin, settings: ComparisonSettings) -> ComplianceContrast:
-    joint, metric = _joint([old, new]), old.written.right_or_wrong
+    joint, metric = _joint([old, new]), old.metric
     (old_said, old_held), (new_said, new_held) = old.cells, new.cells
     kept, values = shared(joint, (old_said, new_said, old_held, new_held), metric)
-    named = (old.arm, new.arm, old.written.name, old.held_arm, new.held_arm, old.held.name, old.held_by)
+    named = (old.arm, new.arm, old.written.name, old.held_arm, new.held_arm, old.held.name, old.held_by, metric)
     if not kept:
         return ComplianceContrast(
             *named, n=0, generate_difference=None, generate_ci=None, held_difference=None, held_ci=None,
@@ -191,8 +226,7 @@ def _cell(arm: str, table: TaskTable) -> str:
 
 def _joint(both: Sequence[Twin]) -> TaskTable:
     """Both ways as columns of one table, so that they are paired as two arms are."""
-    written, held = both[0].written, both[0].held
-    metric = written.right_or_wrong
+    metric, written, held = both[0].metric, both[0].written, both[0].held
     sides = [side for twin in both for side in ((twin.arm, twin.written), (twin.held_arm, twin.held))]
     names = list(dict.fromkeys((written.name, held.name)))
     return TaskTable(

@@ -78,6 +78,7 @@ class Compliance:
 
     `held_arm`, `held_task`: whose they are, and to what: the same arm on another name of the task, or its twin that is
     constrained on the same one. `held_by`: `likelihood` of the options, or how a server holds what is written.
+    `by_form` and `by_answers` add up to the `difference`.
     """
 
     arm: str
@@ -85,11 +86,16 @@ class Compliance:
     held_arm: str
     held_task: str
     held_by: str
+    metric: str
     n: int
     generate: float | None
     held: float | None
     difference: float | None
     ci: Interval | None
+    by_form: float | None
+    by_form_ci: Interval | None
+    by_answers: float | None
+    by_answers_ci: Interval | None
     interval: str
     test: str
     p: float
@@ -110,6 +116,7 @@ class ComplianceContrast:
     held_arm: str
     held_task: str
     held_by: str
+    metric: str
     n: int
     generate_difference: float | None
     generate_ci: Interval | None
