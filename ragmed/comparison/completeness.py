@@ -139,8 +139,12 @@ def _repeated(table: TaskTable, one: str, other: str) -> str:
     """That an arm's texts are another's word for word though it was asked otherwise, as a cache in between gives them;
     '' where they are not, or are so short that they may well be.
     """
-    pairs = [(table.answers[one][id_].sample, table.answers[other][id_].sample) for id_ in table.ids]
-    otherwise = [(a, b) for a, b in pairs if a.prompt and b.prompt and a.prompt != b.prompt]
+    first, second = table.answers[one], table.answers[other]
+    otherwise = [
+        (a, b)
+        for id_ in table.ids
+        if (a := first[id_].sample).prompt and (b := second[id_].sample).prompt and a.prompt != b.prompt
+    ]
     long = [(a.completion, b.completion) for a, b in otherwise if len((a.completion or "").split()) >= LEAST_WORDS]
     same = [a for a, b in long if a == b]
     if len(long) < LEAST_TO_REPEAT or len(same) < MOST_ALIKE * len(long) or len(set(same)) < len(same) / 2:
@@ -169,13 +173,13 @@ def _alike(answers: Collection[Answer]) -> tuple[str, int, int] | None:
 
 def missing(table: TaskTable, arms: Sequence[str], metric: str) -> list[str]:
     """The examples that at least one arm has no answer to, and all others have a score for, or none either."""
-    found = []
-    for id_ in table.ids:
-        lost = [arm for arm in arms if table.answers[arm][id_].score.status == "error"]
-        known = (table.columns[arm, metric].values[id_] is not None for arm in arms if arm not in lost)
-        if lost and all(known):
-            found.append(id_)
-    return found
+    lost = {arm: {id_ for id_ in table.ids if table.answers[arm][id_].score.status == "error"} for arm in arms}
+    some = set().union(*lost.values())
+    return [
+        id_
+        for id_ in table.ids
+        if id_ in some and all(id_ in lost[arm] or table.columns[arm, metric].values[id_] is not None for arm in arms)
+    ]
 
 
 def within_bounds(

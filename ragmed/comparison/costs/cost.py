@@ -170,6 +170,8 @@ def training_cost(adapter: Mapping[str, Any] | None) -> TrainingCost:
 
 def _computing_of(*records: Any) -> Computing | None:
     """The most of what the records of one piece of work say, which hold one another; None where one says nothing."""
+    if not all(isinstance(record, Mapping) for record in records):
+        return None
     found: list[Computing] = []
     for record in records:
         gpu, cpu = (number(_entry(record, f"{kind}_seconds")) for kind in ("gpu", "cpu"))
