@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from tqdm import tqdm
@@ -67,7 +67,8 @@ class Lines:
         global _before
         while not self._closed.wait(max(0.0, _before + EVERY - time.monotonic())):
             _before = time.monotonic()
-            print(visible(self.line(_before - self._began)), file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):  # a log that is full or closed stops no work
+                print(visible(self.line(_before - self._began)), file=sys.stderr, flush=True)
 
     def line(self, seconds: float) -> str:
         """What is said after so many seconds.

@@ -99,6 +99,14 @@ def test_hostile_texts_are_read_in_no_time(start: str, filler: str) -> None:
             is_abstention(whole)
 
 
+@pytest.mark.parametrize("between", ["a " * 30_000, "a " * 3_000 + "word " * 40_000, "word " * 40_000 + "a " * 5_000])
+def test_what_a_text_states_at_either_end_is_read_however_much_stands_between(between: str) -> None:
+    assert find_letter(f"{between}\n\nThe answer is C.", FOUR) == "C"
+    assert find_letter(f"The answer is C.\n\n{between}", FOUR) == "C"
+    assert find_letter(f"The answer is C.\n\n{between}\n\nWait, the answer is B.", FOUR) == "B"
+    assert find_letter(f"The answer is C.\n\n{between}\n\nThe answer is B.", FOUR) is None
+
+
 def test_a_text_at_the_end_of_what_was_cut_may_go_on() -> None:
     assert read("letter", "The answer is 40 mg", finish="length") == ("truncated", None)
     assert read("letter", "The answer is 40 mg, since", finish="length") == ("answered", "B")
