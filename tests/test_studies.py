@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from ragmed.cli.main import cli
 
 from ragmed.comparison.columns import build_tables
+from ragmed.comparison.completeness import Reasons
 from ragmed.comparison.designs import four_arms
 from ragmed.comparison.factorial import factorials
 from ragmed.comparison.overall import pooled
@@ -59,7 +60,10 @@ def test_a_study_of_two_pairs_has_the_interval_of_the_effect_of_its_2x2():
     )
     tables = tables_of(answers)
     settings = replace(SETTINGS, factorials=(four_arms(arms),), resamples=10_000)  # enough for its four effects
-    effects = {one.effect: one for one in factorials(tables, settings=settings, sources={})[0].effects}
+    effects = {
+        one.effect: one
+        for one in factorials(tables, settings=settings, sources={}, reasons=Reasons(settings, {}))[0].effects
+    }
     tuning = Study("tuning", tables[0], (("rag", "both"), ("general", "tuned")))
     retrieval = Study("retrieval", tables[0], (("general", "rag"), ("tuned", "both")))
     rows = {row.study: row for row in pool([tuning, retrieval], settings).studies}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from itertools import combinations
 
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.completeness import why_no_verdict
+from ragmed.comparison.completeness import Reasons
 from ragmed.comparison.contrasts import contrast
 from ragmed.comparison.rows import Alike, Score
 from ragmed.comparison.settings import ComparisonSettings
-from ragmed.comparison.sources import ArmSources
 from ragmed.comparison.verdicts import conclude
 
 MOST_ARMS = 10
@@ -19,10 +18,10 @@ MOST_ARMS = 10
 
 def alike(
     tables: Sequence[TaskTable], scores: Sequence[Score], settings: ComparisonSettings, *,
-    sources: Mapping[str, ArmSources], strict: Sequence[TaskTable] = (),
+    reasons: Reasons, strict: Sequence[TaskTable] = (),
 ) -> tuple[list[Alike], list[str]]:  # fmt: skip
     """
-        alike(tables, scores, settings, sources={})[0][0].groups
+        alike(tables, scores, settings, reasons=Reasons(settings, {}))[0][0].groups
         # (('rag', 'both'), ('general', 'tuned'))
 
     For each task with three arms or more, by its primary metric: the largest sets of arms no two of which are told
@@ -42,24 +41,21 @@ def alike(
         if len(arms) > MOST_ARMS:
             notes.append(f"{table.name}: {len(arms)} arms are too many to be grouped by what can be told apart.")
         elif len(arms) > 2:
-            apart = _apart(table, arms, settings, sources)
+            apart = _apart(table, arms, settings, reasons)
             if table.name in held:
-                apart &= _apart(held[table.name], arms, settings, sources)
+                apart &= _apart(held[table.name], arms, settings, reasons)
             rows.append(Alike(table.name, table.primary, cliques(arms, apart)))
     return rows, notes
 
 
 def _apart(
-    table: TaskTable, arms: Sequence[str], settings: ComparisonSettings, sources: Mapping[str, ArmSources]
+    table: TaskTable, arms: Sequence[str], settings: ComparisonSettings, reasons: Reasons
 ) -> set[frozenset[str]]:
     pairs = list(combinations(arms, 2))
     rows = [
-        contrast(
-            table, pair, table.primary, settings, family=len(pairs),
-            reason=why_no_verdict(table, pair, settings, sources),
-        )
+        contrast(table, pair, table.primary, settings, family=len(pairs), reason=reasons.why(table, pair))
         for pair in pairs
-    ]  # fmt: skip
+    ]
     concluded = conclude([(f"'{row.arm}' against '{row.baseline}'", True, row) for row in rows], settings)
     return {frozenset((row.baseline, row.arm)) for row in concluded if row.verdict in ("better", "worse")}
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ragmed.errors import DataError, MismatchError
 from ragmed.metrics import MetricFacts, facts_by_name, find_metric
-from ragmed.records import STATUSES, Answer, Example, Measure
+from ragmed.records import STATUSES, Answer, Example, Measure, Score
 from ragmed.text_table import counted
 
 
@@ -63,6 +64,16 @@ class TaskTable:
         facts = {name: one for name, one in self.metrics.items() if name != metric}
         return dataclasses.replace(self, metrics=facts, columns=columns)
 
+    def kept(self, arms: Sequence[str], metric: str) -> list[str]:
+        """The examples that all of `arms` have a score for, in the order of `ids`."""
+        columns = [self.columns[arm, metric].values for arm in arms]
+        gaps = [values for values in columns if None in values.values()]  # most columns have none
+        return [id_ for id_ in self.ids if all(values[id_] is not None for values in gaps)] if gaps else list(self.ids)
+
+    def groups_among(self, ids: Sequence[str]) -> int:
+        """How many groups these examples of the table are of."""
+        return len(set(self.groups.values() if len(ids) == len(self.groups) else (self.groups[id_] for id_ in ids)))
+
     def value(self, metric: str, values: NDArray[np.float64]) -> float:
         """One number of the scores of several examples: their mean, or a ratio of the sums of their counts."""
         if self.metrics[metric].kind != "ratio":
@@ -109,19 +120,26 @@ def build_tables(
 def _by_id(arm: str, task: str, answers: Iterable[Answer]) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     for answer in answers:
-        where = f"sample '{answer.example.id}' of arm '{arm}', task '{task}'"
-        score = answer.score
-        if answer.example.id in found:
-            raise DataError(f"{where} is there twice; keep one record of each example")
-        if score.status not in STATUSES:
-            raise DataError(f"{where} has the unknown status '{score.status}'; known: {', '.join(STATUSES)}")
-        if score.metrics and score.status != "answered":
-            raise DataError(f"{where} has scores although its status is '{score.status}'; only answered ones have any")
-        for metric, value in score.metrics.items():
-            if not all(_is_number(part) for part in (value if isinstance(value, tuple) else (value,))):
-                raise DataError(f"{where} has the score {metric} = {value!r}; a finite number is needed")
-        found[answer.example.id] = answer
+        id_ = answer.sample.example.id
+        if id_ in found:
+            wrong = "is there twice; keep one record of each example"
+        elif not (wrong := _unusable(answer.score)):
+            found[id_] = answer
+            continue
+        raise DataError(f"sample '{id_}' of arm '{arm}', task '{task}' {wrong}")
     return found
+
+
+def _unusable(score: Score) -> str:
+    """What is wrong with a score; '' where nothing is."""
+    if score.status not in STATUSES:
+        return f"has the unknown status '{score.status}'; known: {', '.join(STATUSES)}"
+    if score.metrics and score.status != "answered":
+        return f"has scores although its status is '{score.status}'; only answered ones have any"
+    for metric, value in score.metrics.items():
+        if not (all(map(_is_number, value)) if isinstance(value, tuple) else _is_number(value)):
+            return f"has the score {metric} = {value!r}; a finite number is needed"
+    return ""
 
 
 def _is_number(value: Any) -> bool:
@@ -147,21 +165,29 @@ def _table(
             **{n: f for n, f in undeclared.items() if n not in facts_by_name(declared)},
         },
         columns={},
-        status={
-            arm: {s: sum(x.score.status == s for x in found.values()) for s in STATUSES} for arm, found in arms.items()
-        },
+        status={arm: _counts(found.values()) for arm, found in arms.items()},
         answers=arms,
     )
     return under(bare, policy)
 
 
+def _counts(answers: Iterable[Answer]) -> dict[str, int]:
+    counts = Counter(answer.score.status for answer in answers)
+    return {status: counts[status] for status in STATUSES}
+
+
 def under(table: TaskTable, policy: Mapping[str, str]) -> TaskTable:
     """The same table with another policy: what an answer without a value counts as."""
+    known = {
+        key: column
+        for key, column in table.columns.items()
+        if table.status[key[0]]["answered"] == len(table.answers[key[0]])  # no policy has anything to say of it
+    }
     columns = {
-        (arm, metric): _column(found, facts, policy, _worst(table, facts))
+        (arm, metric): known.get((arm, metric)) or _column(found, facts, policy, _worst(table, facts))
         for arm, found in table.answers.items()
         for metric, facts in table.metrics.items()
-        if _measured(found.values(), metric)
+        if (arm, metric) in table.columns or _measured(found.values(), metric)
     }
     return dataclasses.replace(table, columns=columns)
 
@@ -174,13 +200,15 @@ def _require_same(arm: str, task: str, found: Mapping[str, Answer], examples: Ma
             f"'{missing[0]}'); let the run finish: `ragmed eval` goes on where it stopped"
         )
     for id_, answer in found.items():
-        for name in ("gold", "group"):
-            mine, other = getattr(answer.example, name), getattr(examples[id_], name)
-            if mine != other:
-                raise MismatchError(
-                    f"example '{id_}' of task '{task}' has the {name} {mine!r} in arm '{arm}' and {other!r} in another "
-                    "arm; these are not the same examples, run both arms on one version of the task"
-                )
+        mine, other = answer.sample.example, examples[id_]
+        if mine is other or (mine.gold == other.gold and mine.group == other.group):
+            continue
+        name = "group" if mine.gold == other.gold else "gold"
+        raise MismatchError(
+            f"example '{id_}' of task '{task}' has the {name} {getattr(mine, name)!r} in arm '{arm}' and "
+            f"{getattr(other, name)!r} in another arm; these are not the same examples, run both arms on one version "
+            "of the task"
+        )
 
 
 def groups_of(examples: Mapping[str, Example], ids: Sequence[str]) -> dict[str, str]:

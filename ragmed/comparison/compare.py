@@ -11,7 +11,7 @@ from ragmed.comparison.alike import alike
 from ragmed.comparison.baselines import best_constant, trivial_baselines
 from ragmed.comparison.cautions import cautions
 from ragmed.comparison.columns import TaskTable, build_tables, repeated, sample_notes
-from ragmed.comparison.completeness import completeness_notes
+from ragmed.comparison.completeness import Reasons, completeness_notes
 from ragmed.comparison.contrasts import asked_pairs, contrasts, fitting_contrasts
 from ragmed.comparison.costs.cost import cost_row, economics, economics_notes
 from ragmed.comparison.costs.prices import Prices
@@ -79,9 +79,10 @@ def compare(
     tables = [table.without(UNSUPPORTED) for table in every]  # a failure, reported with its error alone
     errors = measured_errors(about.metrics, settings)
     failing = every if errors else tables
-    paired = contrasts(tables, pairs, settings, sources=known)
+    reasons = Reasons(settings, known)
+    paired = contrasts(tables, pairs, settings, sources=known, reasons=reasons)
     fitting = [held for table in tables if (held := where_all_fit(table)) is not None]
-    squares = factorials(tables, settings=settings, sources=known)
+    squares = factorials(tables, settings=settings, sources=known, reasons=reasons)
     costs = [
         cost_row(arm, task, given, prices=settings.prices, memory=about.memory.get(arm))
         for (arm, task), given in ((key, [answer.sample for answer in given]) for key, given in answers.items())
@@ -102,7 +103,7 @@ def compare(
     scores = [row for table in tables for row in _scores(table, scored_arms, settings)]
     wrong = every_failure("wrong")
     strict = [] if settings.policy == wrong else build_tables(answers, wrong, metrics)
-    told, ungrouped = alike(tables, scores, settings, sources=known, strict=strict)
+    told, ungrouped = alike(tables, scores, settings, reasons=reasons, strict=strict)
     steps = step_rows(answers)
     kinds = measured_kinds(failing)
     failed = failures(kinds, scored_arms, settings)
@@ -184,12 +185,12 @@ def _scores(table: TaskTable, arms: Sequence[str], settings: ComparisonSettings)
 
 def _score(table: TaskTable, arm: str, metric: str, settings: ComparisonSettings) -> Score:
     column = table.columns[arm, metric]
-    kept = [id_ for id_ in table.ids if column.values[id_] is not None]
+    kept = table.kept([arm], metric)
     found = scored(table, arm, metric, kept=kept, settings=settings) if kept else None
     return Score(
         arm, table.name, metric, metric == table.primary, value=found.value if found else None,
         ci=found.ci if found else None, n=len(kept), status=table.status[arm],
-        groups=len({table.groups[id_] for id_ in kept}), unscored=column.unscored,
+        groups=table.groups_among(kept), unscored=column.unscored,
         interval=found.interval if found else "none", unit=table.metrics[metric].unit,
     )  # fmt: skip
 

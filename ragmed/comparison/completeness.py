@@ -49,19 +49,35 @@ _PAGE = re.compile(
 """What servers and proxies say instead of an answer."""
 
 
-def why_no_verdict(
-    table: TaskTable, arms: Sequence[str], settings: ComparisonSettings, sources: Mapping[str, ArmSources]
-) -> str:
+class Reasons:
     """
-        why_no_verdict(table, ("general", "rag"), settings, sources)
+        Reasons(settings, sources).why(table, ("general", "rag"))
         # '120 of 120 answers of rag did not come back (the first: ConnectError: refused)'
 
-    Why nothing may be concluded from these arms on this task; '' where there is no such reason.
+    Why nothing may be concluded from some arms on a task. Each arm and each set of arms is looked at once, however many
+    rows ask for it; tables of one name hold the same answers, whatever their policy.
     """
-    reasons = [_of_arm(table, arm, settings, sources.get(arm, ArmSources())) for arm in arms]
-    if not any(reasons):
-        reasons = [_at_floor(table, arms), *(_repeated(table, arms[0], arm) for arm in arms[1:])]
-    return "; ".join(reason for reason in reasons if reason)
+
+    def __init__(self, settings: ComparisonSettings, sources: Mapping[str, ArmSources]) -> None:
+        self._settings, self._sources = settings, sources
+        self._of_arms: dict[tuple[str, str], str] = {}
+        self._of_sets: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def why(self, table: TaskTable, arms: Sequence[str]) -> str:
+        """The reasons, in words; '' where there is none."""
+        key = (table.name, tuple(arms))
+        if key not in self._of_sets:
+            reasons = [self._arm(table, arm) for arm in arms]
+            if not any(reasons):
+                reasons = [_at_floor(table, arms), *(_repeated(table, arms[0], arm) for arm in arms[1:])]
+            self._of_sets[key] = "; ".join(reason for reason in reasons if reason)
+        return self._of_sets[key]
+
+    def _arm(self, table: TaskTable, arm: str) -> str:
+        key = (table.name, arm)
+        if key not in self._of_arms:
+            self._of_arms[key] = _of_arm(table, arm, self._settings, self._sources.get(arm, ArmSources()))
+        return self._of_arms[key]
 
 
 def _of_arm(table: TaskTable, arm: str, settings: ComparisonSettings, source: ArmSources) -> str:
@@ -159,20 +175,22 @@ def _alike(answers: Collection[Answer]) -> tuple[str, int, int] | None:
     """The text that nearly all answers to free-text questions are, how many are, and of how many; None where answers
     differ, or where most right answers are few and the same, so that one answer to all of them may be meant.
     """
-    given = [answer for answer in answers if answer.score.status == "answered" and not answer.example.options]
+    given = [answer for answer in answers if answer.score.status == "answered" and not answer.sample.example.options]
     if len(given) < LEAST_TO_REPEAT:
         return None
     texts = Counter(" ".join((answer.sample.completion or "").split()) for answer in given)
     ((text, count),) = texts.most_common(1)
     if not text or count < MOST_ALIKE * len(given):
         return None
-    if len({repr(answer.example.gold) for answer in given}) < len(given) / 2:
+    if len({repr(answer.sample.example.gold) for answer in given}) < len(given) / 2:
         return None
     return f"'{text[:80]}{'…' if len(text) > 80 else ''}'", count, len(given)
 
 
 def missing(table: TaskTable, arms: Sequence[str], metric: str) -> list[str]:
     """The examples that at least one arm has no answer to, and all others have a score for, or none either."""
+    if not any(table.status[arm]["error"] for arm in arms):
+        return []
     lost = {arm: {id_ for id_ in table.ids if table.answers[arm][id_].score.status == "error"} for arm in arms}
     some = set().union(*lost.values())
     return [

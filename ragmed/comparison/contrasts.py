@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.completeness import missing, why_no_verdict, within_bounds
+from ragmed.comparison.completeness import Reasons, missing, within_bounds
 from ragmed.comparison.designs import against_retrieved
 from ragmed.comparison.factorial import check_designs
 from ragmed.comparison.paired import changes, difference_of, is_binary, shared
@@ -63,13 +63,14 @@ def fitting_contrasts(
 
 def contrasts(
     tables: Sequence[TaskTable], pairs: Sequence[Pair], settings: ComparisonSettings, *,
-    sources: Mapping[str, ArmSources],
+    sources: Mapping[str, ArmSources], reasons: Reasons,
 ) -> list[Contrast]:  # fmt: skip
     """
-        contrasts(tables, [("general", "rag")], settings, sources={})[0].verdict
+        contrasts(tables, [("general", "rag")], settings, sources={}, reasons=Reasons(settings, {}))[0].verdict
         # better
 
-    Every pair on every task by every metric that both arms have; p adjusted over those by primary metrics.
+    Every pair on every task by every metric that both arms have; p adjusted over those by primary metrics. `reasons`
+    for which a row has no verdict.
     """
     asked = [
         (table, pair, metric)
@@ -87,7 +88,7 @@ def contrasts(
             settings,
             family=max(1, family),
             corpora=rule(sources, pair),
-            reason=why_no_verdict(table, pair, settings, sources),
+            reason=reasons.why(table, pair),
         )
         for table, pair, metric in asked
     ]
@@ -114,7 +115,7 @@ def contrast(
             fixed, broke = (int(changed.sum()) for changed in changes(facts, old, new))
     return Contrast(
         task=table.name, metric=metric, baseline=pair[0], arm=pair[1], n=len(kept), **fields_of(difference, settings),
-        fixed=fixed, broke=broke, groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept),
+        fixed=fixed, broke=broke, groups=table.groups_among(kept), left_out=len(table.ids) - len(kept),
         baseline_value=table.value(metric, old) if kept else None, arm_value=table.value(metric, new) if kept else None,
         higher_is_better=facts.higher_is_better, primary=metric == table.primary, corpora=corpora,
         missing=len(missing(table, pair, metric)), reason=reason,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ragmed.comparison.columns import TaskTable
-from ragmed.comparison.completeness import why_no_verdict, within_bounds
+from ragmed.comparison.completeness import Reasons, within_bounds
 from ragmed.comparison.designs import Design
 from ragmed.comparison.paired import difference_of, scored, shared
 from ragmed.comparison.rows import Effect, Factorial
@@ -17,10 +17,11 @@ from ragmed.errors import UnknownNameError, UsageError
 
 
 def factorials(
-    tables: Sequence[TaskTable], *, settings: ComparisonSettings, sources: Mapping[str, ArmSources]
-) -> list[Factorial]:
+    tables: Sequence[TaskTable], *,
+    settings: ComparisonSettings, sources: Mapping[str, ArmSources], reasons: Reasons,
+) -> list[Factorial]:  # fmt: skip
     """
-        factorials(tables, settings=settings, sources={})[0].effects[2].effect
+        factorials(tables, settings=settings, sources={}, reasons=Reasons(settings, {}))[0].effects[2].effect
         # interaction
 
     A row for each design, task and metric where all of its arms have scores, on the examples that all of them have.
@@ -37,7 +38,7 @@ def factorials(
     ]
     family = max(1, sum(len(design.questions) for table, design, metric in asked if metric == table.primary))
     rows = [
-        _row(table, design, metric, settings=settings, sources=sources, family=family)
+        _row(table, design, metric, settings=settings, sources=sources, reasons=reasons, family=family)
         for table, design, metric in asked
     ]
     named = [
@@ -60,12 +61,12 @@ def check_designs(arms: Sequence[str], settings: ComparisonSettings) -> None:
 
 def _row(
     table: TaskTable, design: Design, metric: str, *,
-    settings: ComparisonSettings, sources: Mapping[str, ArmSources], family: int,
+    settings: ComparisonSettings, sources: Mapping[str, ArmSources], reasons: Reasons, family: int,
 ) -> Factorial:  # fmt: skip
     kept, scores = shared(table, design.arms, metric)
     unit = table.metrics[metric].unit
     corpora, better = rule(sources, design.arms), table.metrics[metric].higher_is_better
-    reason = why_no_verdict(table, design.arms, settings, sources)
+    reason = reasons.why(table, design.arms)
     effects = []
     for question in design.questions:
         sides, over = (question.minus, question.plus), question.over
@@ -88,7 +89,7 @@ def _row(
         tuned=second.closed_book if design.factor == "tuning" else None,
         retrieved=first.with_passages, both=second.with_passages,
         same_corpus={"same": True, "different": False}.get(corpora), corpora=corpora,
-        groups=len({table.groups[id_] for id_ in kept}), left_out=len(table.ids) - len(kept), margin=settings.margin,
+        groups=table.groups_among(kept), left_out=len(table.ids) - len(kept), margin=settings.margin,
         higher_is_better=better, primary=metric == table.primary,
         cells={
             role: scored(table, arm, metric, kept=kept, settings=settings) for role, arm in design.roles.items() if kept

@@ -36,18 +36,19 @@ from ragmed.metrics.support import UNSUPPORTED
 from ragmed.records import Answer, Measure
 
 ABSTAINED, VALID_CODES, CONTRADICTION = "abstained", "valid_codes", "contradiction"
-Value = Callable[[TaskTable, Answer], Measure | None]
+Values = Mapping[str, Measure | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """`of`: what n counts. `value`: 1 or 0, a share, or counts of one answer; None where it is none of these. `metric`:
-    whose counts or shares these are; `inverted`: it is the share of those that are right.
+    """`of`: what n counts. `values`: from the answers of one arm, by example, 1 or 0, a share, or counts of each; None
+    where it is none of these. `metric`: whose counts or shares these are; `inverted`: it is the share of those that are
+    right.
     """
 
     name: str
     of: str
-    value: Value
+    values: Callable[[TaskTable, Mapping[str, Answer]], Values]
     metric: str = ""
     inverted: bool = False
 
@@ -55,40 +56,52 @@ class _Kind:
 OfKind = tuple[TaskTable, _Kind]
 
 
-def _false_answer(table: TaskTable, answer: Answer) -> Measure | None:
+def _false_answers(table: TaskTable, answers: Mapping[str, Answer]) -> Values:
     if ABSTAINED in table.metrics:
-        abstained = answer.score.metrics.get(ABSTAINED)
-        return float(answer.score.status == "answered" and not abstained)
-    if not cannot_be_answered(answer.example):
-        return None
-    return float(answer.score.status == "answered" and answer.score.value not in right_letters(answer.example))
+        return {
+            id_: float(answer.score.status == "answered" and not answer.score.metrics.get(ABSTAINED))
+            for id_, answer in answers.items()
+        }
+    return {
+        id_: float(answer.score.status == "answered" and answer.score.value not in right_letters(answer.example))
+        for id_, answer in answers.items()
+        if cannot_be_answered(answer.example)
+    }
 
 
-def _counts_by(metric: str) -> Value:
-    def counts(table: TaskTable, answer: Answer) -> Measure | None:
+def _counts_by(metric: str) -> Callable[[TaskTable, Mapping[str, Answer]], Values]:
+    def counts(table: TaskTable, answers: Mapping[str, Answer]) -> Values:
         if metric not in table.metrics:
-            return None
-        return answer.score.metrics.get(metric) if answer.score.status == "answered" else (0.0, 0.0, 0.0)
+            return {}
+        return {
+            id_: answer.score.metrics.get(metric) if answer.score.status == "answered" else (0.0, 0.0, 0.0)
+            for id_, answer in answers.items()
+        }
 
     return counts
 
 
-def _ended(status: str) -> Value:
-    return lambda table, answer: None if answer.sample.option_logprobs else float(answer.score.status == status)
+def _contradictions(table: TaskTable, answers: Mapping[str, Answer]) -> Values:
+    if CONTRADICTION not in table.metrics:
+        return {}
+    return {id_: answer.score.metrics.get(CONTRADICTION) for id_, answer in answers.items()}
+
+
+def _ended(status: str) -> Callable[[TaskTable, Mapping[str, Answer]], Values]:
+    return lambda table, answers: {
+        id_: float(answer.score.status == status)
+        for id_, answer in answers.items()
+        if not answer.sample.option_logprobs
+    }
 
 
 KINDS: Mapping[str, _Kind] = {
     kind.name: kind
     for kind in (
-        _Kind("false-answer", "items without an answer", _false_answer),
+        _Kind("false-answer", "items without an answer", _false_answers),
         _Kind("made-up-code", "codes", _counts_by(VALID_CODES), VALID_CODES, inverted=True),
         _Kind("unsupported", "statements", _counts_by(UNSUPPORTED), UNSUPPORTED),
-        _Kind(
-            "contradiction",
-            "answers",
-            lambda table, answer: answer.score.metrics.get(CONTRADICTION),
-            CONTRADICTION,
-        ),
+        _Kind("contradiction", "answers", _contradictions, CONTRADICTION),
         _Kind("unparsed", "answers", _ended("unparsed")),
         _Kind("refused", "answers", _ended("refused")),
         _Kind("truncated", "answers", _ended("truncated")),
@@ -140,24 +153,20 @@ def measured_kinds(tables: Sequence[TaskTable]) -> list[OfKind]:
     found: list[OfKind] = []
     for table in tables:
         for kind in KINDS.values():
-            columns = {
-                (arm, _metric(kind)): column
-                for arm, answers in table.answers.items()
-                if (column := _column(table, kind, answers))
-            }
+            columns = {(arm, _metric(kind)): column for arm in table.answers if (column := _column(table, kind, arm))}
             if columns:
                 found.append((replace(table, metrics={_metric(kind): _facts(table, kind)}, columns=columns), kind))
     return found
 
 
-def _column(table: TaskTable, kind: _Kind, answers: Mapping[str, Answer]) -> Column | None:
-    values = {
-        id_: None if answer.score.status == "error" else kind.value(table, answer) for id_, answer in answers.items()
-    }
-    known = [value for value in values.values() if value is not None]
-    if not known or not any(sum(value) if isinstance(value, tuple) else 1 for value in known):
+def _column(table: TaskTable, kind: _Kind, arm: str) -> Column | None:
+    answers = came = table.answers[arm]
+    if table.status[arm]["error"]:
+        came = {id_: answer for id_, answer in answers.items() if answer.score.status != "error"}
+    known = {id_: value for id_, value in kind.values(table, came).items() if value is not None}
+    if not any(sum(value) if isinstance(value, tuple) else True for value in known.values()):
         return None
-    return Column(values, 0)
+    return Column({**dict.fromkeys(answers), **known}, 0)
 
 
 def _metric(kind: _Kind) -> str:
@@ -170,18 +179,19 @@ def _facts(table: TaskTable, kind: _Kind) -> MetricFacts:
 
 def _row(table: TaskTable, kind: _Kind, arm: str, settings: ComparisonSettings) -> Failure:
     values = table.columns[arm, _metric(kind)].values
-    kept = [id_ for id_ in table.ids if values[id_] is not None]
+    kept = table.kept([arm], _metric(kind))
     found = scored(table, arm, _metric(kind), kept=kept, settings=settings)
     share, (low, high) = found.value, found.ci
     if kind.inverted:
         share, low, high = 1 - share, 1 - high, 1 - low
-    counted = [value for id_ in kept if isinstance(value := values[id_], tuple)]
-    n = round(sum(map(sum, counted))) if counted else len(kept)
-    whole = bool(counted) or not kind.metric
-    fail = [id_ for id_ in kept if _fails(values[id_], inverted=kind.inverted)]
+    counted = isinstance(values[kept[0]], tuple)
+    n = round(sum(sum(value) for id_ in kept if isinstance(value := values[id_], tuple))) if counted else len(kept)
+    whole = counted or not kind.metric
+    passes = {False: 0.0, True: 1.0}[kind.inverted]
+    fail = [id_ for id_ in kept if values[id_] != passes and _fails(values[id_], inverted=kind.inverted)]
     return Failure(
         arm, table.name, kind.name, of=kind.of, n=n, count=round(share * n) if whole else None, share=share,
-        ci=(low, high), interval=found.interval, groups=len({table.groups[id_] for id_ in kept}), examples=tuple(fail),
+        ci=(low, high), interval=found.interval, groups=table.groups_among(kept), examples=tuple(fail),
     )  # fmt: skip
 
 
@@ -200,7 +210,7 @@ def _contrast(table: TaskTable, kind: _Kind, pair: tuple[str, str], settings: Co
     return FailureContrast(
         table.name, kind.name, baseline, arm, n=len(kept), difference=told.difference if told else None,
         ci=told.ci if told else None, interval=told.interval if told else "none", test=told.test if told else "none",
-        p=told.p if told else 1.0, groups=len({table.groups[id_] for id_ in kept}),
+        p=told.p if told else 1.0, groups=table.groups_among(kept),
     )  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def overall(
     interval by 2 * 1.96, which is never 0, not even where no two answers differ. Adjusted p are over all rows by
     metrics that are primary in all their tasks, a family of its own.
     """
-    asked = {table.name: questions(table) for table in tables}
+    asked = {table.name: questions(table) for table in tables} if len(tables) > 1 else {}  # one repeats none
     sets: dict[tuple[str, str, str], list[Contrast]] = {}
     for row in contrasts:
         sets.setdefault((row.metric, row.baseline, row.arm), []).append(row)

@@ -49,7 +49,7 @@ def bounds(values: Floats) -> Interval:
 def shared(table: TaskTable, arms: Sequence[str], metric: str) -> tuple[list[str], dict[str, Floats]]:
     """The examples that all of `arms` have a score for, and these scores, arm by arm: [n], of a ratio counts [n, m]."""
     columns = {arm: table.columns[arm, metric].values for arm in arms}
-    kept = [id_ for id_ in table.ids if all(values[id_] is not None for values in columns.values())]
+    kept = table.kept(arms, metric)
     return kept, {arm: np.array([values[id_] for id_ in kept], np.float64) for arm, values in columns.items()}
 
 

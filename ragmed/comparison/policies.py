@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ragmed.comparison.columns import TaskTable, under
 from ragmed.comparison.contrasts import Pair, contrast
+from ragmed.comparison.paired import shared
 from ragmed.comparison.rows import Contrast, PolicyContrast, PolicyRanking, PolicyScore, UnderPolicy
 from ragmed.comparison.settings import POLICIES, ComparisonSettings, every_failure
 from ragmed.comparison.verdicts import alone
@@ -65,9 +64,8 @@ def _score(views: Views, arm: str, metric: str) -> PolicyScore:
     task = ""
     for name, view in views.items():
         task = view.name
-        column = view.columns[arm, metric].values
-        kept = [value for id_ in view.ids if (value := column[id_]) is not None]
-        values[name] = view.value(metric, np.array(kept, np.float64)) if kept else None
+        kept, scores = shared(view, [arm], metric)
+        values[name] = view.value(metric, scores[arm]) if kept else None
         counts[name] = len(kept)
     return PolicyScore(arm, task, metric, values, counts, views[POLICIES[0]].metrics[metric].unit)
 

@@ -136,7 +136,7 @@ def _difference(study: Study, settings: ComparisonSettings) -> tuple[float, Inte
     one = difference_of(
         table, metric, kept, scores, sides=(minus, plus), over=len(study.pairs), settings=settings
     )  # as an effect of a 2x2 is: the same interval, to the last bit
-    return one.difference, one.ci, one.interval, len(kept), len({table.groups[id_] for id_ in kept})
+    return one.difference, one.ci, one.interval, len(kept), table.groups_among(kept)
 
 
 def _notes(together: Pooled) -> list[str]:

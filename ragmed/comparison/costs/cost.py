@@ -271,22 +271,22 @@ def cost_row(
 
 def _computing(samples: Sequence[Sample]) -> Computing | None:
     """Of all samples; None where one was not measured, or on another kind of machine."""
-    return _sum([{"cpu_seconds": s.cpu_seconds, "gpu_seconds": s.gpu_seconds} for s in samples])
+    return _sum([(s.cpu_seconds, s.gpu_seconds) for s in samples])
 
 
 def _finding(samples: Sequence[Sample]) -> Computing | None:
     """Likewise, of finding the passages alone."""
-    return _sum([
-        {"cpu_seconds": s.retrieval_cpu_seconds, "gpu_seconds": s.retrieval_gpu_seconds} for s in samples
-    ])  # fmt: skip
+    return _sum([(s.retrieval_cpu_seconds, s.retrieval_gpu_seconds) for s in samples])
 
 
-def _sum(records: Sequence[Mapping[str, float | None]]) -> Computing | None:
-    each = [_computing_of(record) for record in records]
-    known = [one for one in each if one is not None]
-    if len(known) < len(each) or len({one.of for one in known}) != 1:
+def _sum(seconds: Sequence[tuple[float | None, float | None]]) -> Computing | None:
+    """Of the CPU's and the GPU's seconds of each sample; those of one window are the same, and looked at once."""
+    found = {pair: _computing_of({"cpu_seconds": pair[0], "gpu_seconds": pair[1]}) for pair in set(seconds)}
+    known = {pair: one for pair, one in found.items() if one is not None}
+    of = {one.of for one in known.values()}
+    if len(known) < len(found) or len(of) != 1:
         return None
-    return Computing(sum(one.seconds for one in known), known[0].of)
+    return Computing(sum(known[pair].seconds for pair in seconds), of.pop())
 
 
 def _reach(samples: Sequence[Sample]) -> Reach | None:

@@ -71,7 +71,7 @@ def _row(
     mine = scored(own, arm, name, kept=kept, settings=settings)
     row = Followed(
         arm, table.name, role, n=len(kept), count=round(mine.value * len(kept)), share=mine.value, ci=mine.ci,
-        interval=mine.interval, groups=len({table.groups[id_] for id_ in kept}),
+        interval=mine.interval, groups=table.groups_among(kept),
     )  # fmt: skip
     if beside is None:
         return row
