@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import (
     Any,
@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 from ragmed.checked import parse
 from ragmed.checksums import KEY as CHECKSUM
-from ragmed.checksums import broken_object, broken_seal, sealed_line, sealed_object
+from ragmed.checksums import broken_object, broken_seal, fields_of, sealed_line, sealed_object
 from ragmed.errors import DamagedError, MismatchError
 from ragmed.files import BadLine, read_json, read_jsonl
 from ragmed.metrics import MetricFacts
@@ -224,7 +224,7 @@ SAMPLE_REMEDY = (
 
 def record_line(record: Any) -> str:
     """A record as a line of JSON with its checksum. ValueError for NaN and infinity, which JSON has not."""
-    return sealed_line(asdict(record))
+    return sealed_line(fields_of(record))
 
 
 def read_info(path: Path) -> dict[str, Any]:

@@ -453,8 +453,9 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
     """
     info = run.info()
     tasks, arms = list(info["experiment"]["tasks"]), list(info["experiment"]["arms"])
-    _require_what_was_there(run, info)
+    before = _were_whole(run, info)
     scored = scored_answers(run, reader=reader)
+    _require_what_was_there(run, info, before, scored)
     for arm, task in scored:
         if arm not in arms or task not in tasks:
             raise DamagedError(f"'{run.samples_file(arm, task)}' belongs to no arm and task of run '{run.name}'")
@@ -479,15 +480,16 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
     return whole, notes
 
 
-def _require_what_was_there(run: Run, info: Mapping[str, Any]) -> None:
+def _require_what_was_there(
+    run: Run, info: Mapping[str, Any], before: Sequence[tuple[str, str, int]], scored: Answers
+) -> None:
     """DamagedError, with arm, task and how many, where samples are gone of what was answered to its end before."""
-    there = set(run.asked())
     lacking = []
-    for arm, task, before in _were_whole(run, info):
-        now = sum(1 for _ in run.samples_of(arm, task)) if (arm, task) in there else 0
-        if now < before:
+    for arm, task, all_ in before:
+        now = len(scored.get((arm, task), ()))
+        if now < all_:
             there_now = f"{now:,} {verb(now, 'is', 'are')} there"
-            lacking.append(f"'{arm}' on '{task}' had answered all {counted(before, 'example')}, and {there_now}")
+            lacking.append(f"'{arm}' on '{task}' had answered all {counted(all_, 'example')}, and {there_now}")
     if lacking:
         remedy = (
             "import it again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -84,6 +85,7 @@ _BETWEEN = re.compile(r"(?<=\d)\s+(?=[^\W\d_]+\b)")  # "12 mg", "12mg"
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
+@functools.lru_cache(1 << 16)  # every arm, and every comparison, asks for the same ones
 def option_text(text: str) -> str:
     """
     >>> option_text("Aspirin  12 mg."), option_text("aspirin 12mg"), option_text("Aa genotype")

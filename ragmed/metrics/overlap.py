@@ -31,28 +31,42 @@ _WITHOUT_BLANKS = (
 SIGNS = "rouge_l_signs"
 _SIGN = re.compile("([<>≤≥=±+%])")
 _ALONE = re.compile(f"([{_WITHOUT_BLANKS}])")
+_KNOWN_WORDS = 100_000
 
 
 class _Words:
-    """The tokenizer that a rouge-score scorer is given."""
+    """The tokenizer that a rouge-score scorer is given. Texts share most of their words, so each is stemmed once."""
 
     def __init__(self) -> None:
-        from rouge_score.tokenizers import DefaultTokenizer
+        from nltk.stem.porter import PorterStemmer
 
-        self._ascii = DefaultTokenizer(use_stemmer=True)
+        self.stem = functools.lru_cache(_KNOWN_WORDS)(PorterStemmer().stem)
+        self._parts = functools.lru_cache(_KNOWN_WORDS)(self._ascii)
+        self._letters = _Letters()
 
     def tokenize(self, text: str) -> list[str]:
         if text.isascii():
-            return list(self._ascii.tokenize(text))
-        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-        text = "".join(character if _is_of_a_word(character) else " " for character in text)
+            return self._ascii(text)
+        text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).translate(self._letters)
         words = [word for word in _ALONE.sub(r" \1 ", text).split() if any(map(str.isalnum, word))]
-        return [part for word in words for part in (self._ascii.tokenize(word) if word.isascii() else [word])]
+        return [part for word in words for part in (self._parts(word) if word.isascii() else [word])]
+
+    def _ascii(self, text: str) -> list[str]:
+        from rouge_score.tokenize import tokenize
+
+        return list(tokenize(text, stemmer=self))
 
 
-def _is_of_a_word(character: str) -> bool:
-    """Letters, digits, and marks that belong to the letter before them (vowel signs of Devanagari)."""
-    return character.isalnum() or unicodedata.category(character).startswith("M")
+class _Letters(dict[int, str]):
+    """For `str.translate`: what is of a word stays, all else is a blank. Of a word are letters, digits, and marks that
+    belong to the letter before them (vowel signs of Devanagari).
+    """
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kept = character.isalnum() or unicodedata.category(character).startswith("M")
+        self[code] = character if kept else " "
+        return self[code]
 
 
 @functools.cache

@@ -14,6 +14,7 @@ are an option's text.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -330,8 +331,8 @@ def _one_space(text: str) -> str:
 
 def _named(plain: str, options: Mapping[str, str]) -> Iterator[_Named]:
     """Every place where an option is named, in order."""
-    texts = _Texts(options)
-    found = [match for match in _matches(texts.pattern, plain) if not _is_word(match, plain, options)]
+    texts = _texts_of(tuple(options.items()))
+    found = [match for match in _matches(texts.pattern(plain), plain) if not _is_word(match, plain, options)]
     if len(found) > _MOST:
         found = [*found[: _MOST // 2], *found[-_MOST // 2 :]]
     joined: set[int] = set()
@@ -402,8 +403,13 @@ def _name(match: re.Match[str], plain: str, texts: _Texts, *, joined: bool) -> _
     )
 
 
+@functools.lru_cache(1 << 13)  # every arm answers the same questions
+def _texts_of(options: tuple[tuple[str, str], ...]) -> _Texts:
+    return _Texts(dict(options))
+
+
 class _Texts:
-    """The texts of an example's options, and the pattern of all ways to name one of them.
+    """The texts of an example's options, and the patterns of all ways to name one of them.
 
     `letters(text)`: the options that have a text. Case counts only where it alone tells two options apart (AA, Aa, aa).
     """
@@ -417,7 +423,8 @@ class _Texts:
         self._letters: dict[str, list[str]] = {}
         for letter, text in plain.items():
             self._letters.setdefault(self._key(text), []).append(letter)
-        self.pattern = self._pattern(sorted(set(plain.values()), key=len, reverse=True))
+        longest_first = sorted(set(plain.values()), key=len, reverse=True)
+        self._bare = {text: "".join(text.split()).casefold() for text in longest_first}
 
     def letters(self, text: str) -> Sequence[str]:
         return self._letters[self._key(text)]
@@ -436,29 +443,40 @@ class _Texts:
         key = re.sub(r"\s", "", text)
         return key if self._case_counts or len(key) == 1 else key.casefold()
 
-    def _pattern(self, texts: Sequence[str]) -> re.Pattern[str]:
-        """Groups: `first` a text, `second` the letter after it; `short` a text of one or two letters after a word such
-        as "group"; `letter` between `open` and `close`, after a `word` such as "option", its `text` after `between`.
+    def pattern(self, plain: str) -> re.Pattern[str]:
+        """All ways to name an option in this text. An option's text that is not in it, blanks and case apart, is left
+        out, so that most answers share a pattern. (Beyond ASCII case is not that simple.)
         """
-        letters = "".join(self.options) + "".join(c.lower() for c in self.options if c.lower() not in self.options)
-        one, never = f"[{re.escape(letters)}]", r"(?!)"
-        flags = "" if self._case_counts else "i"
-        case = f"(?{flags}:" if flags else "(?:"
-        end = r"(?!\w|[.,]\d|/\w|-\w)"
-        alone, alone_end = r"(?<![A-Za-z0-9\u00c0-\u024f°'.-])", r"(?![A-Za-z0-9\u00c0-\u024f']|-\w|\.\d)"
-        spelt = {text: _spelt(text) for text in texts}
-        every = "|".join(spelt.values()) or never
-        longer = "|".join(spelt[text] for text in texts if text.upper() not in self.options) or never
-        short = "|".join(re.escape(text) for text in texts if len(text) <= 2 and text.isalpha()) or never
-        return re.compile(
-            rf"(?i:\b(?:group|type|antigen|genotype) (?:is )?)(?P<short>{short}){alone_end}"
-            rf"|(?<![\w-])(?<!\d[.,/])(?P<first>{case}{longer})){end}"
-            rf"(?:,? (?:\((?i:option |choice )?|(?i:option |choice ))(?P<second>{one}){alone_end}\)?)?"
-            rf"|(?P<word>(?i:\b(?:option|choice|letter|alternative) ))?(?P<open>[(\[]?)"
-            rf"{alone}(?P<letter>{one}){alone_end}"
-            rf"(?P<close>[)\]]?)(?:(?P<between>[.:,]? ?[=-]? ?[(\[]?? ?|{_IN_FULL})(?<=[ .:,)=(\[-])"
-            rf"(?P<text>{case}{every})){end}[)\]]?)?"
+        squeezed = "".join(plain.split()).casefold() if plain.isascii() else None
+        there = (
+            text for text, bare in self._bare.items() if squeezed is None or not text.isascii() or bare in squeezed
         )
+        return _pattern(tuple(self.options), tuple(there), case_counts=self._case_counts)
+
+
+@functools.lru_cache(1 << 13)  # one is 8 KB, and takes up to 4 ms
+def _pattern(options: tuple[str, ...], texts: tuple[str, ...], *, case_counts: bool) -> re.Pattern[str]:
+    """Groups: `first` a text, `second` the letter after it; `short` a text of one or two letters after a word such as
+    "group"; `letter` between `open` and `close`, after a `word` such as "option", its `text` after `between`.
+    """
+    letters = "".join((*options, *(c.lower() for c in options if c.lower() not in options)))
+    one, never = f"[{re.escape(letters)}]", r"(?!)"
+    case = "(?:" if case_counts else "(?i:"
+    end = r"(?!\w|[.,]\d|/\w|-\w)"
+    alone, alone_end = r"(?<![A-Za-z0-9\u00c0-\u024f°'.-])", r"(?![A-Za-z0-9\u00c0-\u024f']|-\w|\.\d)"
+    spelt = {text: _spelt(text) for text in texts}
+    every = "|".join(spelt.values()) or never
+    longer = "|".join(spelt[text] for text in texts if text.upper() not in options) or never
+    short = "|".join(re.escape(text) for text in texts if len(text) <= 2 and text.isalpha()) or never
+    return re.compile(
+        rf"(?i:\b(?:group|type|antigen|genotype) (?:is )?)(?P<short>{short}){alone_end}"
+        rf"|(?<![\w-])(?<!\d[.,/])(?P<first>{case}{longer})){end}"
+        rf"(?:,? (?:\((?i:option |choice )?|(?i:option |choice ))(?P<second>{one}){alone_end}\)?)?"
+        rf"|(?P<word>(?i:\b(?:option|choice|letter|alternative) ))?(?P<open>[(\[]?)"
+        rf"{alone}(?P<letter>{one}){alone_end}"
+        rf"(?P<close>[)\]]?)(?:(?P<between>[.:,]? ?[=-]? ?[(\[]?? ?|{_IN_FULL})(?<=[ .:,)=(\[-])"
+        rf"(?P<text>{case}{every})){end}[)\]]?)?"
+    )
 
 
 def _spelt(text: str) -> str:
