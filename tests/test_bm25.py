@@ -133,12 +133,18 @@ def test_words_are_lower_cased_stemmed_and_without_stop_words():
     assert tokeniser(stemmer="english", stop_words="english")(text) == [["patient", "were", "cough", "ray", "naïv"]]
 
 
+def test_a_word_is_found_however_its_letters_are_written_and_broken():
+    words = tokeniser(stemmer="none", stop_words="none")
+    assert words(["Fie\u0300vre chez l'enfant"]) == words(["Fi\u00e8vre chez l'enfant"])
+    assert words(["hyper\u00adtension anti\u2060coagu\u00adlation\ufeff"]) == [["hypertension", "anticoagulation"]]
+
+
 def test_the_identity_holds_all_that_changes_a_ranking(index: Index, large: Index):
     plain = BM25Retriever(index).identity
     assert json.loads(json.dumps(plain)) == plain
     assert (plain["method"], plain["version"], plain["k1"], plain["b"], plain["stemmer"]) == (
         "bm25",
-        2,
+        3,
         1.5,
         0.75,
         "english",

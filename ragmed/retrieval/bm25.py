@@ -45,7 +45,7 @@ class BM25Retriever:
     DamagedError (postings that are not what was written).
     """
 
-    VERSION = 2
+    VERSION = 3
     READS = ("index", "k1", "b", "stemmer", "stop_words", "title_weight")
 
     def __init__(

@@ -33,7 +33,7 @@ class DiverseRetriever:
     part's own order. Never part of another method: published comparisons found no gain.
     """
 
-    VERSION = 1
+    VERSION = 2
     READS = ("of", "mmr_lambda", "depth")
 
     def __init__(self, name: str, part: Retriever, *, mmr_lambda: float = 0.7, depth: int = 100) -> None:

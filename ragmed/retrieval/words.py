@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 from ragmed.errors import MissingDependencyError, UnknownNameError
 
 WORD = re.compile(r"(?u)\b\w\w+\b")
 """What a word is: two or more letters, digits or underscores; scikit-learn's and bm25s's pattern."""
+_UNSEEN = dict.fromkeys(map(ord, "\u00ad\u2060\ufeff"))
+"""Marks within a word that nobody sees: where it may be broken (soft hyphen), or not (word joiner, and its old form)."""
 STOP_WORDS: dict[str, frozenset[str]] = {
     "none": frozenset(),
     "english": frozenset(  # Lucene's, and bm25s's
@@ -24,6 +27,7 @@ def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], lis
     [['patient', 'were', 'cough', 'fell']]
 
     Texts in, their words out: lower-cased, cut by WORD, without stop words, stemmed (`none`, or a Snowball language).
+    A letter with its mark is one letter, however it is written, and marks within a word that nobody sees are none of it.
     """
     if stop_words not in STOP_WORDS:
         raise UnknownNameError("list of stop words", stop_words, STOP_WORDS)
@@ -31,9 +35,13 @@ def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], lis
     stems = _stems(stemmer)
 
     def words(texts: Sequence[str]) -> list[list[str]]:
-        return [stems([word for word in WORD.findall(text.lower()) if word not in left_out]) for text in texts]
+        return [stems([word for word in WORD.findall(_plain(text)) if word not in left_out]) for text in texts]
 
     return words
+
+
+def _plain(text: str) -> str:
+    return (text if text.isascii() else unicodedata.normalize("NFC", text).translate(_UNSEEN)).lower()
 
 
 def _stems(language: str) -> Callable[[list[str]], list[str]]:
