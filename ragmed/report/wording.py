@@ -17,7 +17,7 @@ from ragmed.comparison.rows import (
 )
 from ragmed.comparison.statistics.bootstrap import Interval
 from ragmed.metrics import POINTS
-from ragmed.text_table import counted
+from ragmed.text_table import counted, verb
 
 MISSING = "-"
 CAUSES = {
@@ -191,10 +191,11 @@ def not_answered(status: Mapping[str, int]) -> str:
 def not_fitting(row: Fit) -> str:
     """
     >>> not_fitting(Fit("full", "charts", 60, unasked=2, cut=5))
-    'full: 7 of 60 items did not fit: 2 could not be asked, of 5 documents of the record were left out'
+    'full: 7 of 60 items did not fit: 2 could not be asked, 5 were asked without some documents of their record'
     """
     parts = [f"{row.unasked} could not be asked"] if row.unasked else []
-    parts += [f"of {counted(row.cut, 'document')} of the record were left out"] if row.cut else []
+    were, their = verb(row.cut, "was", "were"), verb(row.cut, "its", "their")
+    parts += [f"{row.cut} {were} asked without some documents of {their} record"] if row.cut else []
     return f"{row.arm}: {row.unasked + row.cut} of {counted(row.n, 'item')} did not fit: {', '.join(parts)}"
 
 

@@ -11,7 +11,7 @@ from ragmed.errors import MissingDependencyError, UnknownNameError
 WORD = re.compile(r"(?u)\b\w\w+\b")
 """What a word is: two or more letters, digits or underscores; scikit-learn's and bm25s's pattern."""
 _UNSEEN = dict.fromkeys(map(ord, "\u00ad\u2060\ufeff"))
-"""Marks within a word that nobody sees: where it may be broken (soft hyphen), or not (word joiner, and its old form)."""
+"""Marks within a word that nobody sees: it may be broken there (soft hyphen), or not (word joiner, in two forms)."""
 STOP_WORDS: dict[str, frozenset[str]] = {
     "none": frozenset(),
     "english": frozenset(  # Lucene's, and bm25s's
@@ -27,7 +27,7 @@ def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], lis
     [['patient', 'were', 'cough', 'fell']]
 
     Texts in, their words out: lower-cased, cut by WORD, without stop words, stemmed (`none`, or a Snowball language).
-    A letter with its mark is one letter, however it is written, and marks within a word that nobody sees are none of it.
+    A letter with its accent is one letter, however it is written; marks within a word that nobody sees are left out.
     """
     if stop_words not in STOP_WORDS:
         raise UnknownNameError("list of stop words", stop_words, STOP_WORDS)
