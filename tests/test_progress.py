@@ -6,7 +6,7 @@ import time
 import pytest
 
 from ragmed import progress
-from ragmed.progress import Lines, open_bar
+from ragmed.progress import Lines, open_bar, tell, telling
 
 
 class Terminal(io.StringIO):
@@ -30,6 +30,30 @@ def test_a_log_gets_a_line_at_each_interval_and_none_after_the_end(monkeypatch: 
     said = log.getvalue()
     time.sleep(0.1)
     assert log.getvalue().count("\n") <= said.count("\n") + 1  # one may have been under way
+
+
+def test_batches_are_told_before_their_window_is_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    with open_bar(total=10, desc="general on medqa", unit="questions") as bar, telling(bar.ahead):
+        tell(3)
+        tell(1)
+        assert (
+            bar.line(60) == "general on medqa: 0 of 10 questions, 4 more done and not kept yet, 60 s, about 2 min left"
+        )
+        bar.update(5)
+        assert bar.line(60) == "general on medqa: 5 of 10 questions, 60 s, about 60 s left"
+    tell(1)
+    assert bar.line(60).startswith("general on medqa: 5 of 10 questions, 60 s")
+
+
+def test_a_terminal_is_told_of_batches_too(monkeypatch: pytest.MonkeyPatch):
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    with open_bar(total=10, desc="general on medqa", unit="questions") as bar, telling(bar.ahead):
+        tell(4)
+        bar.update(5)
+    assert "4 more at work" in shown.getvalue()
+    assert "more at work" not in shown.getvalue().rpartition("5/10")[2]
 
 
 def test_work_that_is_soon_done_says_nothing(monkeypatch: pytest.MonkeyPatch):

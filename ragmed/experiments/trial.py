@@ -69,7 +69,7 @@ from ragmed.models import HasNotes, MayNotScore, Model, OneByOne, SwitchesAdapte
 from ragmed.models.present import present_files
 from ragmed.models.recorded import RecordedAnswers
 from ragmed.models.settings import LOCAL, REMOTE
-from ragmed.progress import open_bar
+from ragmed.progress import open_bar, telling
 from ragmed.protection import refuse_leaks
 from ragmed.records import RECORD, Passage, Sample, strictest
 from ragmed.retrieval.named import index_recipe
@@ -366,7 +366,8 @@ def ask_assignment(
                 with _reason_kept(run, [assignment]):
                     augmentations = augmenter.augment(bound, examples, model=model)
                 each = partial(_keep_one, keep, window) if one_by_one else None
-                answers = answer(arm, bound, examples, augmentations, model=model, budget=budget, keep=each)
+                with telling(bar.ahead):
+                    answers = answer(arm, bound, examples, augmentations, model=model, budget=budget, keep=each)
                 if not one_by_one:
                     keep(list(zip(window, answers, strict=True)))
         finally:

@@ -10,6 +10,7 @@ import torch
 from transformers import GenerationConfig, StoppingCriteriaList
 
 from ragmed.models.rope import unchanged_up_to
+from ragmed.progress import tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Generator:
             with torch.inference_mode():
                 answers = self._batch([prompts[i] for i in batch], max_tokens, marks, self.eos | ends)
             written.update(zip(batch, answers, strict=True))
+            tell(len(batch))
         return [written[i] for i in range(len(prompts))]
 
     def _room(self, longest: int) -> int:

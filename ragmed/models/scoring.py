@@ -20,6 +20,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, Dynam
 
 from ragmed.errors import ModelError
 from ragmed.models.rope import length_dependent, unchanged_up_to
+from ragmed.progress import tell, telling
 
 Tensor = torch.Tensor
 HEAD_CHUNK = 256  # positions per application of the head: a vocabulary of 150 000 in float32 then takes 150 MB
@@ -109,7 +110,11 @@ class Scorer:
         with torch.inference_mode():
             if self.shares and self._within_window(items):
                 return self._score_shared(items)
-            return [self._score_alone(item) for item in items]
+            results = []
+            for item in items:
+                results.append(self._score_alone(item))
+                tell(1)
+            return results
 
     @property
     def shares(self) -> bool:
@@ -119,7 +124,7 @@ class Scorer:
         and is read pair by pair: slower, never wrong.
         """
         if self._fits is None:
-            with torch.inference_mode():
+            with torch.inference_mode(), telling(lambda _: None):
                 self._fits = self._try_sharing()
         return self._fits
 
@@ -183,6 +188,7 @@ class Scorer:
                 end = at + sum(lengths)
                 results[row.owner] = _sums(logprobs[at:end], greedy[at:end], lengths)
                 at = end
+            tell(len(batch))
         return results
 
     def _read_prefix(self, tokens: Sequence[int]) -> Cache:
