@@ -67,7 +67,7 @@ def planted_again(id_: str, example: Example) -> Passage:
     """
     document, _, number = id_.removeprefix(f"{PLANTED}:").rpartition("#")
     name, _, letter = document.rpartition("/")
-    known = number.isascii() and number.isdigit() and int(number) < len(TEMPLATES)
+    known = number in map(str, range(len(TEMPLATES)))
     if name != example.id or letter not in example.options or not known:
         raise MismatchError(
             f"passage '{id_}' was planted for no option of example '{example.id}' as it is now; replay a run that "

@@ -44,8 +44,6 @@ def parse_yaml(text: str, *, aliases: bool = False) -> object:
         parts = (getattr(error, name, None) for name in ("context", "problem", "note"))
         said = "; ".join(filter(None, parts)) or str(error)
         raise NotYAML(" ".join(said.split())[:300], mark.line + 1 if mark else 0) from error
-    except _RAISES as error:  # their own words are Python's, and say nothing to who wrote the YAML
-        raise NotYAML("a date, a number or a tagged value in it is malformed; put text in quotes") from error
 
 
 def read_yaml(
@@ -71,6 +69,15 @@ def read_mapping(
 
 
 class _Loader(yaml.SafeLoader):
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return cast(Any, super()).construct_object(node, deep=deep)
+        except RecursionError:
+            raise
+        except _RAISES as error:  # their own words are Python's, and say nothing to who wrote the YAML
+            problem = "a date, a number or a tagged value in it is malformed; put text in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = cast(yaml.MappingNode, cast(Any, super()).compose_mapping_node(anchor))
         seen: dict[tuple[str, str], int] = {}

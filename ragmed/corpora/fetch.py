@@ -8,6 +8,7 @@ are of one file, a cut download goes on from there. A file with another hash tha
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +150,7 @@ def _receive(one: Download, response: httpx.Response, part: Path, size: int, max
     import httpx
 
     length = response.headers.get("Content-Length", "")
-    total = size + int(length) if length.isascii() and length.isdigit() else None
+    total = size + int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
     if total is not None and total > max_bytes:
         raise DataError(f"{one.url} has {total} bytes, more than the {max_bytes} allowed; raise the limit to fetch it")
     since, then = time.monotonic(), size

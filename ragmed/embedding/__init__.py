@@ -209,7 +209,7 @@ def load_embedder(
 
 
 def _dimension(name: str, rest: str) -> int:
-    if not rest.isascii() or not rest.isdigit() or not 1 <= int(rest) <= 65536:
+    if not re.fullmatch(r"[0-9]{1,5}", rest) or not 1 <= int(rest) <= 65536:
         raise UsageError(f"embedder '{name}': hashing:DIM needs a number from 1 to 65536, such as hashing:256")
     return int(rest)
 
@@ -544,7 +544,7 @@ def torch_device(device: str) -> str:
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cpu" and not re.fullmatch(r"cuda(:\d+)?", device):
+    if device != "cpu" and not re.fullmatch(r"cuda(:\d{1,4})?", device):
         raise UnknownNameError("device", device, ["auto", "cpu", "cuda", "cuda:0"])
     if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
         raise MissingDependencyError(

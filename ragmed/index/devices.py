@@ -106,7 +106,7 @@ def choose_devices(text: str, *, factory: str = "Flat", parameters: str = "", si
     UnknownNameError, MissingDependencyError for a GPU that is not there or that nothing can use, UsageError for an
     index or a search that cannot be there.
     """
-    asked = re.fullmatch(r"(?:(faiss|torch):)?(auto|cpu|cuda|all|cuda:\d+(?:,\d+)*)", text)
+    asked = re.fullmatch(r"(?:(faiss|torch):)?(auto|cpu|cuda|all|cuda:\d{1,4}(?:,\d{1,4})*)", text)
     if not asked:
         raise UnknownNameError("device", text, DEVICES)
     ways: tuple[Way, ...] = (cast(Way, asked[1]),) if asked[1] else ("faiss", "torch")

@@ -188,7 +188,7 @@ def _results(arm: str, model: str, exported: Sequence[_Exported], *, started: da
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and str(int(text)) == text
+    return re.fullmatch(r"0|[1-9][0-9]{0,17}", text) is not None
 
 
 def _hash(text: str) -> str:

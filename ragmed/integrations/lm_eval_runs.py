@@ -262,15 +262,17 @@ def _model(data: Mapping[str, Any]) -> str:
 def _samples_file(log: _Log, task: str) -> Path:
     dated = _DATED.search(log.file.stem)
     arguments = log.data["config"].get("model_args") if isinstance(log.data.get("config"), dict) else None
-    older = re.sub("/|=", "__", arguments) if isinstance(arguments, str) else ""
-    wanted = f"samples_{task}{dated[0]}.jsonl" if dated else f"{older}_{task}.jsonl"
+    older = (
+        f"{re.sub('/|=', '__', arguments)}_{task}.jsonl" if isinstance(arguments, str) else f"samples_{task}_DATE.jsonl"
+    )
+    wanted = f"samples_{task}{dated[0]}.jsonl" if dated else older
     for name in (wanted, wanted.removesuffix("l")):
         file = log.file.parent / name
         if Path(name).name == name and file.is_file():
             return file
     raise DataError(
         f"'{log.file}' has results of task '{task}', but there is no '{wanted}' beside it: the answers themselves "
-        "are needed; put the file there, or run lm_eval again with --log_samples"
+        "are needed; put the file there, both named as lm_eval named them, or run it again with --log_samples"
     )
 
 

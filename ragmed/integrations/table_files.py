@@ -150,7 +150,7 @@ def _reach(cell: Any, path: Sequence[str]) -> Any:
     for part in path:
         if isinstance(cell, Mapping):
             cell = cell.get(part)
-        elif isinstance(cell, list | tuple) and part.isdecimal() and int(part) < len(cell):
+        elif isinstance(cell, list | tuple) and part.isdecimal() and len(part) < 10 and int(part) < len(cell):
             cell = cell[int(part)]
         else:
             return None

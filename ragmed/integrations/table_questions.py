@@ -61,7 +61,12 @@ def option_named(cell: str, options: Mapping[str, str], numbers_from: int | None
     match = _BOTH.match(cell)
     if match and match[1] in options and match[2]:
         return match[1] if same_question(match[2]) == same_question(options[match[1]]) else None
-    if numbers_from is not None and bare.isdecimal() and 0 <= int(bare) - numbers_from < len(options):
+    if (
+        numbers_from is not None
+        and bare.isdecimal()
+        and len(bare) < 10
+        and 0 <= int(bare) - numbers_from < len(options)
+    ):
         return list(options)[int(bare) - numbers_from]
     return None
 

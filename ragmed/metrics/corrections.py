@@ -55,7 +55,8 @@ def _whole(given: Any) -> str:
     if isinstance(given, str):
         given = given.strip()
         return given if given.removeprefix("-").isdecimal() and given.isascii() else ""
-    return str(int(given)) if isinstance(given, int | float) and given == int(given) else ""
+    whole = isinstance(given, int | float) and abs(given) < 10**9 and given == int(given)  # no infinity, no NaN
+    return str(int(given)) if whole else ""
 
 
 def _both(batch: Batch) -> list[tuple[Fields, Fields]]:

@@ -43,9 +43,13 @@ _BY_FORCE = {
 _TURN = "<|start|>assistant"  # a prompt of gpt-oss ends here: the channel comes next
 _CONTROL = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")
 # What stays beside the marks and belongs to neither part.
-_AROUND = re.compile(r"<\|start\|>assistant|<\|(?:end|return|call|(?:START|END)_RESPONSE|(?:begin|end)_of_solution)\|>")
+_AROUND = re.compile(
+    r"<\|start\|>assistant|<\|(?:end|return|call|(?:START|END)_RESPONSE|(?:begin|end)_of_solution)\|>|<turn\|>|<end_of_turn>"
+)
 # A server that takes marks out leaves the channels' names; and two families write headings instead of marks.
-_NAMES = re.compile(r"\Aanalysis(?P<thinking>.*?)assistantfinal(?P<answer>.*)\Z|\Aanalysis(?=[A-Z])(?P<cut>.*)\Z", re.S)
+_NAMES = re.compile(
+    r"\A(?:assistant)?analysis(?P<thinking>.*?)assistantfinal(?P<answer>.*)\Z|\Aanalysis(?=[A-Z])(?P<cut>.*)\Z", re.S
+)
 _HEADINGS = re.compile(
     r"\A\s*## Thinking\s*\n(?P<thinking>.*?)(?:^## Final Response\s*(?P<answer>.*))?\Z"
     r"|\A\s*Here(?: is|'s) my thought process:(?P<process>.*?)(?:Here(?: is|'s) my response:(?P<response>.*))?\Z",

@@ -22,7 +22,7 @@ ORDER = f"You put passages in order by how much each helps to answer a question.
 JUDGE = f"You judge whether a passage helps to answer a question. {MATERIAL}"
 SEARCH = f"You search reference texts for what is needed to answer a question. {MATERIAL}"
 
-_ORDER = re.compile(r"\[\d+\](?:\s*>\s*\[\d+\])*\.?")
+_ORDER = re.compile(r"\[\d{1,9}\](?:\s*>\s*\[\d{1,9}\])*\.?")  # Python reads no number of thousands of digits
 _VERDICT = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 _LISTED = re.compile(r"^\s*(?:\(?\d{1,2}[.):]|[-*•])\s+")
 

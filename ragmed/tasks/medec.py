@@ -43,7 +43,7 @@ COLUMNS = (
 SHARED = 20
 PARTS = 16
 QUERY_SENTENCES = 3
-_NUMBERED = re.compile(r"(\d+)(?: (.*))?")
+_NUMBERED = re.compile(r"(\d{1,9})(?: (.*))?")  # Python reads no number of thousands of digits
 
 
 def load(workspace: Workspace) -> Split:
@@ -68,7 +68,7 @@ def _example(row: Mapping[str, Any]) -> Example:
             f"a note without an error has 'Error Sentence ID' {NO_SENTENCE} and 'Corrected Sentence' {NO_CORRECTION}, "
             f"found '{sentence_id}' and '{corrected[:60]}'"
         )
-    if flag == "1" and not (sentence_id.isdecimal() and int(sentence_id) < len(sentences)):
+    if flag == "1" and not (re.fullmatch(r"\d{1,9}", sentence_id) and int(sentence_id) < len(sentences)):
         raise DataError(f"'Error Sentence ID' is '{sentence_id}', and the note has sentences 0 to {len(sentences) - 1}")
     if flag == "1" and corrected in ("", NO_CORRECTION):
         raise DataError("'Corrected Sentence' is empty, and the note has an error")

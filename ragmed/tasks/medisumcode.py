@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -226,7 +227,7 @@ def _codes_of(
 
 
 def _whole(text: str, where: str, column: str) -> int:
-    if not (text := text.strip()).isdigit():
+    if not re.fullmatch(r"\d{1,18}", text := text.strip()):
         raise DataError(f"{where}: {column} '{text[:20]}' is no whole number")
     return int(text)
 
