@@ -12,6 +12,7 @@ from ragmed.files import read_text
 
 # PyYAML lets the constructors of ill-formed scalars (`!!int ""`, `2032-13-45`) raise whatever they run into.
 _RAISES = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+_MALFORMED = "a date, a number or a tagged value in it is malformed; put text in quotes"
 
 
 class NotYAML(ValueError):
@@ -44,6 +45,8 @@ def parse_yaml(text: str, *, aliases: bool = False) -> object:
         parts = (getattr(error, name, None) for name in ("context", "problem", "note"))
         said = "; ".join(filter(None, parts)) or str(error)
         raise NotYAML(" ".join(said.split())[:300], mark.line + 1 if mark else 0) from error
+    except _RAISES as error:  # an escape that is no character, which has no place
+        raise NotYAML(_MALFORMED) from error
 
 
 def read_yaml(
@@ -75,8 +78,7 @@ class _Loader(yaml.SafeLoader):
         except RecursionError:
             raise
         except _RAISES as error:  # their own words are Python's, and say nothing to who wrote the YAML
-            problem = "a date, a number or a tagged value in it is malformed; put text in quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+            raise yaml.constructor.ConstructorError(None, None, _MALFORMED, node.start_mark) from error
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = cast(yaml.MappingNode, cast(Any, super()).compose_mapping_node(anchor))

@@ -130,6 +130,11 @@ def test_a_wrong_entry_is_named(path: tuple[str, ...], value: object, message: s
             b"seed: 1\nname: a\nseed: 2\n",
             "line 3 is not YAML: the key 'seed' stands twice in one mapping \\(lines 1 and 3\\); keep one of them$",
         ),
+        (
+            b"window: 4\nseed: " + b"9" * 5000,
+            "line 2 is not YAML: a date, a number or a tagged value in it is malformed",
+        ),
+        (b'seed: "\\UFFFFFFFF"', "is not YAML: a date, a number or a tagged value in it is malformed"),
         (b"arms:\n  a: {model: x}\n  a: {model: y}\n", "line 3 is not YAML: the key 'a' stands twice"),
         (b"name: 2032-13-45\n", "a date, a number or a tagged value"),
         (b"- a\n- b\n", "a mapping of keys was expected, found list"),

@@ -11,9 +11,19 @@ from click.testing import CliRunner
 from ragmed.cli.main import cli
 
 from ragmed.adapters import check_adapter, read_manifest
-from ragmed.errors import RagmedError
+from ragmed.embedding import load_embedder
+from ragmed.errors import DataError, MismatchError, RagmedError, UnknownNameError, UsageError
 from ragmed.files import sha256_json, user_path
 from ragmed.finetuning.recipe import load_adapter_recipe
+from ragmed.index.devices import choose_devices
+from ragmed.integrations.lm_eval_export import _is_number
+from ragmed.integrations.table_files import _reach
+from ragmed.metrics.corrections import corrected_fields
+from ragmed.planted import planted_again
+from ragmed.records import Example
+from ragmed.steps.prompts import read_order
+from ragmed.tasks.medec import numbered
+from ragmed.tasks.medisumcode import _whole
 from ragmed.workspace import Workspace
 
 LONG = "9" * 5000
@@ -33,6 +43,30 @@ def call(workspace: Workspace, *words: str) -> str:
     if error is not None and not isinstance(error, (RagmedError, OSError, SystemExit)):
         raise AssertionError(f"{words}: {type(error).__name__}: {str(error)[:200]}") from error
     return str(error) if isinstance(error, RagmedError) else done.output
+
+
+def test_what_a_model_writes_as_a_number_is_no_defect() -> None:
+    assert read_order(f"[{LONG}] > [1]", 3) is None
+    for flag in (float("inf"), float("nan"), 10**5000):
+        assert corrected_fields({"error_flag": flag, "error_sentence_id": flag})[:2] == ("", "")
+    assert corrected_fields({"error_flag": 1.0, "error_sentence_id": -1})[:2] == ("1", "-1")
+
+
+def test_numbers_of_thousands_of_digits_in_files_and_flags() -> None:
+    for name in (f"hashing:{LONG}", f"hashing:{'0' * 5000}8"):
+        with pytest.raises(UsageError, match="a number from 1 to 65536"):
+            load_embedder(name)
+    with pytest.raises(UnknownNameError, match="unknown device"):
+        choose_devices(f"cuda:{LONG}")
+    with pytest.raises(MismatchError, match="was planted for no option"):
+        planted_again(f"planted:q1/A#{LONG}", Example("q1", "Which?", options={"A": "5 mg", "B": "50 mg"}, gold="A"))
+    for text in (LONG, "\N{SUPERSCRIPT TWO}"):
+        with pytest.raises(DataError, match="is no whole number"):
+            _whole(text, "line 1", "seq_num")
+    assert _whole("12", "line 1", "seq_num") == 12
+    assert numbered(f"0 A fever.\n{LONG} of it.") == [f"A fever. {LONG} of it."]
+    assert _reach(["a"], [LONG]) is None
+    assert [_is_number(text) for text in ("0", "17", "017", "-1", LONG)] == [True, True, False, False, False]
 
 
 @pytest.fixture

@@ -55,6 +55,9 @@ from ragmed.workspace import Workspace
         ("<|channel|>final<|message|>B", "", "B"),
         ("analysisThe user asks. A?assistantfinalB", "The user asks. A?", "B"),
         ("analysisWe weigh A and then", "We weigh A and then", ""),
+        ("assistantanalysisWe weigh A.assistantfinalB", "We weigh A.", "B"),
+        ("<|channel>thought\nNot A.\n<channel|>B<turn|>", "Not A.", "B"),
+        ("<unused94>thought\nNot A.<unused95>B<end_of_turn>", "Not A.", "B"),
         ("analysis of the urine: B", "", "analysis of the urine: B"),
         (
             "<seed:think>A? <seed:cot_budget_reflect>ten</seed:cot_budget_reflect></seed:think>B",

@@ -272,7 +272,7 @@ def _samples_file(log: _Log, task: str) -> Path:
             return file
     raise DataError(
         f"'{log.file}' has results of task '{task}', but there is no '{wanted}' beside it: the answers themselves "
-        "are needed; put the file there, both named as lm_eval named them, or run it again with --log_samples"
+        "are needed; put the file there, both named as lm_eval named them, or run lm_eval again with --log_samples"
     )
 
 
