@@ -77,7 +77,7 @@ def test_the_identity_is_what_the_method_reads(workspace: Workspace):
     assert SPECS["dense"].identity() == {"method": "dense", "version": 2, "index": "notes"}
     assert SPECS["lexical"].identity() == {
         "method": "bm25",
-        "version": 2,
+        "version": 3,
         "index": "notes",
         "k1": 0.9,
         "b": 0.75,
