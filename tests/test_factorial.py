@@ -226,7 +226,8 @@ def test_the_rule_by_hand():
     assert rule(known, ["published", "rag"]) == "unknown"
     assert rule(known, ["general", "both"]) == "different"
     assert rule(known, ["published", "tuned", "rag-b"]) == "different"
-    for pair in (["general", "tuned"], ["general", "rag"], ["rag", "rag-b"], ["general", "elsewhere"]):
+    same = [["tuned", "both"], ["rag-b", "both"]]  # the same weights, or the same passages, on either side
+    for pair in (["general", "tuned"], ["general", "rag"], ["rag", "rag-b"], ["general", "elsewhere"], *same):
         assert rule(known, pair) == ""
 
 

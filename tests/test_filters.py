@@ -13,7 +13,7 @@ from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.index.store import Index
 from ragmed.integrations.retrieved import render_retrieved, retrieve_experiment
-from ragmed.records import Passage
+from ragmed.records import Hit, Passage
 from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.filters import Filter
 from ragmed.retrieval.named import build_named
@@ -88,6 +88,29 @@ def test_a_filter_over_a_fusion_is_put_before_its_parts(workspace: Workspace) ->
         RetrieverSpec("filter", of=("both",), filter=Filter(corpora=("wards",))), specs=SPECS, workspace=workspace
     ).retrieve(["how is gout treated"], k=3)[0]
     assert hits[0].parts == {"words": 1, "all": 1}
+
+
+def test_a_filter_over_a_fusion_of_two_indexes_narrows_each(workspace: Workspace) -> None:
+    for name in ("notes", "wards"):
+        (workspace.indexes / f"of-{name}").mkdir()
+        (workspace.indexes / f"of-{name}" / "recipe.yaml").write_text(f"corpora: [{name}]\nembedder: hashing:64\n")
+        build_named(f"of-{name}", workspace=workspace)
+    specs = {name: RetrieverSpec("bm25", index=f"of-{name}") for name in ("notes", "wards")}
+    specs |= {"two": RetrieverSpec("rrf", of=("notes", "of-wards"))}
+
+    def through(filter_: Filter, of: str = "two") -> list[Hit]:
+        spec = RetrieverSpec("filter", of=(of,), filter=filter_)
+        return make_retriever(spec, specs=specs, workspace=workspace).retrieve(["how is gout treated"], k=60)[0]
+
+    old = through(Filter(before="2014"))
+    ranks = {hit.passage.id: rank for of in ("notes", "of-wards") for rank, hit in enumerate(
+        through(Filter(before="2014"), of), 1)}  # fmt: skip
+    assert {hit.passage.id: next(iter(hit.parts.values())) for hit in old} == ranks
+    assert [rank for hit in old for rank in hit.parts.values()] == sorted(ranks.values())
+    assert {hit.passage.corpus for hit in old} == {"notes", "wards"}
+    # Where an index holds nothing that passes, the others are what is found, and it is no error.
+    assert {hit.passage.corpus for hit in through(Filter(access="open"))} == {"notes"}
+    assert {hit.passage.corpus for hit in through(Filter(corpora=("wards",)))} == {"wards"}
 
 
 def test_a_passage_keeps_date_and_access_of_its_document(workspace: Workspace) -> None:

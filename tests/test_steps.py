@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from encoders import save_cross_encoder
 
-from ragmed.arms import Arm, EvidenceFilter, FollowUp, Rerank
+from ragmed.arms import Arm, EvidenceFilter, FollowUp, QueryForm, Rerank
 from ragmed.augmentation import Augmentation, Augmenter, FromReferences
 from ragmed.chunking import embedded_text
 from ragmed.evaluation import answer
@@ -311,6 +311,22 @@ def test_rounds_of_further_queries_are_fused():
     assert "Searched for already:\n- about 5 and 1\n- about 6" in model.seen[2]
     assert shown(model.seen[2]) == [1, 0, 5]  # what was found so far
     assert "secret" not in "".join(model.seen)
+
+
+@pytest.mark.parametrize(("form", "told"), [("rewrite", True), ("hyde", True), ("question+options", False)])
+def test_a_model_is_told_the_query_that_it_wrote_but_not_what_a_rule_added(form: QueryForm, told: bool):
+    class Asked(Found):
+        def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
+            made = super().augment(bound, examples, model=model)
+            return [replace(one, queries=("about 1 secret",)) for one in made]
+
+    arm = replace(ARM, query=form, follow_up=FollowUp(1, 2))
+    model = Writing(SEARCH, lambda prompt: "About 1 SECRET\nabout 5")
+    retriever = Searched()
+    references = FromReferences(arm, retriever, Gold(), seed=0)
+    made = Followed(arm, Asked(passage(1)), references, limit=0).augment(BOUND, BOUND.examples[:1], model=model)
+    assert ("Searched for already:\n- about 1 secret" in model.seen[0]) is told
+    assert made[0].steps[0].queries == (("about 5",) if told else ("About 1 SECRET", "about 5"))
 
 
 def test_rounds_that_are_appended_have_an_equal_share():

@@ -112,11 +112,14 @@ def rule(sources: Mapping[str, ArmSources], arms: Iterable[str]) -> Rule:
     'unknown'
 
     Of arms that are set against each other: whether the references that weights were trained on are those that passages
-    come from, by their hashes. Empty where nothing was trained, or nothing is shown: then the rule does not apply.
+    come from, by their hashes. Empty where the arms do not differ in both, training and passages: what is the same on
+    either side explains no difference, so the rule does not apply.
     """
-    trained_on, shown = _sides(sources, arms)
-    if not trained_on or not shown:
+    arms = list(arms)
+    mine = [sources.get(arm, ArmSources()) for arm in arms]
+    if len({one.trained_on for one in mine}) < 2 or len({one.shown for one in mine}) < 2:
         return ""
+    trained_on, shown = _sides(sources, arms)
     hashes = {frozenset(sha256 for _, sha256 in corpora) for corpora in [*trained_on, *shown] if corpora}
     if len(hashes) > 1:
         return "different"

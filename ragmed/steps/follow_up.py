@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from ragmed.arms import Arm, FollowUp
+from ragmed.arms import BY_MODEL, Arm, FollowUp
 from ragmed.augmentation import Augmentation, Augmenter, FromReferences, few
 from ragmed.machine import Stopwatch
 from ragmed.models import Model
@@ -64,7 +64,7 @@ class Followed:
         """One round of all examples; `rankings` gets what each query of it found."""
         tokens = TOKENS * self._settings.queries
         room = room_for(model, limit=self._limit, answer=tokens)
-        before = [[*bound.task.query(e), *_queries(one)] for e, one in zip(examples, made, strict=True)]
+        before = [[*bound.task.query(e), *self._searched(one)] for e, one in zip(examples, made, strict=True)]
         prompts = [self._prompt(bound, e, one, model, room) for e, one in zip(examples, made, strict=True)]
         asked = [prompt for prompt in prompts if prompt]
         answers = iter(model.generate(asked, max_tokens=tokens) if asked else [])
@@ -104,13 +104,18 @@ class Followed:
         if found.error:
             return None
         passages = [hit.passage for hit in found.hits[: self._arm.k]]
-        question, before = asked_of(bound, example), _queries(found)
+        question, before = asked_of(bound, example), self._searched(found)
 
         def prompt(count: int) -> tuple[Message, ...]:
             return search_prompt(question, passages[:count], before, queries=self._settings.queries)
 
         fit = most_that_fit(len(passages), prompt, model, room)
         return None if fit < 0 else prompt(fit)
+
+    def _searched(self, found: Augmentation) -> list[str]:
+        """What the model has searched for already. What a rule added to the question, its options, it is not shown."""
+        first = found.queries if self._arm.query in BY_MODEL else ()
+        return [*first, *(query for step in found.steps for query in step.queries)]
 
     def _few(self, found: Augmentation) -> str:
         return "" if found.error else few(replace(self._arm, k=self._depth), found.hits)
@@ -120,10 +125,6 @@ class Followed:
             rankings = {name: hits for one in rounds for name, hits in one.items()}
             return tuple(fuse(rankings)[: self._depth])
         return _appended(rounds, self._depth, share=-(-self._depth // (1 + self._settings.rounds)))
-
-
-def _queries(found: Augmentation) -> list[str]:
-    return [query for step in found.steps for query in step.queries]
 
 
 def _appended(rounds: Sequence[dict[str, list[Hit]]], most: int, *, share: int) -> tuple[Hit, ...]:
