@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from ragmed.errors import ModelError
+from ragmed.models import scoring
 from ragmed.models.generation import Generator
 from ragmed.models.scoring import Scorer, TokenItem, common_prefix
 
@@ -80,9 +82,10 @@ def reference(model: Any, item: TokenItem) -> list[tuple[float, bool]]:
     return results
 
 
-@pytest.mark.parametrize("budget", [16, 4096])
+@pytest.mark.parametrize(("budget", "long"), [(16, 2048), (4096, 2048), (4096, 35)])
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_equals_each_pair_alone(kind: str, budget: int) -> None:
+def test_equals_each_pair_alone(kind: str, budget: int, long: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "LONG", long)  # 35: two of the five prompts are long
     model = tiny(kind)
     asked = items()
     for got, item in zip(Scorer(model, token_budget=budget).score(asked), asked, strict=True):
@@ -110,6 +113,29 @@ def test_reads_the_shared_part_once() -> None:
     many = [TokenItem(ids(0, 100) + ids(n, 5), (ids(n + 50, 3), ids(n + 90, 3))) for n in range(8)]
     scorer.score(many)
     assert read == [100, 8 * (5 + 2 + 2)]
+
+
+def test_a_long_prompt_is_read_before_its_continuations_and_without_a_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "LONG", 60)
+    model = tiny("llama")
+    scorer = Scorer(model)
+    assert scorer.shares
+    read: list[tuple[int, bool]] = []
+    model.base_model.register_forward_pre_hook(
+        lambda module, args, kwargs: read.append(
+            (kwargs["input_ids"].numel(), kwargs.get("attention_mask") is not None)
+        ),
+        with_kwargs=True,
+    )  # fmt: skip
+    asked = [TokenItem(ids(0, 40) + ids(n, own), (ids(n + 50, 3), ids(n + 90, 3))) for n, own in ((1, 70), (2, 5))]
+    first, second = scorer.score(asked)
+    assert read == [(109, False), (1 + 2 + 2, True), (45 + 2 + 2, True)]
+    read.clear()
+    asked += [replace(asked[1], prompt=ids(0, 40) + ids(n, 5)) for n in range(3, 8)]
+    assert scorer.score(asked)[0] == first  # and of what is long the shared part is no prefix for the rest
+    assert [count for count, _ in read] == [109, 5, 40, 6 * (5 + 2 + 2)]
+    for got, item in ((first, asked[0]), (second, asked[1])):
+        assert got.logprobs == pytest.approx([total for total, _ in reference(model, item)], abs=1e-3)
 
 
 def test_a_text_longer_than_the_window_is_read_alone() -> None:

@@ -5,7 +5,8 @@ whether greedy decoding would have written it. Strings and chat templates are th
 
 One row holds what a prompt does not share with the others, followed by all its continuations; a mask lets each
 continuation see the prompt and itself. What all prompts share (system turn, few-shot examples) is read before, once a
-call, and lies as keys and values before every row. The head of the model, a fifth of a small model's work, is applied
+call, and lies as keys and values before every row. A long prompt is read by itself, under the model's own causal mask,
+before its continuations. The head of the model, a fifth of a small model's work, is applied
 at the positions that predict a continuation's token and nowhere else.
 """
 
@@ -29,6 +30,10 @@ HEAD_CHUNK = 256  # positions per application of the head: a vocabulary of 150 0
 CPU_BUDGET = 512
 GPU_BUDGET = 32768
 WORTHWHILE = 128  # prompt tokens that sharing must save before the shared part gets a pass of its own
+# From so many tokens that it does not share, a prompt is read by itself before its continuations: attention then needs
+# no mask, and kernels leave out the half that a causal model never sees. On a CPU 135 million parameters need 11 % less
+# for a prompt of 2,048 tokens, 30 % less for one of 3,560, and 5 % more for one of 512.
+LONG = 2048
 PROBE_TOLERANCE = {torch.float32: 1e-3}
 HALF_TOLERANCE = 0.25
 
@@ -177,9 +182,15 @@ class Scorer:
         prefix = common_prefix([item.prompt for item in items])
         if prefix * (len(items) - 1) < worthwhile:
             prefix = 0
-        cache = self._read_prefix(items[0].prompt[:prefix]) if prefix else None
-        rows = [_row(owner, item, prefix) for owner, item in enumerate(items) if item.continuations]
         results = [TokenScores((), ()) for _ in items]
+        rows = []
+        for owner, item in enumerate(items):
+            if item.continuations and len(item.prompt) - prefix >= max(LONG, prefix):
+                results[owner] = self._score_long(item)
+                tell(1)
+            elif item.continuations:
+                rows.append(_row(owner, item, prefix))
+        cache = self._read_prefix(items[0].prompt[:prefix]) if prefix and rows else None
         for batch in _batches(rows, self.token_budget):
             logprobs, greedy = self._read_or_halve(batch, prefix, cache)
             at = 0
@@ -190,6 +201,15 @@ class Scorer:
                 at = end
             tell(len(batch))
         return results
+
+    def _score_long(self, item: TokenItem) -> TokenScores:
+        read = len(item.prompt) - 1  # the last token is read with the continuations, the first of which it predicts
+        try:
+            cache = self._read_prefix(item.prompt[:read])
+        except torch.OutOfMemoryError as error:
+            raise self._no_memory(len(item.prompt)) from error
+        logprobs, greedy = self._read_or_halve([_row(0, item, read)], read, cache)
+        return _sums(logprobs, greedy, [len(continuation) for continuation in item.continuations])
 
     def _read_prefix(self, tokens: Sequence[int]) -> Cache:
         cache = DynamicCache()
@@ -208,13 +228,13 @@ class Scorer:
             return self._read_batch(batch, prefix, cache)
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
-                tokens = prefix + len(batch[0].tokens)
-                raise ModelError(
-                    f"{self.device} has no memory left to read a prompt and its options, {tokens} tokens"
-                ) from error
+                raise self._no_memory(prefix + len(batch[0].tokens)) from error
         half = len(batch) // 2
         first, second = (self._read_or_halve(part, prefix, cache) for part in (batch[:half], batch[half:]))
         return first[0] + second[0], first[1] + second[1]
+
+    def _no_memory(self, tokens: int) -> ModelError:
+        return ModelError(f"{self.device} has no memory left to read a prompt and its options, {tokens} tokens")
 
     def _read_batch(self, batch: Sequence[_Row], prefix: int, cache: Cache | None) -> tuple[list[float], list[bool]]:
         """Log-probability and greediness of every target token of every row, in order."""
@@ -298,7 +318,8 @@ def _batches(rows: Sequence[_Row], budget: int) -> Iterator[list[_Row]]:
             yield batch
             batch = []
         batch.append(row)
-    yield batch
+    if batch:
+        yield batch
 
 
 def _mask(segments: Tensor, prefix: int, dtype: torch.dtype) -> Tensor | None:
