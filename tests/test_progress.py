@@ -2,6 +2,7 @@
 
 import io
 import time
+from typing import Any
 
 import pytest
 
@@ -75,12 +76,13 @@ def test_a_terminal_has_a_bar_whatever_the_environment_says_of_others(monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("bar", "line"),
+    ("of", "line"),
     [
-        (Lines(total=None, desc="wards: chunk", unit="passages"), "wards: chunk: 0 passages, 2 min"),
-        (Lines(total=4_000_000, desc="a.tar", unit="B", scaled=True), "a.tar: 0.00 of 4.00M B, 2 min"),
+        ({"total": None, "desc": "wards: chunk", "unit": "passages"}, "wards: chunk: 0 passages, 2 min"),
+        ({"total": 4_000_000, "desc": "a.tar", "unit": "B", "scaled": True}, "a.tar: 0.00 of 4.00M B, 2 min"),
     ],
 )
-def test_what_nobody_can_tell_is_left_out(bar: Lines, line: str):
+def test_what_nobody_can_tell_is_left_out(of: dict[str, Any], line: str):
+    bar = Lines(**of)
     bar.close()
     assert bar.line(120) == line
