@@ -27,7 +27,7 @@ from .evaluate import evaluate
 from .finetune import finetune
 from .index import build_index, search
 from .listings import adapters, corpora, indexes, models, tasks
-from .options import say
+from .options import complaint, say
 from .plan import plan
 from .pool import pool
 from .retrieve import retrieve
@@ -130,12 +130,13 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
+        error.message = complaint(error.message)
         error.show()
         sys.exit(error.exit_code)
     except RagmedError as error:
         if debug:
             raise
-        say(f"ragmed: {error}", err=True)
+        say(f"ragmed: {complaint(error)}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -143,7 +144,7 @@ def main() -> None:
     except (OSError, MemoryError) as error:
         if debug:
             raise
-        say(f"ragmed: {type(error).__name__}: {error}", err=True)
+        say(f"ragmed: {type(error).__name__}: {complaint(error)}", err=True)
         sys.exit(1)
     except Exception as error:
         if stopped.once:  # a library made another error of the interruption
@@ -151,7 +152,7 @@ def main() -> None:
             sys.exit(130)
         if debug:
             raise
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        reason = complaint(f"{type(error).__name__}: {error}".partition("\n")[0])
         say(f"ragmed: unexpected {reason} (this is a defect; --debug shows where)", err=True)
         sys.exit(1)
     finally:

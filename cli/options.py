@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,12 +15,23 @@ if TYPE_CHECKING:
     from ragmed.comparison.results import Results
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_ENDLESS = re.compile(r"\d{61,}")
 ACCESS = click.Choice(["open", "credentialed", "private"])
 
 
 def say(text: object, *, err: bool = False, nl: bool = True) -> None:
     """A line on the terminal. What comes from a file may hold escape codes: they are shown, never sent."""
     click.echo(visible(str(text)), err=err, nl=nl)
+
+
+def complaint(text: object) -> str:
+    """
+    >>> complaint("embedder 'hashing:" + "9" * 5000 + "' is unknown")
+    "embedder 'hashing:999999999999… (5000 digits)' is unknown"
+
+    What an error says, with numbers that nobody would read to their end cut short.
+    """
+    return _ENDLESS.sub(lambda number: f"{number[0][:12]}… ({len(number[0])} digits)", str(text))
 
 
 def say_json(value: object, *, indent: int | None = 1) -> None:

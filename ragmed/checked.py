@@ -329,6 +329,16 @@ _NAMES = {
 }  # fmt: skip
 
 
+def kind_found(value: Any) -> str:
+    """
+    >>> kind_found(5), kind_found([1, 2]), kind_found({}), kind_found(None)
+    ('a whole number', 'a list of 2', 'a mapping', 'nothing')
+
+    What kind of value was found, in the words of messages.
+    """
+    return _shown(value, quote=False)
+
+
 def _shown(value: Any, quote: bool) -> str:
     """What was found, in a message: scalars as they are, or without `quote` their kind; of the rest the kind."""
     if isinstance(value, Mapping):

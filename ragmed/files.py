@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from ragmed.checked import kind_found
 from ragmed.errors import BusyError, DataError, UnwritableError
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
@@ -302,7 +303,7 @@ def _parse_object(line: bytes, *, finite: bool, whole: bool, unique: bool) -> di
     except ValueError as error:
         return f"not JSON: {error}"
     if not isinstance(value, dict):
-        return f"a JSON object was expected, found {type(value).__name__}"
+        return f"a JSON object was expected, found {kind_found(value)}"
     return value
 
 

@@ -181,7 +181,7 @@ class Run:
         else:
             known = self.info()
             files = self._sample_files()
-            there = {"arms": {arm for arm, _, _ in files}, "tasks": {task for _, task, _ in files}}
+            there = _behind(info["identity"], {arm for arm, _, _ in files}) | {"tasks": {task for _, task, _ in files}}
             before = {**known["identity"], "tasks": {**known["identity"].get("tasks", {})}}
             for task in corrected:
                 before["tasks"][task] = {**before["tasks"][task], **_examples_of(info["identity"]["tasks"][task])}
@@ -451,13 +451,18 @@ def _refuse_difference(
     why: Mapping[str, str] | None = None,
 ) -> None:
     """MismatchError, in words, for what differs of entries that are there already, or that must be: `answered` are the
-    arms and tasks that have samples, whose fields count as their defaults where the run does not hold them. `why`:
-    name -> words that say more of it than its fields do.
+    arms and tasks that have samples, and what those arms are made of, whose fields count as their defaults where the
+    run does not hold them. `why`: name -> words that say more of it than its fields do.
     """
     found: list[str] = []
+    nested = defaults.get("nested", {})
+
+    def filled(field: str, value: Any) -> Any:
+        value = _plain(value)
+        return {**_plain(nested[field]), **value} if field in nested and isinstance(value, dict) else value
 
     def compare(key: tuple[str, ...], before: Any, now: Any) -> None:
-        before, now = _plain(before), _plain(now)
+        before, now = filled(key[-1], before), filled(key[-1], now)
         if before != now:
             found.append((why or {}).get(key[1]) or in_words(key, before, now))
 
@@ -479,6 +484,23 @@ def _refuse_difference(
                 compare((part, name, field), before.get(field, default), entry.get(field, default))
     if found:
         raise MismatchError(f"run '{run}' is not what would be made now: {together(found)}; {CHOICE}")
+
+
+def _behind(identity: Identity, arms: Collection[str]) -> dict[str, set[str]]:
+    """These arms, the models that answer for them, and the retrievers that they search with, in turn through others."""
+    own = [fields for arm, fields in identity.get("arms", {}).items() if arm in arms]
+    retrievers: set[str] = set()
+    waiting = [fields.get("retriever", "") for fields in own]
+    while waiting:
+        name = waiting.pop()
+        if name and name not in retrievers:
+            retrievers.add(name)
+            waiting += identity.get("retrievers", {}).get(name, {}).get("of", ())
+    return {
+        "arms": set(arms),
+        "models": {fields["model"] for fields in own if "model" in fields},
+        "retrievers": retrievers,
+    }
 
 
 def _examples_of(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import yaml
 
+from ragmed.checked import kind_found
 from ragmed.errors import DataError, RagmedError
 from ragmed.files import read_text
 
@@ -67,7 +68,7 @@ def read_mapping(
     """As `read_yaml`, of a file that must hold a mapping."""
     where, values = read_yaml(path, what, aliases=aliases, error=error)
     if not isinstance(values, dict):
-        raise error(f"{where}: a mapping of keys was expected, found {type(values).__name__}")
+        raise error(f"{where}: a mapping of keys was expected, found {kind_found(values)}")
     return where, values
 
 

@@ -46,6 +46,8 @@ REPLIES: dict[str, tuple[int, str, object]] = {
     "choices-text": (200, "", bare(choices="B")),
     "no-message": (200, "", bare(choices=[{"finish_reason": "stop"}])),
     "null": (200, "", answer(None)),
+    "no-parts": (200, "", answer([])),
+    "empty-no-finish": (200, "", answer("", None)),
     "number": (200, "", answer(5)),
     "no-finish": (200, "", answer("B", None)),
     "length": (200, "", answer("B and", "length")),

@@ -96,7 +96,9 @@ def test_a_template_without_system_turns_prints_no_list_of_parts() -> None:
     ],
 )
 def test_a_template_that_loses_the_question_is_refused_when_it_is_loaded(template: str) -> None:
-    with pytest.raises(ModelError, match=r"leaves out or changes the user turn 'one question'.*chat_template\.jinja"):
+    with pytest.raises(
+        ModelError, match=r"leaves out, changes or misplaces the user turn 'one question'.*chat_template\.jinja"
+    ):
         chat(template + ASSISTANT)
 
 
@@ -110,6 +112,44 @@ def test_a_prompt_that_loses_a_turn_is_refused_by_its_words() -> None:
     shots = [*BOTH, Message("assistant", "Elm."), *user("And now?")]
     with pytest.raises(ModelError, match=r"system turn 'Be brief\.'"):
         last.render(shots)
+
+
+TURN = "<{{ m.role }}>{{ m.content }}<end>"
+LISTED = "{% if m.role == 'user' %}{{ m.content[0].text }}{% else %}{{ m.content }}{% endif %}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages if m.role != 'assistant' %}" + TURN + "{% endfor %}",
+        "{% for m in messages %}<{{ m.role }}>{{ messages[-2].content if m.role == 'assistant' else m.content }}<end>"
+        "{% endfor %}",
+        "{% for m in messages | reverse %}" + TURN + "{% endfor %}",
+        "{% for m in messages %}<{{ m.role }}>" + LISTED + "<end>{% endfor %}",
+    ],
+    ids=["dropped", "the last for all", "backwards", "a list printed"],
+)  # fmt: skip
+def test_few_shot_examples_keep_their_answers(template: str) -> None:
+    made = chat(template + ASSISTANT)
+    assert "Which ward?" in made.render(BOTH)
+    shots = [BOTH[0], *user("Is A right?"), Message("assistant", "A"), *user("Is B?"), Message("assistant", "B")]
+    with pytest.raises(ModelError, match=r"the (assistant|user) turn '.*; mend chat_template\.jinja in its folder, or"):
+        made.render([*shots, *user("Is C?")])
+
+
+def test_an_answer_that_cannot_be_shown_has_its_remedy() -> None:
+    drops = chat("{% for m in messages if m.role != 'assistant' %}" + TURN + "{% endfor %}" + ASSISTANT)
+    with pytest.raises(ModelError, match=r"assistant turn 'A', so that .* without their answers; .* shots to 0"):
+        drops.render([*user("Is A right?"), Message("assistant", "A"), *user("Is B?")])
+
+
+def test_a_system_text_may_stand_in_the_last_turn() -> None:
+    last = (
+        "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}[{% if loop.last %}"
+        "{{ messages[0].content }}\n{% endif %}{{ m.content }}]{% else %}{{ m.content }}<end>{% endif %}{% endfor %}"
+    )
+    shots = [BOTH[0], *user("Is it A?"), Message("assistant", "A"), *user("Is it B?")]
+    assert chat(last).render(shots) == "[Is it A?]A<end>[Be brief.\nIs it B?]"
 
 
 def test_which_of_several_templates_is_meant() -> None:

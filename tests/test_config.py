@@ -137,7 +137,7 @@ def test_a_wrong_entry_is_named(path: tuple[str, ...], value: object, message: s
         (b'seed: "\\UFFFFFFFF"', "is not YAML: a date, a number or a tagged value in it is malformed"),
         (b"arms:\n  a: {model: x}\n  a: {model: y}\n", "line 3 is not YAML: the key 'a' stands twice"),
         (b"name: 2032-13-45\n", "a date, a number or a tagged value"),
-        (b"- a\n- b\n", "a mapping of keys was expected, found list"),
+        (b"- a\n- b\n", "a mapping of keys was expected, found a list of 2"),
         (b"name: \xff\n", "is not UTF-8"),
         (b"name: a\x00b\n", "NUL byte at offset 7"),
         (b"!!python/object/apply:os.system ['true']\n", "is not YAML"),

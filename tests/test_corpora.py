@@ -196,7 +196,7 @@ def test_pages_that_are_none_are_rejected_with_the_reason(tmp_path: Path, monkey
     for (_, _, reason), words in zip(
         found,
         ["empty", "NUL", "UTF-8", "larger than 1000", "text is empty", "front matter is not YAML", "mapping",
-         "'title' in the front matter is a list", "'i' was met before", "not a regular file", "leaves", "leaves",
+         "'title' in the front matter is a list of 1", "'i' was met before", "not a regular file", "leaves", "leaves",
          "cannot be read"],
         strict=True,
     ):  # fmt: skip
@@ -275,11 +275,11 @@ def test_lines_that_are_none_are_rejected_with_line_and_reason(tmp_path: Path) -
         ({"text": "a"}, "no 'id'"),
         ({"id": "", "text": "a"}, "id is empty"),
         ({"id": " ", "text": "a"}, "id is empty"),
-        ({"id": True, "text": "a"}, "'id' (id) is a bool"),
+        ({"id": True, "text": "a"}, "'id' (id) is true or false"),
         ({"id": "1"}, "no 'text'"),
-        ({"id": "2", "text": 5}, "'text' (text) is a int"),
+        ({"id": "2", "text": 5}, "'text' (text) is a whole number"),
         ({"id": "3", "text": " \n"}, "text is empty"),
-        ({"id": "4", "text": "a", "title": ["b"]}, "'title' (title) is a list"),
+        ({"id": "4", "text": "a", "title": ["b"]}, "'title' (title) is a list of 1"),
         ({"id": "good", "text": "a"}, ""),
         ({"id": "good", "text": "b"}, "'good' was met before"),
         ({"id": "5", "text": "\ud800"}, "surrogate"),

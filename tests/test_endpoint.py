@@ -92,7 +92,7 @@ def test_what_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 ASKED_AGAIN = (
     "500", "reset", "close", "html", "cut-json", "nested", "list", "no-choices", "choices-text", "no-message", "null",
-    "abort", "stream", "error-200",
+    "no-parts", "empty-no-finish", "abort", "stream", "error-200",
 )  # fmt: skip
 
 
@@ -109,6 +109,8 @@ ASKED_AGAIN = (
         ("choices-text", "error", "", "no answer"),
         ("no-message", "error", "", "no answer"),
         ("null", "error", "", "content is null"),
+        ("no-parts", "error", "", "content is null or an empty list"),
+        ("empty-no-finish", "error", "", "does not report how it ended"),
         ("number", "error", "", "neither text nor null"),
         ("no-finish", "error", "B", "does not report how it ended"),
         ("length", "length", "B and", ""),
@@ -134,6 +136,8 @@ ASKED_AGAIN = (
         ("again-html", "stop", "B", ""),
         ("again-cut-json", "stop", "B", ""),
         ("again-null", "stop", "B", ""),
+        ("again-no-parts", "stop", "B", ""),
+        ("again-empty-no-finish", "stop", "B", ""),
         ("again-error-200", "stop", "B", ""),
         ("template", "error", "", "System role not supported"),
         ("short-500", "error", "", "available context size"),

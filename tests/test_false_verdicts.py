@@ -404,6 +404,20 @@ def test_an_arm_alone_of_which_nothing_came_back(tmp_path: Path):
     assert no_verdicts(results) == ["No verdict on medqa: 120 of 120 answers of general did not come back."]
 
 
+def test_arms_without_a_verdict_for_one_reason_are_named_in_one_sentence():
+    given = {
+        "general": ["error"] * N,
+        "general+rag": ["error"] * N,
+        "rag": RIGHT,
+        "oracle": ["error"] * (N - 1) + RIGHT[:1],
+    }
+    said = no_verdicts(compared(answers_of(given), CONTROL, metrics=measured("accuracy")))
+    assert said == [
+        "No verdict on medqa: 120 of 120 answers of each of general, general+rag did not come back.",
+        "No verdict on medqa: 119 of 120 answers of oracle did not come back.",
+    ]
+
+
 def test_one_question_written_a_little_otherwise_is_one_question():
     words = ("What now?", "what  now", "WHAT NOW ?", "What now.")
 

@@ -47,7 +47,7 @@ def test_bad_lines_come_in_their_place(tmp_path: Path) -> None:
         (1, {"a": 1}), 2, 3, 4, 5, 6, (7, {"b": 2})
     ]  # fmt: skip
     reasons = [item.reason for item in read if isinstance(item, BadLine)]
-    assert reasons[0] == "a JSON object was expected, found list"
+    assert reasons[0] == "a JSON object was expected, found a list of 1"
     assert reasons[1].startswith("not JSON")
     assert "UTF-8" in reasons[2]
     assert "NUL byte at offset 7" in reasons[3]

@@ -69,7 +69,7 @@ def test_a_beir_folder_is_read(tmp_path: Path) -> None:
     assert refused(tmp_path) == {
         "corpus.jsonl:4": "the text is empty",
         "corpus.jsonl:5": "the id is empty",
-        "corpus.jsonl:6": "'text' is a list, a string was expected",
+        "corpus.jsonl:6": "'text' is a list of 1, a string was expected",
     }
 
 
@@ -149,7 +149,7 @@ def test_a_medrag_folder_is_read(tmp_path: Path) -> None:
         ("c", "Invented", "", "Invented. Invented textbooks, c"),
     ]
     assert refused(tmp_path) == {
-        "a.jsonl:2": "'content' is a int, a string was expected",
+        "a.jsonl:2": "'content' is a whole number, a string was expected",
         "b.jsonl:3": "no 'content'",
         "c.jsonl:1": "the id 'Invented_0' was met before",
     }

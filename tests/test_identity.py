@@ -1,12 +1,15 @@
 """What may not change within a run is named; what changes no answer is not refused."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sealed import edit_info
@@ -16,6 +19,7 @@ from ragmed import augmentation, prompts, tasks
 from ragmed.errors import MismatchError
 from ragmed.experiments import trial
 from ragmed.experiments.config import load_experiment
+from ragmed.experiments.identity import identity_defaults
 from ragmed.experiments.trial import run_experiment
 from ragmed.retrieval.bm25 import BM25Retriever
 from ragmed.runs import Run, find_run
@@ -235,3 +239,80 @@ def test_comments_docstrings_and_names_of_locals_refuse_nothing(small: Workspace
 
 def test_how_many_fields_are_tried() -> None:
     assert len(CHANGES) >= 20
+
+
+def other(value: Any) -> Any:
+    """A value of JSON that is not this one."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 7
+    return {"rounds": 9} if value is None else [*value, "x"] if isinstance(value, (list, tuple)) else f"{value}x"
+
+
+def fields_of_an_identity() -> Iterator[tuple[str, str, tuple[str, ...], Any]]:
+    """Part, name in the run `begun`, place of each setting, and its default."""
+    defaults = json.loads(json.dumps(identity_defaults()))
+    nested = defaults.pop("nested")
+    for part, name in (("models", "small"), ("arms", "rag"), ("retrievers", "words"), ("tasks", "ours")):
+        for field, default in defaults[part].items():
+            if not isinstance(default, dict):
+                yield part, name, (field,), default
+            for key, value in nested.get(field, {}).items():
+                yield part, name, (field, key), value
+    for field, default in defaults["run"].items():
+        yield "run", "", (field,), default
+
+
+GONE = object()
+
+
+def altered(info: dict[str, Any], part: str, name: str, place: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A run.json in which one setting has another value, or is GONE."""
+    info = json.loads(json.dumps(info))
+    for root in ("identity",) if part == "run" else ("identity", "experiment"):
+        owner = info[root][part]
+        for key in (name, *place)[:-1]:
+            if key:
+                owner[key] = owner.get(key) or {}
+                owner = owner[key]
+        owner.pop(place[-1], None)
+        if value is not GONE:
+            owner[place[-1]] = value
+    return info
+
+
+def test_every_setting_that_a_run_does_not_know_counts_as_its_default(begun: Run) -> None:
+    stored, defaults = begun.info(), identity_defaults()
+    settings = list(fields_of_an_identity())
+    for part, name, place, default in settings:
+        for now, refused in ((default, False), (other(default), True)):
+            begun.write_info(altered(stored, part, name, place, GONE))
+            with pytest.raises(MismatchError, match=place[0]) if refused else nullcontext():
+                begun.begin(altered(stored, part, name, place, now), defaults=defaults)
+    assert len(settings) > 50
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "old", "new", "message"),
+    [
+        ("models", "small", "first-option", "echo", "models.small.name was "),
+        ("retrievers", "words", "k1: 1.2", "k1: 1.4", "retrievers.words.k1 was 1.5, is now 1.4"),
+        ("arms", "rag", "retrieved, k: 2}", "retrieved, k: 1}", "arms.rag.k was 0, is now 1"),
+        ("tasks", "ours", "max_tokens: 8", "max_tokens: 9", "tasks.ours.max_tokens was 0, is now 9"),
+    ],
+)
+def test_an_entry_that_a_run_does_not_know_is_not_passed_over(
+    small: Workspace,
+    begun: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    name: str,
+    old: str,
+    new: str,
+    message: str,
+) -> None:
+    edit_info(begun.info_file, lambda info: [info[root][part].pop(name) for root in ("identity", "experiment")])
+    config(old, new)(small, monkeypatch)
+    with pytest.raises(MismatchError, match=re.escape(message)):
+        run_experiment(load_experiment(small.configs / "own.yaml"), workspace=small)

@@ -217,3 +217,30 @@ def test_a_name_that_is_too_long_for_a_file_is_refused_before_a_run() -> None:
         make_experiment(raw, default_name="toy", where="here")
     raw["arms"] = {"x" * 220: {"model": "m"}}
     make_experiment(raw, default_name="toy", where="here")
+
+
+def test_a_number_of_thousands_of_digits_is_said_short(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import signal
+
+    import click
+    from ragmed.cli import main as entry
+
+    def ours(**given: object) -> None:
+        load_embedder(f"hashing:{LONG}")
+
+    def words(**given: object) -> None:
+        raise click.UsageError(f"'{LONG}' is not in the range")
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for fails in (ours, words):
+            monkeypatch.setattr(entry.cli, "main", fails)
+            with pytest.raises(SystemExit):
+                entry.main()
+            said = capsys.readouterr().err
+            assert "999999999999… (5000 digits)'" in said
+            assert len(said) < 200
+    finally:
+        signal.signal(signal.SIGINT, before)

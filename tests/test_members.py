@@ -307,7 +307,7 @@ def test_a_member_is_read_in_its_turn_and_once(tmp_path: Path) -> None:
 
 
 def test_json_objects_are_loaded_or_refused(tmp_path: Path) -> None:
-    for data, words in ((b"[1]", "found list"), (b"{", "not JSON"), (b"\xff", "UTF-8"), (b"[" * 99999, "nested"),
+    for data, words in ((b"[1]", "found a list"), (b"{", "not JSON"), (b"\xff", "UTF-8"), (b"[" * 99999, "nested"),
                         (b"\xef\xbb\xbf{}", "")):  # fmt: skip
         (member,) = members(put(tmp_path / "a.json", data), (".json",))
         assert isinstance(member, Member)

@@ -173,6 +173,17 @@ def test_an_answer_that_is_a_letter_and_anothers_text_is_decided_by_the_file(sma
         load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
 
 
+@pytest.mark.parametrize("texts", ["b,a", "B.,A.", "B ,A "])
+def test_a_letter_is_anothers_text_however_that_is_written(small: Workspace, texts: str) -> None:
+    (small.root / "questions.csv").write_text(f"id,question,A,B,answer\nq1,Which?,{texts},A\n")
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert (bound.examples[0].gold, "(q1: A is option B)" in bound.notes[0]) == ("B", True)
+    same = ",".join(reversed(texts.split(",")))
+    (small.root / "questions.csv").write_text(f"id,question,A,B,answer\nq1,Which?,{same},A\n")
+    bound = load_task("ours", TaskSettings(file="questions.csv"), workspace=small, seed=0)
+    assert (bound.examples[0].gold, bound.notes) == ("A", ())
+
+
 def test_an_answer_of_a_file_of_letters_is_a_letter_and_this_is_said(small: Workspace) -> None:
     letters = "".join(f"r{n},Which dose in case {n}?,12 mg,24 mg,48 mg,96 mg,{'ABD'[n]}\n" for n in range(3))
     head = "id,question,A,B,C,D,answer\n"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
+from ragmed.checked import kind_found
 from ragmed.corpora.archives import Budget, Entry, Guarded, Kind, kind_of, tar_entries, unpacked, zip_entries
 from ragmed.corpora.recipe import Ignored, Recipe, Rejected
 from ragmed.errors import DataError
@@ -235,5 +236,5 @@ def load_object(member: Member) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"a JSON object was expected, found {type(value).__name__}")
+        raise ValueError(f"a JSON object was expected, found {kind_found(value)}")
     return value

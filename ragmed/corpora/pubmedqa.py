@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ragmed.checked import kind_found
 from ragmed.corpora.members import Member, load_object, read_members
 from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, found_or_rejected, text_of
 from ragmed.records import Document
@@ -37,7 +38,7 @@ def _document(pmid: str, record: object, recipe: Recipe) -> Document:
     if not pmid.isascii() or not pmid.isdigit():
         raise ValueError("its key is not a PMID (digits)")
     if not isinstance(record, dict):
-        raise ValueError(f"a JSON object was expected, found {type(record).__name__}")
+        raise ValueError(f"a JSON object was expected, found {kind_found(record)}")
     contexts, labels = _texts(record, "CONTEXTS"), _texts(record, "LABELS")
     if labels and len(labels) != len(contexts):
         raise ValueError(f"{len(contexts)} CONTEXTS, but {len(labels)} LABELS: which belongs to which is unclear")

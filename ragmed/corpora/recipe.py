@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Protocol, cast
 
-from ragmed.checked import Shorthand, parse
+from ragmed.checked import Shorthand, kind_found, parse
 from ragmed.corpora.downloads import Download, DownloadEntry, downloads
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.records import PLANTED, RECORD, Access, Document
@@ -155,7 +155,7 @@ def text_of(record: Mapping[str, object], key: str, what: str = "") -> str:
     """`plain_text` of a field, empty where it is missing; ValueError names one that holds something else."""
     value = plain_text(record.get(key))
     if value is None:
-        raise ValueError(f"'{key}'{what} is a {type(record[key]).__name__}, a string was expected")
+        raise ValueError(f"'{key}'{what} is {kind_found(record[key])}, a string was expected")
     return value
 
 
@@ -165,7 +165,7 @@ def string_of(record: Mapping[str, object], key: str, what: str = "") -> str:
     if value is None:
         raise ValueError(f"no '{key}'{what}")
     if not isinstance(value, str):
-        raise ValueError(f"'{key}'{what} is a {type(value).__name__}, a string was expected")
+        raise ValueError(f"'{key}'{what} is {kind_found(value)}, a string was expected")
     return value
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from ragmed.checked import kind_found
 from ragmed.corpora.kinds import not_plain
 from ragmed.corpora.members import MAX_MEMBER_BYTES, Member, load_text, read_members
 from ragmed.corpora.recipe import Found, Ignored, Recipe, Rejected, text_of
@@ -63,5 +64,5 @@ def _front_matter(text: str) -> tuple[dict[str, str], str]:
     except ValueError as error:
         raise ValueError(f"the front matter is not YAML: {error}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"the front matter is a {type(values).__name__}, a mapping was expected")
+        raise ValueError(f"the front matter is {kind_found(values)}, a mapping was expected")
     return {key: text_of(values, key, " in the front matter") for key in _TAKEN}, text[match.end() :]

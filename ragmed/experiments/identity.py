@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from ragmed import augmentation, prompts, queries, steps
-from ragmed.arms import Arm
+from ragmed.arms import Arm, EvidenceFilter, FollowUp, Rerank
 from ragmed.checked import dump
 from ragmed.experiments.config import Experiment
 from ragmed.models import ModelSettings
@@ -60,8 +61,19 @@ def task_identity(bound: BoundTask) -> dict[str, Any]:
 
 
 def identity_defaults() -> Identity:
-    """What a field of the identity counts as where a run does not hold it: what it was before it could be set."""
+    """What a field of the identity counts as where a run does not hold it: what it was before it could be set.
+
+    `nested`: the same for the keys of a field that is a mapping, where the field is set.
+    """
+    steps_of = {"follow_up": FollowUp, "rerank": Rerank, "evidence_filter": EvidenceFilter}
     return {
+        "nested": {
+            **{
+                name: {f.name: f.default for f in fields(kind) if f.default is not MISSING}
+                for name, kind in steps_of.items()
+            },
+            "filter": dump(RetrieverSpec())["filter"],
+        },
         "run": {"seed": 0, "window": 64, "context_tokens": 0, "augmentation": 1},
         "models": model_identity(ModelSettings("")),
         "arms": arm_identity(Arm("", "")),

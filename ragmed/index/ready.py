@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
+from ragmed.checked import kind_found
 from ragmed.errors import DataError
 from ragmed.files import parse_json, read_text, records, require_file, sha256_file, sha256_json, user_path
 from ragmed.index.recipe import IndexRecipe
@@ -130,7 +131,7 @@ def _ids(path: Path) -> list[str]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{what} '{path}' are not JSON: {error}") from error
     if not isinstance(values, list):
-        raise DataError(f"{what} '{path}': a list was expected, found {type(values).__name__}")
+        raise DataError(f"{what} '{path}': a list was expected, found {kind_found(values)}")
     return [_id(value, f"'{path}'") for value in values]
 
 

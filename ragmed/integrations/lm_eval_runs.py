@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragmed.checked import kind_found
 from ragmed.comparison.settings import ComparisonSettings
 from ragmed.errors import DataError, MismatchError
 from ragmed.files import BadLine, parse_json, read_json, read_jsonl, read_text, require_file, sha256_file
@@ -292,7 +293,7 @@ def _records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ) from error
     for number, value in enumerate(values, 1):
         if not isinstance(value, dict):
-            raise DataError(f"'{file}', sample {number}: an object was expected, found {type(value).__name__}")
+            raise DataError(f"'{file}', sample {number}: an object was expected, found {kind_found(value)}")
         yield f"'{file}', sample {number}", value
 
 

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from ragmed.checked import kind_found
 from ragmed.corpora.members import Member, load_text, members
 from ragmed.corpora.recipe import Rejected
 from ragmed.corpora.tabular import (
@@ -286,7 +287,7 @@ def _add(table: TableFile, number: int, value: Any) -> None:
     if isinstance(value, dict):
         table.rows.append(Row(number, {str(key): cell for key, cell in value.items()}))
     else:
-        table.refused.append((number, f"the row is no object of columns but {type(value).__name__}"))
+        table.refused.append((number, f"the row is no object of columns but {kind_found(value)}"))
 
 
 def _name_columns(table: TableFile) -> None:

@@ -36,6 +36,13 @@ FOLDED = "in the first user turn: a system turn is not taken"
 """Of a fingerprint: where the system text of every prompt goes."""
 # A line break shows a list of parts that is printed as Python writes it, instead of being read.
 _PROBE = [Message("system", "be brief\nand plain"), Message("user", "one\nquestion")]
+_PROBE_SHOTS = [
+    *_PROBE,
+    Message("assistant", "the first\nreply"),
+    Message("user", "another\nquestion"),
+    Message("assistant", "a second\nreply"),
+    Message("user", "the last\nquestion"),
+]
 
 
 class ChatTemplate:
@@ -59,6 +66,7 @@ class ChatTemplate:
         self._special = _special_tokens(tokenizer)
         self.adds_special_tokens = not tokenizer.chat_template
         self._parts = self._folds = self._closes = False
+        self._repeats_answers = True
         if self.adds_special_tokens:
             self.kind = "plain"
             self.date = ""
@@ -66,7 +74,7 @@ class ChatTemplate:
         self._source = self._read_source()
         asks = any(name in self._source for name in ("strftime_now", "date_string"))
         self.date = f"{_DATE:%Y-%m-%d}" if asks else ""
-        self._parts, self._folds = self._form()
+        self._parts, self._folds, self._repeats_answers = self._form()
         self._closes = thinking == "off" and bool(to_the_answer(self._apply([Message("user", "Hi")])))
         said = ((self._parts, _PARTS), (self._folds, _FOLDED), (self._closes, _CLOSED))
         self.kind = "template" + "".join(words for is_so, words in said if is_so)
@@ -97,6 +105,9 @@ class ChatTemplate:
         text = self._apply(fold_system(messages) if self._folds else messages)
         if lost := _lost(messages, text):
             raise ModelError(_left_out(lost))
+        answered = next((message for message in messages if message.role == "assistant"), None)
+        if answered and not self._repeats_answers:  # a letter stands in every text: it does not show that it was lost
+            raise ModelError(_left_out(answered))
         return text + to_the_answer(text) if self._closes else text
 
     def inert(self, text: str) -> str:
@@ -125,20 +136,22 @@ class ChatTemplate:
         except ValueError as error:  # several templates, and none of them is the default
             raise ModelError(f"the model's tokenizer does not say which chat template to use: {error}") from error
 
-    def _form(self) -> tuple[bool, bool]:
-        """How the template is given turns: (content as parts, system text in the first user turn).
+    def _form(self) -> tuple[bool, bool, bool]:
+        """How the template is given turns: (content as parts, system text in the first user turn), and whether it
+        repeats what the assistant answered before, as few-shot examples need.
 
         The first way in which it repeats all that it is given; ModelError where there is none, with what it said or
         left out when it was given a question alone.
         """
-        for folds in (False, True):
-            for parts in (False, True):
-                self._parts = parts
-                try:
-                    if not _lost(_PROBE, self._apply(fold_system(_PROBE) if folds else _PROBE)):
-                        return parts, folds
-                except ModelError:
-                    continue
+        for answers, probe in ((True, _PROBE_SHOTS), (False, _PROBE)):
+            for folds in (False, True):
+                for parts in (False, True):
+                    self._parts = parts
+                    try:
+                        if not _lost(probe, self._apply(fold_system(probe) if folds else probe)):
+                            return parts, folds, answers
+                    except ModelError:
+                        continue
         self._parts = False
         lost = _lost(_PROBE[1:], self._apply(_PROBE[1:]))
         raise ModelError(_left_out(lost or _PROBE[0]))
@@ -176,17 +189,34 @@ def _special_tokens(tokenizer: Any) -> list[str]:
 
 
 def _lost(messages: Sequence[Message], text: str) -> Message | None:
-    """The last of the messages whose words the text does not hold; white space at their ends does not count."""
-    return next((message for message in reversed(messages) if message.content.strip() not in text), None)
+    """One of the messages whose words the text does not hold, the last where several are nowhere in it; white space at
+    their ends does not count. Turns stand after each other, each in its own place; a system's may stand anywhere.
+    """
+    for message in reversed(messages):
+        if message.content.strip() not in text:
+            return message
+    start = 0
+    for message in messages:
+        if message.role != "system":
+            found = text.find(message.content.strip(), start)
+            if found < 0:
+                return message
+            start = found + len(message.content.strip())
+    return None
 
 
 def _left_out(message: Message) -> str:
     words = " ".join(message.content.split())
     shown = words if len(words) <= _SHOWN else words[:_SHOWN] + "…"
+    if message.role == "assistant":
+        what = "so that few-shot examples would be shown without their answers"
+        remedy = "set the task's shots to 0"
+    else:
+        what = "so that the model would not be asked what is meant"
+        remedy = "take a model whose template repeats what it is given"
     return (
-        f"the model's chat template leaves out or changes the {message.role} turn '{shown}', so that the model would "
-        "not be asked what is meant; mend chat_template.jinja in its folder, or take a model whose template repeats "
-        "what it is given"
+        f"the model's chat template leaves out, changes or misplaces the {message.role} turn '{shown}', {what}; mend "
+        f"chat_template.jinja in its folder, or {remedy}"
     )
 
 

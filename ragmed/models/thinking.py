@@ -15,6 +15,10 @@ _ANALYSIS, _FINAL = "<|channel|>analysis<|message|>", "<|channel|>final<|message
 TAGS: dict[str, str] = {
     "<think>": "</think>",
     "<thinking>": "</thinking>",
+    "<|thinking|>": "<|/thinking|>",
+    "<|think|>": "<|end|><|begin|>assistant<|content|>",  # Solar Open
+    "<longcat_think>": "</longcat_think>",  # LongCat
+    "<mm:think>": "</mm:think>",  # MiniMax
     "<reasoning>": "</reasoning>",
     "<thought>": "</thought>",
     "[THINK]": "[/THINK]",
@@ -32,13 +36,14 @@ TAGS: dict[str, str] = {
 _VARIANTS: dict[str, str] = {
     "<unused94>": r"<unused94>(?:thought(?=\s|\Z))?",
     "<|channel>": r"<\|channel>(?:thought(?=\s|\Z))?",
+    "<|end|><|begin|>assistant<|content|>": r"(?:<\|end\|>\s*)?<\|begin\|>assistant<\|content\|>|<\|/think\|>",
     _ANALYSIS: r"<\|channel\|>(?:analysis|commentary)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
     _FINAL: r"<\|channel\|>final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>",
 }
 # How a mark is written where the thinking is closed by force; the others stand on a line of their own.
 _BY_FORCE = {
     _FINAL: f"<|end|><|start|>assistant{_FINAL}",
-    **{mark: mark for mark in ("<unused95>", "<channel|>", "<|inner_suffix|>", "<|END_THINKING|>")},
+    **{mark: mark for mark in ("<unused95>", "<channel|>", "<|inner_suffix|>", "<|END_THINKING|>", TAGS["<|think|>"])},
 }
 _TURN = "<|start|>assistant"  # a prompt of gpt-oss ends here: the channel comes next
 _CONTROL = ("<|channel|>", "<|message|>", "<|start|>", "<|constrain|>")

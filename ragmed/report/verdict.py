@@ -40,7 +40,8 @@ def no_verdicts(results: Results) -> list[str]:
         no_verdicts(results)
         # ['No verdict on medqa: 120 of 120 answers of rag did not come back (the first: ConnectError: refused).']
 
-    Each task and reason for which there is no verdict by its primary metric, once.
+    Each task and reason for which there is no verdict by its primary metric, once; of arms that differ in nothing but
+    their name one sentence.
     """
     rows = [(row.task, row.reason) for row in results.contrasts if row.primary]
     rows += [(row.task, effect.reason) for row in _squares(results) for effect in row.effects]
@@ -53,7 +54,21 @@ def no_verdicts(results: Results) -> list[str]:
         if not results.contrasts and row.primary and not row.n and row.status.get("error")
     ]
     parts = dict.fromkeys((task, part) for task, reason in rows for part in reason.split("; ") if part)
-    return [f"No verdict on {task}: {part}." for task, part in parts]
+    names = dict.fromkeys(row.arm for row in results.scores)
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for task, part in parts:
+        arm = next((name for name in names if f" of {name} " in part), "")
+        before, _, after = part.partition(f" of {arm} ")
+        alike.setdefault((task, before, after), []).append(arm)
+    return [f"No verdict on {task}: {before}{_of(arms)}{after}." for (task, before, after), arms in alike.items()]
+
+
+def _of(arms: Sequence[str]) -> str:
+    """
+    >>> _of(["rag"]), _of(["general", "rag"]), _of([""])
+    (' of rag ', ' of each of general, rag ', '')
+    """
+    return f" of {arms[0]} " if len(arms) == 1 and arms[0] else f" of each of {', '.join(arms)} " if arms[0] else ""
 
 
 def _within(row: Contrast, squares: Sequence[Factorial]) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ragmed.checked import kind_found
 from ragmed.errors import DataError
 from ragmed.files import RepeatedKey, open_binary, parse_json, read_text, records, repeated, require_file
 from ragmed.records import Example
@@ -171,7 +172,7 @@ def json_records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, record in enumerate(listed, 1):
         where = f"{what} '{path}', record {number}"
         if not isinstance(record, dict):
-            raise DataError(f"{where}: an object was expected, found {type(record).__name__}; {REMEDY}")
+            raise DataError(f"{where}: an object was expected, found {kind_found(record)}; {REMEDY}")
         yield where, record
 
 

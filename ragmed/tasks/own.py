@@ -274,6 +274,8 @@ class _AnswerKeys:
             raise DataError(f"{where}: all options have one text, '{texts['A']}'; there is nothing to choose")
         written = " ".join(answer.split())
         same = [letter for letter, text in texts.items() if text == written]
+        same = same or [letter for letter, text in texts.items() if text.casefold() == written.casefold()]
+        same = same or [letter for letter, text in plain.items() if text == option_text(answer)]
         if answer in options:
             if not same:
                 self._by_letter = self._by_letter or where
@@ -282,8 +284,6 @@ class _AnswerKeys:
                 return answer
             self._either.append((where, id_, answer, same[0]))
             return same[0]
-        same = same or [letter for letter, text in texts.items() if text.casefold() == written.casefold()]
-        same = same or [letter for letter, text in plain.items() if text == option_text(answer)]
         if len({plain[letter] for letter in same}) != 1:
             among = f"'{answer}' is options {' and '.join(same)} but for capitals" if same else (
                 f"the answer '{answer}' is none of the options")  # fmt: skip

@@ -88,7 +88,14 @@ def no_answer(reply: Reply) -> bool:
     if not isinstance(message, dict) or choice.get("finish_reason") in _NEVER_BEGUN:
         return True
     said = any(message.get(key) for key in ("refusal", "tool_calls", "function_call", *_THOUGHTS))
-    return message.get("content") is None and not said and choice.get("finish_reason") != "length"
+    content, finish = message.get("content"), choice.get("finish_reason")
+    # An empty text that ended by itself is what the model wrote; one of which nobody says how it ended is none.
+    return not said and finish != "length" and (_is_absent(content) or (content == "" and finish is None))
+
+
+def _is_absent(content: object) -> bool:
+    """Whether a message has no content: null, or a list of no pieces."""
+    return content is None or content == []
 
 
 def dig(value: Any, *path: str | int) -> Any:
@@ -250,5 +257,5 @@ def _finish(choice: Mapping[str, Any], message: Mapping[str, Any], *, text: str,
             return "stop", "the model called a tool instead of answering"
         ending = f"ended for the reason {str(word)[:80]!r}" if word is not None else "does not report how it ended"
         return "stop", f"the answer {ending}"
-    empty = message.get("content") is None and not text and not thinking
-    return finish, "the answer's content is null" if empty and finish == "stop" else ""
+    empty = _is_absent(message.get("content")) and not text and not thinking
+    return finish, "the answer's content is null or an empty list" if empty and finish == "stop" else ""
