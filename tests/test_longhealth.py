@@ -90,6 +90,25 @@ def test_a_damaged_record_is_named(here: Workspace) -> None:
         load(here, "longhealth_1")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": None}, "'question' is empty or no text; correct it, or fetch"),
+        ({"answer_c": None}, "'answer_c' is empty or no text"),
+        ({"answer_e": 5}, "'answer_e' is empty or no text"),
+        ({"correct": None}, "'correct' is empty or no text"),
+        ({"No": None}, "'No' is empty, or neither text nor whole number"),
+    ],
+)
+def test_a_field_without_a_text_is_not_read_as_the_word_for_it(
+    here: Workspace, changes: dict[str, Any], message: str
+) -> None:
+    changed(here, **changes)
+    for way in (1, 2, 3):
+        with pytest.raises(DataError, match=f"patient 'patient_01': {message}"):
+            load(here, f"longhealth_{way}")
+
+
 def test_ambiguous_dates_leave_the_year() -> None:
     from ragmed.tasks.longhealth import _date
 
