@@ -75,6 +75,8 @@ def test_letters_before_options_are_taken_off(here: Workspace) -> None:
         ({"answer_idx": "A"}, "record 1: answer_idx A is the option 'Wait', the answer is 'Order a biopsy'"),
         ({"answer_idx": "G"}, "record 1: answer_idx is 'G'; one of A, B, C, D was expected"),
         ({"opc": ""}, "record 1: opc is empty, and an option stands after it"),
+        ({"opd": 0}, "record 1: 'opd' is empty or no text; correct it"),
+        ({"opd": []}, "record 1: 'opd' is empty or no text"),
         ({"opa": None}, "record 1: opa is empty, and an option stands after it"),
     ],
 )

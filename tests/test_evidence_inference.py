@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ragmed.errors import DataError
-from ragmed.records import Example, Sample
+from ragmed.metrics import find_metric
+from ragmed.records import ContextDocument, Example, Sample
 from ragmed.scores import score_samples
 from ragmed.tasks import evidence_inference as task
 from ragmed.workspace import Workspace
@@ -157,6 +158,33 @@ def test_the_gold_answer_in_the_words_that_are_shown_scores_in_full(folder: Path
     (example,) = (*split.examples, *split.shots)
     sample = Sample("a", "t", example, completion=task.SPANS.form.gold(example))
     assert set(score_samples([sample], "json", task.SPANS.metrics)[0].metrics.values()) == {1.0}
+
+
+def quoted(*lines: str) -> list[float]:
+    """Of the lines as one text, and as a list of texts."""
+    report = (
+        ContextDocument("Sleep was alike (P\u2009>\u20090.05).Table 3Mean age of both."),
+        ContextDocument("Pain fell by 2 points in 12 weeks."),
+    )
+    example = Example("p1", "?", report)
+    return list(find_metric("quote_found").score([(example, {"evidence": e}) for e in ("\n".join(lines), list(lines))]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (["Sleep was alike (P > 0.05).Table 3"], 1.0),  # the report runs the number on to the caption
+        (["Sleep was alike", "pain fell by 2 points"], 1.0),  # two places, as annotators give them
+        (["Sleep was alike", "pain fell by 3 points"], 0.0),
+        (["Pain fell by 2points in 12 weeks"], 1.0),
+        (["by 2 points in 1"], 0.0),  # of 12
+        (["leep was alike"], 0.0),
+        (["alike", ""], 1.0),
+        (["–"], 0.0),
+    ],
+)
+def test_a_quotation_stands_in_the_report_word_for_word(lines: list[str], found: float) -> None:
+    assert quoted(*lines) == [found, found]
 
 
 def test_words_that_an_annotator_marked_twice_are_wanted_once(folder: Path) -> None:

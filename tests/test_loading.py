@@ -93,12 +93,32 @@ def test_a_cut_line_and_a_missing_field_are_named(here: Workspace, name: str) ->
         loaded(name, here)
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_tables_are_read_however_a_spreadsheet_ends_their_lines(here: Workspace, name: str) -> None:
+@pytest.mark.parametrize("name", LINES)
+def test_what_is_no_utf8_has_one_remedy(here: Workspace, name: str) -> None:
     file = file_of(name, here)
-    published = loaded(name, here)
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
-    assert loaded(name, here) == published
+    file.write_bytes(file.read_bytes().replace(b'": "', b'": "\xe9', 1))
+    with pytest.raises(DataError, match=r"line 1: is not UTF-8 \(byte 0xe9 at offset \d+\); convert it to UTF-8$"):
+        loaded(name, here)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("longhealth_3", "longhealth/benchmark_v5.json"), ("mmlu", "mirage/benchmark.json")]
+)
+def test_a_file_of_one_object_that_is_cut_is_named(here: Workspace, name: str, path: str) -> None:
+    invent_sample(name, here.data)
+    file = here.data / path
+    file.write_bytes(file.read_bytes()[:-400])
+    with pytest.raises(DataError, match=rf"{file.name}' is not JSON: .*{REMEDY}"):
+        loaded(name, here)
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_tables_are_read_however_a_spreadsheet_ends_their_lines(here: Workspace, name: str, end: bytes) -> None:
+    file = file_of(name, here)
+    published = load_task(name, TaskSettings(), workspace=here, seed=0)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", end))
+    assert load_task(name, TaskSettings(), workspace=here, seed=0).examples == published.examples
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -113,6 +133,7 @@ def test_tables_are_read_however_a_spreadsheet_ends_their_lines(here: Workspace,
         (lambda text: text + b"\xe9", r"line \d+ or after it: not UTF-8 \(byte 0xe9\); save it as CSV in UTF-8"),
         (lambda text: text.split(b"\n", 1)[0] + b"\n", "has a header and no row below it; fetch the file again"),
         (lambda text: b"x" + text[1:-9] + b'"', "line 1: the column '.*' is missing, found .*name the columns"),
+        (lambda text: text[:-9] + b"\0" + text[-9:], r"line \d+: it holds a NUL byte, as no text does; fetch"),
         (lambda text: text + b'"', r"line \d+: not CSV \(unexpected end of data\); fetch"),
     ],
 )
@@ -145,7 +166,7 @@ def test_a_record_that_stands_twice_is_refused_with_both_places(here: Workspace,
 def test_an_id_that_is_none_is_refused_with_its_line(here: Workspace, name: str, field: str, given: object) -> None:
     file = file_of(name, here)
     rewrite(file, lambda rows: [{**rows[0], field: given}, *rows[1:]])
-    with pytest.raises(DataError, match=rf"line 1: '{field}' is empty, or neither text nor number{REMEDY}"):
+    with pytest.raises(DataError, match=rf"line 1: '{field}' is empty, or neither text nor whole number{REMEDY}"):
         loaded(name, here)
 
 

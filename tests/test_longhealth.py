@@ -1,12 +1,15 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ragmed.errors import DataError
+from ragmed.records import Sample
 from ragmed.tasks import BoundTask, TaskSettings, invent_sample, load_task
 from ragmed.tasks.longhealth import UNANSWERED
+from ragmed.tasks.reading import find_reader
 from ragmed.workspace import Workspace
 
 TASKS = ["longhealth_1", "longhealth_2", "longhealth_3"]
@@ -88,6 +91,49 @@ def test_a_damaged_record_is_named(here: Workspace) -> None:
     changed(here, answer_location=None)
     with pytest.raises(DataError, match="patient 'patient_01': missing or wrong field"):
         load(here, "longhealth_1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question": None}, "'question' is empty or no text; correct it, or fetch"),
+        ({"answer_c": None}, "'answer_c' is empty or no text"),
+        ({"answer_e": 5}, "'answer_e' is empty or no text"),
+        ({"correct": None}, "'correct' is empty or no text"),
+        ({"No": None}, "'No' is empty, or neither text nor whole number"),
+    ],
+)
+def test_a_field_without_a_text_is_not_read_as_the_word_for_it(
+    here: Workspace, changes: dict[str, Any], message: str
+) -> None:
+    changed(here, **changes)
+    for way in (1, 2, 3):
+        with pytest.raises(DataError, match=f"patient 'patient_01': {message}"):
+            load(here, f"longhealth_{way}")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The question cannot be answered with the provided documents.", "F"),
+        ("This question can’t be answered from the documents provided.", "F"),
+        ("**Question cannot be answered.**", "F"),
+        ("The question cannot be answered with the provided documents, so A.", "A"),
+        ("The question cannot be answered with certainty, A or B.", None),
+        ("The question cannot be answered with the provided documents. Perhaps the left hip or the right knee?", None),
+        ("The documents do not contain this information.", None),
+    ],
+)
+def test_the_sixth_option_is_read_where_its_sentence_is_the_whole_answer(
+    here: Workspace, text: str, letter: str | None
+) -> None:
+    bound = load(here, "longhealth_3")
+    reader = find_reader(bound.reader)
+    sixth = bound.examples[0]
+    assert reader.read(Sample("a", "longhealth_3", sixth, completion=text))[1] == letter
+    five = {key: option for key, option in sixth.options.items() if key != "F"}
+    without = replace(sixth, options=five, gold="A")
+    assert reader.read(Sample("a", "t", without, completion=text))[1] == (None if letter == "F" else letter)
 
 
 def test_ambiguous_dates_leave_the_year() -> None:

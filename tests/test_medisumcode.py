@@ -160,6 +160,13 @@ def test_a_file_that_clue_s_own_script_made_is_read_with_a_note(here: Workspace)
     [
         ({"hadm_id": "1", "text": "x", "icd_codes": []}, "the summary of admission 1 has no code"),
         ({"hadm_id": "1", "text": "x", "icd_codes": [{"code": "401.9"}]}, "'401.9' is not written as an ICD-10-CM"),
+        ({"hadm_id": "1", "text": "x", "icd_codes": [{"code": 8.45}]}, "'code' is empty or no text"),
+        ({"hadm_id": "1", "text": "x", "icd_codes": ["I10"]}, "'icd_codes' is no list of objects with a code"),
+        (
+            {"hadm_id": 1.5, "text": "x", "icd_codes": [{"code": "I10"}]},
+            "'hadm_id' is empty, or neither text nor whole",
+        ),
+        ({"hadm_id": 1, "subject_id": [2], "text": "x", "icd_codes": []}, "'subject_id' is empty, or neither text"),
         ({"hadm_id": "1", "text": "x"}, "missing or wrong field 'icd_codes'"),
     ],
 )

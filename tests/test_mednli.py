@@ -99,3 +99,18 @@ def test_a_task_without_its_data_is_described_with_the_way_to_get_it(
     said = describe_task("mednli", workspace=Workspace.find(tmp_path))
     assert "to get it: PhysioNet credentials" in said
     assert "`ragmed tasks sample mednli --output DIR`" in said
+
+
+def test_a_task_with_its_data_tells_groups_notes_and_what_the_retriever_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "data"))
+    invent_sample("mednli", tmp_path / "data")
+    told = describe_task("mednli", workspace=Workspace.find(tmp_path)).splitlines()
+    assert "scored examples: 12 in 4 groups   to show: 6" in told
+    assert told[-1] == "  the retriever is asked: The patient has never smoked."
+    invent_sample("longhealth_1", tmp_path / "long")
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "long"))
+    told = describe_task("longhealth_1", workspace=Workspace.find(tmp_path)).splitlines()
+    assert "note: LongHealth's texts carry a canary: keep samples and pages of this run off the open web." in told
+    assert told[-2:] == ["  gold: B", "  the retriever is asked: Which joint was swollen?"]

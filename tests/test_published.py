@@ -241,3 +241,41 @@ def test_where_the_protocol_changes_the_order_of_arms_it_is_said():
     same = [score(row.arm, row.task, "accuracy", values[row.arm, "mednli"], (0, 1)) for row in scores]
     assert "in the same order as the default" in protocol_notes(same, tasks)[0]
     assert protocol_notes(scores[:1], tasks) == []
+
+
+def test_pairs_have_the_baselines_that_their_tasks_have_beside_them():
+    tasks = {"mednli": None, "cases": {"task": "jama_cases"}, "meqsum": None, "medisumcode": None, "bc5cdr": None}
+    raw = {
+        "arms": "pairs(clue, 8b, k=5)", "index": "handbook", "tasks": tasks,
+        "retrievers": {"codes": {"method": "dense", "index": "icd10cm"}},
+    }  # fmt: skip
+    experiment = make_experiment(raw, default_name="pairs", where="config")
+    beside = {name: experiment.arms[name] for name in experiment.comparison.baseline_arms}
+    assert {name: arm.tasks for name, arm in beside.items()} == {
+        "options-only": ("cases",), "lead-3": ("meqsum",), "best-sentence": ("meqsum",),
+        "nearest-code": ("medisumcode",),
+    }  # fmt: skip
+    assert beside["options-only"].model == "Meta-Llama-3-8B-Instruct"
+    assert (beside["best-sentence"].k, beside["nearest-code"].k, beside["nearest-code"].retriever) == (5, 10, "codes")
+    other = {**raw, "comparison": {"baseline": "Llama3-OpenBioLLM-8B"}}
+    given = make_experiment(other, default_name="pairs", where="config")
+    assert given.arms["options-only"].model == "Llama3-OpenBioLLM-8B"
+    closed = {"arms": "pairs(clue, 8b)", "tasks": tasks}
+    assert {"lead-3", "options-only"} == set(
+        make_experiment(closed, default_name="pairs", where="config").comparison.baseline_arms
+    )
+
+
+@pytest.mark.parametrize("config", ["clue", "jamia"])
+def test_the_papers_configs_can_be_seen_on_invented_records(config, tmp_path, monkeypatch):
+    root = Workspace.find(Path(__file__).parent.parent).root
+    for folder in ("corpora", "indexes", "configs"):
+        (tmp_path / folder).symlink_to(root / folder)
+    monkeypatch.setenv("RAGMED_DATA", str(tmp_path / "data"))
+    experiment = load_experiment(tmp_path / "configs" / f"{config}.yaml")
+    for invent in dict.fromkeys(find_task(s.task or name).invent for name, s in experiment.tasks.items()):
+        invent(tmp_path / "data")
+    told = dry_run(experiment, workspace=Workspace.find(tmp_path))
+    for name in experiment.tasks:
+        assert f"\n{name}: " in f"\n{told}"
+    assert "options-only: hf:meta-llama/Meta-Llama-3-8B-Instruct" in told

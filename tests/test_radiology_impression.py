@@ -51,7 +51,7 @@ def test_findings_that_are_scored_are_never_shown(here: Workspace) -> None:
         ('{"idx": 1, "inputs": "a"}', "line 1: 'target' is missing"),
         ('{"idx": 1, "inputs": " ", "target": "b"}', "line 1: 'inputs' is empty"),
         ('{"inputs": "a", "target": "b"}', "line 1: 'idx' is missing"),
-        ('{"idx": "", "inputs": "a", "target": "b"}', "line 1: 'idx' is empty, or neither text nor number"),
+        ('{"idx": "", "inputs": "a", "target": "b"}', "line 1: 'idx' is empty, or neither text nor whole number"),
         ("\n".join(['{"idx": 1, "inputs": "a", "target": "b"}'] * 2), "'validate-1' occurs twice"),
     ],
 )

@@ -8,7 +8,7 @@ from answers import answer, compared
 from pages import plain
 
 from ragmed.comparison.compare import ComparisonSettings
-from ragmed.comparison.rows import Noninferiority
+from ragmed.comparison.rows import Noninferiority, NotRun
 from ragmed.records import Message, ShownPassage
 from ragmed.report import wording
 from ragmed.report.escaping import escape
@@ -120,6 +120,9 @@ def test_what_is_absent_is_said():
     assert "No two arms were compared." in text
     assert "Nothing is recorded of what made this run." in text
     assert "not run: rag on t" in render_table(results)
+    not_run = [NotRun("rag", task, "no options") for task in "ab"] + [NotRun("rag", "c", "no index")]
+    told = render_table(replace(results, not_run=tuple(not_run)))
+    assert "not run: rag on a, b: no options\nnot run: rag on c: no index\n" in told
 
 
 def test_numbers_in_words():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ragmed.metrics import Batch, Metric, MetricFacts
 from ragmed.records import Example
@@ -35,6 +36,29 @@ NO_ANSWER = re.compile(
     r"|\W*(?:unanswerable|not answerable)\b",
     re.IGNORECASE,
 )
+
+
+# The same sentence as a whole answer, which models give without the option's letter and not in its very words.
+_SAID = re.compile(
+    r"\W*(?:(?:the|this) )?question (?:cannot|can't|can not|could not) be answered"
+    r"(?: (?:with|from|by|using|based on) (?:(?:the|these|those|this) )?(?:(?:provided|given|available) )?"
+    r"(?:documents?|information|texts?|records?|context|passages?)(?: (?:provided|given|shown))?)?\W*",
+    re.IGNORECASE,
+)
+
+
+def option_without_answer(text: str, options: Mapping[str, str]) -> str | None:
+    """
+    >>> options = {"A": "1999", "F": "Question cannot be answered with provided documents"}
+    >>> option_without_answer("The question cannot be answered with the documents provided.", options)
+    'F'
+
+    The option that the question has no answer, where a whole text says so and there is one such option.
+    """
+    if not _SAID.fullmatch(text.replace("’", "'")):
+        return None
+    found = [letter for letter, option in options.items() if NO_ANSWER.match(option)]
+    return found[0] if len(found) == 1 else None
 
 
 def cannot_be_answered(example: Example) -> bool:

@@ -6,6 +6,7 @@ Of an example, gold is `{"label": (label,), "evidence": (the words that one anno
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import Counter
@@ -17,6 +18,7 @@ from ragmed.metrics import Batch, Metric, MetricFacts
 from ragmed.records import Example, Value
 
 _WORD = re.compile(r"\w+")
+_PIECE = re.compile(r"\d+|[^\W\d_]+")
 
 
 def token_f1(answer: str, reference: str) -> float:
@@ -52,13 +54,32 @@ def label_accuracy(batch: Batch) -> list[float]:
 
 
 def quote_found(batch: Batch) -> list[float]:
-    """1.0 where the words of the quotation stand in one document of the example's material, in their order."""
+    """
+    >>> from ragmed.records import ContextDocument
+    >>> report = (ContextDocument("Sleep was alike (Table 3Hours)."), ContextDocument("Pain fell by 2 points."))
+    >>> example = Example("p1", "?", report)
+    >>> quote_found([(example, {"evidence": "sleep was alike (table 3"}), (example, {"evidence": "Pain rose"})])
+    [1.0, 0.0]
+    >>> quote_found([(example, {"evidence": ["Pain fell by 2 points.", "Sleep was alike"]})])
+    [1.0]
+
+    1.0 where the quotation stands in the example's material word for word: each of its texts, and each line of these,
+    in one of the documents. Case and punctuation do not count, nor does a blank between a number and a word, which
+    reports that were made from web pages often lack.
+    """
     return [float(_is_quoted(_text(value, "evidence"), example)) for example, value in batch]
 
 
 def _is_quoted(quote: str, example: Example) -> bool:
-    words = " ".join(_words(quote))
-    return bool(words) and any(f" {words} " in f" {' '.join(_words(part.text))} " for part in example.context)
+    documents = [_spaced(part.text) for part in example.context]
+    lines = [line for line in map(_spaced, quote.splitlines()) if line.strip()]
+    return bool(lines) and all(any(line in document for document in documents) for line in lines)
+
+
+@functools.lru_cache(maxsize=4096)  # the sections of a report are asked again for each arm and prompt
+def _spaced(text: str) -> str:
+    """Its runs of letters and of digits, folded, with a blank around each."""
+    return f" {' '.join(_PIECE.findall(_folded(text)))} "
 
 
 def _gold(example: Example, name: str) -> tuple[str, ...]:
@@ -79,9 +100,13 @@ def _text(value: Value, name: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(_folded(text))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 EVIDENCE_TOKEN_F1 = Metric(MetricFacts("evidence_token_f1", "graded"), evidence_f1)
 LABEL_ACCURACY = Metric(MetricFacts("label_accuracy", "binary"), label_accuracy)
-QUOTE_FOUND = Metric(MetricFacts("quote_found", "binary"), quote_found)
+QUOTE_FOUND = Metric(MetricFacts("quote_found", "binary", version=2), quote_found)

@@ -126,11 +126,14 @@ def retrieval(row: Retrieval) -> str:
 
 def evidence(row: Evidence) -> str:
     """`rag (accuracy): right 50 with a gold passage shown, 8 without ...; 0.138 [...] of right ones without it`"""
-    return (
+    text = (
         f"{row.arm} ({row.metric}): right {row.right_with.count} with a gold passage shown, {row.right_without.count} "
-        f"without; wrong {row.wrong_with.count} with, {row.wrong_without.count} without (n {row.n}); of right ones "
-        f"{wording.fraction(row.unsupported.share)} {wording.span(row.unsupported.ci)} without the evidence"
+        f"without; wrong {row.wrong_with.count} with, {row.wrong_without.count} without (n {row.n})"
     )
+    share = row.unsupported.share
+    if share is not None:
+        text += f"; of right ones {wording.fraction(share)} {wording.span(row.unsupported.ci)} without the evidence"
+    return text
 
 
 def followed(row: Followed) -> str:

@@ -37,8 +37,9 @@ def render_table(results: Results) -> str:
     lines.append("")
     for error in results.measured_errors:
         lines += wrapped(wording.measured_error(error))
-    for row in results.not_run:
-        lines += wrapped(f"not run: {row.arm} on {row.task}" + (f": {row.reason}" if row.reason else ""))
+    for (arm, reason), rows in in_groups(results.not_run, "arm", "reason"):
+        tasks = ", ".join(row.task for row in rows)
+        lines += wrapped(f"not run: {arm} on {tasks}" + (f": {reason}" if reason else ""))
     for note in results.notes:
         lines += wrapped(note)
     lines += ["", "In words"]

@@ -232,13 +232,18 @@ def describe_task(name: str, *, workspace: Workspace) -> str:
         return "\n".join([*lines, f"not to be read here: {error}{invented}"])
     _check(task, split)
     example = split.examples[0]
+    queries = task.query(example)
+    groups = set(_groups(split.examples))
     lines += [
-        f"scored examples: {len(split.examples)}   to show: {len(split.shots)}",
+        f"scored examples: {len(split.examples):,} in {counted(len(groups), 'group')}   to show: {len(split.shots):,}",
+        *(f"note: {note}" for note in split.notes),
         f"example {example.id}: {example.question}",
         *(f"  {part.title or task.context_label}: {_beginning(part.text)}" for part in example.context[:SHOWN_PARTS]),
         *([f"  … and {counted(more, 'document')} more"] if (more := len(example.context) - SHOWN_PARTS) > 0 else []),
         *(f"  {letter}. {text}" for letter, text in example.options.items()),
-        f"  gold: {gold_text(example)}",
+        f"  gold: {_beginning(gold_text(example))}",
+        *(f"  the retriever is asked: {_beginning(query)}" for query in queries[:SHOWN_PARTS]),
+        *([f"  … and {counted(more, 'query')} more"] if (more := len(queries) - SHOWN_PARTS) > 0 else []),
     ]
     return "\n".join(lines)
 
@@ -330,12 +335,17 @@ def _never_scored(name: str, pool: Sequence[Example], examples: Sequence[Example
     return kept, [told] if left else []
 
 
+def _groups(examples: Sequence[Example]) -> list[int]:
+    """A number for the group of each example: those that ask the same are of one, whatever the task says."""
+    return linked([(("asks", text_key(e.text)), ("group", e.group) if e.group else ("id", e.id)) for e in examples])
+
+
 def _held_out(name: str, examples: Sequence[Example], *, own_file: bool) -> tuple[list[Example], list[Example]]:
     """The examples to be shown and those that are scored, of a shuffled set: whole groups from its head on, until they
     hold HELD_OUT examples. Examples that ask the same are of one group, whatever the task says. Of a user's own file
     none is taken: a user marks what may be shown.
     """
-    groups = linked([(("asks", text_key(e.text)), ("group", e.group) if e.group else ("id", e.id)) for e in examples])
+    groups = _groups(examples)
     shown: set[int] = set()
     taken = 0
     for group, size in Counter(groups).items():  # in the order of the examples

@@ -25,7 +25,7 @@ from typing import Any
 from ragmed.errors import DataError
 from ragmed.records import Example
 from ragmed.tasks.invented import write_lines, write_rows
-from ragmed.tasks.loading import csv_records, json_records, made, text_of
+from ragmed.tasks.loading import csv_records, id_of, json_records, made, text_of
 from ragmed.tasks.queries import packed_queries
 from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
@@ -75,7 +75,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _example(row: Mapping[str, Any], number: int, groups: dict[str, str]) -> Example:
-    texts = [(row.get(f"op{letter.lower()}") or "").strip() for letter in _LETTERS]
+    texts = [_option(row, f"op{letter.lower()}") for letter in _LETTERS]
     given = [text for text in texts if text]
     if given != texts[: len(given)]:  # the letters after it would not be those that answer_idx names
         raise DataError(f"op{_LETTERS[texts.index('')].lower()} is empty, and an option stands after it")
@@ -83,11 +83,16 @@ def _example(row: Mapping[str, Any], number: int, groups: dict[str, str]) -> Exa
     question = text_of(row, "question")
     if len(options) < 2:
         raise DataError("two or more of the columns opa to ope must hold an option")
-    id_ = str(row["id"]) if row.get("id") not in (None, "") else str(number)
+    id_ = id_of(row, "id") if row.get("id") not in (None, "") else str(number)
     group = groups.setdefault(" ".join(question.casefold().split()), id_)
     return Example(
         id_, question, options=options, gold=_gold(row, options), group=group, date=_date(str(row.get("link") or ""))
     )
+
+
+def _option(row: Mapping[str, Any], name: str) -> str:
+    given = row.get(name)
+    return "" if given is None or (isinstance(given, str) and not given.strip()) else text_of(row, name)
 
 
 def _without_letters(options: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,9 @@ and few-shot examples come from its training articles. Else few-shot examples co
 one part of 16, and all others are scored.
 
 `evidence_inference` asks for the label; `evidence_inference_spans` for a JSON object with the label and the words of
-the report that say so. Its gold holds, for each annotator whose evidence counts, the words that they marked.
+the report that say so. Its gold holds, for each annotator whose evidence counts, the words that they marked. Given as
+an answer, it scores 0.991 for `quote_found` on the 1,048 prompts that are scored here, and 1 for the rest: nine marks
+begin or end within a word of the text ("he mean improvement", "Weight" of the table's "monthWeight").
 """
 
 from __future__ import annotations

@@ -12,6 +12,10 @@ as is a question without a must-have statement, by which no answer could be meas
 is primary since it needs nothing; where an experiment names a model of entailment, `completeness` and `contradiction`
 are measured, the paper's comprehensiveness and hallucination rate.
 
+The physicians' own text, given as an answer, covers 0.940 of the statements of the 86 questions that are scored here,
+by their words, and not all: statements were written apart from it, in other words ("pass on to breastmilk" for "pass
+into breast milk"), and some say what it does not.
+
 The set has no split of its own: about one question in PARTS, by a hash of its words, is held out for few-shot examples.
 The same question, however spaced or cased, is one group.
 """

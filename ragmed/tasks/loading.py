@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,9 +21,10 @@ from typing import Any, TypeVar
 
 from ragmed.checked import kind_found
 from ragmed.errors import DataError
-from ragmed.files import RepeatedKey, open_binary, parse_json, read_text, records, repeated, require_file
+from ragmed.files import RepeatedKey, open_binary, parse_json, read_json, read_text, records, repeated, require_file
 from ragmed.records import Example
 from ragmed.tasks.task import Split
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 Made = TypeVar("Made")
@@ -30,6 +32,7 @@ BAD_RECORD = (KeyError, TypeError, AttributeError, ValueError, IndexError)
 """What taking fields out of a record of another shape raises."""
 MOST_CELL = 8 * 1024 * 1024  # of a CSV; the longest discharge summary has 60,000 characters
 REMEDY = "correct it, or fetch the file again"
+_REMEDIES = re.compile(r"; (?:correct|fetch|keep|take|convert|run) ")
 
 
 def data_file(workspace: Workspace, *parts: str, of: str) -> Path:
@@ -48,11 +51,13 @@ def made(make: Callable[[Mapping[str, Any]], Made], record: Mapping[str, Any], w
     try:
         return make(record)
     except DataError as error:
-        said = str(error)
-        told = any(word in said for word in ("correct", "fetch", "keep", "take it out"))
-        raise DataError(f"{where}: {said}" if told else f"{where}: {said}; {REMEDY}") from error
+        raise DataError(f"{where}: {_with_remedy(str(error))}") from error
     except BAD_RECORD as error:
         raise DataError(f"{where}: missing or wrong field {error}; {REMEDY}") from error
+
+
+def _with_remedy(said: str) -> str:
+    return said if _REMEDIES.search(said) else f"{said}; {REMEDY}"
 
 
 def examples_of(
@@ -98,14 +103,15 @@ def csv_records(path: Path, what: str, *, needs: Collection[str] = ()) -> Iterat
         next(csv_records(Path("valid.csv"), "ACI-Bench notes", needs=("dialogue", "note")))
 
     Every row, all cells as text (`008.45` and `NA` are what they are), with its place: the file's line it begins on.
-    The file, plain or gzip, is streamed. DataError for a column that is needed and missing or that stands twice, a row
-    with other cells than the header, what is no CSV in UTF-8, and a file that is cut or damaged.
+    Lines within a cell end in a line feed, whatever the file's do. The file, plain or gzip, is streamed. DataError for
+    a column that is needed and missing or that stands twice, a row with other cells than the header, what is no CSV in
+    UTF-8, and a file that is cut or damaged.
     """
     require_file(path, what)
     csv.field_size_limit(MOST_CELL)
     where = f"{what} '{path}', line 1"
     with open_binary(path) as stream:
-        rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""), strict=True)
+        rows = csv.reader(io.TextIOWrapper(stream, encoding="utf-8-sig"), strict=True)
         try:
             header = [name.strip() for name in next(rows, [])]
             _check_header(header, needs, where)
@@ -115,9 +121,11 @@ def csv_records(path: Path, what: str, *, needs: Collection[str] = ()) -> Iterat
                 empty = empty and not cells
                 if cells and len(cells) != len(header):
                     raise DataError(
-                        f"{where}: the row has {len(cells)} cells, the header has {len(header)}; put quotes around "
-                        "text that holds commas, or fetch the file again"
+                        f"{where}: the row has {counted(len(cells), 'cell')}, the header has {len(header)}; put quotes "
+                        "around text that holds commas, or fetch the file again"
                     )
+                if any("\0" in cell for cell in cells):
+                    raise DataError(f"{where}: it holds a NUL byte, as no text does; fetch the file again")
                 if cells:
                     yield where, dict(zip(header, cells, strict=True))
                 where = f"{what} '{path}', line {rows.line_num + 1}"
@@ -160,7 +168,7 @@ def json_records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             yield from records(path, what)
         except DataError as error:
-            raise DataError(f"{error}; {REMEDY}") from error
+            raise DataError(_with_remedy(str(error))) from error
         return
     text = read_text(path, what)
     try:
@@ -176,17 +184,36 @@ def json_records(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield where, record
 
 
+def json_object(path: Path, what: str) -> dict[str, Any]:
+    """
+        json_object(Path("benchmark_v5.json"), "LongHealth file").items()
+
+    The one object that a file holds; DataError with the remedy where it holds none.
+    """
+    try:
+        return read_json(path, what)
+    except DataError as error:
+        raise DataError(_with_remedy(str(error))) from error
+
+
 def id_of(record: Mapping[str, Any], field: str) -> str:
     """The id in a field, a text or a whole number, as text; DataError where it is missing, empty or neither."""
     given = record.get(field)
     if isinstance(given, bool) or not isinstance(given, int | str) or not str(given).strip():
-        raise DataError(f"'{field}' is {'missing' if field not in record else 'empty, or neither text nor number'}")
+        raise DataError(
+            f"'{field}' is {'missing' if field not in record else 'empty, or neither text nor whole number'}"
+        )
     return str(given).strip()
 
 
 def text_of(record: Mapping[str, Any], field: str) -> str:
     """The text of a field, without white space around it; DataError where it is missing, empty or no text."""
+    return as_given(record, field).strip()
+
+
+def as_given(record: Mapping[str, Any], field: str) -> str:
+    """The same with its white space. A text that nobody sees (zero-width characters alone) is empty."""
     text = record.get(field)
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not any(one.isprintable() and not one.isspace() for one in text):
         raise DataError(f"'{field}' is {'missing' if field not in record else 'empty or no text'}")
-    return text.strip()
+    return text

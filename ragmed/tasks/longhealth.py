@@ -36,10 +36,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ragmed.errors import DataError
-from ragmed.files import read_json
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.invented import write_text
-from ragmed.tasks.loading import data_file, made
+from ragmed.tasks.loading import as_given, data_file, id_of, json_object, made, text_of
 from ragmed.tasks.task import Split, Task
 from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
@@ -74,7 +73,7 @@ def _reader(way: Way) -> Callable[[Workspace], Split]:
         texts: dict[str, dict[str, ContextDocument]] = {}
         asked: list[_Asked] = []
         unused: list[str] = []
-        for patient, record in read_json(path, "LongHealth file").items():
+        for patient, record in json_object(path, "LongHealth file").items():
             where = f"LongHealth file '{path}', patient '{patient}'"
             texts[patient] = made(_documents, record, where)
             for question in made(lambda given: list(given["questions"]), record, where):
@@ -117,22 +116,22 @@ def _notes(path: Path, unused: Sequence[str]) -> Iterator[str]:
 
 
 def _documents(record: Mapping[str, Any]) -> dict[str, ContextDocument]:
-    texts = record["texts"]
-    empty = [name for name, text in texts.items() if not text.strip()]
-    if empty or not texts:
-        raise DataError(f"text '{empty[0]}' is empty" if empty else "there are no texts")
+    if not isinstance(record["texts"], Mapping) or not record["texts"]:
+        raise DataError("there are no texts")
+    texts = {name: as_given(record["texts"], name) for name in record["texts"]}
     born = _dates(str(record.get("birthday", "")))
     return {name: ContextDocument(text, date=_date(text, born), id=name) for name, text in texts.items()}
 
 
 def _asked(record: Mapping[str, Any], patient: str, texts: Mapping[str, ContextDocument]) -> _Asked:
-    options = {letter: str(record[f"answer_{letter.lower()}"]).strip() for letter in _LETTERS}
-    right = [letter for letter, text in options.items() if _plain(text) == _plain(str(record["correct"]))]
+    options = {letter: text_of(record, f"answer_{letter.lower()}") for letter in _LETTERS}
+    correct = _plain(text_of(record, "correct"))
+    right = [letter for letter, text in options.items() if _plain(text) == correct]
     documents = tuple(name for name in texts if name in record["answer_location"])
     if len(documents) < len(record["answer_location"]):
         documents = ()
     gold = right[0] if right else ""
-    return _Asked(patient, str(record["No"]), str(record["question"]), options, gold, documents)
+    return _Asked(patient, id_of(record, "No"), as_given(record, "question"), options, gold, documents)
 
 
 def _plain(text: str) -> str:

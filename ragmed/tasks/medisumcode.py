@@ -39,7 +39,7 @@ from ragmed.metrics.icd10 import CodeTable, dotted, is_wellformed, load_table
 from ragmed.records import ContextDocument, Example
 from ragmed.tasks.coding import FURTHER, IDS, METRICS, gold_codes, note_queries
 from ragmed.tasks.invented import write_rows
-from ragmed.tasks.loading import csv_records, data_file, examples_of, json_records, text_of
+from ragmed.tasks.loading import csv_records, data_file, examples_of, id_of, json_records, text_of
 from ragmed.tasks.splits import split_by_hash
 from ragmed.tasks.task import Split, Task
 from ragmed.tasks.words import CODES
@@ -66,12 +66,12 @@ def load(workspace: Workspace) -> Split:
 
 
 def _example(record: Mapping[str, Any]) -> Example:
-    admission, patient = str(record["hadm_id"] or ""), str(record.get("subject_id") or "")
-    if not admission:
-        raise DataError("'hadm_id' is empty")
-    if not isinstance(record["icd_codes"], list):
-        raise DataError("'icd_codes' is no list")
-    codes = [entry["code"] for entry in record["icd_codes"]]
+    admission = id_of(record, "hadm_id")
+    note, patient = (id_of(record, key) if record.get(key) else "" for key in ("note_id", "subject_id"))
+    listed = record["icd_codes"]
+    if not isinstance(listed, list) or not all(isinstance(entry, Mapping) for entry in listed):
+        raise DataError("'icd_codes' is no list of objects with a code")
+    codes = [text_of(entry, "code") for entry in listed]
     if not codes:
         raise DataError(f"the summary of admission {admission} has no code; take it out, or build the file again")
     for code in codes:
@@ -79,7 +79,7 @@ def _example(record: Mapping[str, Any]) -> Example:
             raise DataError(f"'{code}' is not written as an ICD-10-CM code")
     gold = gold_codes(codes)
     return Example(
-        str(record.get("note_id") or admission),
+        note or admission,
         "",
         (ContextDocument(text_of(record, "text")),),
         gold=gold,

@@ -153,7 +153,7 @@ def invent(folder: Path) -> None:
     for n in range(72):
         drug, ill = DRUGS[n % len(DRUGS)], AILMENTS[n // 6]
         asked = f"SUBJECT: {ill}\nMESSAGE: I am number {n} and have had {ill} for weeks. Can I take {drug} for it?"
-        sheet.append([f"1-{n}.xml.txt", asked, f"Does {drug} help with {ill}?"])
+        sheet.append([f"1-{n}.xml.txt", asked, f"Can {drug} be taken for {ill}?"])
     (folder / "meqsum").mkdir()
     book.save(folder / "meqsum" / "MeQSum_invented.xlsx")
 

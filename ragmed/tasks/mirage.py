@@ -13,16 +13,15 @@ of their own, see `ragmed.tasks.load_task`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ragmed.errors import DataError
-from ragmed.files import read_json
 from ragmed.records import Example
 from ragmed.tasks import medqa
 from ragmed.tasks.invented import AILMENTS, DRUGS, write_text
-from ragmed.tasks.loading import data_file
+from ragmed.tasks.loading import as_given, data_file, id_of, json_object, made
 from ragmed.tasks.task import Split, Task
 from ragmed.workspace import Workspace
 
@@ -41,9 +40,9 @@ _INVENTED = {
 def _reader(name: str) -> Callable[[Workspace], Split]:
     def load(workspace: Workspace) -> Split:
         path = data_file(workspace, "mirage", "benchmark.json", of="MIRAGE")
-        sets = read_json(path, "MIRAGE file")
+        sets = json_object(path, "MIRAGE file")
         if not isinstance(sets.get(name), dict):
-            raise DataError(f"MIRAGE file '{path}' has no set '{name}'")
+            raise DataError(f"MIRAGE file '{path}' has no set '{name}'; fetch the file again")
         shown = name == "medqa" and (workspace.data / medqa.FOLDER / medqa.FOUR_OPTIONS).exists()
         return Split(
             tuple(read_example(name, key, record) for key, record in sets[name].items()),
@@ -54,15 +53,17 @@ def _reader(name: str) -> Callable[[Workspace], Split]:
 
 
 def read_example(name: str, key: str, record: Any) -> Example:
-    """A record of a set; DataError names the set and the record where it is none."""
-    try:
-        options = {str(letter): str(text) for letter, text in record["options"].items()}
-        documents = tuple(str(pmid) for pmid in record.get("PMID", ()))
-        return Example(
-            str(key), str(record["question"]), options=options, gold=str(record["answer"]), documents=documents
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"MIRAGE set '{name}', record '{key}': question, options and answer are needed") from error
+    """A record of a set, its texts as they stand; DataError names set, record and field where it cannot be used."""
+    return made(lambda given: _example(str(key), given), record, f"MIRAGE set '{name}', record '{key}'")
+
+
+def _example(key: str, record: Mapping[str, Any]) -> Example:
+    if not isinstance(record, Mapping) or not isinstance(record.get("options"), Mapping):
+        raise DataError("question, options and answer are needed")
+    options = {str(letter): as_given(record["options"], letter) for letter in record["options"]}
+    documents = tuple(id_of({"PMID": pmid}, "PMID") for pmid in record.get("PMID", ()))
+    question, answer = as_given(record, "question"), as_given(record, "answer")
+    return Example(key, question, options=options, gold=answer, documents=documents)
 
 
 def invent(folder: Path) -> None:

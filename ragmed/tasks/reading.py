@@ -20,6 +20,7 @@ from typing import Any
 
 from ragmed.errors import DataError, UnknownNameError, UsageError
 from ragmed.files import parse_json
+from ragmed.metrics.abstention import option_without_answer
 from ragmed.models.constraint import read_object
 from ragmed.models.thinking import split_thinking
 from ragmed.records import Sample, Status, Value
@@ -214,7 +215,8 @@ def _in_json(name: str, inner: Reader) -> Reader:
 
 
 def _letter(sample: Sample, text: str) -> Value:
-    return find_letter(text, sample.example.options, cut=sample.finish == "length")
+    options = sample.example.options
+    return find_letter(text, options, cut=sample.finish == "length") or option_without_answer(text, options)
 
 
 def _mirage(sample: Sample, text: str) -> Value:
@@ -433,7 +435,7 @@ _LENGTHS: dict[str, Callable[[Sample], Sequence[int]]] = {
 READERS: dict[str, Reader] = {
     reader.name: reader
     for reader in (
-        Reader("letter", _letter, version=4, survives_cut=True, needs_options=True),
+        Reader("letter", _letter, version=5, survives_cut=True, needs_options=True),
         Reader("label", _label, version=4, survives_cut=True, needs_options=True),
         Reader("text", _text, version=2, declines=lambda text: False),
         Reader("list", _list, version=3),
