@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import signal
 import sys
@@ -130,8 +131,9 @@ def main() -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.message = complaint(error.message)
-        error.show()
+        said = io.StringIO()
+        error.show(file=said)
+        click.echo(complaint(said.getvalue()), err=True, nl=False)
         sys.exit(error.exit_code)
     except RagmedError as error:
         if debug:
