@@ -14,7 +14,7 @@ _HASH = re.compile(r"[0-9a-f]{32,}")
 # What fields of a model's files and fingerprint are, where the name alone says too little.
 _PARTS = {
     "weights": "the weights",
-    "adapter": "the adapter's weights",
+    "adapter": "the adapter (its weights, configuration, chat template or tokenizer)",
     "template": "the chat template",
     "template_kind": "the kind of chat template",
     "template_date": "the date in the chat template",
@@ -52,7 +52,7 @@ def in_words(key: Sequence[str], before: Any, now: Any) -> str:
     if part == "models" and field in ("recorded", "scripted"):
         return _of_model(f"model '{name}'", field, before, now)
     if part == "adapters":
-        return f"the adapter's weights of model '{name}' differ"
+        return _of_model(f"model '{name}'", "adapter", before, now)
     if part == "indexes":
         return f"the index '{name}' was rebuilt"
     if part == "replays":

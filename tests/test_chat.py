@@ -152,6 +152,20 @@ def test_a_system_text_may_stand_in_the_last_turn() -> None:
     assert chat(last).render(shots) == "[Is it A?]A<end>[Be brief.\nIs it B?]"
 
 
+def test_a_token_without_a_row_of_the_embedding_is_named(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    folder = save_tiny(tmp_path)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    rows = len(tokenizer)
+    tokenizer.add_tokens(["zelvarin"])
+    tokenizer.save_pretrained(folder)
+    model: Any = load_model(f"path:{folder}", workspace=Workspace(tmp_path))
+    assert model.generate([user("Which dose?")], max_tokens=2)[0].finish != "error"  # what it can write is asked
+    with pytest.raises(ModelError, match=rf"'zelvarin' as token {rows}, and its embedding has {rows} rows.*save both"):
+        model.generate([user("Which dose of zelvarin?")], max_tokens=2)
+
+
 def test_which_of_several_templates_is_meant() -> None:
     assert chat({"default": PLAIN, "tool_use": TURNS}).render(BOTH).endswith("<assistant>")
     with pytest.raises(ModelError, match="does not say which chat template to use"):

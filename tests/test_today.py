@@ -248,7 +248,8 @@ def test_every_change_is_named_and_no_hash_is_shown(finished: Run) -> None:
     finished.add_identity("adapters", {"tuned": "0" * 64})
     with pytest.raises(MismatchError) as refused:
         finished.add_identity("adapters", {"tuned": "1" * 64})
-    assert "'own' is not what would be made now: the adapter's weights of model 'tuned' differ; " in str(refused.value)
+    said = "the adapter (its weights, configuration, chat template or tokenizer) of model 'tuned' differs; "
+    assert f"'own' is not what would be made now: {said}" in str(refused.value)
     finished.add_identity("weights", {"m": {"template": "a" * 64, "dtype": "float32", "revision": "b" * 40}})
     with pytest.raises(MismatchError) as refused:
         finished.add_identity("weights", {"m": {"template": "c" * 64, "dtype": "bfloat16", "revision": "d" * 40}})

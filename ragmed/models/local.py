@@ -220,6 +220,7 @@ class LocalModel(TokenModel):
         eos = end_tokens(model.generation_config.eos_token_id, tokenizer)
         limit = context_of(name, model.config.get_text_config(), tokenizer, context_tokens)
         machine = {"dtype": str(model.dtype).removeprefix("torch."), "device": str(model.device.type)}
+        self._rows = int(model.get_input_embeddings().weight.shape[0])
         super().__init__(
             name,
             tokenizer,
@@ -229,6 +230,18 @@ class LocalModel(TokenModel):
             hashes={**hashes, **machine},
             thinking_tokens=thinking_tokens,
         )
+
+    def _encode(self, texts: Sequence[str], *, plain: bool = False) -> list[list[int]]:
+        """As of any model; ModelError for a token that the tokenizer has, and the embedding no row for."""
+        encoded = super()._encode(texts, plain=plain)
+        if (most := max((max(ids, default=0) for ids in encoded), default=0)) >= self._rows:
+            token = self.tokenizer.convert_ids_to_tokens(most)
+            raise ModelError(
+                f"the tokenizer of '{self.name}' writes '{token}' as token {most}, and its embedding has {self._rows} "
+                "rows: the vocabulary was resized, and the weights or the tokenizer are those of before; save both "
+                "together (model.resize_token_embeddings, then save_pretrained of model and tokenizer)"
+            )
+        return encoded
 
 
 class Apart(LocalModel):
