@@ -15,12 +15,14 @@ quickstart: models
 # `test` is for everybody: the examples in docstrings, and all tests but those with the mark `slow`. `test-slow` is the
 # rest: simulations, long trainings, and what RAGMED_FULL=1 makes large and marks slow (1,000 damaged files a reader and
 # 200 served samples, where `test` takes fewer). `test-full` is both; `make test test-full` runs `test` once, because
-# make runs no target twice.
+# make runs no target twice. Two processes share the files of tests: `make test WORKERS=4`, or 0 for none beside pytest's.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 test: models
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: models
-	RAGMED_FULL=1 $(BIN)/python -m pytest -m slow
+	RAGMED_FULL=1 $(PYTEST) -m slow
 
 test-full: test test-slow
 
