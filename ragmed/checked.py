@@ -324,7 +324,7 @@ def _words(kind: Any) -> str:
 
 
 _NAMES = {
-    str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path",
+    str: "text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path", bytes: "bytes",
     types.NoneType: "nothing",
 }  # fmt: skip
 

@@ -146,7 +146,7 @@ def test_either_of_two_equal_options_is_right(here: Path) -> None:
 
 
 VERDICTS = {
-    "two-answered": (1, "No verdict on two-answered: only 2 of 120 answers of one could be read"),
+    "two-answered": (1, "No verdict on two-answered: only 2 of 120 answers of each of one, two could be read"),
     "same-question": (0, "cannot tell"),
     "identical": (0, "cannot tell"),
     "single": (0, "cannot tell"),

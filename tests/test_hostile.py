@@ -67,7 +67,7 @@ def test_a_header_of_100_000_columns_is_read(tmp_path: Path) -> None:
         (pa.array([1, 0], pa.timestamp("us", "No/Where")), "'date' holds a value that cannot be read"),
         (pa.array([[1], None]), "'date' (date) is a list of 1, a string was expected"),
         (pa.array([{"a": 1}, None]), "'date' (date) is a mapping, a string was expected"),
-        (pa.array([b"\xff", None]), "'date' (date) is a bytes, a string was expected"),
+        (pa.array([b"\xff", None]), "'date' (date) is bytes, a string was expected"),
     ],
 )
 def test_a_value_that_python_has_not_costs_its_row(tmp_path: Path, values: pa.Array, words: str) -> None:

@@ -219,7 +219,7 @@ def test_what_our_reader_reads_alike_can_be_scored_again_and_other_scores_stay(l
     ]  # fmt: skip
     before = scored_answers(run)
     lines = score_run(run)
-    assert "mockllm/one on letters: 6 of 8 answered; reader letter 4; accuracy 2" in lines
+    assert "mockllm/one on letters: 6 of 8 answered; reader letter 5; accuracy 2" in lines
     assert "mockllm/one on several: 8 of 8 answered; right, far as imported" in lines
     assert scored_answers(run) == before
 

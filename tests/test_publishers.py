@@ -272,11 +272,11 @@ def test_records_that_are_none_are_rejected(tmp_path: Path) -> None:
     assert [one.id for one in documents] == ["9"]
     assert refused == [
         "a.json: its key is not a PMID (digits)",
-        "a.json: a JSON object was expected, found list",
+        "a.json: a JSON object was expected, found a list of 0",
         "a.json: no 'CONTEXTS'",
         "a.json: 'CONTEXTS' is no list of strings",
         "a.json: 2 CONTEXTS, but 1 LABELS: which belongs to which is unclear",
-        "a.json: 'YEAR' is a list, a string was expected",
+        "a.json: 'YEAR' is a list of 1, a string was expected",
         "a.json: the text is empty",
         "a.json: 'LABELS' is no list of strings",
     ]

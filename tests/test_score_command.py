@@ -64,7 +64,7 @@ def test_scores_of_a_run_of_our_own_are_made_again(small: Workspace) -> None:
         "general on mmlu: 12 of 12 answered; reader likelihood 1; accuracy 2\n"
     )
     assert file.read_bytes() == before
-    assert "general on pubmedqa: 8 of 8 answered; reader letter 4; accuracy 2" in call(small.root, "score", "toy")
+    assert "general on pubmedqa: 8 of 8 answered; reader letter 5; accuracy 2" in call(small.root, "score", "toy")
 
 
 def test_answers_that_mirage_released_are_read_again(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_metric_of_another_version_makes_all_anew(tmp_path: Path, monkeypatch:
     newer = replace(old, facts=replace(old.facts, version=99), score=lambda batch: [0.0] * len(batch))
     monkeypatch.setattr(ragmed.metrics.accuracy, "ACCURACY", newer)
     assert scored_answers(run)["general", "letters"][0].score.metrics == {"accuracy": 0.0}
-    assert "reader letter 4; accuracy 99" in call(tmp_path, "score", "notes", "--task", "letters")
+    assert "reader letter 5; accuracy 99" in call(tmp_path, "score", "notes", "--task", "letters")
 
 
 def test_one_metric_alone_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -238,7 +238,7 @@ def test_parquet_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     table(tmp_path, "b.parquet", id=["1"], text=[["a"]])
     with pytest.raises(DataError, match=r"holds no document: 1 record rejected(.|\n)*line 1: 'text' .* is a list"):
         told(corpus(tmp_path, "b.parquet", reader="parquet"))
-    assert refused(tmp_path) == [(1, "'text' (text) is a list, a string was expected")]
+    assert refused(tmp_path) == [(1, "'text' (text) is a list of 1, a string was expected")]
 
 
 def test_damaged_pages_of_parquet_are_told(tmp_path: Path) -> None:
