@@ -81,7 +81,7 @@ def _prepare_environment() -> None:
     OpenMP (libgomp of torch and FAISS; libomp on macOS and libiomp5, which take the same variable) lets threads that
     wait for others spin: where cores are shared they take the time that the awaited ones need.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY") or "PASSIVE"  # an empty one says nothing
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_DISABLE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it warns at every fork otherwise

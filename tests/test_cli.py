@@ -166,7 +166,7 @@ def test_every_command_has_help_with_an_example() -> None:
         assert command.help
 
 
-@pytest.mark.parametrize(("given", "then"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+@pytest.mark.parametrize(("given", "then"), [(None, "PASSIVE"), ("", "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given: str | None, then: str) -> None:
     """Set before torch or FAISS is loaded, which read it once."""
     look = (
@@ -178,6 +178,6 @@ def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given: str | Non
         "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules, 'faiss' in sys.modules)\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    environment |= {"OMP_WAIT_POLICY": given} if given else {}
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
     done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"{then} False False"
