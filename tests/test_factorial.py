@@ -225,6 +225,11 @@ def test_the_rule_by_hand():
     assert rule(known, ["rag-b", "tuned"]) == "different"
     assert rule(known, ["published", "rag"]) == "unknown"
     assert rule(known, ["general", "both"]) == "different"
+    # Of two models whose texts nobody declared nothing is known to be the same; of one with and without passages, all.
+    known |= {"other+rag": ArmSources(trained_on=UNKNOWN, shown=A, model="other")}
+    known |= {"theirs": ArmSources(trained_on=UNKNOWN, model="m"), "theirs+rag": ArmSources(UNKNOWN, A, model="m")}
+    assert rule(known, ["published", "other+rag"]) == rule(known, ["theirs", "other+rag"]) == "unknown"
+    assert rule(known, ["theirs", "theirs+rag"]) == ""
     assert rule(known, ["published", "tuned", "rag-b"]) == "different"
     same = [["tuned", "both"], ["rag-b", "both"]]  # the same weights, or the same passages, on either side
     for pair in (["general", "tuned"], ["general", "rag"], ["rag", "rag-b"], ["general", "elsewhere"], *same):

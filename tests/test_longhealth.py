@@ -136,6 +136,13 @@ def test_the_sixth_option_is_read_where_its_sentence_is_the_whole_answer(
     assert reader.read(Sample("a", "t", without, completion=text))[1] == (None if letter == "F" else letter)
 
 
+def test_a_sixth_option_in_other_words_is_not_read_where_the_answer_was_cut(here: Workspace) -> None:
+    sixth = load(here, "longhealth_3").examples[0]
+    sample = Sample("a", "t", sixth, completion="This question cannot be answered from the documents")
+    assert find_reader("letter").read(sample)[1] == "F"
+    assert find_reader("letter").read(replace(sample, finish="length"))[1] is None
+
+
 def test_ambiguous_dates_leave_the_year() -> None:
     from ragmed.tasks.longhealth import _date
 

@@ -127,13 +127,16 @@ def test_a_long_prompt_is_read_before_its_continuations_and_without_a_mask(monke
         ),
         with_kwargs=True,
     )  # fmt: skip
-    asked = [TokenItem(ids(0, 40) + ids(n, own), (ids(n + 50, 3), ids(n + 90, 3))) for n, own in ((1, 70), (2, 5))]
+    asked = [TokenItem(ids(0, 20) + ids(n, own), (ids(n + 50, 3), ids(n + 90, 3))) for n, own in ((1, 160), (2, 5))]
     first, second = scorer.score(asked)
-    assert read == [(109, False), (1 + 2 + 2, True), (45 + 2 + 2, True)]
+    assert read == [(179, False), (1 + 2 + 2, True), (25 + 2 + 2, True)]
     read.clear()
-    asked += [replace(asked[1], prompt=ids(0, 40) + ids(n, 5)) for n in range(3, 8)]
+    asked += [replace(asked[1], prompt=ids(0, 20) + ids(n, 5)) for n in range(3, 10)]
     assert scorer.score(asked)[0] == first  # and of what is long the shared part is no prefix for the rest
-    assert [count for count, _ in read] == [109, 5, 40, 6 * (5 + 2 + 2)]
+    assert [count for count, _ in read] == [179, 5, 20, 8 * (5 + 2 + 2)]
+    read.clear()
+    scorer.score([TokenItem(ids(0, 100) + ids(n, 80), (ids(n + 50, 3),)) for n in (1, 2, 3)])
+    assert read[0][0] == 100  # so much is shared that reading it with each would cost more than the mask
     for got, item in ((first, asked[0]), (second, asked[1])):
         assert got.logprobs == pytest.approx([total for total, _ in reference(model, item)], abs=1e-3)
 

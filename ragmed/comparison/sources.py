@@ -27,13 +27,16 @@ class ArmSources:
     frozenset({('handbook', '9f86d0…')})
 
     `trained_on`, `shown`: corpora (name, sha256) that the weights were trained on, and that passages come from. None:
-    none, as where they come from the example's own record; UNKNOWN: some, nobody declared which. `adapter`, `index`:
-    what the run recorded of making them.
+    none, as where they come from the example's own record; UNKNOWN: some, nobody declared which. `model`, `references`:
+    what the arm names, by which two UNKNOWN ones can still be the same. `adapter`, `index`: what the run recorded of
+    making them.
     """
 
     trained_on: Corpora | None = None
     shown: Corpora | None = None
     context: str = "none"
+    model: str = ""
+    references: str = ""
     adapter: Mapping[str, Any] | None = None
     index: Mapping[str, Any] | None = None
 
@@ -61,6 +64,8 @@ def arm_sources(info: Mapping[str, Any], prefix: str = "") -> dict[str, ArmSourc
             trained_on=_corpora(adapter) if tuned else None,
             shown=_corpora(index) if context in SHOWING and not own else None,
             context=context,
+            model=prefix + model,
+            references=prefix + shown_from,
             adapter=adapter,
             index=index,
         )
@@ -96,9 +101,11 @@ def declared(sources: Mapping[str, ArmSources], factorials: Sequence[Design]) ->
     known = dict(sources)
     for design in factorials:
         tuned = design.levels[1:] if design.factor == "tuning" else ()
-        for arm in (arm for level in tuned for arm in (level.closed_book, level.with_passages)):
-            mine = known.get(arm, ArmSources())
-            known[arm] = replace(mine, trained_on=UNKNOWN) if mine.trained_on is None else mine
+        for level in tuned:
+            for arm in (level.closed_book, level.with_passages):
+                mine = known.get(arm, ArmSources())
+                same = mine.model or level.closed_book  # a level is one model, with and without passages
+                known[arm] = replace(mine, trained_on=UNKNOWN, model=same) if mine.trained_on is None else mine
         for arm in (level.with_passages for level in design.levels):
             if arm not in sources:
                 known[arm] = replace(known.get(arm, ArmSources()), shown=UNKNOWN, context="retrieved")
@@ -116,8 +123,10 @@ def rule(sources: Mapping[str, ArmSources], arms: Iterable[str]) -> Rule:
     either side explains no difference, so the rule does not apply.
     """
     arms = list(arms)
-    mine = [sources.get(arm, ArmSources()) for arm in arms]
-    if len({one.trained_on for one in mine}) < 2 or len({one.shown for one in mine}) < 2:
+    mine = [(arm, sources.get(arm, ArmSources())) for arm in arms]
+    trained = {one.model or arm if one.trained_on == UNKNOWN else one.trained_on for arm, one in mine}
+    passages = {one.references or arm if one.shown == UNKNOWN else one.shown for arm, one in mine}
+    if len(trained) < 2 or len(passages) < 2:
         return ""
     trained_on, shown = _sides(sources, arms)
     hashes = {frozenset(sha256 for _, sha256 in corpora) for corpora in [*trained_on, *shown] if corpora}
