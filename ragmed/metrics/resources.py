@@ -96,7 +96,10 @@ RESOURCED = {
             MetricFacts("valid_codes_document"), ("table",), _codes("valid_codes_document", valid_codes_document)
         ),
         Resourced(
-            MetricFacts("unsupported", "ratio", higher_is_better=False), ("model",), _unsupported, micro_precision
+            MetricFacts("unsupported", "ratio", version=2, higher_is_better=False),
+            ("model",),
+            _unsupported,
+            micro_precision,
         ),
         *_CONCEPTS.values(),
         *_by_division(_BERTSCORE),

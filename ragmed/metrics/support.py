@@ -86,4 +86,6 @@ def unsupported(scorer: EntailmentScorer) -> Metric:
             counts.append((float(len(supported) - good), float(good), 0.0))
         return counts
 
-    return Metric(MetricFacts(UNSUPPORTED, "ratio", higher_is_better=False), score, micro_precision, evidence=True)
+    return Metric(
+        MetricFacts(UNSUPPORTED, "ratio", version=2, higher_is_better=False), score, micro_precision, evidence=True
+    )
