@@ -14,10 +14,12 @@ from typing import Protocol
 
 from ragmed.arms import Arm
 from ragmed.errors import MismatchError, UsageError
+from ragmed.files import sha256_json
 from ragmed.machine import Stopwatch
 from ragmed.matching.similarity import copies_any
 from ragmed.models import Model
 from ragmed.planted import drawn, planted_again, planted_passages
+from ragmed.prompts import as_shown, passages_shown
 from ragmed.queries import Asked, Queries
 from ragmed.records import PLANTED, RECORD, Example, Hit, Passage, Sample, Step
 from ragmed.retrieval import Ranker, Retriever
@@ -208,7 +210,8 @@ class Replayed:
     """The first `k` passages that stored samples were shown, in the same ranks: another model then reads the very same
     ones. `passages`: by id, as an index holds them; planted ones are made again. A sample that was shown none is noted;
     one that was not asked, because its passages could not be found, is not asked here either. MismatchError where a
-    sample's passage is not among them, or where an example has no sample.
+    sample's passage is not among them, or says something else now than in the sample's prompt, or where an example has
+    no sample. A sample without a prompt cannot be held against anything, which is noted.
     """
 
     needs_model = False
@@ -241,9 +244,18 @@ class Replayed:
                 f"passage '{missing[0]}', shown for example '{example.id}', is not in the index any more; replay over "
                 "the index of that run"
             )
+        told = passages_shown(stored)
+        changed = [p.id for p in shown if told is not None and as_shown(held[p.id]) not in told]
+        if changed:
+            raise MismatchError(
+                f"passage '{changed[0]}' says something else in the index now than what was shown for example "
+                f"'{example.id}'; build the index of that run's corpora again, or ask that run again"
+            )
         hits = tuple(Hit(held[p.id], p.score or 0.0, p.rank, p.parts) for p in shown)
-        none = "" if hits else "no passage was shown in the run that is replayed: asked without passages"
-        return Augmentation(hits, none, {passage.id: passage.gold for passage in shown}, cpu_seconds=None)
+        note = "" if hits else "no passage was shown in the run that is replayed: asked without passages"
+        if hits and told is None:
+            note = "the run that is replayed holds no prompt: whether its passages say the same now is not known"
+        return Augmentation(hits, note, {passage.id: passage.gold for passage in shown}, cpu_seconds=None)
 
 
 def _nothing_to_show(sample: Sample) -> bool:
@@ -256,16 +268,24 @@ def _nothing_to_show(sample: Sample) -> bool:
 
 class FromRun:
     """The first `k` passages that a TREC run file ranks for each example, judged as retrieved ones are: two models then
-    read the very same ones. `passages`: by id, as an index holds them. MismatchError where one is not among them, or
+    read the very same ones. `passages`: by id, as an index holds them; `texts`: what they said where they were found,
+    as `text_hash` by id, as far as it is known. MismatchError where one is not among them or says something else, or
     where the file ranks nothing for an example, which would make it a closed-book one.
     """
 
     needs_model = False
 
     def __init__(
-        self, ranked: Mapping[str, Sequence[Ranked]], passages: Mapping[str, Passage], gold: GoldPassages, *, k: int
+        self,
+        ranked: Mapping[str, Sequence[Ranked]],
+        passages: Mapping[str, Passage],
+        gold: GoldPassages,
+        *,
+        k: int,
+        texts: Mapping[str, str] | None = None,
     ) -> None:
         self._ranked, self._passages, self._gold, self._k = ranked, passages, gold, k
+        self._texts = texts or {}
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         named = bound.task.gold_documents and not bound.task.record
@@ -296,7 +316,18 @@ class FromRun:
                 f"passage '{missing[0]}', ranked for example '{example.id}', is not in the index; replay over the "
                 "index that was searched"
             )
+        changed = [one.id for one in first if self._texts.get(one.id, "") not in ("", text_hash(held[one.id]))]
+        if changed:
+            raise MismatchError(
+                f"passage '{changed[0]}', ranked for example '{example.id}', says something else in the index than "
+                "where it was found; replay over the index that was searched, or retrieve again"
+            )
         return [Hit(held[one.id], one.score, rank) for rank, one in enumerate(first, 1)]
+
+
+def text_hash(passage: Passage) -> str:
+    """sha256 of what a prompt says of a passage."""
+    return sha256_json(as_shown(passage))
 
 
 class LetThrough:

@@ -67,9 +67,19 @@ def passages_block(passages: Sequence[Passage]) -> str:
     """Numbered passages between marks, each with its title and heading."""
     parts = []
     for number, passage in enumerate(passages, 1):
-        about = " > ".join(filter(None, (passage.title, passage.heading)))
-        parts.append(f"<passage {number}>\n{harmless(about)}\n{harmless(passage.text)}\n</passage {number}>")
+        parts.append(f"<passage {number}>\n{as_shown(passage)}\n</passage {number}>")
     return "<passages>\n" + "\n".join(parts) + "\n</passages>"
+
+
+def as_shown(passage: Passage) -> str:
+    """
+    >>> as_shown(Passage("c:d#0", "d", "Gout", "Acute", "Rest it.", 0, 8))
+    'Gout > Acute\\nRest it.'
+
+    What a prompt says of a passage, between its marks.
+    """
+    about = " > ".join(filter(None, (passage.title, passage.heading)))
+    return f"{harmless(about)}\n{harmless(passage.text)}"
 
 
 def context_block(bound: BoundTask, documents: Sequence[ContextDocument]) -> str:
@@ -166,11 +176,26 @@ def evidence_of(sample: Sample) -> tuple[ContextDocument, ...]:
     """
     if not sample.messages:
         return sample.example.context
-    block, found, rest = sample.messages[-1].content.partition("</passages>\n\n")
-    passages = [text for _, text in _PASSAGE.findall(block)] if found else []
-    rest = rest if found else block
+    passages, rest = _shown(sample.messages[-1].content)
     question = harmless(sample.example.question)
     if question.strip():  # it ends the prompt, but for options; its label stands before it on its line
         rest = rest[: max(0, rest.rfind(question))].rpartition("\n")[0]
     documents = [text for _, text in _DOCUMENT.findall(rest)] or ([rest] if rest.strip() else [])
     return tuple(ContextDocument(text) for text in (*passages, *documents))
+
+
+def passages_shown(sample: Sample) -> list[str] | None:
+    """
+    >>> block = passages_block([Passage("c:d#0", "d", "Gout", "", "Rest it.", 0, 8)])
+    >>> passages_shown(Sample("rag", "t", Example("q1", "Why?"), messages=(Message("user", f"{block}\\n\\nWhy?"),)))
+    ['Gout\\nRest it.']
+
+    The passages that stood before the model, each `as_shown`; None of a sample that holds no prompt.
+    """
+    return _shown(sample.messages[-1].content)[0] if sample.messages else None
+
+
+def _shown(content: str) -> tuple[list[str], str]:
+    """The passages of a prompt, and what follows them."""
+    block, found, rest = content.partition("</passages>\n\n")
+    return ([text for _, text in _PASSAGE.findall(block)], rest) if found else ([], block)

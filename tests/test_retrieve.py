@@ -146,3 +146,39 @@ def test_the_command_prints_a_table_or_data(small: Workspace, tmp_path: Any) -> 
     assert "no language model was loaded" in done.output
     (row,) = json.loads(CliRunner().invoke(cli, [*asked, "--json"], catch_exceptions=False).stdout)
     assert (row["references"], row["queries"], row["measures"]["recall"]["value"]) == ("wards", 3, 1.0)
+
+
+def changed_pages(workspace: Workspace) -> None:
+    """Other words under the same names, and the index made of them."""
+    for page in (workspace.root / "corpora/wards/pages").glob("*.md"):
+        page.write_text(page.read_text().replace("extension", "telephone extension"))
+    build_named("wards", workspace=workspace)
+
+
+def test_nothing_else_is_shown_again_under_the_same_ids(small: Workspace, tmp_path: Any) -> None:
+    build_named("wards", workspace=small)
+    arm = {"model": "m", "context": "retrieved", "k": 2}
+    made = experiment(models={"m": "scripted:first-option"}, arms={"found": {**arm, "retriever": "words"}})
+    run_experiment(made, workspace=small)
+    retrieve_experiment(experiment(), workspace=small, output=tmp_path / "out")
+    folder = tmp_path / "out/passages/words-2"
+    of_run, of_file = ({"again": {**arm, "replay": replay}} for replay in ("r/found", f"trec:{folder}"))
+
+    def replayed(name: str, arms: dict[str, Any]) -> list[tuple[Any, ...]]:
+        again = experiment(models={"m": "scripted:first-option"}, arms={"closed": {"model": "m"}, **arms}, name=name)
+        run_experiment(again, workspace=small)
+        return [sample.messages for sample in find_run(small.runs, name).samples()["again", "pubmedqa"]]
+
+    first = [sample.messages for sample in find_run(small.runs, "r").samples()["found", "pubmedqa"]]
+    assert replayed("a", of_run) == replayed("b", of_file) == first
+    changed_pages(small)
+    with pytest.raises(MismatchError, match="says something else in the index now than what was shown for example"):
+        replayed("c", of_run)
+    with pytest.raises(MismatchError, match="says something else in the index than where it was found"):
+        replayed("d", of_file)
+    beside = folder / "pubmedqa.sha256"
+    beside.write_text(beside.read_text().replace(" ", "  ", 1))
+    with pytest.raises(DataError, match=r"pubmedqa.sha256', line 1: not the sha256 of a passage's text"):
+        replayed("e", of_file)
+    beside.unlink()  # as beside a file of another program, which names passages and not what they say
+    assert replayed("f", of_file) != first

@@ -1,8 +1,9 @@
 """An experiment in, what its retrievers find out: rankings measured and written as TREC files. Loads no language model.
 
-    FOLDER/passages/RETRIEVER-k/TASK.txt   query Q0 passage rank score tag     what another program may read, or rerank
-    FOLDER/runs/RETRIEVER-k/TASK.txt       query Q0 document rank score tag    documents, each at its best passage
-    FOLDER/qrels/TASK.txt                  query 0 document relevance
+    FOLDER/passages/RETRIEVER-k/TASK.txt      query Q0 passage rank score tag   what another program may read, or rerank
+    FOLDER/passages/RETRIEVER-k/TASK.sha256   hash passage                      what they said: a replay is held to it
+    FOLDER/runs/RETRIEVER-k/TASK.txt          query Q0 document rank score tag  documents, each at its best passage
+    FOLDER/qrels/TASK.txt                     query 0 document relevance
 
 Arms that retrieve alike are one row. Scores in the files count down to 1, as in `integrations/trec.py`.
 """
@@ -17,7 +18,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ragmed.arms import BY_MODEL, Arm, QueryForm
-from ragmed.augmentation import Augmentation
+from ragmed.augmentation import Augmentation, text_hash
 from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.comparison.statistics.intervals import Estimate, generator, group_sums, score_interval
 from ragmed.errors import UsageError
@@ -28,7 +29,7 @@ from ragmed.experiments.written import recorded_queries
 from ragmed.files import make_folder, write_atomic
 from ragmed.integrations.trec import encoded, qrels, run_lines
 from ragmed.metrics.retrieval import ndcg, recall, reciprocal_rank
-from ragmed.records import Access, Sample, ShownPassage
+from ragmed.records import RECORD, Access, Sample, ShownPassage
 from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.record import Records
 from ragmed.runs import Run, find_run
@@ -103,6 +104,7 @@ def retrieve_experiment(
     run = find_run(workspace.runs, written_in) if written_in else None
     rows: list[Retrieved] = []
     samples: dict[str, dict[str, list[Sample]]] = {}
+    texts: dict[tuple[str, str], dict[str, str]] = {}
     records = Records()
     for arms in alike:
         references = open_references(arms[0], experiment, workspace=workspace, records=records)
@@ -123,9 +125,13 @@ def retrieve_experiment(
             known = known and not _excludes(references)
             row = row_of(asked, given, found, told=bool(known), seed=experiment.seed)
             rows.append(replace(row, filter=filter_))
-            samples.setdefault(task.name, {})["-".join(map(str, _label(asked[0])))] = given
+            label = "-".join(map(str, _label(asked[0])))
+            samples.setdefault(task.name, {})[label] = given
+            # An example's record is in no index, and two records may use one id: nothing of one is replayed.
+            hits = [hit for one in found for hit in one.hits if hit.passage.corpus != RECORD]
+            texts[task.name, label] = {hit.passage.id: text_hash(hit.passage) for hit in hits}
     access = access_of(experiment, bound, workspace)
-    paths, notes = _write(samples, output, access) if output else ((), ())
+    paths, notes = _write(samples, texts, output, access) if output else ((), ())
     return Outcome(tuple(rows), paths, (*_left_out(experiment), *notes))
 
 
@@ -214,15 +220,18 @@ def row_of(
 
 
 def _write(
-    samples: Mapping[str, Mapping[str, Sequence[Sample]]], folder: Path, access: Access
+    samples: Mapping[str, Mapping[str, Sequence[Sample]]],
+    texts: Mapping[tuple[str, str], Mapping[str, str]],
+    folder: Path,
+    access: Access,
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     modes = Run(folder, access)
     paths: list[Path] = []
     notes: list[str] = []
 
-    def write(kind: str, parts: Sequence[str], lines: Sequence[str]) -> None:
+    def write(kind: str, parts: Sequence[str], lines: Sequence[str], *, suffix: str = ".txt") -> None:
         *above, last = (quote(part, safe=" +@") for part in parts)
-        path = folder.joinpath(kind, *above, f"{last}.txt")
+        path = folder.joinpath(kind, *above, f"{last}{suffix}")
         make_folder(path.parent, mode=modes.folder_mode)
         write_atomic(path, "".join(f"{line}\n" for line in lines), mode=modes.file_mode)
         paths.append(path)
@@ -230,6 +239,8 @@ def _write(
     for task, retrievers in samples.items():
         for name, given in retrievers.items():
             write("passages", (name, task), [line for sample in given for line in passage_lines(sample, tag=name)])
+            said = [f"{digest} {encoded(id_)}" for id_, digest in sorted(texts[task, name].items())]
+            write("passages", (name, task), said, suffix=".sha256")
             write("runs", (name, task), [line for sample in given for line in run_lines(sample, tag=name)])
         judged, remarks = qrels(retrievers)
         notes += [f"{task}: {remark}" for remark in remarks]

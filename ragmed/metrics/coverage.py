@@ -32,9 +32,9 @@ FUNCTION_WORDS = frozenset(
 )
 
 
-CONTRACTED = re.compile(r"\b([a-z]+?)(?:n['’ʼ]t|(?<=can)not)\b", re.IGNORECASE)
+_CONTRACTED = re.compile(r"\b([a-z]+?)(?:n['’ʼ]t|(?<=can)not)\b", re.IGNORECASE)
 """What a denial is contracted to ("doesn't", "cannot"): its words, taken apart as they stand, would hold no "not"."""
-UNCONTRACTED = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
+_UNCONTRACTED = {"ca": "can", "wo": "will", "sha": "shall", "ai": "is"}
 
 
 def lexical_coverage(batch: Batch) -> list[float]:
@@ -77,7 +77,7 @@ def content_words(text: str) -> frozenset[str]:
     >>> sorted(content_words("It can't be doubled."))
     ['doubl', 'not']
     """
-    whole = CONTRACTED.sub(lambda found: f"{UNCONTRACTED.get(found[1].casefold(), found[1])} not", text)
+    whole = _CONTRACTED.sub(lambda found: f"{_UNCONTRACTED.get(found[1].casefold(), found[1])} not", text)
     return frozenset(words(whole)) - _function_words()
 
 

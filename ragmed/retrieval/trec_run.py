@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -11,6 +12,7 @@ from ragmed.errors import DataError, UsageError
 from ragmed.files import read_text
 
 COLUMNS = 6
+_HASH = re.compile(r"([0-9a-f]{64}) (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,29 @@ def read_trec_run(path: Path) -> dict[str, list[Ranked]]:
         query: [Ranked(id_, -found[id_][0]) for id_ in sorted(found, key=lambda id_: (*found[id_], id_))]
         for query, found in ranked.items()
     }
+
+
+def texts_file(path: Path) -> Path:
+    """Where the hashes of the passages lie that a TREC run file ranks: `bioasq.txt`, `bioasq.sha256`."""
+    return path.with_suffix(".sha256")
+
+
+def read_texts(path: Path) -> dict[str, str]:
+    """Passage id -> hash of what it said, from beside the TREC run file at `path`; {} where nothing lies there, as
+    beside another program's. DataError, with the line, for anything else than `HASH ID`.
+    """
+    beside = texts_file(path)
+    if beside == path or not beside.exists():
+        return {}
+    texts: dict[str, str] = {}
+    for number, line in enumerate(read_text(beside, "file of passages' hashes").splitlines(), 1):
+        found = _HASH.fullmatch(line)
+        if not found or texts.setdefault(unquote(found[2]), found[1]) != found[1]:
+            raise DataError(
+                f"'{beside}', line {number}: not the sha256 of a passage's text, a blank and its id, or a second "
+                f"one for that id; take '{beside.name}' as ragmed retrieve wrote it"
+            )
+    return texts
 
 
 def _columns(line: str, where: str) -> tuple[str, str, int, float]:

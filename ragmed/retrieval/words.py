@@ -35,12 +35,18 @@ def tokeniser(*, stemmer: str, stop_words: str) -> Callable[[Sequence[str]], lis
     stems = _stems(stemmer)
 
     def words(texts: Sequence[str]) -> list[list[str]]:
-        return [stems([word for word in WORD.findall(_plain(text)) if word not in left_out]) for text in texts]
+        return [stems([word for word in WORD.findall(plain(text)) if word not in left_out]) for text in texts]
 
     return words
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """
+    >>> plain("Guillain-Barre\u0301 syn\u00addrome")
+    'guillain-barré syndrome'
+
+    A text as it is cut into words: lower-cased, each accent one with its letter, without marks that nobody sees.
+    """
     return (text if text.isascii() else unicodedata.normalize("NFC", text).translate(_UNSEEN)).lower()
 
 
