@@ -177,3 +177,36 @@ def test_a_recipe_says_whose_ids_they_are(tmp_path: Path):
     path.write_text("corpora: [a, b]\nembedder: hashing:8\nvectors: {kind: medcpt, path: ready, corpus: c}\n")
     with pytest.raises(UnknownNameError, match="corpus of ready-made vectors"):
         load_index_recipe(path)
+
+
+def many(workspace: Workspace, count: int) -> list[str]:
+    """A corpus of so many short pages."""
+    names = [f"d{i:04}" for i in range(count)]
+    corpus = workspace.root / "corpora" / "notes"
+    (corpus / "notes.jsonl").write_text(
+        "".join(json.dumps({"id": n, "text": f"Page {n}: ward {n[1:]} has rule {n[::-1]}."}) + "\n" for n in names)
+    )
+    return names
+
+
+def test_ids_in_another_order_are_found_in_any_one_file_of_many(workspace: Workspace):
+    names = many(workspace, 1500)  # two windows
+    folder = workspace.root / "ready"
+    folder.mkdir()
+    made = EMBEDDER.embed_passages([f"Page {n}: ward {n[1:]} has rule {n[::-1]}." for n in names])
+
+    def parts(wrong: int) -> None:
+        for number in range(0, 1500, 50):
+            some = names[number : number + 50]
+            np.save(folder / f"part{number:04}.npy", made[number : number + 50])
+            listed = some[1:] + some[:1] if number == wrong else some
+            (folder / f"part{number:04}.txt").write_text("\n".join(listed) + "\n")
+
+    recipe = replace(RECIPE, vectors=ReadyRecipe("npy", "ready"))
+    parts(wrong=-1)
+    counts = build_index(recipe, workspace=workspace, output=workspace.indexes / "notes").counts
+    assert (counts.ready, counts.passages) == (1500, 1500)
+    for wrong in (0, 700, 1450):
+        parts(wrong)
+        with pytest.raises(DataError, match=r"not what (its|their) ready-made vectors? says?"):
+            build_index(recipe, workspace=workspace, output=workspace.indexes / f"wrong{wrong}")

@@ -25,7 +25,7 @@ from ragmed.chunking import INPUT_VERSION, Chunking, chunk, embedded_text, split
 from ragmed.embedding import BadTextsError, Embedder, Fingerprint, checked
 from ragmed.errors import DamagedError, DataError, MissingDependencyError, UsageError
 from ragmed.files import exclusive, fsync_folder, make_folder, read_json, sha256_file, sha256_json, sweep, write_json
-from ragmed.index.check import self_check
+from ragmed.index.check import READY, require_same, self_check
 from ragmed.index.devices import Devices, choose_devices
 from ragmed.index.manifest import (
     DOCUMENTS,
@@ -350,6 +350,10 @@ class _Build:
             made, ready, cut = self.ready.vectors(passages, after)
             mine = [place for place in rest if place in made]
             vectors[mine] = self._checked_ready([passages[p] for p in mine], [made[p] for p in mine], ready)
+            probes = [mine[i] for i in self.ready.to_check([passages[place].document for place in mine])]
+            if probes:
+                again = self._embed([passages[place] for place in probes])
+                require_same(vectors[probes], again, [row + place for place in probes], READY, ready=True)
             self._note("ready.json", row, [len(mine), cut])
             rest = [place for place in rest if place not in made]
         if rest:

@@ -58,7 +58,7 @@ def self_check(
     searcher = Searcher(layout, factory=factory, devices=devices, parameters=parameters, resident=False)
     again = np.random.default_rng(SEED).choice(rows, min(EMBEDDED, size), replace=False)
     least = READY if ready else SAME[fingerprint.precision]
-    _require_same(searcher.vectors(again), embed(again.tolist()), again.tolist(), least, ready=ready)
+    require_same(searcher.vectors(again), embed(again.tolist()), again.tolist(), least, ready=ready)
     vectors = searcher.vectors(rows)
     scores, nearest = searcher.search(vectors, k=1 if exact else 10)
     lost = []
@@ -94,7 +94,11 @@ def _longest(layout: Layout, *, normalised: bool) -> float:
     return longest
 
 
-def _require_same(stored: Vectors, embedded: Vectors, rows: list[int], least: float, *, ready: bool) -> None:
+def require_same(stored: Vectors, embedded: Vectors, rows: list[int], least: float, *, ready: bool) -> None:
+    """DamagedError where a stored vector is not its passage's, embedded again; DataError where it is a ready-made one.
+
+    `stored`, `embedded`: [n, dimension], of `rows`; `least`: the least cosine, and how near to 1 the ratio of lengths.
+    """
     lengths, again = np.linalg.norm(stored, axis=1), np.linalg.norm(embedded, axis=1)
     cosines = (stored * embedded).sum(axis=1) / np.maximum(lengths * again, np.finfo(np.float32).tiny)
     same = (cosines >= least) & (np.abs(lengths / again - 1) <= 1 - least)

@@ -29,6 +29,9 @@ PAIRS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "npy": ("*.npy", lambda path: path.with_suffix(".txt")),
 }
 """Of a kind: where vectors lie, and where the ids of a file of them."""
+CHECKED = 4
+"""So many vectors of each file, and of each window of a build, are held against their passages embedded here. A file
+whose ids stand in another order, or a stretch of it, is found by that; two vectors that are exchanged are not."""
 
 
 class ReadyVectors:
@@ -58,6 +61,7 @@ class ReadyVectors:
                 f"ready-made vectors in '{files[0][0].parent}': document '{self._names[twice[0]].decode()}' has two; "
                 "keep one file of each"
             )
+        self._to_check = [CHECKED] * len(files)
         self._starts = np.cumsum([0, *(len(some) for some in ids)])
         self.sha256 = sha256_json([[sha256_file(path), sha256_file(names)] for path, names in files])
 
@@ -92,6 +96,17 @@ class ReadyVectors:
         made = np.stack([self._one(rows[i]) for i in whole]) if whole else np.zeros((0, self.dimension), np.float32)
         return {place: number for number, place in enumerate(whole)}, made, len(known) - len(whole)
 
+    def to_check(self, documents: Sequence[str]) -> list[int]:
+        """Of documents that have a vector, the places of those to be held against what is embedded here: CHECKED in
+        even steps, and as many of each file as soon as it comes up."""
+        places = set(np.linspace(0, len(documents) - 1, min(CHECKED, len(documents))).astype(int).tolist())
+        for place, row in enumerate(self._rows(documents)):
+            file = self._file_of(row)
+            if self._to_check[file]:
+                self._to_check[file] -= 1
+                places.add(place)
+        return sorted(places)
+
     def _rows(self, documents: Sequence[str]) -> list[int]:
         """Of each document the row of its vector, over all files; -1 where it has none."""
         asked = np.array([name.encode("utf-8") for name in documents], dtype="S")
@@ -101,9 +116,12 @@ class ReadyVectors:
         return [int(self._order[i]) if self._names[i] == name else -1 for i, name in zip(at, asked, strict=True)]
 
     def _one(self, row: int) -> Vectors:
-        file = int(np.searchsorted(self._starts, row, side="right")) - 1
+        file = self._file_of(row)
         vector: Vectors = self._arrays[file][row - int(self._starts[file])].astype(np.float32)
         return vector
+
+    def _file_of(self, row: int) -> int:
+        return int(np.searchsorted(self._starts, row, side="right")) - 1
 
 
 def _opened(path: Path, count: int, names: Path) -> npt.NDArray[Any]:
