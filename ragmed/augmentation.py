@@ -52,7 +52,8 @@ class Augmentation:
     `gold`: passage id -> whether it is of a gold document; None where its corpus does not name documents as the task
     does, so that it is unknown. `error`: why nothing can be asked: what was to be shown could not be found, and an arm
     that is shown nothing is another arm. `queries`: by which the passages were sought, where they are not the task's
-    own; `left_out`: documents that the example names, taken out of the first k; `steps`: what was done after the first
+    own; `left_out`: documents that the example names, which would have been among the first hits and were kept out
+    (`exclude: source`); `steps`: what was done after the first
     retrieval (`ragmed.steps`). `input_tokens`, `output_tokens`: what the arm's own model read and wrote for queries and
     steps. `seconds`: this example's share of the time that finding them took, and of processors and cards;
     `cpu_seconds` None: they were found elsewhere, nobody knows at what cost.
@@ -70,14 +71,6 @@ class Augmentation:
     output_tokens: int = 0
     left_out: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The hits of one example, and the documents that a filter took out of the first of them."""
-
-    hits: list[Hit]
-    left_out: tuple[str, ...] = ()
 
 
 class Augmenter(Protocol):
@@ -395,10 +388,16 @@ class FromReferences:
         if not examples:
             return []
         watch = Stopwatch()
-        augmentations = self._augment(bound, examples, self._queries.of(bound, examples, model))
+        asked = self._queries.of(bound, examples, model)
+        made = self._augment(bound, examples, asked)
         each = watch.spent().of_each(len(examples))
+        out: Sequence[tuple[str, ...]] = [()] * len(examples)
+        if self._arm.context in ("retrieved", "poisoned"):  # counted after the watch: asking does not cost it
+            by_which = [(example, one.queries) for example, one in zip(examples, asked, strict=True)]
+            out = self.kept_out(bound, by_which, k=self._arm.k)
         return [
-            replace(found, seconds=each.wall, cpu_seconds=each.cpu, gpu_seconds=each.gpu) for found in augmentations
+            replace(found, seconds=each.wall, cpu_seconds=each.cpu, gpu_seconds=each.gpu, left_out=left)
+            for found, left in zip(made, out, strict=True)
         ]
 
     def _augment(self, bound: BoundTask, examples: Sequence[Example], asked: Sequence[Asked]) -> list[Augmentation]:
@@ -411,25 +410,24 @@ class FromReferences:
             return self._conflict(bound, examples, right)
         if self._arm.context in ("retrieved", "poisoned"):
             found = self._found(examples, [one.queries for one in asked], right, self._arm.k)
-            nothing = ["" if one.hits else self._nothing() for one in found]
+            nothing = ["" if hits else self._nothing() for hits in found]
             if self._arm.context == "poisoned":
                 found = [
-                    one if why else replace(one, hits=self._poisoned(e, one.hits))
-                    for e, one, why in zip(examples, found, nothing, strict=True)
+                    hits if why else self._poisoned(e, hits)
+                    for e, hits, why in zip(examples, found, nothing, strict=True)
                 ]
             return [
                 _as_asked(
                     Augmentation(
-                        tuple(one.hits),
-                        few(self._arm, one.hits),
-                        _judged(one.hits, passages, naming, _known(e, passages, bound.task.ids)),
+                        tuple(hits),
+                        few(self._arm, hits),
+                        _judged(hits, passages, naming, _known(e, passages, bound.task.ids)),
                         error=why,
-                        left_out=one.left_out,
                     ),
                     self._arm,
                     query,
                 )
-                for e, one, why, passages, query in zip(examples, found, nothing, right, asked, strict=True)
+                for e, hits, why, passages, query in zip(examples, found, nothing, right, asked, strict=True)
             ]
         return self._distracted(bound, examples, right, naming)
 
@@ -494,7 +492,7 @@ class FromReferences:
     def _retrieved(self, bound: BoundTask, examples: Sequence[Example], depth: int) -> list[list[Hit]]:
         """The first hits of each example."""
         queries = [bound.task.query(example) for example in examples]
-        return [found.hits for found in self._found(examples, queries, [()] * len(examples), depth)]
+        return self._found(examples, queries, [()] * len(examples), depth)
 
     def _found(
         self,
@@ -502,40 +500,55 @@ class FromReferences:
         queries: Sequence[tuple[str, ...]],
         right: Sequence[Sequence[Passage]],
         depth: int,
-    ) -> list[Found]:
+    ) -> list[list[Hit]]:
         """The first hits of each example; those of several queries of one example are fused by their ranks.
 
-        `right`: the passages of the documents that it names, which a filter may take out of its hits; so many more are
-        asked for, of each example by itself: what stands beside it must not decide how deep it is searched.
+        `right`: the passages of the documents that it names, which a filter may keep from being found.
         """
-        excluding = isinstance(self._retriever, FilteredRetriever) and self._retriever.filter.exclude
-        spare = [len(passages) if excluding else 0 for passages in right]
-        read = [
-            depth + more if len(q) == 1 else max(depth + more, FUSED_DEPTH)
-            for q, more in zip(queries, spare, strict=True)
-        ]
-        found: list[Found] = [Found([]) for _ in examples]
+        read = [depth if len(several) == 1 else max(depth, FUSED_DEPTH) for several in queries]
+        found: list[list[Hit]] = [[] for _ in examples]
         for deep in sorted(set(read)):
             mine = [place for place, one in enumerate(read) if one == deep]
-            flat = iter(self._search([(examples[place], query) for place in mine for query in queries[place]], deep))
+            asked = [(examples[place], query, right[place]) for place in mine for query in queries[place]]
+            flat = iter(self._search(asked, deep))
             for place in mine:
                 rankings = [next(flat) for _ in queries[place]]
-                hits = rankings[0] if len(rankings) == 1 else _fused(rankings, depth + spare[place])
-                found[place] = _without(hits, right[place], depth) if excluding else Found(hits)
+                found[place] = rankings[0] if len(rankings) == 1 else _fused(rankings, depth)
         return found
 
-    def _search(self, asked: Sequence[tuple[Example, str]], depth: int) -> list[list[Hit]]:
+    def _search(self, asked: Sequence[tuple[Example, str, Sequence[Passage]]], depth: int) -> list[list[Hit]]:
         assert self._retriever is not None
-        queries = [query for _, query in asked]
+        queries = [query for _, query, _ in asked]
         if isinstance(self._retriever, FilteredRetriever):
-            return self._retriever.retrieve_at(queries, [example.date for example, _ in asked], k=depth)
+            dates = [example.date for example, _, _ in asked]
+            sources = [frozenset(one.document_key for one in right) for _, _, right in asked]
+            without = sources if self._retriever.filter.exclude else None
+            return self._retriever.retrieve_at(queries, dates, k=depth, without=without)
         return self._retriever.retrieve(queries, k=depth)
 
-    def search(self, bound: BoundTask, asked: Sequence[tuple[Example, str]], *, k: int) -> list[Found]:
+    def search(self, bound: BoundTask, asked: Sequence[tuple[Example, str]], *, k: int) -> list[list[Hit]]:
         """What further queries find, each with the example that it is asked for: its first k hits."""
         examples = [example for example, _ in asked]
         right, _ = self._right(bound, examples)
         return self._found(examples, [(query,) for _, query in asked], right, k)
+
+    def kept_out(
+        self, bound: BoundTask, asked: Sequence[tuple[Example, Sequence[str]]], *, k: int
+    ) -> list[tuple[str, ...]]:
+        """The documents that each example names and `exclude: source` keeps from being found, of those that would be
+        among the first k hits of its queries: it is searched once more, with them."""
+        out: list[tuple[str, ...]] = [() for _ in asked]
+        if not (isinstance(self._retriever, FilteredRetriever) and self._retriever.filter.exclude):
+            return out
+        right, _ = self._right(bound, [example for example, _ in asked])
+        some = [place for place, passages in enumerate(right) if passages and asked[place][1]]
+        examples = [asked[place][0] for place in some]
+        found = self._found(examples, [tuple(asked[place][1]) for place in some], [()] * len(some), k)
+        for place, hits in zip(some, found, strict=True):
+            sources = {passage.document_key for passage in right[place]}
+            among = [h.passage.document_key for h in hits if h.passage.document_key in sources]
+            out[place] = tuple(dict.fromkeys(map(str, among)))
+        return out
 
     def judged(
         self, bound: BoundTask, examples: Sequence[Example], found: Sequence[Sequence[Hit]]
@@ -579,14 +592,6 @@ class FromReferences:
             one = _distractors(self._arm, hits, passages, naming, bound.task.gold_documents)
             made.append(one if one.hits else replace(one, error=self._nothing()))
         return made
-
-
-def _without(hits: Sequence[Hit], right: Sequence[Passage], k: int) -> Found:
-    """The first k hits that are of none of these passages' documents, and those documents that were among the k."""
-    sources = {passage.document_key for passage in right}
-    kept = [hit for hit in hits if hit.passage.document_key not in sources][:k]
-    among = dict.fromkeys(str(h.passage.document_key) for h in hits[:k] if h.passage.document_key in sources)
-    return Found([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)], tuple(among))
 
 
 def _as_asked(made: Augmentation, arm: Arm, asked: Asked) -> Augmentation:

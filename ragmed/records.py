@@ -262,15 +262,15 @@ class Sample:
     the window it was asked in, without retrieval; `retrieval_seconds`: its share of that; `queries`: by which its
     passages were sought, where they are not what its task gives; `steps`: what was done about its passages after the
     first retrieval; `retrieval_input_tokens`, `retrieval_output_tokens`: what the arm's own model read and wrote for
-    both, part of all that it read and wrote; `left_out`: the documents that the example names which were among the
-    first k, and were taken out (`exclude: source`); `request_seconds`: what its own request to a server took, 0 where
-    none was timed. `cpu_seconds`, `gpu_seconds`: its share of what computing took in this process, retrieval included
-    (see `ragmed.machine.Spent`); None where nobody measured it, as of a server.
+    both, part of all that it read and wrote; `left_out`: the documents that the example names which would have been
+    among the first hits, and were kept from being found (`exclude: source`); `request_seconds`: what its own request to
+    a server took, 0 where none was timed. `cpu_seconds`, `gpu_seconds`: its share of what computing took in this
+    process, retrieval included (see `ragmed.machine.Spent`); None where nobody measured it, as of a server.
     `retrieval_cpu_seconds`, `retrieval_gpu_seconds`: the part of finding passages (embedding the query, searching,
-    reranking), known of arms on servers too; None where the passages were found elsewhere.
-    `place`: of its example among those that the task asks. `fits`: False where the prompt did not fit, so that nothing
-    was asked, and where documents of the record were left out of an arm that shows it whole. `constraint`: how the
-    answer was held to the valid forms, '' where it was free.
+    reranking), known of arms on servers too; None where the passages were found elsewhere. `place`: of its example
+    among those that the task asks. `fits`: False where the prompt did not fit, so that nothing was asked, and where
+    documents of the record were left out of an arm that shows it whole. `constraint`: how the answer was held to the
+    valid forms, '' where it was free.
     """
 
     arm: str

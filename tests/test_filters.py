@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,7 +14,7 @@ from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.index.store import Index
 from ragmed.integrations.retrieved import render_retrieved, retrieve_experiment
-from ragmed.records import Hit, Passage
+from ragmed.records import DocumentKey, Hit, Passage
 from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.filters import Filter
 from ragmed.retrieval.named import build_named
@@ -44,7 +45,11 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-SPECS = {"words": RetrieverSpec("bm25", index="all"), "both": RetrieverSpec("rrf", of=("words", "all"))}
+SPECS = {
+    "words": RetrieverSpec("bm25", index="all"),
+    "both": RetrieverSpec("rrf", of=("words", "all")),
+    "varied": RetrieverSpec("mmr", of=("both",), mmr_lambda=0.5, depth=20),
+}
 
 
 def found(workspace: Workspace, of: str, filter_: Filter, *, k: int = 10) -> list[Passage]:
@@ -200,11 +205,32 @@ def test_the_document_that_a_question_was_made_from_is_left_out_and_counted(work
     expected = [sample.example.id for sample in samples if sample.example.documents[0] in first]
     assert [sample.example.id for sample in samples if sample.left_out] == expected
     counted = "'rag' on 'own': the documents that it was made from are named for 4 of 4 questions; "
-    counted += f"for {len(expected)} of these one"
+    counted += f"for {len(expected)} of these one would have been among the first 5 passages, and was kept from being"
     assert sum(counted in note for note in results.notes) == 1
     outcome = retrieve_experiment(experiment, workspace=workspace)
     assert (outcome.rows[0].left_out, outcome.rows[0].measures) == (len(expected), {})
     assert f"for {len(expected)} of 4 queries a document that the question was made from" in render_retrieved(outcome)
+
+
+@pytest.mark.parametrize("of", ["all", "words", "both", "varied"])
+def test_a_source_is_out_before_anything_is_ranked(workspace: Workspace, of: str) -> None:
+    sources = [frozenset({DocumentKey("notes", f"n{i}"), DocumentKey("wards", f"w{i}")}) for i in (3, 9)]
+    queries, dates = ["how is gout treated", "how is gout treated", "again"], ["2014", "2014", ""]
+    out = [*sources, sources[0]]
+
+    def over(filter_: Filter) -> FilteredRetriever:
+        spec = RetrieverSpec("filter", of=(of,), filter=filter_)
+        return cast(FilteredRetriever, make_retriever(spec, specs=SPECS, workspace=workspace))
+
+    for rule in (Filter(exclude="source"), Filter(exclude="source", before="question")):
+        asked = dates if rule.before else [""] * 3
+        together = over(rule).retrieve_at(queries, asked, k=12, without=out)
+        for query, date, source, hits in zip(queries, asked, out, together, strict=True):
+            plain = replace(rule, exclude="", not_documents=tuple(map(str, source)))
+            as_if = over(plain).retrieve_at([query], [date], k=12)[0] if date or not rule.before else []
+            assert hits == as_if  # scores, ranks and the ranks of parts, as if those documents were in no index
+            assert hits or (rule.before and not date)
+        assert [hits[:4] for hits in together] == over(rule).retrieve_at(queries, asked, k=4, without=out)
 
 
 def test_what_a_filter_needs_of_a_task_is_seen_before_anything_is_asked(workspace: Workspace) -> None:

@@ -229,6 +229,27 @@ def test_update_files_are_applied_in_the_order_of_their_numbers(tmp_path: Path) 
     assert "7 records left out" in told
 
 
+@pytest.mark.parametrize(
+    ("then", "text", "left"),
+    [
+        ([deleting(7, version=2)], "One.", {"a later file deletes it": 1}),  # what stands is the version before
+        ([deleting(7, version=2), short(7, "Anew.")], "Anew.", {"a later file deletes it": 1, "a later record": 1}),
+        ([deleting(7)], "Two.", {"a later record replaces it": 1}),
+        ([deleting(7), deleting(7, version=2)], None, {"a later file deletes it": 2}),
+        ([deleting(7, version=3)], "Two.", {"a later record replaces it": 1}),
+    ],
+)  # fmt: skip
+def test_a_deletion_is_of_one_version(tmp_path: Path, then: list[str], text: str | None, left: dict[str, int]) -> None:
+    first = whole(short(7, "One."), short(7, "Two.", version=2))
+    files = {"pubmed31n0001.xml.gz": first, "pubmed31n0002.xml.gz": whole(short(8, "Eight."), *then)}
+    made = corpus(tmp_path, files)
+    assert {one.id: one.text for one in made.documents()} == {"8": "Eight."} | ({"7": text} if text else {})
+    told = made.describe()
+    for reason, count in left.items():
+        assert f"{reason}{f' (and {count - 1} more like it)' if count > 1 else ''}" in told
+    assert made.left_out == sum(left.values())
+
+
 def test_files_of_any_name_follow_the_numbered_ones(tmp_path: Path) -> None:
     files = {"a-set.xml": whole(short(1, "Fetched.")), "pubmed31n0009.xml": whole(short(1), short(2))}
     assert {one.id: one.text for one in read(tmp_path, files).values()} == {"2": "Text.", "1": "Fetched."}

@@ -56,7 +56,7 @@ def vectors(*names: str, noise: float = 0.01) -> np.ndarray:
     return (made + noise * np.random.default_rng(5).standard_normal(made.shape)).astype(np.float32)
 
 
-def write(folder: Path, kind: str) -> None:
+def write(folder: Path, kind: str, *, nested: bool = False) -> None:
     """Vectors of three documents and a stranger, in two files, as the kind lays them out."""
     for number, names in enumerate((("12", "99"), ("13", "11"))):
         array = vectors(*names)
@@ -65,6 +65,8 @@ def write(folder: Path, kind: str) -> None:
             text = json.dumps([int(name) for name in names])
         elif kind == "medrag":
             files = folder / "embedding" / f"part{number}.npy", folder / "chunk" / f"part{number}.jsonl"
+            if nested:  # as MedRAG's own program lays out DB/CORPUS
+                files = folder / "index" / "ncbi" / "MedCPT" / "embedding" / files[0].name, files[1]
             text = "".join(json.dumps({"id": name, "content": ""}) + "\n" for name in names)
         else:
             files = folder / f"part{number}.npy", folder / f"part{number}.txt"
@@ -75,11 +77,14 @@ def write(folder: Path, kind: str) -> None:
         files[1].write_text(text)
 
 
-@pytest.mark.parametrize("kind", ["medcpt", "medrag", "npy"])
-def test_ready_made_vectors_are_taken_and_the_rest_is_embedded(workspace: Workspace, kind: Any):
-    write(workspace.root / "ready", kind)
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("medcpt", "ready"), ("medrag", "ready"), ("medrag", "ready/index/ncbi/MedCPT"), ("npy", "ready")],
+)
+def test_ready_made_vectors_are_taken_and_the_rest_is_embedded(workspace: Workspace, kind: Any, path: str):
+    write(workspace.root / "ready", kind, nested=path != "ready")
     embedder = Counting()
-    recipe = replace(RECIPE, vectors=ReadyRecipe(kind, "ready"))
+    recipe = replace(RECIPE, vectors=ReadyRecipe(kind, path))
     manifest = build_index(recipe, workspace=workspace, output=workspace.indexes / "notes", embedder=embedder)
     counts = manifest.counts
     assert (counts.ready, counts.ready_cut, counts.ready_unknown, counts.taken_over) == (2, 1, 1, 0)

@@ -14,6 +14,7 @@ from encoders import save_bert, save_cross_encoder
 
 from ragmed.embedding.folders import folder_hash
 from ragmed.errors import ModelError, UsageError
+from ragmed.machine import Spent, Stopwatch, count_as_spent
 from ragmed.records import ContextDocument, Hit, Passage
 from ragmed.retrieval.cross_encoder import CrossEncoder
 from ragmed.retrieval.record import Records, make_record_retriever
@@ -139,6 +140,21 @@ def test_scores_are_kept_on_disk_by_model_and_pair(folder: Path, tmp_path: Path,
     assert mended.scores([*pairs, pairs[0]]) == first
     assert [text for _, text in read] == [TEXTS["wrist"], TEXTS["heart"]]
     assert len(ScoreCache(file).known(mended._key(*pair) for pair in pairs)) == 4
+
+
+def test_scores_from_the_cache_cost_what_they_took(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pairs = [(QUERIES["fever"], text) for text in TEXTS.values()]
+    slow = CrossEncoder(f"path:{folder}", cache=ScoreCache(tmp_path / "scores"), device="cpu")
+    read = slow._read
+    monkeypatch.setattr(slow, "_read", lambda some: [count_as_spent(Spent(80.0, 40.0)), read(some)][1])
+    slow.scores(pairs)
+    watch = Stopwatch()
+    CrossEncoder(f"path:{folder}", cache=ScoreCache(tmp_path / "scores"), device="cpu").scores([*pairs[:2], pairs[0]])
+    spent = watch.spent()
+    assert spent.wall == pytest.approx(80 * 2 / len(pairs), abs=5)
+    assert spent.cpu == pytest.approx(40 * 2 / len(pairs), abs=5)
+    assert spent.gpu is None
+    assert watch.spent().wall < 80
 
 
 def test_a_kill_costs_no_scores_but_the_last(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -90,7 +90,8 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored | LeftOut]:
 
     A path is a file, plain or gzip, or a folder of them; files named as NLM names them come in the order of their
     numbers, over all paths, any others (from E-utilities) after them by name. Of a PMID the highest version is the
-    document, of one version the one met last; one that a later file deletes is none. `line` is where the record starts.
+    document, of one version the one met last; a version that a later file deletes is none. `line` is where the record
+    starts.
 
     The text: what retracts or corrects the article; the abstract, a paragraph a part with its label; other abstracts,
     with kind and language; the vernacular title; then indexing and relations, a line each. The date is the earlier one
@@ -115,26 +116,40 @@ class _Newest:
     def __init__(self) -> None:
         self.records = 0
         self._pages: dict[int, array[int]] = {}
-        self._versions: dict[int, int] = {}  # of the few PMIDs that have more than one
+        self._versions: dict[int, dict[int, int]] = {}  # version -> record, of the few PMIDs that have more than one
 
     def add(self, pmid: int, version: int) -> None:
-        if version < self._versions.get(pmid, 1):
-            return
-        if version > 1:
-            self._versions[pmid] = version
-        page = self._pages.get(pmid // _PAGE)
-        if page is None:
-            page = self._pages[pmid // _PAGE] = array("I", bytes(4 * _PAGE))
-        page[pmid % _PAGE] = self.records
+        if version > 1 or pmid in self._versions:
+            first = self.record(pmid)
+            self._versions.setdefault(pmid, {1: first} if first else {})[version] = self.records
+        self._set(pmid, self._highest(pmid, self.records))
 
     def delete(self, pmid: int, version: int) -> None:
-        page = self._pages.get(pmid // _PAGE)
-        if page is not None and version >= self._versions.get(pmid, 1):
-            page[pmid % _PAGE] = 0
+        if pmid in self._versions:
+            self._versions[pmid].pop(version, None)
+            self._set(pmid, self._highest(pmid, 0))
+        elif version == 1 and self.record(pmid):
+            self._set(pmid, 0)
 
     def record(self, pmid: int) -> int:
         page = self._pages.get(pmid // _PAGE)
         return page[pmid % _PAGE] if page is not None else 0
+
+    def why_not(self, pmid: int, version: int) -> str:
+        """Why a record that is not the newest is no document."""
+        kept = self._versions.get(pmid)
+        replaced = self.record(pmid) if kept is None else version in kept or any(one > version for one in kept)
+        return "a later record replaces it" if replaced else "a later file deletes it"
+
+    def _highest(self, pmid: int, alone: int) -> int:
+        several = self._versions.get(pmid)
+        return alone if several is None else several[max(several)] if several else 0
+
+    def _set(self, pmid: int, record: int) -> None:
+        page = self._pages.get(pmid // _PAGE)
+        if page is None:
+            page = self._pages[pmid // _PAGE] = array("I", bytes(4 * _PAGE))
+        page[pmid % _PAGE] = record
 
 
 def _in_order(recipe: Recipe) -> tuple[list[Member], list[Rejected | Ignored]]:
@@ -229,7 +244,7 @@ def _documents(
         elif cut.wrong:
             yield Rejected(member.file, cut.line, cut.wrong)
         elif (named := _named(cut)) and newest.record(named[0]) != number:
-            left["a later record replaces it" if newest.record(named[0]) else "a later file deletes it"] += 1
+            left[newest.why_not(*named)] += 1
         else:
             try:
                 document = _document(cut, recipe)

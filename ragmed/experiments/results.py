@@ -134,8 +134,8 @@ def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
             left_out = sum(bool(sample.left_out) for sample in made_from)
             notes.append(
                 f"'{name}' on '{task}': the documents that it was made from are named for {len(made_from)} of "
-                f"{counted(len(given), 'question')}; for {left_out} of these one was among the first passages, and was "
-                "left out"
+                f"{counted(len(given), 'question')}; for {left_out} of these one would have been among the first "
+                f"{counted(_depth(arm), 'passage')}, and was kept from being found"
             )
     for name, record in indexes.items():
         if found := record.get("filter"):
@@ -148,6 +148,12 @@ def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
         if arm.get("query") == "question+options":
             notes.append(f"the retriever of {name} was asked with the options, of which one is the answer")
     return notes
+
+
+def _depth(arm: Mapping[str, Any]) -> int:
+    """How many passages an arm's retriever was asked for (`Arm.candidates`)."""
+    steps = (arm.get(name) or {} for name in ("rerank", "evidence_filter"))
+    return int(max(arm["k"], *(step.get("candidates", 0) for step in steps)))
 
 
 def _searched(info: Mapping[str, Any]) -> list[str]:

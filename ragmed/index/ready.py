@@ -23,9 +23,16 @@ from ragmed.index.vectors import Vectors
 from ragmed.records import Passage
 from ragmed.workspace import Workspace
 
+
+def _chunk(path: Path) -> Path:
+    """MedRAG keeps vectors in CORPUS/index/ORG/MODEL/embedding, snippets in CORPUS/chunk; both may lie side by side."""
+    names = [folder / "chunk" / f"{path.stem}.jsonl" for folder in path.parents[1:5]]
+    return next((name for name in names if name.exists()), names[0])
+
+
 PAIRS: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "medcpt": ("embeds_chunk_*.npy", lambda path: path.with_name(f"pmids{path.stem.removeprefix('embeds')}.json")),
-    "medrag": ("embedding/*.npy", lambda path: path.parent.parent / "chunk" / f"{path.stem}.jsonl"),
+    "medrag": ("embedding/*.npy", _chunk),
     "npy": ("*.npy", lambda path: path.with_suffix(".txt")),
 }
 """Of a kind: where vectors lie, and where the ids of a file of them."""

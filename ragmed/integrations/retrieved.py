@@ -289,8 +289,8 @@ def _said(row: Retrieved) -> list[str]:
         lines.append("the options stand in its queries, and one of them is the answer")
     if "exclude" in row.filter:
         lines.append(
-            f"for {row.left_out} of {counted(row.queries, 'query')} a document that the question was made from was "
-            f"among the first {row.k}, and was left out; with these documents gone nothing is measured"
+            f"for {row.left_out} of {counted(row.queries, 'query')} a document that the question was made from would "
+            f"have been among the first {row.k}, and was kept from being found; with these gone nothing is measured"
         )
     elif row.n < row.queries:
         none = row.queries - row.n

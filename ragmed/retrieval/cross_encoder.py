@@ -20,6 +20,7 @@ from ragmed.embedding import cut_to_fit, torch_device
 from ragmed.embedding.folders import limits_of, load_model, model_folder, model_identity
 from ragmed.errors import DataError, ModelError
 from ragmed.files import canonical_json, whole_text
+from ragmed.machine import Stopwatch, count_as_spent
 from ragmed.retrieval.score_cache import ScoreCache
 
 GPU_BATCH = 32
@@ -60,17 +61,20 @@ class CrossEncoder:
         }
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """One score a pair, in order, higher for nearer; those that were scored before are not computed again.
+        """One score a pair, in order, higher for nearer. Those that were scored before are not computed again, and
+        count as what they took then.
 
         DataError where a score is no finite number.
         """
         keys = [self._key(query, text) for query, text in pairs]
         known = self._cache.known(keys)
+        count_as_spent(self._cache.spent(known))
         fresh = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
         new = list(fresh)
         for some in (new[first : first + KEPT] for first in range(0, len(new), KEPT)):
+            watch = Stopwatch()
             made = dict(zip(some, self._read([fresh[key] for key in some]), strict=True))
-            self._cache.add(made)
+            self._cache.add(made, watch.spent())
             known |= made
         return [known[key] for key in keys]
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragmed.checked import dump
 from ragmed.errors import MismatchError, UsageError
-from ragmed.records import Hit, Passage
+from ragmed.records import DocumentKey, Hit, Passage
 from ragmed.retrieval import Ranker, Retriever
 from ragmed.retrieval.filters import Filter, Passing
-from ragmed.retrieval.narrowed import require_passing
+from ragmed.retrieval.narrowed import Without, require_passing
 
 if TYPE_CHECKING:
     from ragmed.retrieval.spec import Resources, RetrieverSpec
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 class FilteredRetriever:
     """Built by `make_retriever(RetrieverSpec("filter", of=("words",), filter=Filter(before="2015")), ...)`.
 
-    `filter` may look at the example for which something is sought; then it is asked by `retrieve_at`, and
-    `exclude: source` is carried out where the examples are (`ragmed.augmentation`).
+    `filter` may look at the example for which something is sought; then it is asked by `retrieve_at`.
     Raises what `require_passing` raises.
     """
 
-    VERSION = 1
+    VERSION = 2
     READS = ("of", "filter")
 
     def __init__(
@@ -36,10 +35,11 @@ class FilteredRetriever:
         part: Retriever,
         filter_: Filter,
         *,
-        narrowed: Callable[[Filter], Retriever],
+        narrowed: Callable[[Filter, Without], Retriever],
         passing: Callable[[Filter], Mapping[str, Passing]],
     ) -> None:
-        """`narrowed`: the part as it is under a filter; `passing`: how much of each index behind it passes one."""
+        """`narrowed`: the part as it is under a filter, for queries that are not to find some documents; `passing`: how
+        much of each index behind it passes a filter."""
         self._part, self.filter, self._narrowed, self._passing = part, filter_, narrowed, passing
         self._at: dict[str, Retriever] = {}
 
@@ -52,14 +52,14 @@ class FilteredRetriever:
                 "the filter be over that other one: it narrows all its parts"
             )
 
-        def narrowed(one: Filter) -> Retriever:
-            return resources.filtered(name, one)
+        def narrowed(one: Filter, without: Without) -> Retriever:
+            return resources.filtered(name, one, without)
 
         def passing(one: Filter) -> Mapping[str, Passing]:
             return {index: resources.passing(index, one) for index in resources.behind(name)}
 
         require_passing(filter_, passing(filter_))
-        return cls(narrowed(filter_), filter_, narrowed=narrowed, passing=passing)
+        return cls(narrowed(filter_, {}), filter_, narrowed=narrowed, passing=passing)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -79,21 +79,41 @@ class FilteredRetriever:
             raise UsageError("its filter looks at the example that a query is of, and a query alone is of none")
         return self._part.retrieve(queries, k=k)
 
-    def retrieve_at(self, queries: Sequence[str], dates: Sequence[str], *, k: int) -> list[list[Hit]]:
-        """One list a query, in order, each with what passes at the date of its example; none where nothing does."""
+    def retrieve_at(
+        self,
+        queries: Sequence[str],
+        dates: Sequence[str],
+        *,
+        k: int,
+        without: Sequence[frozenset[DocumentKey]] | None = None,
+    ) -> list[list[Hit]]:
+        """One list a query, in order, each with what passes at the date of its example; none where nothing does.
+
+        `without`: for each query the documents that it is not to find. They are taken out where indexes are searched,
+        as all else that a filter takes out, so that nothing is ranked, fused or reread as if they were there.
+        """
+        apart = without or [frozenset()] * len(queries)
+        groups: dict[tuple[str, int], dict[str, frozenset[DocumentKey]]] = {}
+        places: dict[tuple[str, int], list[int]] = {}
+        for place, (query, date, out) in enumerate(zip(queries, dates, apart, strict=True)):
+            turn = 0  # the same words may be asked for two examples, each without its own documents
+            while groups.setdefault((date, turn), {}).setdefault(query, out) != out:
+                turn += 1
+            places.setdefault((date, turn), []).append(place)
         found: list[list[Hit]] = [[] for _ in queries]
-        for date in dict.fromkeys(dates):
-            mine = [place for place, one in enumerate(dates) if one == date]
-            hits = self._hits_at(date, [queries[place] for place in mine], k)
+        for (date, turn), mine in places.items():
+            hits = self._under(date, groups[date, turn]).retrieve([queries[place] for place in mine], k=k)
             for place, some in zip(mine, hits, strict=True):
                 found[place] = some
         return found
 
-    def _hits_at(self, date: str, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    def _under(self, date: str, without: Without) -> Retriever:
         filter_ = self.filter.at(date)
+        if any(without.values()):
+            return self._narrowed(filter_, without)
         if filter_.before not in self._at:
-            self._at[filter_.before] = self._narrowed(filter_)
-        return self._at[filter_.before].retrieve(queries, k=k)
+            self._at[filter_.before] = self._narrowed(filter_, {})
+        return self._at[filter_.before]
 
     def rank(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Hit]]:
         """The given passages of each query, all of them."""

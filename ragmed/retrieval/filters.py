@@ -20,7 +20,7 @@ from ragmed.records import Access, Passage
 
 OF_THE_QUESTION = "question"
 """Of `before`: each example's own date."""
-_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Filter:
     the strictest tier. `before`: a date; only what is certainly older. `before: question`: nothing newer than the
     example, whose own date is a day, a month or a year to the last of which documents may be of. `undated`: whether
     documents without a date, or with what is no date, pass `before`. `exclude: source`: the documents that an example
-    names, from which it was made, are taken out of what is found for it.
+    names, from which it was made, cannot be found for it.
     """
 
     corpora: tuple[str, ...] = ()

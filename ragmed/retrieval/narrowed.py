@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ragmed.errors import MismatchError, UnknownNameError, UsageError
-from ragmed.records import Hit, Passage
+from ragmed.records import DocumentKey, Hit, Passage
 from ragmed.retrieval import Ranker, Retriever
 from ragmed.retrieval.filters import Filter, Passing
 
@@ -22,12 +22,18 @@ WIDER = 4
 """How many times as many are asked for where fewer than k were left."""
 
 
+Without = Mapping[str, frozenset[DocumentKey]]
+"""Query -> the documents that it is not to find, whatever filters let through; a query that is not named finds all."""
+
+
 class Narrowed:
     """What searches one index, over what the filters let through; built by `Resources.leaf`."""
 
-    def __init__(self, leaf: Retriever, passages: int, passing: Mapping[Filter, Passing]) -> None:
+    def __init__(
+        self, leaf: Retriever, passages: int, passing: Mapping[Filter, Passing], without: Without | None = None
+    ) -> None:
         """`passages`: of the index; `passing`: how many of its documents each filter lets through."""
-        self._leaf, self._all, self._filters = leaf, passages, tuple(passing)
+        self._leaf, self._all, self._filters, self._without = leaf, passages, tuple(passing), without or {}
         self._share = math.prod(one.passing / one.documents for one in passing.values())
 
     @property
@@ -43,7 +49,10 @@ class Narrowed:
         while open_:
             hits = self._leaf.retrieve([queries[place] for place in open_], k=wanted)
             for place, some in zip(open_, hits, strict=True):
-                found[place] = [hit for hit in some if self._passes(hit.passage)]
+                out = self._without.get(queries[place], frozenset())
+                found[place] = [
+                    hit for hit in some if hit.passage.document_key not in out and self._passes(hit.passage)
+                ]
             short = [len(some) == wanted and len(found[place]) < k for place, some in zip(open_, hits, strict=True)]
             open_ = [place for place, more in zip(open_, short, strict=True) if more and wanted < self._all]
             wanted = min(self._all, WIDER * wanted)

@@ -18,7 +18,7 @@ from ragmed.records import Hit
 from ragmed.retrieval import Retriever
 from ragmed.retrieval.filters import Census, Filter, Passing
 from ragmed.retrieval.named import index_folder, open_index, require_index
-from ragmed.retrieval.narrowed import Narrowed
+from ragmed.retrieval.narrowed import Narrowed, Without
 from ragmed.retrieval.score_cache import ScoreCache
 from ragmed.retrieval.words import tokeniser
 from ragmed.workspace import Workspace
@@ -194,6 +194,7 @@ class Resources:
     cross_encoders: dict[tuple[str, str], CrossEncoder] = field(default_factory=dict)
     within: tuple[str, ...] = ()
     filters: tuple[Filter, ...] = ()
+    without: Without = field(default_factory=dict)
     leaves: dict[RetrieverSpec, Retriever] = field(default_factory=dict)
     censuses: dict[tuple[str, Filter], Census] = field(default_factory=dict)
 
@@ -239,13 +240,15 @@ class Resources:
         finally:
             self.within = before
 
-    def filtered(self, name: str, filter_: Filter) -> Retriever:
-        """The same, as it is where all indexes behind it hold no more than a filter lets through."""
-        before, self.filters = self.filters, (*self.filters, filter_)
+    def filtered(self, name: str, filter_: Filter, without: Without) -> Retriever:
+        """The same, as it is where all indexes behind it hold no more than a filter lets through, and for each query of
+        `without` not those documents either."""
+        before = self.filters, self.without
+        self.filters, self.without = (*self.filters, filter_), without or self.without
         try:
             return self.part(name)
         finally:
-            self.filters = before
+            self.filters, self.without = before
 
     def behind(self, name: str) -> tuple[str, ...]:
         """The names of the indexes behind a retriever."""
@@ -256,7 +259,8 @@ class Resources:
         leaf = self.whole(spec)
         if not self.filters:
             return leaf
-        return Narrowed(leaf, len(self.index(spec.index)), {one: self.passing(spec.index, one) for one in self.filters})
+        passing = {one: self.passing(spec.index, one) for one in self.filters}
+        return Narrowed(leaf, len(self.index(spec.index)), passing, self.without)
 
     def passing(self, name: str, filter_: Filter) -> Passing:
         """How much of an index a filter lets through; its documents are read once, whatever the date."""

@@ -51,7 +51,20 @@ class Followed:
         made = [replace(one, note="; ".join(filter(None, (self._few(one), one.note)))) for one in made]
         gold = self._references.judged(bound, examples, [one.hits for one in made])
         spent = watch.spent().of_each(max(1, len(examples)))
-        return [taken(replace(one, gold=known), spent) for one, known in zip(made, gold, strict=True)]
+        return [
+            taken(replace(one, gold=known, left_out=out), spent)
+            for one, known, out in zip(made, gold, self._kept_out(bound, examples, made), strict=True)
+        ]
+
+    def _kept_out(
+        self, bound: BoundTask, examples: Sequence[Example], made: Sequence[Augmentation]
+    ) -> list[tuple[str, ...]]:
+        """What a filter kept from being found by the question or by a query of any round."""
+        asked = [(e, (q,)) for e, one in zip(examples, made, strict=True) for step in one.steps for q in step.queries]
+        out = {example.id: list(one.left_out) for example, one in zip(examples, made, strict=True)}
+        for (example, _), more in zip(asked, self._references.kept_out(bound, asked, k=self._depth), strict=True):
+            out[example.id] += more
+        return [tuple(dict.fromkeys(out[example.id])) for example in examples]
 
     def _round(
         self,
@@ -81,9 +94,7 @@ class Followed:
                 after_it.append(one)
                 continue
             number = len(ranked)
-            mine = {f"round {number}, query {n}": next(found) for n, _ in enumerate(several, 1)}
-            ranked.append({name: of_query.hits for name, of_query in mine.items()})
-            out = dict.fromkeys((*one.left_out, *(key for of_query in mine.values() for key in of_query.left_out)))
+            ranked.append({f"round {number}, query {n}": next(found) for n, _ in enumerate(several, 1)})
             shown = self._joined(ranked)
             why = f"round {number}: its prompt does not fit {room} tokens, nothing was searched" if not answer else ""
             if answer and not several:
@@ -94,7 +105,7 @@ class Followed:
             )  # fmt: skip
             failure = failure_of(answer) if answer else ""
             error = f"its follow-up queries of round {number} were not written: {failure}" if failure else ""
-            after_it.append(after(replace(one, left_out=tuple(out)), shown, step, error=error))
+            after_it.append(after(one, shown, step, error=error))
         return after_it
 
     def _prompt(
