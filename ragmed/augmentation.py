@@ -442,16 +442,17 @@ class FromReferences:
     def _oracle(
         self, bound: BoundTask, examples: Sequence[Example], right: Sequence[tuple[Passage, ...]]
     ) -> list[Augmentation]:
-        missing = "none of its gold documents is in the index: asked without passages"
         if not isinstance(self._retriever, Ranker):
             raise UsageError(
                 f"arm '{self._arm.name}': its retriever cannot order given passages, as an oracle needs; name another"
             )
         ranked = self._retriever.rank([" ".join(bound.task.query(example)) for example in examples], right)
-        return [
-            Augmentation(tuple(hits[: self._arm.k]), "" if hits else missing, {hit.passage.id: True for hit in hits})
-            for hits in ranked
-        ]
+        made = []
+        for example, hits in zip(examples, ranked, strict=True):
+            why = "none of its gold documents is in the index" if example.documents else "it names no gold document"
+            note = "" if hits else f"{why}: asked without passages"
+            made.append(Augmentation(tuple(hits[: self._arm.k]), note, {hit.passage.id: True for hit in hits}))
+        return made
 
     def _nothing(self) -> str:
         """Why an example for which nothing was found is not asked; '' where no filter decided what could be."""

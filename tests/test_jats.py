@@ -199,6 +199,51 @@ def test_an_article_is_read_whole(tmp_path: Path) -> None:
     assert "a sub-article (reviewer-report)" in made.describe()
 
 
+REF, FOOT = '<xref ref-type="bibr" rid="r1">', '<xref ref-type="table-fn" rid="f1">'
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"),
+    [
+        ("Of 50<sup>" + REF + "12</xref></sup> men", "Of 50 men"),
+        ("Of 50" + REF + "<sup>12</sup></xref> men", "Of 50 men"),
+        ("Of 50" + REF + "<sup>1</sup></xref><sup>,</sup>" + REF + "<sup>2</sup></xref>.", "Of 50."),
+        ("Of 50<sup>[" + REF + "1</xref>–" + REF + "3</xref>]</sup>.", "Of 50."),
+        ("Of 50 [" + REF + "12</xref>].", "Of 50 [12]."),
+        ("12.5" + FOOT + "<sup>1</sup></xref> mg", "12.5 [1] mg"),
+        ("12.5<sup>" + FOOT + "1</xref></sup> mg", "12.5 [1] mg"),
+        ("Dose" + FOOT + "<sup>*</sup></xref>", "Dose*"),
+        ("10<italic><sup>6</sup></italic> cells", "10^6 cells"),
+        ("10<bold>9<sup>6</sup></bold> cells", "109^6 cells"),
+        ("10<inline-formula><sup>-3</sup></inline-formula> M", "10^-3 M"),
+        ("Ca<italic><sup>2+</sup></italic>, HCO3<sup>-</sup>, 5<sup>*</sup>", "Ca2+, HCO3-, 5*"),
+    ],
+)
+def test_raised_marks_never_change_a_number(tmp_path: Path, marked: str, said: str) -> None:
+    body = f"<p>{marked}</p><table-wrap><table><tr><td>{marked}</td></tr></table></table-wrap>"
+    assert read(tmp_path, "jats", {"a.xml": small("PMC1", body)})[0].text.split("\n\n") == [said, f"| {said} |"]
+
+
+def test_nothing_of_a_figure_a_file_a_definition_or_a_footnote_is_lost(tmp_path: Path) -> None:
+    body = (
+        "<supplementary-material><label>File 1</label><media><caption><p>Data of all.</p></caption></media>"
+        "</supplementary-material><supplementary-material><p>More data.</p></supplementary-material>"
+        "<fig><label>Fig 1</label><caption><p>A bed.</p></caption><p>Made of oak.</p><graphic/></fig>"
+        "<table-wrap><label>Table 1</label><table><tr><td>a</td></tr></table><p>Of 31 men.</p></table-wrap>"
+        "<def-list><def-item><term>TF</term><def><p>Tarn fever</p></def><def><p>also transferrin</p></def></def-item>"
+        "</def-list>"
+    )
+    notes = (
+        "<back><fn-group><fn><label>1</label><p>Not in children.</p></fn>"
+        '<fn fn-type="COI-statement"><p>None.</p></fn></fn-group></back>'
+    )
+    article = small("PMC1", body).replace("</article>", notes + "</article>")
+    assert read(tmp_path, "jats", {"a.xml": article})[0].text.split("\n\n") == [
+        "File 1. Data of all.", "More data.", "Fig 1. A bed.", "Made of oak.", "Table 1.", "| a |", "Of 31 men.",
+        "- TF: Tarn fever; also transferrin", "## Footnotes", "1 Not in children.",
+    ]  # fmt: skip
+
+
 def test_an_archive_of_articles_is_read_in_place(tmp_path: Path) -> None:
     name = "oa_comm_xml.PMC000xxxxxx.baseline.2031-06-26.tar.gz"
     files = {"PMC000xxxxxx/PMC1.xml": small("PMC1"), "PMC000xxxxxx/PMC22.xml": small("", ids="")}
@@ -358,6 +403,18 @@ def test_statpearls_is_read_by_sections(tmp_path: Path) -> None:
     assert (found[0].date, found[0].license) == ("2031-08-07", "CC BY-NC-ND 4.0")
     assert found[0].citation == "Doe J. Tarn Fever -- Introduction. StatPearls. 2031. article-17"
     assert (made.rejected, made.ignored) == (0, 1)
+
+
+def test_a_chapters_own_title_abstract_and_loose_text_are_read(tmp_path: Path) -> None:
+    chapter = CHAPTER.replace("<book-meta>", "<book-meta><notes><title>Notice</title><p>x</p></notes>")
+    chapter = chapter.replace("</book-part-meta>", "<abstract><p>In short.</p></abstract></book-part-meta>")
+    chapter = chapter.replace("<body><sec", "<body><p>Before all.</p><sec", 1)
+    found = read(tmp_path, "statpearls", {"article-17.nxml": chapter})
+    assert [(one.id, one.title, one.text) for one in found][:2] == [
+        ("article-17.abstract", "Tarn Fever -- Abstract", "In short."),
+        ("article-17.0", "Tarn Fever", "Before all."),
+    ]
+    assert [one.title for one in found[2:4]] == ["Tarn Fever -- Introduction", "Tarn Fever -- Treatment"]
 
 
 def test_statpearls_snippets_are_medrags(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ragmed.augmentation import Augmentation
 from ragmed.errors import DataError, MismatchError, UsageError
 from ragmed.experiments.config import make_experiment
 from ragmed.experiments.trial import run_experiment
+from ragmed.index.store import Index
 from ragmed.integrations.retrieved import render_retrieved, retrieve_experiment, row_of
 from ragmed.records import Example, Sample, ShownPassage
 from ragmed.retrieval.named import build_named
@@ -127,6 +128,43 @@ def test_a_query_that_found_nothing_measures_zero_and_one_without_gold_is_left_o
     values = {name: round(found.value, 4) for name, found in row.measures.items()}
     assert values == {"ndcg": 0.3155, "recall": 0.5, "mrr": 0.25}
     assert row_of([arm], given, [Augmentation()] * 3, told=False, seed=0).measures == {}
+
+
+def own(workspace: Workspace, *named: list[str]) -> Any:
+    questions = [
+        {"id": f"q {i}", "question": f"What is the extension of {name} ward?", "options": {"A": "1", "B": "2"},
+         "answer": "A", "documents": documents}
+        for i, (name, documents) in enumerate(zip(("Oak", "Elm", "Ash"), named, strict=True))
+    ]  # fmt: skip
+    lines = [json.dumps({key: value for key, value in one.items() if value != []}) + "\n" for one in questions]
+    (workspace.root / "own.jsonl").write_text("".join(lines))
+    return experiment(tasks={"own": {"file": "own.jsonl"}})
+
+
+def test_a_question_without_documents_costs_the_others_no_measure(small: Workspace, tmp_path: Any) -> None:
+    build_named("wards", workspace=small)
+    pages = [one.document for one in Index.open(small.indexes / "wards")][:2]
+    outcome = retrieve_experiment(own(small, pages[:1], pages[1:], []), workspace=small, output=tmp_path / "out")
+    row = outcome.rows[1]
+    assert (row.n, row.queries) == (2, 3)
+    assert "1 of 3 queries has no gold document" in render_retrieved(outcome)
+    run = list(ir_measures.read_trec_run(str(tmp_path / "out/runs/words-2/own.txt")))
+    judged = list(ir_measures.read_trec_qrels(str(tmp_path / "out/qrels/own.txt")))
+    assert {one.query_id for one in judged} == {"q%200", "q%201"}
+    theirs = ir_measures.calc_aggregate([nDCG @ 2, R @ 2], judged, run)
+    assert [row.measures[name].value for name in ("ndcg", "recall")] == pytest.approx(
+        [theirs[nDCG @ 2], theirs[R @ 2]], abs=1e-9
+    )
+
+
+def test_runs_that_name_documents_otherwise_have_no_qrels(small: Workspace, tmp_path: Any) -> None:
+    recipe = small.root / "corpora/wards/recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("ids: pmid\n", "ids: ward\n"))
+    build_named("wards", workspace=small)
+    outcome = retrieve_experiment(experiment(), workspace=small, output=tmp_path / "out")
+    assert not (tmp_path / "out/qrels").exists()
+    assert any("the index does not name documents as the task does" in note for note in outcome.notes)
+    assert outcome.rows[0].measures == {}
 
 
 def test_no_arm_that_retrieves_is_refused(small: Workspace) -> None:

@@ -285,7 +285,9 @@ def test_an_arm_that_could_not_run_is_named(small: Workspace) -> None:
         "arms": {"general": {"model": "m"}, "oracle": {"model": "m", "context": "oracle", "k": 1}},
     }
     results = run_experiment(make_experiment(config, default_name="ours", where="config"), workspace=small)
-    assert results.not_run == (NotRun("oracle", "ours", "the task names no documents that hold the answers"),)
+    assert results.not_run == (
+        NotRun("oracle", "ours", "of 1 of 2 questions the file names no documents that hold the answers"),
+    )
 
 
 def test_few_shot_examples_that_are_not_there_are_named(small: Workspace) -> None:

@@ -117,14 +117,18 @@ class _Writer:
         if name == "footnote":
             self.footnotes.append(f"[{len(self.footnotes) + 1}] {self.line(element)}")
             return f"{before.rstrip()} [{len(self.footnotes)}]"
-        inner = element.text or ""
-        for node in element:
-            inner = _bounded(self._inline(node, inner)) + (node.tail or "")
         if name == "sup":
-            return raised(before, inner)
-        if name == "link" and not inner.strip():
+            return raised(before, self._inner(element, ""))
+        if name == "link" and not "".join(element.itertext()).strip():
             return before + self._pointed(element)
-        return before + inner
+        return self._inner(element, before)
+
+    def _inner(self, element: Element, before: str) -> str:
+        """The text so far with an element's content after it; a superscript in italics, too, is of what is before."""
+        text = before + (element.text or "")
+        for node in element:
+            text = _bounded(self._inline(node, text)) + (node.tail or "")
+        return text
 
     def _pointed(self, link: Element) -> str:
         """What a link without words of its own points to: the numbers of figures are made by the publisher's site."""

@@ -33,10 +33,12 @@ def _written(element: Element, before: str, depth: int) -> str:
     check_depth(element, depth)
     if local(element) == "math":
         return before + math_text(element)
-    inner = element.text or ""
+    is_sup = local(element) == "sup"
+    # what stands before goes into the element: a superscript in italics, too, is of that
+    text = ("" if is_sup else before) + (element.text or "")
     for child in element:
-        inner = bounded(_written(child, inner, depth + 1)) + (child.tail or "")
-    return raised(before, inner) if local(element) == "sup" else before + inner
+        text = bounded(_written(child, text, depth + 1)) + (child.tail or "")
+    return raised(before, text) if is_sup else text
 
 
 def check_depth(element: Element, depth: int) -> None:

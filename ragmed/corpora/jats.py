@@ -47,8 +47,8 @@ def read(recipe: Recipe) -> Iterator[Found | Rejected | Ignored | LeftOut]:
 
     Folders, files and archives (`oa_comm_xml.PMC000xxxxxx.baseline.*.tar.gz`, read in place). The id is the article's
     PMC id, from the file or its name. The text: articles that it retracts or corrects, or that do so with it; the
-    abstracts; the body under its headings, with tables, captions and formulae as text; appendices and glossary. Licence
-    and date are the article's own. Sub-articles (reviews, replies, translations) are left out and counted.
+    abstracts; the body under its headings, with tables, captions and formulae as text; appendices, glossary, notes.
+    Licence and date are the article's own. Sub-articles (reviews, replies, translations) are left out and counted.
     """
     yield from read_members(recipe, SUFFIXES, lambda member: _of_file(member, recipe))
 
@@ -138,10 +138,15 @@ def _back(part: Element, writer: Writer) -> list[str]:
     """Appendices, sections and glossaries after the body, each under a heading."""
     if part.tag == "app-group":
         return [block for app in part.iterfind("app") for block in _back(app, writer)]
-    if part.tag not in ("app", "sec", "glossary", "notes"):
+    if part.tag not in ("app", "sec", "glossary", "notes", "fn-group"):
         return []
-    inner = writer.blocks(part, 3)
-    title = writer.line(part.find("title")) or writer.line(part.find("label")) or part.tag.capitalize()
+    holder = part
+    if part.tag == "fn-group":
+        holder = Element("p")
+        holder.append(part)
+    inner = writer.blocks(holder, 3)
+    named = "Footnotes" if part.tag == "fn-group" else part.tag.capitalize()
+    title = writer.line(part.find("title")) or writer.line(part.find("label")) or named
     return [f"## {title}", *inner] if inner else []
 
 

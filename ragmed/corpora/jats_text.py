@@ -1,6 +1,7 @@
 """An article in JATS, or a chapter in BITS, -> Markdown: headings, lists, tables, captions, formulae.
 
-What is no reading is left out: reference lists and the raised numbers that point into them, acknowledgements, images.
+What is no reading is left out: reference lists and the raised numbers that point into them, acknowledgements, who paid
+and did what, images. A raised mark that points to a footnote is in brackets: `12.5 [1]`, so that it is no 12.51.
 Element names are bare (see `bare_names`): the formats are published with a namespace and without.
 
 Source of the format: NISO Z39.96 (JATS 1.3, Archiving and Interchange), NLM BITS 2.1.
@@ -21,7 +22,7 @@ DEEPEST = 6
 """Markdown has no deeper heading."""
 
 _LEFT_OUT = frozenset(
-    "ref-list ack bio fn-group object-id permissions graphic inline-graphic sec-meta alt-text long-desc attrib "
+    "ref-list ack bio object-id permissions graphic inline-graphic sec-meta alt-text long-desc attrib "
     "related-article related-object processing-meta title label private-char".split()
 )
 _THROUGH = (
@@ -31,7 +32,10 @@ _THROUGH = (
     "question-wrap", "question", "answer", "answer-set", "explanation", "caption", "book-app", "book-app-group",
 )  # fmt: skip
 _LATEX = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
-_POINTERS = re.compile(r"[\s,;–—-]*")
+_OF_CAPTION = frozenset("label caption alt-text long-desc table alternatives table-wrap-foot".split())
+_NOTES_TO_TEXT = ("other", "abbr", "custom")
+"""Kinds of notes to the text; the others are on authors, conflicts, money and publication."""
+_POINTERS = re.compile(r"[\s,;()\[\]–—-]*")
 """What stands between numbers of references."""
 
 
@@ -62,6 +66,7 @@ class Writer:
             "array": self._table,
             "fig": self._captioned,
             "media": self._captioned,
+            "fn-group": self._footnotes,
             "supplementary-material": self._captioned,
             "disp-formula": self._formula,
             "preformat": self._kept,
@@ -76,13 +81,12 @@ class Writer:
         """
         texts: list[str] = []
         running = element.text or ""
-        for node in element:
-            name = node.tag
-            write = self._writers.get(name)
+        for node, pointer in _with_pointers(element):
+            write = self._writers.get(node.tag)
             if write:
                 texts += [*_paragraph(running), *write(node, level)]
                 running = ""
-            elif name not in _LEFT_OUT:
+            elif node.tag not in _LEFT_OUT and not pointer:
                 running = bounded(self._inline(node, running, depth))
             running += node.tail or ""
         return texts + _paragraph(running)
@@ -104,33 +108,34 @@ class Writer:
         if name == "tex-math":
             return before + _latex(element)
         if name in ("alternatives", "inline-formula"):
-            return before + self._alternative(element, depth)
+            return self._alternative(element, before, depth)
         if name == "break":
             return before + " "
         if name == "fn":
             return f"{before.rstrip()} [{self.line(element)}]"
-        if name == "sup" and _points_to_references(element):
-            return before
-        inner = element.text or ""
-        for node in element:
-            if node.tag not in _LEFT_OUT:
-                inner = bounded(self._inline(node, inner, depth + 1))
-            inner += node.tail or ""
-        return raised(before, inner) if name == "sup" else before + inner
+        if mark := _footnote_mark(element):
+            return f"{before.rstrip()} [{mark}]" if mark.isalnum() else before.rstrip() + mark
+        if name == "sup":
+            return raised(before, self._inner(element, "", depth))
+        return self._inner(element, before, depth)
 
-    def _alternative(self, element: Element, depth: int) -> str:
-        """One of several forms of the same: MathML, else LaTeX, else what text there is."""
+    def _inner(self, element: Element, before: str, depth: int) -> str:
+        """The text so far with an element's content after it; a superscript in italics, too, is of what is before."""
+        text = before + (element.text or "")
+        for node, pointer in _with_pointers(element):
+            if node.tag not in _LEFT_OUT and not pointer:
+                text = bounded(self._inline(node, text, depth + 1))
+            text += node.tail or ""
+        return text
+
+    def _alternative(self, element: Element, before: str, depth: int) -> str:
+        """The text so far with one of several forms of the same: MathML, else LaTeX, else what text there is."""
         for name, write in (("math", math_text), ("tex-math", _latex)):
             found = next(element.iter(name), None)
             if found is not None:
                 check_depth(found, depth)
-                return write(found)
-        inner = element.text or ""
-        for node in element:
-            if node.tag not in _LEFT_OUT:
-                inner = bounded(self._inline(node, inner, depth + 1))
-            inner += node.tail or ""
-        return inner
+                return before + write(found)
+        return self._inner(element, before, depth)
 
     def _through(self, element: Element, level: int) -> list[str]:
         """Its content; its title, where it has one, is a paragraph: what follows the element is not under it."""
@@ -160,15 +165,27 @@ class Writer:
     def _definitions(self, element: Element, level: int) -> list[str]:
         title = self.line(element.find("title"))
         lines = [
-            f"- {self.line(one.find('term'))}: {self.line(one.find('def'))}" for one in element.iterfind("def-item")
+            f"- {self.line(one.find('term'))}: {'; '.join(filter(None, map(self.line, one.iterfind('def'))))}"
+            for one in element.iterfind("def-item")
         ]
         lines += [line for inner in element.iterfind("def-list") for line in self._definitions(inner, level)]
         return ["\n".join([title, *lines] if title else lines)] if lines else []
 
     def _captioned(self, element: Element, level: int) -> list[str]:
-        """Label and caption of a figure or a file; what the image shows only where it has none."""
+        """Label and caption of a figure or a file, and what else stands in it; what an image shows only without one."""
         told = self._told(element)
-        return _paragraph(" ".join(told)) if any(told[1:]) else []
+        rest = self._rest(element, level)
+        if not any(told[1:]):
+            return [" ".join(filter(None, [*told, rest[0]])), *rest[1:]] if rest else []
+        return [*_paragraph(" ".join(told)), *rest]
+
+    def _rest(self, element: Element, level: int) -> list[str]:
+        """What an element holds beside its caption, tables and their notes."""
+        rest = Element("p")
+        rest.extend(node for node in element if node.tag not in _OF_CAPTION)
+        for node in rest:
+            node.tail = ""
+        return self.blocks(rest, level)
 
     def _told(self, element: Element) -> list[str]:
         """The label, or '', and the sentences of the caption. The label is written once: it may hold a table again."""
@@ -185,16 +202,24 @@ class Writer:
         blocks = _paragraph(" ".join(self._told(element)))
         rows = [text for table in _tables(element) if (text := self._rows(table))]
         notes = [line for foot in element.iterfind("table-wrap-foot") for line in self._notes(foot)]
-        return [*blocks, *rows, *(["\n".join(notes)] if notes else [])]
+        rest = self._rest(element, level) if element.tag == "table-wrap" else []
+        return [*blocks, *rows, *rest, *(["\n".join(notes)] if notes else [])]
+
+    def _footnotes(self, group: Element, level: int) -> list[str]:
+        """Notes to the text, a line each; not those on authors, who paid, or who did what."""
+        notes = [note for note in group if note.tag != "fn" or note.get("fn-type", "other") in _NOTES_TO_TEXT]
+        lines = [line for note in notes for line in self._note(note)]
+        return ["\n".join(lines)] if lines else []
 
     def _notes(self, foot: Element) -> Iterable[str]:
         for node in foot:
-            inner = [node] if node.tag != "fn-group" else list(node)
-            for one in inner:
-                label = self.line(one.find("label"))
-                text = " ".join(part for part in (label, self.line(one)) if part)
-                if text and one.tag not in ("title", "label"):
-                    yield text
+            for one in [node] if node.tag != "fn-group" else node:
+                yield from self._note(one)
+
+    def _note(self, note: Element) -> Iterable[str]:
+        text = " ".join(part for part in (self.line(note.find("label")), self.line(note)) if part)
+        if text and note.tag not in ("title", "label"):
+            yield text
 
     def _rows(self, table: Element) -> str:
         grid = Grid()
@@ -211,7 +236,7 @@ class Writer:
 
     def _formula(self, element: Element, level: int) -> list[str]:
         label = self.line(element.find("label"))
-        text = " ".join(self._alternative(element, 0).split())
+        text = " ".join(self._alternative(element, "", 0).split())
         return [f"{text} {label}".strip()] if text else []
 
     def _kept(self, element: Element, level: int) -> list[str]:
@@ -230,14 +255,33 @@ def _tables(element: Element) -> Iterator[Element]:
         yield element
 
 
-def _points_to_references(element: Element) -> bool:
-    """Whether a superscript holds numbers of references alone, so that `of 50<sup>12</sup>` is no 50^12."""
-    if not len(element):
-        return False
+def _with_pointers(element: Element) -> Iterator[tuple[Element, bool]]:
+    """An element's children, each with whether it is a raised number of a reference, or a raised comma after one."""
+    pointer = False
+    for node in element:
+        separator = node.tag == "sup" and not len(node) and bool(_POINTERS.fullmatch(node.text or ""))
+        pointer = _points_to(node, "bibr") or (pointer and separator)
+        yield node, pointer
+        pointer = pointer and not (node.tail or "").strip()
+
+
+def _points_to(element: Element, *kinds: str) -> bool:
+    """Whether an element holds raised links of these kinds alone: xrefs in a superscript, or superscripts in one."""
+    outer, inner = ("sup", "xref") if element.tag == "sup" else ("xref", "sup")
+    links = list(element) if element.tag == "sup" else [element]
     between = [element.text, *(node.tail for node in element)]
-    return all(node.tag == "xref" and node.get("ref-type") == "bibr" for node in element) and all(
-        _POINTERS.fullmatch(text or "") for text in between
+    return (
+        element.tag == outer
+        and len(element) > 0
+        and all(node.tag == inner for node in element)
+        and all(link.get("ref-type") in kinds for link in links)
+        and all(_POINTERS.fullmatch(text or "") for text in between)
     )
+
+
+def _footnote_mark(element: Element) -> str:
+    """The number, letter or sign of the footnotes that an element points to; '' for anything else."""
+    return " ".join("".join(element.itertext()).split()) if _points_to(element, "fn", "table-fn") else ""
 
 
 def _latex(element: Element) -> str:

@@ -63,11 +63,12 @@ def _of_file(member: Member, recipe: Recipe) -> Iterator[Found | Ignored | Rejec
     meta = chapter.find("book-part-meta") if chapter is not None else None
     meta = meta if meta is not None else root
     writer = Writer()
-    title = writer.line(root.find(".//title"))
+    own = meta.find("title-group/title")
+    title = writer.line(own if own is not None else root.find(".//title"))
     if recipe.options.get("documents") == "snippets":
         parts = _snippets(root, name)
     else:
-        parts = _sections(root, name, title, writer)
+        parts = _sections(root, meta, name, title, writer)
     by = authors(meta, writer)
     date = published([*meta.iterfind("pub-history/date"), *meta.iterfind("pub-date")])
     given = licence(meta, writer) or licence(root, writer)
@@ -83,9 +84,17 @@ def _of_file(member: Member, recipe: Recipe) -> Iterator[Found | Ignored | Rejec
         yield Rejected(member.file, 0, "its sections hold no text")
 
 
-def _sections(root: Element, name: str, title: str, writer: Writer) -> Iterator[Part]:
-    """A section in its parts: what stands before its first subtitle, what follows each, and the sections within it."""
+def _sections(root: Element, meta: Element, name: str, title: str, writer: Writer) -> Iterator[Part]:
+    """A chapter's abstract, what stands under no section, and each section in its parts: what stands before its first
+    subtitle, what follows each, and the sections within it."""
     body = next(root.iter("body"), root)
+    abstracts = [block for one in meta.iterfind("abstract") for block in writer.blocks(one, 2)]
+    if abstracts:
+        yield Part(f"{name}.abstract", BETWEEN.join(filter(None, [title, "Abstract"])), abstracts)
+    loose = Element("body")
+    loose.extend(node for node in body if node.tag != "sec")
+    if body.tag == "body" and (blocks := writer.blocks(loose, 2)):
+        yield Part(f"{name}.0", title, blocks)
     for nth, section in enumerate(body.iterfind("sec"), 1):
         yield from _section(section, section.get("id") or f"{name}.s{nth}", [title], writer, 0)
 

@@ -129,6 +129,10 @@ def why_not(arm: Arm, bound: BoundTask, experiment: Experiment) -> str:
         return "the task has no options"
     if arm.context in ("oracle", "conflict") and not task.gold_documents:
         return "the task names no documents that hold the answers"
+    if arm.context == "oracle" and experiment.tasks[bound.name].file:  # of published ones an index may hold a part
+        without, of = (len([e for e in bound.examples if not e.documents]), counted(len(bound.examples), "question"))
+        if without:
+            return f"of {without} of {of} the file names no documents that hold the answers"
     if arm.context == "poisoned" and task.kind != "choice":
         return "the task has no options, so that no wrong answer of it could be planted"
     if arm.context == "conflict" and (without := sum(not example.contradictions for example in bound.examples)):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from ragmed.comparison.diagnosis.gold_documents import ranked_documents
+from ragmed.comparison.diagnosis.gold_documents import ranked_documents, tells_gold
 from ragmed.errors import DataError
 from ragmed.files import make_folder, write_atomic
 from ragmed.records import Example, Sample, ShownPassage
@@ -109,6 +109,9 @@ def qrels(arms: Mapping[str, Sequence[Sample]]) -> tuple[dict[str, list[str]], t
                     dict.fromkeys(document for document, is_gold in gold.items() if is_gold)
                 )
     known = {query: list(documents) for query, documents in relevant.items() if documents}
+    every = [sample for given in arms.values() for sample in given]
+    if known and not tells_gold(every) and not any(_shares_a_name(sample) for sample in every):
+        return {}, ("the index does not name documents as the task does: no run could be held against qrels",)
     if not known:
         return {}, ("no gold documents are known, so that there are no qrels",)
     missing = len(relevant) - len(known)
@@ -120,6 +123,10 @@ def qrels(arms: Mapping[str, Sequence[Sample]]) -> tuple[dict[str, list[str]], t
     if not listed:
         remarks.append("the qrels hold only gold documents that an arm was shown: recall is of what was found")
     return known, tuple(remarks)
+
+
+def _shares_a_name(sample: Sample) -> bool:
+    return any(passage.document in sample.example.documents for passage in sample.passages)
 
 
 def encoded(name: str) -> str:

@@ -90,7 +90,7 @@ def own_task(name: str, path: Path, *, access: Access = "private") -> Task:
         license="not stated",
         metrics=("accuracy",) if choice else ("rouge_l",),
         form=LETTER if choice else TEXT,
-        gold_documents=all(example.documents for example in split.examples),
+        gold_documents=any(example.documents for example in split.examples),
         max_tokens=16 if choice else _ANSWER_TOKENS,
         access=access,
     )
