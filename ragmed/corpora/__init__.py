@@ -189,8 +189,8 @@ class Corpus:
             if item.line:
                 return f"the id '{document.id}' was met before"
             return (
-                f"the id '{document.id}' was met before: it is the path without the suffix, and another file, "
-                "such as one with another suffix, has the same; rename one of them"
+                f"the id '{document.id}' was met before, of another file; where files themselves are the documents, it "
+                "is the path without the suffix: rename one of them, else take one away"
             )
         self._ids.add(digest)
         self._hash.update(payload + b"\n")
