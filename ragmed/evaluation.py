@@ -71,7 +71,7 @@ def answer(
             whole = {"full": "with one document of its record", "conflict": "with the passages that conflict"}
             least = whole[arm.context] if samples[i].passages else "without passages"
             reason = f"the prompt has {tokens} tokens {least}; with its answer the budget is {budget}"
-            samples[i] = replace(samples[i], finish="error", error=reason, fits=False)
+            samples[i] = replace(_never_read(samples[i]), error=reason, fits=False)
     if keep and isinstance(model, OneByOne):
         return _one_by_one(bound, examples, samples, model, keep)
     fits = [i for i, sample in enumerate(samples) if not sample.error]
@@ -290,7 +290,7 @@ def _micro(seconds: float | None) -> float | None:
 
 def _scored(sample: Sample, texts: Sequence[str], scores: OptionScores) -> Sample:
     if scores.error:
-        return replace(sample, finish="error", error=scores.error, fits=_fits(sample, scores.error))
+        return replace(_never_read(sample), error=scores.error, fits=_fits(sample, scores.error))
     return replace(
         sample,
         continuations=tuple(texts),
@@ -299,6 +299,12 @@ def _scored(sample: Sample, texts: Sequence[str], scores: OptionScores) -> Sampl
         input_tokens=scores.input_tokens + sample.retrieval_input_tokens,
         output_tokens=sum(scores.tokens) + sample.retrieval_output_tokens,
     )
+
+
+def _never_read(sample: Sample) -> Sample:
+    """An error whose prompt nobody read: only what queries and steps took before counts."""
+    read, wrote = sample.retrieval_input_tokens, sample.retrieval_output_tokens
+    return replace(sample, finish="error", input_tokens=read, output_tokens=wrote)
 
 
 def _fits(sample: Sample, error: str) -> bool:

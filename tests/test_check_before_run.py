@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -183,25 +184,53 @@ def test_one_question_that_is_refused_for_what_stands_in_it_stops_no_run(small: 
     assert finishes == {"stop": 3, "error": 1}
 
 
-def test_a_search_over_k_is_checked_at_its_largest_before_it_chooses(small: Workspace) -> None:
+def searching(small: Workspace, url: str) -> Any:
     with (small.root / "q.csv").open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["id", "question", "A", "B", "answer", "split"])
         rows.writerows(
             [f"q{n}", f"Where is ward {n}?", "Here", "There", "A", "test" if n % 2 else "dev"] for n in range(8)
         )
+    raw = {
+        "models": {"m": f"endpoint:{url}#m"},
+        "index": "wards",
+        "tasks": {"own": {"file": str(small.root / "q.csv"), "scoring": "generate", "access": "open"}},
+        "arms": {"general": {"model": "m"}, "rag": {"model": "m", "context": "retrieved", "k": 1}},
+        "search": {"arm": "rag", "task": "own", "k": [1, 3]},
+    }
+    return make_experiment(raw, default_name="t", where="test")
+
+
+def test_a_search_over_k_is_checked_at_its_largest_before_it_chooses(small: Workspace) -> None:
     with FaultyServer() as server:
         server.refuse = otherwise_fine(lambda body: TOO_LONG if "</passage 3>" in str(body["messages"]) else None)
-        raw = {
-            "models": {"m": f"endpoint:{server.url}#m"},
-            "index": "wards",
-            "tasks": {"own": {"file": str(small.root / "q.csv"), "scoring": "generate", "access": "open"}},
-            "arms": {"general": {"model": "m"}, "rag": {"model": "m", "context": "retrieved", "k": 1}},
-            "search": {"arm": "rag", "task": "own", "k": [1, 3]},
-        }
         with pytest.raises(ModelError, match=r"longest prompt of arm 'rag' on task 'own' \(3 passages\)"):
-            run_experiment(make_experiment(raw, default_name="t", where="test"), workspace=small)
+            run_experiment(searching(small, server.url), workspace=small)
         assert len(asked(server)) == 2
+
+
+def test_what_a_server_did_not_answer_is_no_0_of_a_search_and_what_was_tried_is_kept(small: Workspace) -> None:
+    busy = (400, {"error": "busy"})
+
+    def of_one_ward(body: dict[str, Any]) -> Any:
+        text = str(body["messages"])
+        return busy if "</passage 3>" in text and "Where is ward 2?" in text else None
+
+    with FaultyServer() as server:
+        server.refuse = otherwise_fine(of_one_ward)
+        with pytest.raises(ModelError, match=r"with k 3 cannot be scored: 1 of 4 development examples got no answer"):
+            run_experiment(searching(small, server.url), workspace=small)
+        tried = json.loads((small.runs / "t" / "search.json").read_text())
+        assert ([cell["k"] for cell in tried["cells"]], "chosen" in tried) == ([1], False)
+        server.refuse = otherwise_fine()
+        before = len(asked(server))
+        results = run_experiment(searching(small, server.url), workspace=small)
+        longest, cell, arms = 2, 4, 8
+        assert len(asked(server)) - before <= longest + cell + arms + 2  # the first cell is not asked again
+    found = json.loads((small.runs / "t" / "search.json").read_text())
+    assert found["cells"][0] == tried["cells"][0]
+    assert ([cell["k"] for cell in found["cells"]], found["chosen"]) == ([1, 3], 0)
+    assert any("search" in note for note in results.notes)
 
 
 def test_answers_in_the_reasoning_field_are_read_where_nothing_else_is_ever_in_it(small: Workspace) -> None:

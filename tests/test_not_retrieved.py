@@ -154,6 +154,27 @@ def test_an_arm_that_finds_nothing_is_not_asked_as_a_closed_book_one(
     assert f"not run: rag on mmlu: {reason}" in " ".join(called.output.split())
 
 
+@pytest.mark.parametrize("arm", [{"query": "rewrite"}, {"query": "hyde"}, {"follow_up": {"rounds": 1}}])
+def test_an_arm_that_finds_nothing_by_what_its_model_writes_has_no_row(
+    small: Workspace, monkeypatch: pytest.MonkeyPatch, arm: dict[str, Any]
+) -> None:
+    raw = config({"words": {"method": "bm25", "index": "wards"}}, retriever="words", **arm)
+    whole = BM25Retriever.retrieve
+    monkeypatch.setattr(BM25Retriever, "retrieve", lambda self, queries, *, k: [[] for _ in queries])
+    results = asked(raw, small)
+    run = find_run(small.runs, "trial")
+    assert run.samples_file("rag", "mmlu").exists()  # asked, and kept: what was paid for is not thrown away
+    ((name, task, reason, failed),) = [(r.arm, r.task, r.reason, r.failed) for r in results.not_run]
+    assert (name, task, failed) == ("rag", "mmlu", True)
+    assert reason.startswith("no passage was found for any of 12 questions")
+    assert {row.arm for row in results.scores} == {"general"}
+    assert results.contrasts == ()
+    monkeypatch.setattr(
+        BM25Retriever, "retrieve", lambda self, queries, *, k: whole(self, ["extension of ward"] * len(queries), k=k)
+    )
+    assert {row.arm for row in asked({**raw, "name": "found"}, small).scores} == {"general", "rag"}
+
+
 def test_questions_without_passages_among_others_are_noted(small: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = BM25Retriever.retrieve
 

@@ -237,6 +237,36 @@ def test_retriever_and_query_are_chosen_on_development_examples(lab: Workspace, 
         )  # fmt: skip
 
 
+def test_what_a_search_chooses_is_checked_in_every_arm_that_is_shown_it(lab: Workspace) -> None:
+    rag = {"model": "m", "context": "retrieved", "k": 2}
+    arms = {
+        "rag": rag,
+        "sure": {**rag, "context": "oracle"},
+        "keeps": {**rag, "evidence_filter": {"by": "model", "candidates": 10}},
+    }
+    retrievers = {"words": {"method": "bm25"}, "varied": {"method": "mmr", "of": ["words"], "depth": 3}}
+    tasks: dict[str, Any] = {"pubmedqa": {}}
+    search = {"arm": "rag", "task": "pubmedqa", "retriever": ["words", "varied"], "query": ["rewrite"]}
+    with pytest.raises(
+        UsageError, match=r"arm 'keeps' is shown what is chosen: 10 passages are asked for, .* first 3 "
+    ):
+        experiment(lab, "", arms=arms, retrievers=retrievers, tasks=tasks, search=search)
+    recorded = {**rag, "model": "e"}
+    with pytest.raises(
+        UsageError, match=r"arm 'extract' is shown what is chosen.query: 'extract:best-sentence' writes"
+    ):
+        experiment(
+            lab, "", arms={"rag": rag, "extract": recorded}, retrievers=retrievers, tasks=tasks, search=search,
+            models={"m": f"scripted:{lab.root / 'script.yaml'}", "e": "extract:best-sentence"},
+        )  # fmt: skip
+    made = experiment(
+        lab, "", arms={"rag": rag, "sure": arms["sure"]}, retrievers=retrievers, tasks=tasks, search=search
+    )
+    shown = made.showing("rag", made.tried()[0]).arms
+    assert (shown["rag"].query, shown["sure"].query) == ("rewrite", "question")
+    assert (shown["rag"].retriever, shown["sure"].retriever) == ("words", "words")
+
+
 @pytest.mark.parametrize("query", ["question", "rewrite"])
 def test_what_finds_nothing_is_not_chosen_as_a_closed_book(lab: Workspace, query: str) -> None:
     questions = [

@@ -126,19 +126,26 @@ class Experiment:
         )
 
     def showing(self, tried: str, like: Arm) -> Experiment:
-        """The same experiment where every arm that is shown what the arm `tried` is shown is shown what `like` is."""
+        """The same experiment where every arm that is shown what the arm `tried` is shown is shown what `like` is.
+
+        One whose passages are chosen by what is right (an oracle, ...) has no query whose form could matter, and what a
+        replay shows was found already.
+        """
         shown = self.arms[tried].shown
-        arms = {
-            name: dataclasses.replace(
+
+        def with_what(arm: Arm) -> Arm:
+            query = like.query if arm.context == "retrieved" else arm.query
+            return dataclasses.replace(
                 arm,
                 retriever=like.retriever,
                 index=like.index,
-                query=like.query,
+                query=query,
                 k=like.k,
                 context_tokens=like.context_tokens,
             )
-            if arm.shows_passages and arm.shown == shown
-            else arm
+
+        arms = {
+            name: with_what(arm) if arm.shows_passages and not arm.replay and arm.shown == shown else arm
             for name, arm in self.arms.items()
         }
         return dataclasses.replace(self, arms=arms)
@@ -476,8 +483,11 @@ def _check_search(experiment: Experiment, where: str) -> None:
         if name not in experiment.retrievers:
             raise UnknownNameError("retriever", name, experiment.retrievers, f"{where}.retriever")
     for arm in experiment.tried():
-        _check_query(arm, experiment.models[arm.model], where)
-        _check_depth(dataclasses.replace(arm, k=max(search.k or (arm.k,))), experiment, where)
+        for name, one in experiment.showing(search.arm, arm).arms.items():
+            if one.shows_passages and experiment.arms[name].shown == arms[search.arm].shown:
+                at = where if name == search.arm else f"{where}: arm '{name}' is shown what is chosen"
+                _check_query(one, experiment.models[one.model], at)
+                _check_depth(dataclasses.replace(one, k=max(search.k or (one.k,))), experiment, at)
     if (
         len(
             {

@@ -67,7 +67,7 @@ def pool_studies(path: Path, *, workspace: Workspace, policy: str = "") -> tuple
 
 def _table(name: str, study: StudySettings, settings: ComparisonSettings, workspace: Workspace) -> TaskTable:
     run = find_run(workspace.runs, study.run)
-    answers, _ = stored_answers(run)
+    answers, _, _ = stored_answers(run)
     tables = {table.name: table for table in build_tables(answers, settings.policy, metrics_of([run], "", answers))}
     if study.task and study.task not in tables:
         raise UnknownNameError("task", study.task, tables, f"study '{name}'")

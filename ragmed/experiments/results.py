@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ragmed.arms import BY_MODEL
 from ragmed.changes import together
 from ragmed.checked import dump, parse
 from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compare
@@ -78,7 +79,7 @@ def _results(
     run: Run, settings: ComparisonSettings, rules: Rules | None = None, today: Sequence[str] = ()
 ) -> tuple[Results, Answers]:
     rules = rules or Rules()
-    answers, unfinished = stored_answers(run, reader=rules.reader)
+    answers, unfinished, empty = stored_answers(run, reader=rules.reader)
     settings = rules.over(settings, answers)
     present, notes = _present(settings, answers)
     info = run.info()
@@ -94,6 +95,7 @@ def _results(
     # An arm that ran on no task at all is unknown to the samples.
     pairs = [(arm, task) for task in info["experiment"]["tasks"] for arm in info["experiment"]["arms"]]
     reasons, lost = (info.get("references", {}).get(part, {}) for part in ("not_asked", "not_retrieved"))
+    lost = {**lost, **empty}
     not_run = tuple(
         NotRun(arm, task, lost.get(name) or reasons.get(name, ""), failed=name in lost)
         for arm, task in pairs
@@ -351,8 +353,9 @@ def _joined(
     by_run: dict[str, Answers] = {}
     notes: list[str] = []
     for run in runs:
-        by_run[run.name], unfinished = stored_answers(run, reader=reader)
+        by_run[run.name], unfinished, empty = stored_answers(run, reader=reader)
         notes += [f"{run.name}: {note}" for note in unfinished]
+        notes += [f"{run.name}: {name} has no row: {reason}" for name, reason in empty.items()]
     if join == "text":
         by_run, said = join_by_text(by_run)
         notes += [*said, *_asked_otherwise(runs)]
@@ -452,10 +455,12 @@ def _present(settings: ComparisonSettings, answers: Answers) -> tuple[Comparison
     return present, notes
 
 
-def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
-    """The answers of a run, in the order in which its experiment names tasks and arms, and notes on what is missing.
+def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str], dict[str, str]]:
+    """The answers of a run, in the order in which its experiment names tasks and arms, notes on what is missing, and
+    `ARM on TASK` -> why its answers are none of that arm.
 
     An arm that is not through with a task is left out of it, and that is noted: half of its answers are not its score.
+    So is one whose model or server wrote the queries, and that found nothing by any: it is the closed-book arm.
     """
     info = run.info()
     tasks, arms = list(info["experiment"]["tasks"]), list(info["experiment"]["arms"])
@@ -478,12 +483,31 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str]]:
     for task, found in {task: found for (_, task), found in whole.items()}.items() if reader else ():
         if not fits(reader, [answer.sample for answer in found]):
             notes.append(f"{task}: reader '{reader}' reads no such answers; the task's own reading stands")
+    empty = _found_nothing(info, whole)
+    whole = {(arm, task): found for (arm, task), found in whole.items() if f"{arm} on {task}" not in empty}
     if not whole:
-        lost = [f"{name}: {reason}" for name, reason in info.get("references", {}).get("not_retrieved", {}).items()]
-        if lost:
+        reasons = {**info.get("references", {}).get("not_retrieved", {}), **empty}
+        if lost := [f"{name}: {reason}" for name, reason in reasons.items()]:
             raise DataError(f"run '{run.name}' has no arm with answers, for none could retrieve ({'; '.join(lost)})")
         raise DataError(f"run '{run.name}' has no finished arm yet; rerun `ragmed eval` with its config to resume it")
-    return whole, notes
+    return whole, notes, empty
+
+
+def _found_nothing(info: Mapping[str, Any], answers: Answers) -> dict[str, str]:
+    """`ARM on TASK` -> why it found nothing for any question, of arms whose queries were written while they were asked.
+
+    That of all others is seen before, and they are not asked (`Prepared.why_nothing`).
+    """
+    reasons = {}
+    for (name, task), given in answers.items():
+        arm = info["experiment"]["arms"][name]
+        if not (arm.get("follow_up") or arm.get("query") in BY_MODEL) or arm.get("replay"):
+            continue
+        samples = [answer.sample for answer in given]
+        if not any(s.passages or s.dropped or any(step.passages or step.dropped for step in s.steps) for s in samples):
+            why = next((f" ({sample.error})" for sample in samples if sample.error), "")
+            reasons[f"{name} on {task}"] = f"no passage was found for any of {counted(len(samples), 'question')}{why}"
+    return reasons
 
 
 def _require_what_was_there(

@@ -8,14 +8,14 @@ for want of it. Test examples are never asked.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 from ragmed.arms import Arm
 from ragmed.augmentation import Augmentation, Augmenter, Prepared, why_nothing
 from ragmed.checked import dump
-from ragmed.errors import MismatchError
+from ragmed.errors import MismatchError, ModelError
 from ragmed.evaluation import answer
 from ragmed.experiments.binding import as_asked, bind_development
 from ragmed.experiments.check import Prompting, require_answers, require_constraint
@@ -32,6 +32,7 @@ from ragmed.runs import Run
 from ragmed.scores import development_score
 from ragmed.tasks import BoundTask
 from ragmed.tasks.reading import find_reader
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 FILE = "search.json"
@@ -43,7 +44,8 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
         searched(experiment, workspace=workspace, run=run).arms["general+rag"].k
 
     They hold in every arm that is shown the same as the one that is searched with. What was tried lies in `search.json`
-    in the run, and is tried once. The experiment itself where it declares no search.
+    in the run, cell by cell as it was tried, and is tried once. The experiment itself where it declares no search.
+    ModelError where a server gave no answer: what it would have answered is no 0.
     """
     search = experiment.search
     if search is None:
@@ -57,8 +59,13 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
     bound = as_asked(arm, bind_development(search.task, experiment, workspace), held_by)
     asked = _asked(experiment, search, references, bound)
     record = _stored(asked, run)
-    if not record:
-        record = {"asked": asked, **try_cells(experiment, search, bound, workspace, references)}
+    if "chosen" not in record:
+
+        def keep(cells: Sequence[Mapping[str, Any]]) -> None:
+            write_json(run.folder / FILE, {"asked": asked, "cells": list(cells)}, mode=run.file_mode)
+
+        known = record.get("cells", ())
+        record = {"asked": asked, **try_cells(experiment, search, bound, workspace, references, known=known, keep=keep)}
         write_json(run.folder / FILE, record, mode=run.file_mode)
     return chosen_in(experiment, record)
 
@@ -111,8 +118,14 @@ def try_cells(
     bound: BoundTask,
     workspace: Workspace,
     references: Mapping[str, References | RecordReferences],
+    *,
+    known: Sequence[Mapping[str, Any]] = (),
+    keep: Callable[[Sequence[Mapping[str, Any]]], None] = lambda cells: None,
 ) -> dict[str, Any]:
-    """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens."""
+    """Every cell asked the development examples; the best is chosen, of equals the one that reads fewer tokens.
+
+    `known`: the first cells, where they were tried before; `keep` is given all so far, as each is done.
+    """
     arm = experiment.arms[search.arm]
     tried = [dataclasses.replace(one, k=max(search.k or (arm.k,))) for one in experiment.tried()]
     augmenters: list[Augmenter] = [references[one.references].augmenter(one, seed=experiment.seed) for one in tried]
@@ -132,13 +145,19 @@ def try_cells(
         )
         promptings = [Prompting(one, bound, found, largest) for one, found in zip(tried, prepared, strict=True)]
         require_answers(promptings, model)
-    cells, twice = [], 0
-    for one, augmenter in zip(tried, prepared, strict=True):
+    cells = [dict(cell) for cell in known]
+    for nth, (one, augmenter) in enumerate(zip(tried, prepared, strict=True)):
+        grid = [dataclasses.replace(one, k=k, context_tokens=budget) for k, budget in sizes]
+        left = grid[max(0, len(cells) - nth * len(grid)) :]
+        if not left:
+            continue
         augmentations = augmenter.augment(bound, bound.examples, model=model)
         _require_found(one, search, why_nothing(augmentations))
-        grid = [dataclasses.replace(one, k=k, context_tokens=budget) for k, budget in sizes]
-        cells += [_cell(cell, bound, augmentations, model, experiment) for cell in grid]
-        twice += (len(grid) - 1) * sum(found.input_tokens for found in augmentations)  # queries are written once
+        for cell in left:
+            cells.append(_cell(cell, bound, augmentations, model, experiment))
+            keep(cells)
+    per_grid = [cells[first]["query_tokens"] for first in range(0, len(cells), len(sizes))]
+    twice = (len(sizes) - 1) * sum(per_grid)  # queries are written once
     order = sorted(range(len(cells)), key=lambda i: (-cells[i]["score"], cells[i]["input_tokens"], i))
     return {
         "arm": arm.name,
@@ -172,6 +191,13 @@ def _cell(
 ) -> dict[str, Any]:
     first = [dataclasses.replace(augmentation, hits=augmentation.hits[: arm.k]) for augmentation in augmentations]
     samples = answer(arm, bound, bound.examples, first, model=model, budget=_budget(arm, experiment, model))
+    lost = [sample for sample in samples if sample.finish == "error" and sample.fits]
+    if lost and experiment.models[arm.model].scheme in REMOTE:
+        raise ModelError(
+            f"search: '{arm.references}' with k {arm.k} cannot be scored: {len(lost)} of "
+            f"{counted(len(samples), 'development example')} got no answer ({lost[0].error}); run the command again, "
+            "what was tried before is kept"
+        )
     development = development_score(samples, bound)
     return {
         "retriever": arm.retriever,
@@ -184,6 +210,7 @@ def _cell(
         "answered": development.answered,
         "passages": sum(len(sample.passages) for sample in samples) / len(samples),
         "input_tokens": sum(sample.input_tokens for sample in samples),
+        "query_tokens": sum(sample.retrieval_input_tokens for sample in samples),
         "seconds": round(sum(sample.seconds for sample in samples), 3),
         "cpu_seconds": total(sample.cpu_seconds for sample in samples),
         "gpu_seconds": total(sample.gpu_seconds for sample in samples),

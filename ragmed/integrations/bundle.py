@@ -100,7 +100,7 @@ def export_bundle(
         raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
     settings = stored_settings(run)
     settings = settings if policy is None else replace(settings, policy=every_failure(policy))
-    answers, notes = stored_answers(run)
+    answers, notes, _ = stored_answers(run)
     info = run.info()
     notes = [note for note in notes if note not in info.get("imported", {}).get("notes", [])]
     names = _names(info, rename)

@@ -78,7 +78,7 @@ def read_pilot(run: Run, experiment: Experiment, pairs: Sequence[tuple[str, str]
     What can be learnt for the arms and tasks of `experiment` that the run has too, asked in the same way; `notes` say
     what was set aside. Answers are scored by the policy of `experiment`.
     """
-    answers, unfinished = stored_answers(run)
+    answers, unfinished, _ = stored_answers(run)
     info = run.info()
     kept, notes = _same(answers, info["experiment"], experiment)
     metrics = {task: tuple(MetricFacts(**one) for one in record["metrics"]) for task, record in info["tasks"].items()}
