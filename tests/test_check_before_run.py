@@ -218,7 +218,9 @@ def test_what_a_server_did_not_answer_is_no_0_of_a_search_and_what_was_tried_is_
 
     with FaultyServer() as server:
         server.refuse = otherwise_fine(of_one_ward)
-        with pytest.raises(ModelError, match=r"with k 3 cannot be scored: 1 of 4 development examples got no answer"):
+        with pytest.raises(
+            ModelError, match=r"with k 3 cannot be scored: 1 of 4 examples for development got no answer"
+        ):
             run_experiment(searching(small, server.url), workspace=small)
         tried = json.loads((small.runs / "t" / "search.json").read_text())
         assert ([cell["k"] for cell in tried["cells"]], "chosen" in tried) == ([1], False)
