@@ -33,6 +33,8 @@ QUERY_FORMS: dict[str, str] = {
     "hyde": "a passage that could answer it, written by the arm's own model",
     "rewrite": "a search query, written by the arm's own model",
 }
+FUSED_DEPTH = 100
+"""Hits of each of several queries that are fused, however few are shown: the first 10 of 32 are then the 10."""
 BY_MODEL: tuple[QueryForm, ...] = ("hyde", "rewrite")
 """The query forms that the arm's own model writes."""
 PassageOrder = Literal["ranked", "reversed", "shuffled"]
@@ -153,6 +155,12 @@ class Arm:
         """How many passages are retrieved, so that k are left to be shown."""
         wanted = (self.rerank.candidates if self.rerank else 0, self.looked_at)
         return max(self.k, *wanted)
+
+    @property
+    def searched(self) -> int:
+        """How many passages each of its queries is to find: of those that are fused, as many whatever k is."""
+        fused = self.follow_up is not None and self.follow_up.join == "fused"
+        return max(self.candidates, FUSED_DEPTH) if fused else self.candidates
 
     @property
     def looked_at(self) -> int:

@@ -8,11 +8,11 @@ model is loaded; `Replayed` shows what another run showed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ragmed.arms import Arm
+from ragmed.arms import FUSED_DEPTH, Arm
 from ragmed.errors import MismatchError, UsageError
 from ragmed.files import sha256_json
 from ragmed.machine import Stopwatch
@@ -31,8 +31,6 @@ from ragmed.text_table import counted, verb
 
 VERSION = 2
 """Raised with every change of the rules below that can change which passages are shown."""
-FUSED_DEPTH = 100
-"""Hits of each of an example's queries that are fused, however few are shown: the first 10 of 32 are then the 10."""
 DISTRACTOR_DEPTH = 4  # distractors are taken from the first k + this many hits, times this, once gold ones are out
 
 
@@ -262,8 +260,9 @@ def _nothing_to_show(sample: Sample) -> bool:
 class FromRun:
     """The first `k` passages that a TREC run file ranks for each example, judged as retrieved ones are: two models then
     read the very same ones. `passages`: by id, as an index holds them; `texts`: what they said where they were found,
-    as `text_hash` by id, as far as it is known. MismatchError where one is not among them or says something else, or
-    where the file ranks nothing for an example, which would make it a closed-book one.
+    as `text_hash` by id, as far as it is known; `nothing`: the examples for which nothing was found, which are asked
+    without passages, and noted. MismatchError where a passage is not among them or says something else, or where the
+    file ranks nothing for another example, which would make it a closed-book one.
     """
 
     needs_model = False
@@ -276,9 +275,10 @@ class FromRun:
         *,
         k: int,
         texts: Mapping[str, str] | None = None,
+        nothing: Collection[str] = (),
     ) -> None:
         self._ranked, self._passages, self._gold, self._k = ranked, passages, gold, k
-        self._texts = texts or {}
+        self._texts, self._nothing = texts or {}, nothing
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         named = bound.task.gold_documents and not bound.task.record
@@ -299,6 +299,8 @@ class FromRun:
         return made
 
     def _hits(self, example: Example) -> list[Hit]:
+        if example.id not in self._ranked and example.id in self._nothing:
+            return []
         if example.id not in self._ranked:
             raise MismatchError(f"the TREC run file ranks no passage for example '{example.id}'; retrieve for it, too")
         first = self._ranked[example.id][: self._k]

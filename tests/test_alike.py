@@ -110,6 +110,23 @@ def test_arms_that_differ_in_two_things_or_are_picked_among_many_are_told():
     ]
 
 
+def test_arms_that_retrieve_differently_in_two_ways_are_told():
+    rag = {"model": "m", "context": "retrieved", "index": "i", "k": 3}
+    arms = {
+        "rag": rag, "deep": {**rag, "k": 5}, "other": {**rag, "index": "", "retriever": "words"},
+        "both": {**rag, "k": 5, "query": "rewrite"}, "orders": {**rag, "rerank": {"candidates": 9}},
+        "all": {**rag, "retriever": "words", "k": 5, "query": "hyde", "passage_order": "reversed"},
+        "again": {**rag, "k": 5, "query": "rewrite", "replay": "r/a"},
+    }  # fmt: skip
+    found = [note for note in cautions(arms, [("rag", arm) for arm in arms]) if "retrieve differently" in note]
+    assert found == [
+        "both and rag retrieve differently in k and query: their difference is of no one alone.",
+        "all and rag retrieve differently in retriever, k, order of passages and query: their difference is of no one "
+        "alone.",
+    ]
+    assert "orders and both retrieve differently in k, query and rerank:" in cautions(arms, [("both", "orders")])[0]
+
+
 @pytest.mark.parametrize(
     ("text", "tasks"),
     [

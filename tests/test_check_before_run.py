@@ -232,7 +232,7 @@ def test_what_a_server_did_not_answer_is_no_0_of_a_search_and_what_was_tried_is_
     found = json.loads((small.runs / "t" / "search.json").read_text())
     assert found["cells"][0] == tried["cells"][0]
     assert ([cell["k"] for cell in found["cells"]], found["chosen"]) == ([1, 3], 0)
-    assert any("search" in note for note in results.notes)
+    assert any("wards, query question, k 1" in note for note in results.notes)
 
 
 def test_answers_in_the_reasoning_field_are_read_where_nothing_else_is_ever_in_it(small: Workspace) -> None:

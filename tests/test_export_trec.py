@@ -4,6 +4,7 @@ import pytest
 from exporting import ARMS, HOSTILE, graded, made, write
 from ir_measures import RR, R, Success, nDCG
 
+from ragmed.comparison.diagnosis.gold_documents import ranked_documents
 from ragmed.errors import DataError
 from ragmed.integrations.trec import encoded, export_trec, qrels, run_lines
 from ragmed.metrics.retrieval import hit, ndcg, recall, reciprocal_rank
@@ -87,3 +88,8 @@ def test_oracle_arms_are_left_out_and_a_run_without_passages_is_refused(tmp_path
     plain = write(tmp_path / "plain", {("general", "t"): graded("general", "t", 5)})
     with pytest.raises(DataError, match="no arm of run 'plain' was shown"):
         export_trec(plain, tmp_path / "nothing")
+
+
+def test_an_id_that_ends_as_another_one_is_not_that_one():
+    sample = shown(1, ["1", "a:1"], gold=("1", "a:1"))
+    assert ranked_documents(sample.sample) == (["1", "a:1"], {"1": True, "a:1": True})

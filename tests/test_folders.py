@@ -159,6 +159,14 @@ def test_a_medrag_folder_is_read(tmp_path: Path) -> None:
     assert refused(tmp_path)["b.jsonl:2"] == "no 'PMID', by which the recipe names its documents"
 
 
+def test_a_pmid_that_a_table_made_a_float_is_a_pmid(tmp_path: Path) -> None:
+    (tmp_path / "data" / "chunk").mkdir(parents=True)
+    line = json.dumps({"id": "pubmed_0", "title": "T", "content": "Text.", "PMID": 23.0})
+    (tmp_path / "data" / "chunk" / "a.jsonl").write_text(line + "\n")
+    (one,) = corpus(tmp_path, "medrag", extra="named_by: PMID\n").documents()
+    assert (one.id, one.source, one.citation) == ("23", "https://pubmed.ncbi.nlm.nih.gov/23/", "T. PMID 23")
+
+
 def test_medrag_without_its_files_is_told(tmp_path: Path) -> None:
     put(tmp_path, notes_txt=b"x")
     with pytest.raises(DataError, match=r"holds no \.jsonl or \.jsonl\.gz file; give the folder above 'chunk'"):

@@ -157,6 +157,28 @@ def test_a_question_without_documents_costs_the_others_no_measure(small: Workspa
     )
 
 
+def test_a_question_for_which_nothing_was_found_is_replayed_as_that(small: Workspace, tmp_path: Any) -> None:
+    build_named("wards", workspace=small)
+    questions = [
+        {"id": name, "question": question, "options": {"A": "1", "B": "2"}, "answer": "A"}
+        for name, question in (("q 0", "What is the extension of Oak ward?"), ("q 1", "Zzz?"))
+    ]
+    (small.root / "own.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
+    tasks = {"own": {"file": "own.jsonl"}}
+    outcome = retrieve_experiment(experiment(tasks=tasks), workspace=small, output=tmp_path / "out")
+    folder = tmp_path / "out/passages/words-2"
+    assert (outcome.rows[1].empty, (folder / "own.nothing").read_text()) == (1, "q%201\n")
+    arms = {"again": {"model": "m", "context": "retrieved", "k": 2, "replay": f"trec:{folder}"}}
+    made = experiment(models={"m": "scripted:first-option"}, tasks=tasks, arms=arms)
+    run_experiment(made, workspace=small)
+    samples = {sample.example.id: sample for sample in find_run(small.runs, "r").samples()["again", "own"]}
+    assert {name: len(sample.passages) for name, sample in samples.items()} == {"q 0": 2, "q 1": 0}
+    assert "only 0 of 2 passages are ranked" in samples["q 1"].note
+    (folder / "own.nothing").unlink()
+    with pytest.raises(MismatchError, match="ranks no passage for example 'q 1'"):
+        run_experiment(made, workspace=small, output=small.runs / "y")
+
+
 def test_runs_that_name_documents_otherwise_have_no_qrels(small: Workspace, tmp_path: Any) -> None:
     recipe = small.root / "corpora/wards/recipe.yaml"
     recipe.write_text(recipe.read_text().replace("ids: pmid\n", "ids: ward\n"))

@@ -313,6 +313,19 @@ def test_rounds_of_further_queries_are_fused():
     assert "secret" not in "".join(model.seen)
 
 
+def test_the_first_of_fused_rounds_are_the_same_however_many_are_shown():
+    # at k 2 each of the two rankings alone would have named other passages: what both find is third and fourth
+    base = Found(*(passage(n) for n in (1, 2, 3, 4)))
+    made = {}
+    for k in (1, 2, 4):
+        arm = replace(ARM, k=k, follow_up=FollowUp(1, 1))
+        references = FromReferences(replace(arm, k=arm.searched), Searched(), Gold(), seed=0)
+        model = Writing(SEARCH, lambda prompt: "about 8, 9, 3 and 4")
+        made[k] = ids(Followed(arm, base, references, limit=0).augment(BOUND, BOUND.examples[:1], model=model)[0])
+    assert made[4] == ["d3", "d4", "d1", "d8"]
+    assert (made[1], made[2]) == (made[4][:1], made[4][:2])
+
+
 @pytest.mark.parametrize(("form", "told"), [("rewrite", True), ("hyde", True), ("question+options", False)])
 def test_a_model_is_told_the_query_that_it_wrote_but_not_what_a_rule_added(form: QueryForm, told: bool):
     class Asked(Found):

@@ -15,6 +15,12 @@ PARTS: dict[str, tuple[str, ...]] = {
     "form of the answer": ("constrained",),
 }  # fmt: skip
 """The things in which arms can differ, and the settings that belong to each."""
+HOW: dict[str, tuple[str, ...]] = {
+    "retriever": ("index", "retriever"), "k": ("k",), "context budget": ("context_tokens",),
+    "order of passages": ("passage_order",), "query": ("query",), "follow_up": ("follow_up",), "rerank": ("rerank",),
+    "evidence_filter": ("evidence_filter",),
+}  # fmt: skip
+"""The ways in which two arms that retrieve can differ, and the settings that belong to each."""
 UNCHANGED = {"context": "none", "passage_order": "ranked", "query": "question"}
 """What an absent setting is, where it is not empty."""
 MANY = 3
@@ -37,6 +43,11 @@ def cautions(arms: Mapping[str, Mapping[str, Any]], pairs: Iterable[tuple[str, s
             if len(parts) > 1:
                 listed = f"{', '.join(parts[:-1])} and {parts[-1]}"
                 notes.append(f"{arm} and {baseline} differ in {listed}: their difference belongs to neither alone.")
+            elif len(ways := _ways(arms[baseline], arms[arm])) > 1:
+                listed = f"{', '.join(ways[:-1])} and {ways[-1]}"
+                notes.append(
+                    f"{arm} and {baseline} retrieve differently in {listed}: their difference is of no one alone."
+                )
     kinds: dict[tuple[Any, ...], list[str]] = {}
     for name, said in arms.items():
         if said.get("context") == "retrieved" and (said.get("index") or said.get("retriever")):  # else little is known
@@ -52,11 +63,19 @@ def cautions(arms: Mapping[str, Mapping[str, Any]], pairs: Iterable[tuple[str, s
     return notes
 
 
-def _part(arm: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    def said(key: str) -> str:
-        value = arm.get(key)
-        return str(value if value not in (None, "", 0, False) else UNCHANGED.get(key, ""))
+def _ways(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In what two arms differ that both retrieve for themselves."""
+    if not all(arm.get("context") == "retrieved" and not arm.get("replay") for arm in (one, other)):
+        return []
+    return [way for way, keys in HOW.items() if any(_said(one, key) != _said(other, key) for key in keys)]
 
+
+def _said(arm: Mapping[str, Any], key: str) -> str:
+    value = arm.get(key)
+    return str(value if value not in (None, "", 0, False) else UNCHANGED.get(key, ""))
+
+
+def _part(arm: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if name == "model":
         return (str(arm.get("model_identity") or arm.get("model") or ""),)
-    return tuple(said(key) for key in PARTS[name])
+    return tuple(_said(arm, key) for key in PARTS[name])

@@ -36,7 +36,10 @@ _OF_CAPTION = frozenset("label caption alt-text long-desc table alternatives tab
 _NOTES_TO_TEXT = ("other", "abbr", "custom")
 """Kinds of notes to the text; the others are on authors, conflicts, money and publication."""
 _POINTERS = re.compile(r"[\s,;()\[\]–—-]*")
-"""What stands between numbers of references."""
+_SEPARATORS = re.compile(r"[\s,;–—-]*")
+"""What stands between numbers of references, with their brackets and without."""
+_NUMBERS = re.compile(r"\d{1,4}([\s,;–—-]+\d{1,4})*", re.ASCII)
+Write = Callable[[Element, str], str | None]
 
 
 def bare_names(root: Element) -> Element:
@@ -80,15 +83,14 @@ class Writer:
         `level`: of the headings of its sections, 2 for `##`.
         """
         texts: list[str] = []
-        running = element.text or ""
-        for node, pointer in _with_pointers(element):
-            write = self._writers.get(node.tag)
-            if write:
-                texts += [*_paragraph(running), *write(node, level)]
-                running = ""
-            elif node.tag not in _LEFT_OUT and not pointer:
-                running = bounded(self._inline(node, running, depth))
-            running += node.tail or ""
+
+        def write(node: Element, running: str) -> str | None:
+            if node.tag not in self._writers:
+                return None
+            texts.extend([*_paragraph(running), *self._writers[node.tag](node, level)])
+            return ""
+
+        running = self._inner(element, "", depth, write)
         return texts + _paragraph(running)
 
     def line(self, element: Element | None) -> str:
@@ -113,18 +115,31 @@ class Writer:
             return before + " "
         if name == "fn":
             return f"{before.rstrip()} [{self.line(element)}]"
-        if mark := _footnote_mark(element):
+        if mark := _footnote_mark(element, before):
             return f"{before.rstrip()} [{mark}]" if mark.isalnum() else before.rstrip() + mark
         if name == "sup":
-            return raised(before, self._inner(element, "", depth))
-        return self._inner(element, before, depth)
+            return raised(before, self._inner(element, "", depth + 1))
+        return self._inner(element, before, depth + 1)
 
-    def _inner(self, element: Element, before: str, depth: int) -> str:
-        """The text so far with an element's content after it; a superscript in italics, too, is of what is before."""
+    def _inner(self, element: Element, before: str, depth: int, write: Write = lambda node, text: None) -> str:
+        """The text so far with an element's content after it; a superscript in italics, too, is of what is before.
+
+        `write`: takes a block and the text before it, and gives the text that goes on after it; None for what is none.
+        """
         text = before + (element.text or "")
-        for node, pointer in _with_pointers(element):
-            if node.tag not in _LEFT_OUT and not pointer:
-                text = bounded(self._inline(node, text, depth + 1))
+        pointed: int | None = None  # where the text ended at the pointer before, if all since then is commas and dashes
+        for node in element:
+            follows = pointed is not None and bool(_SEPARATORS.fullmatch(text[pointed:]))
+            pointer = (
+                _points_to(node, "bibr") or _is_glued(node, text, "bibr", follows) or (follows and _separates(node))
+            )
+            if pointer:
+                text = text[:pointed] if follows else text
+            elif (rest := write(node, text)) is not None:
+                text = rest
+            elif node.tag not in _LEFT_OUT:
+                text = bounded(self._inline(node, text, depth))
+            pointed = len(text) if pointer else None
             text += node.tail or ""
         return text
 
@@ -135,7 +150,7 @@ class Writer:
             if found is not None:
                 check_depth(found, depth)
                 return before + write(found)
-        return self._inner(element, before, depth)
+        return self._inner(element, before, depth + 1)
 
     def _through(self, element: Element, level: int) -> list[str]:
         """Its content; its title, where it has one, is a paragraph: what follows the element is not under it."""
@@ -255,14 +270,23 @@ def _tables(element: Element) -> Iterator[Element]:
         yield element
 
 
-def _with_pointers(element: Element) -> Iterator[tuple[Element, bool]]:
-    """An element's children, each with whether it is a raised number of a reference, or a raised comma after one."""
-    pointer = False
-    for node in element:
-        separator = node.tag == "sup" and not len(node) and bool(_POINTERS.fullmatch(node.text or ""))
-        pointer = _points_to(node, "bibr") or (pointer and separator)
-        yield node, pointer
-        pointer = pointer and not (node.tail or "").strip()
+def _separates(node: Element) -> bool:
+    """Whether it is a raised comma or dash."""
+    return node.tag == "sup" and not len(node) and bool(_SEPARATORS.fullmatch(node.text or ""))
+
+
+def _is_glued(node: Element, before: str, kind: str, follows: bool = False) -> bool:
+    """Whether a link with a number alone stands at what is before without a space, as raised ones do whose raising is
+    left to the reader: `50<xref>12</xref>`; `follows`: after another, and a comma."""
+    number = " ".join("".join(node.itertext()).split())
+    at = before[-1:].isalnum() or before[-1:] in (".", "%", ")", '"', "”", "’")
+    return (
+        node.tag == "xref"
+        and node.get("ref-type") == kind
+        and bool(_NUMBERS.fullmatch(number))
+        and bool(before)
+        and (at or follows)
+    )
 
 
 def _points_to(element: Element, *kinds: str) -> bool:
@@ -279,9 +303,11 @@ def _points_to(element: Element, *kinds: str) -> bool:
     )
 
 
-def _footnote_mark(element: Element) -> str:
-    """The number, letter or sign of the footnotes that an element points to; '' for anything else."""
-    return " ".join("".join(element.itertext()).split()) if _points_to(element, "fn", "table-fn") else ""
+def _footnote_mark(element: Element, before: str) -> str:
+    """The number, letter or sign of the footnotes that an element points to, raised or at a number; '' for all else."""
+    glued = before[-1:].isdigit() and (_is_glued(element, before, "fn") or _is_glued(element, before, "table-fn"))
+    points = glued or _points_to(element, "fn", "table-fn")
+    return " ".join("".join(element.itertext()).split()) if points else ""
 
 
 def _latex(element: Element) -> str:

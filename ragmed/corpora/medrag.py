@@ -57,6 +57,7 @@ def _read_file(path: Path, recipe: Recipe) -> Iterator[Found | Rejected]:
 
 def _document(record: Mapping[str, object], recipe: Recipe) -> Document:
     name, title, pmid = (text_of(record, key) for key in ("id", "title", "PMID"))
+    pmid = pmid.removesuffix(".0")  # a table's column with a gap makes floats of whole numbers
     if recipe.options.get("named_by") == "PMID":
         if not pmid:
             raise ValueError("no 'PMID', by which the recipe names its documents")

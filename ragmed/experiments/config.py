@@ -296,10 +296,10 @@ def _check_depth(arm: Arm, experiment: Experiment, where: str) -> None:
         spec = experiment.retrievers.get(name)
         if spec is None or not spec.of:
             continue
-        if "depth" in spec.reads and spec.depth < arm.candidates:
+        if "depth" in spec.reads and spec.depth < arm.searched:
             raise UsageError(
-                f"{where}: {arm.candidates} passages are asked for, and retriever '{name}' reads the first "
-                f"{spec.depth} hits; write depth: {arm.candidates} or more"
+                f"{where}: {arm.searched} passages are asked for, and retriever '{name}' reads the first "
+                f"{spec.depth} hits; write depth: {arm.searched} or more"
             )
         names.extend(part for part in spec.of if part not in names)
 
@@ -487,6 +487,11 @@ def _check_search(experiment: Experiment, where: str) -> None:
             if one.shows_passages and experiment.arms[name].shown == arms[search.arm].shown:
                 at = where if name == search.arm else f"{where}: arm '{name}' is shown what is chosen"
                 _check_query(one, experiment.models[one.model], at)
+                if len(search.retriever) > 1 and one.evidence_filter and one.evidence_filter.by == "score":
+                    raise UsageError(
+                        f"{at}: its evidence_filter keeps what one retriever scores high enough, and several are "
+                        "tried; give it a retriever or a k of its own"
+                    )
                 _check_depth(dataclasses.replace(one, k=max(search.k or (one.k,))), experiment, at)
     if (
         len(

@@ -27,7 +27,7 @@ from ragmed.retrieval.narrowed import require_passing
 from ragmed.retrieval.parts import parts_took
 from ragmed.retrieval.record import RecordRetriever, Records, cut_of, make_record_retriever
 from ragmed.retrieval.spec import RetrieverSpec, indexes_of, make_retriever, of_record
-from ragmed.retrieval.trec_run import read_texts, read_trec_run
+from ragmed.retrieval.trec_run import read_nothing, read_texts, read_trec_run
 from ragmed.runs import Run, find_run
 from ragmed.tasks import BoundTask
 from ragmed.text_table import plural, verb
@@ -61,7 +61,8 @@ class References:
             ranked, texts = read_trec_run(path), read_texts(path)
             keys = sorted({one.id.rpartition("#")[0] for found in ranked.values() for one in found})
             held = {p.id: p for found in self.passages_of(keys, ids="").values() for p in found}
-            return FromRun(ranked, held, self, k=arm.k, texts=texts), sha256_file(path)
+            made = FromRun(ranked, held, self, k=arm.k, texts=texts, nothing=read_nothing(path))
+            return made, sha256_file(path)
         stored, replayed = replayed_run(arm, task, workspace=workspace)
         samples = list(stored.samples_of(replayed, task))
         documents = sorted({passage.document for sample in samples for passage in sample.passages})

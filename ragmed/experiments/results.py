@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ragmed.arms import BY_MODEL
+from ragmed.arms import BY_MODEL, FUSED_DEPTH
 from ragmed.changes import together
 from ragmed.checked import dump, parse
 from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compare
@@ -153,9 +153,10 @@ def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
 
 
 def _depth(arm: Mapping[str, Any]) -> int:
-    """How many passages an arm's retriever was asked for (`Arm.candidates`)."""
-    steps = (arm.get(name) or {} for name in ("rerank", "evidence_filter"))
-    return int(max(arm["k"], *(step.get("candidates", 0) for step in steps)))
+    """How many passages an arm's retriever was asked for (`Arm.searched`)."""
+    steps = [arm.get(name) or {} for name in ("rerank", "evidence_filter")]
+    fused = FUSED_DEPTH if (arm.get("follow_up") or {}).get("join") == "fused" else 0
+    return int(max(arm["k"], fused, *(step.get("candidates", 0) for step in steps)))
 
 
 def _searched(info: Mapping[str, Any]) -> list[str]:
@@ -163,8 +164,7 @@ def _searched(info: Mapping[str, Any]) -> list[str]:
     if not search:
         return []
     cell = search["cells"][search["chosen"]]
-    more = len({(one.get("retriever"), one.get("index"), one.get("query")) for one in search["cells"]}) > 1
-    by = f"{cell.get('retriever') or cell.get('index')}, query {cell.get('query')}, " if more else ""
+    by = f"{cell.get('retriever') or cell.get('index')}, query {cell.get('query')}, "
     shown = f", {cell['passages']:.1f} passages shown a question" if "passages" in cell else ""
     return [
         f"{by}k {cell['k']} and context_tokens {cell['context_tokens']} were chosen out of {len(search['cells'])} on "

@@ -195,8 +195,8 @@ def _cell(
     if lost and experiment.models[arm.model].scheme in REMOTE:
         raise ModelError(
             f"search: '{arm.references}' with k {arm.k} cannot be scored: {len(lost)} of "
-            f"{counted(len(samples), 'example')} for development got no answer ({lost[0].error}); run the command again, "
-            "what was tried before is kept"
+            f"{counted(len(samples), 'example')} for development got no answer ({lost[0].error}); run the command "
+            "again, what was tried before is kept"
         )
     development = development_score(samples, bound)
     return {

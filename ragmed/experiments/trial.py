@@ -539,7 +539,7 @@ def _augmenter(
             return Prepared(replayed, bound)
         references.require_documents(arm, bound)
     written = recorded_queries(run, arm, bound)
-    first = references.augmenter(replace(arm, k=arm.candidates), seed=experiment.seed, recorded=written)
+    first = references.augmenter(replace(arm, k=arm.searched), seed=experiment.seed, recorded=written)
     limit = min((n for n in (arm.context_tokens, experiment.context_tokens) if n), default=0)
     augmenter, judge = with_steps(arm, bound, first, limit=limit, workspace=workspace)
     if judge:

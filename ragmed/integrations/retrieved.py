@@ -94,7 +94,12 @@ def retrieve_experiment(
     models wrote. UsageError where no arm retrieves, or a query is still to be written; raises what `open_references`
     and `find_run` raise.
     """
-    alike = _alike(experiment)
+    alike = _alike(experiment, written_in)
+    if not alike and any(arm.query in BY_MODEL for arm in experiment.arms.values()):
+        raise UsageError(
+            "no arm retrieves but those whose models write their queries, and no model is loaded here; name a run that "
+            "holds them: --queries RUN"
+        )
     if not alike:
         raise UsageError(
             "no arm retrieves: add one with `context: retrieved` that replays no run and has no follow_up, rerank or "
@@ -132,10 +137,10 @@ def retrieve_experiment(
             texts[task.name, label] = {hit.passage.id: text_hash(hit.passage) for hit in hits}
     access = access_of(experiment, bound, workspace)
     paths, notes = _write(samples, texts, output, access) if output else ((), ())
-    return Outcome(tuple(rows), paths, (*_left_out(experiment), *notes))
+    return Outcome(tuple(rows), paths, (*_left_out(experiment, written_in), *notes))
 
 
-def _left_out(experiment: Experiment) -> list[str]:
+def _left_out(experiment: Experiment, written_in: str) -> list[str]:
     """Arms that are shown something else than what their retriever ranks, or not yet what they will be."""
     notes = [
         f"{arm.name}: what follow_up, rerank and evidence_filter make of its passages is known from a run alone"
@@ -147,16 +152,23 @@ def _left_out(experiment: Experiment) -> list[str]:
         for arm in experiment.arms.values()
         if arm.replay
     ]
+    notes += [
+        f"{arm.name}: its model writes its queries; name a run that holds them (--queries RUN)"
+        for arm in experiment.arms.values()
+        if arm.query in BY_MODEL and not written_in
+    ]
     if experiment.search:
         notes.append("search: is carried out by ragmed eval; arms are taken here as the config has them before it")
     return notes
 
 
-def _alike(experiment: Experiment) -> list[list[Arm]]:
-    """Arms that retrieve, together where they take as many passages from the same place."""
+def _alike(experiment: Experiment, written_in: str) -> list[list[Arm]]:
+    """Arms that retrieve, together where they take as many passages from the same place; those whose models write
+    their queries only where these are to be had."""
     kept: dict[tuple[str | int, ...], list[Arm]] = {}
     for arm in experiment.arms.values():
-        if arm.context == "retrieved" and not arm.replay and not any(arm.steps):
+        asks = arm.query not in BY_MODEL or bool(written_in)
+        if arm.context == "retrieved" and not arm.replay and not any(arm.steps) and asks:
             kept.setdefault(_label(arm), []).append(arm)
     return list(kept.values())
 
@@ -241,6 +253,8 @@ def _write(
             write("passages", (name, task), [line for sample in given for line in passage_lines(sample, tag=name)])
             said = [f"{digest} {encoded(id_)}" for id_, digest in sorted(texts[task, name].items())]
             write("passages", (name, task), said, suffix=".sha256")
+            if none := [encoded(sample.example.id) for sample in given if not sample.passages]:
+                write("passages", (name, task), none, suffix=".nothing")
             write("runs", (name, task), [line for sample in given for line in run_lines(sample, tag=name)])
         judged, remarks = qrels(retrievers)
         notes += [f"{task}: {remark}" for remark in remarks]

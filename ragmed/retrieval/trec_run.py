@@ -76,6 +76,20 @@ def read_texts(path: Path) -> dict[str, str]:
     return texts
 
 
+def nothing_file(path: Path) -> Path:
+    """Where the queries lie for which nothing was found, and which a TREC run file therefore cannot name."""
+    return path.with_suffix(".nothing")
+
+
+def read_nothing(path: Path) -> frozenset[str]:
+    """The queries for which nothing was found, from beside the TREC run file at `path`, one a line."""
+    beside = nothing_file(path)
+    if not beside.exists():
+        return frozenset()
+    lines = read_text(beside, "file of queries without a passage").splitlines()
+    return frozenset(unquote(line.strip()) for line in lines if line.strip())
+
+
 def _columns(line: str, where: str) -> tuple[str, str, int, float]:
     columns = line.split()
     if len(columns) != COLUMNS:

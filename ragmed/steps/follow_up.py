@@ -28,8 +28,9 @@ class Followed:
     """
         Followed(arm, base, references, limit=0).augment(bound, bound.examples[:2], model=model)
 
-    `base` finds the first passages, `references` those of further queries, `depth` each. A passage's `parts` keep the
-    rank that each query gave it. `limit`: tokens that a prompt may have with its answer, 0: what the model allows.
+    `base` finds the first passages, `references` those of further queries, `arm.searched` each, of which
+    `arm.candidates` are left. A passage's `parts` keep the rank that each query gave it. `limit`: tokens that a prompt
+    may have with its answer, 0: what the model allows.
     """
 
     needs_model = True
@@ -38,7 +39,7 @@ class Followed:
         assert arm.follow_up is not None
         self._arm, self._base, self._references, self._limit = arm, base, references, limit
         self._settings: FollowUp = arm.follow_up
-        self._depth = arm.candidates
+        self._depth, self._wanted = arm.searched, arm.candidates
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         assert model is not None
@@ -46,6 +47,7 @@ class Followed:
         made = [replace(one, note="") for one in self._base.augment(bound, examples, model=model)]
         watch = Stopwatch()
         rankings = [[{"question": list(one.hits)}] for one in made]
+        made = [replace(one, hits=one.hits[: self._wanted]) for one in made]
         for _ in range(self._settings.rounds):
             made = self._round(bound, examples, made, rankings, model)
         made = [replace(one, note="; ".join(filter(None, (self._few(one), one.note)))) for one in made]
@@ -129,13 +131,13 @@ class Followed:
         return [*first, *(query for step in found.steps for query in step.queries)]
 
     def _few(self, found: Augmentation) -> str:
-        return "" if found.error else few(replace(self._arm, k=self._depth), found.hits)
+        return "" if found.error else few(replace(self._arm, k=self._wanted), found.hits)
 
     def _joined(self, rounds: Sequence[dict[str, list[Hit]]]) -> tuple[Hit, ...]:
         if self._settings.join == "fused":
             rankings = {name: hits for one in rounds for name, hits in one.items()}
-            return tuple(fuse(rankings)[: self._depth])
-        return _appended(rounds, self._depth, share=-(-self._depth // (1 + self._settings.rounds)))
+            return tuple(fuse(rankings)[: self._wanted])
+        return _appended(rounds, self._wanted, share=-(-self._wanted // (1 + self._settings.rounds)))
 
 
 def _appended(rounds: Sequence[dict[str, list[Hit]]], most: int, *, share: int) -> tuple[Hit, ...]:

@@ -25,7 +25,7 @@ def with_steps(
     """
         augmenter, identity = with_steps(arm, bound, references.augmenter(arm, seed=0), limit=4096, workspace=workspace)
 
-    `first` retrieves `arm.candidates` passages; where it needs no model, it is asked for all examples now. `limit`:
+    `first` retrieves `arm.searched` passages; where it needs no model, it is asked for all examples now. `limit`:
     tokens that arm and experiment let a prompt have with its answer, 0: what the model allows. The identity holds the
     weights that a step brings, beside the arm's own model. Raises what loading a cross-encoder raises.
     """

@@ -55,6 +55,5 @@ def ranked_documents(sample: Sample) -> tuple[list[str], dict[str, bool]]:
 
 
 def _as_named(document: str, names: tuple[str, ...]) -> str:
-    if document in names:
-        return document
-    return next((name for name in names if document.endswith(f":{name}")), document)
+    own = document.partition(":")[2]  # of CORPUS:ID; a corpus has no colon in its name, an id may have
+    return own if own in names and document not in names else document
