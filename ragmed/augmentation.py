@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ragmed.arms import FUSED_DEPTH, Arm
+from ragmed.arms import Arm
 from ragmed.errors import MismatchError, UsageError
 from ragmed.files import sha256_json
 from ragmed.machine import Stopwatch
@@ -31,6 +31,8 @@ from ragmed.text_table import counted, verb
 
 VERSION = 2
 """Raised with every change of the rules below that can change which passages are shown."""
+FUSED_DEPTH = 100
+"""Hits of each of an example's queries that are fused, however few are shown: the first 10 of 32 are then the 10."""
 DISTRACTOR_DEPTH = 4  # distractors are taken from the first k + this many hits, times this, once gold ones are out
 
 
@@ -49,12 +51,12 @@ class Augmentation:
 
     `gold`: passage id -> whether it is of a gold document; None where its corpus does not name documents as the task
     does, so that it is unknown. `error`: why nothing can be asked: what was to be shown could not be found, and an arm
-    that is shown nothing is another arm. `queries`: by which the passages were sought, where they are not the task's
-    own; `left_out`: documents that the example names, which would have been among the first hits and were kept out
-    (`exclude: source`); `steps`: what was done after the first
-    retrieval (`ragmed.steps`). `input_tokens`, `output_tokens`: what the arm's own model read and wrote for queries and
-    steps. `seconds`: this example's share of the time that finding them took, and of processors and cards;
-    `cpu_seconds` None: they were found elsewhere, nobody knows at what cost.
+    that is shown nothing is another arm; `lost`: because an answer did not come back, which it may another time.
+    `queries`: by which the passages were sought, where they are not the task's own; `left_out`: documents that the
+    example names, which would have been among the first hits and were kept out (`exclude: source`); `steps`: what was
+    done after the first retrieval (`ragmed.steps`). `input_tokens`, `output_tokens`: what the arm's own model read and
+    wrote for queries and steps. `seconds`: this example's share of the time that finding them took, and of processors
+    and cards; `cpu_seconds` None: they were found elsewhere, nobody knows at what cost.
     """
 
     hits: tuple[Hit, ...] = ()
@@ -64,6 +66,7 @@ class Augmentation:
     cpu_seconds: float | None = field(default=0.0, compare=False)
     gpu_seconds: float | None = field(default=None, compare=False)
     error: str = ""
+    lost: bool = False
     queries: tuple[str, ...] = ()
     input_tokens: int = 0
     output_tokens: int = 0
@@ -602,6 +605,7 @@ def _as_asked(made: Augmentation, arm: Arm, asked: Asked) -> Augmentation:
     return replace(
         made,
         error=asked.error or made.error,
+        lost=asked.lost,
         queries=() if arm.query == "question" else asked.queries,
         input_tokens=asked.input_tokens,
         output_tokens=asked.output_tokens,
@@ -679,7 +683,7 @@ def _distractors(
         else []
     )
     if named and not right:
-        notes.append("none of its gold documents is known in the index: distractors come from another question")
+        notes.append("no gold document of it is known in the index: distractors come from another question")
     return Augmentation(
         tuple(replace(hit, rank=i) for i, hit in enumerate(kept, 1)),
         "; ".join(notes),

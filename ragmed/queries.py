@@ -44,12 +44,14 @@ FUNCTION_WORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The queries of one example, one or several; `error`: why there is none. Tokens: what the model read and wrote."""
+    """The queries of one example, one or several; `error`: why there is none; `lost`: for no answer came back. Tokens:
+    what the model read and wrote."""
 
     queries: tuple[str, ...] = ()
     input_tokens: int = 0
     output_tokens: int = 0
     error: str = ""
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ def _asked(form: QueryForm, completion: Completion) -> Asked:
     tokens = completion.input_tokens, completion.output_tokens
     if completion.finish in ("error", "refused"):
         why = completion.error or "the model refused"
-        return Asked((), *tokens, error=f"no query was written: {why}")
+        return Asked((), *tokens, error=f"no query was written: {why}", lost=completion.finish == "error")
     text = query_text(form, completion.text)
     return Asked((text,), *tokens) if text else Asked((), *tokens, error="no query was written: the answer is empty")
 

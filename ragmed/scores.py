@@ -10,13 +10,16 @@ time, for runs that were imported too:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
+from itertools import repeat
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+from ragmed.arms import BY_MODEL
 from ragmed.checked import dump, parse
 from ragmed.errors import DamagedError, DataError, MismatchError, UnknownNameError, UnwritableError, UsageError
 from ragmed.metrics import METRICS, Batch, Metric, MetricFacts, find_metric, metric_facts
@@ -30,6 +33,7 @@ from ragmed.stored import ScoresHeader
 from ragmed.support_error import labelled_hash, measure_support
 from ragmed.tasks import BoundTask, asked_hash
 from ragmed.tasks.reading import find_reader
+from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 RESOURCES = "metrics"
@@ -65,6 +69,32 @@ def scored_answers(run: Run, *, reader: str = "") -> Answers:
             _, scores = _current(run, arm, task, samples, record, before, keep=whole)
         answers[arm, task] = _joined(samples, scores, run, arm, task)
     return answers
+
+
+def counted_answers(run: Run) -> Answers:
+    """As `scored_answers`, without those of arms that found nothing, which is said on stderr: they have no result."""
+    answers = scored_answers(run)
+    empty = found_nothing(run.info(), answers)
+    for (arm, task), reason in empty.items():
+        print(f"note: '{arm}' on '{task}' is left out: {reason}", file=sys.stderr)
+    return {pair: given for pair, given in answers.items() if pair not in empty}
+
+
+def found_nothing(info: Mapping[str, Any], answers: Answers) -> dict[tuple[str, str], str]:
+    """Arm and task -> why it found nothing for any question, of arms whose queries were written while they were asked.
+
+    That of all others is seen before, and they are not asked (`Prepared.why_nothing`).
+    """
+    reasons = {}
+    for (name, task), given in answers.items():
+        arm = info["experiment"]["arms"].get(name, {})
+        if not (arm.get("follow_up") or arm.get("query") in BY_MODEL) or arm.get("replay"):
+            continue
+        samples = [answer.sample for answer in given]
+        if not any(s.passages or s.dropped or any(step.passages or step.dropped for step in s.steps) for s in samples):
+            why = next((f" ({sample.error})" for sample in samples if sample.error), "")
+            reasons[name, task] = f"no passage was found for any of {counted(len(samples), 'question')}{why}"
+    return reasons
 
 
 def _require_asked(run: Run, arm: str, task: str, samples: Sequence[Sample], record: Mapping[str, Any]) -> None:
@@ -275,21 +305,31 @@ def development_score(samples: Sequence[Sample], bound: BoundTask) -> Developmen
     What is not answered counts as an empty answer of a ratio, as 1 of a binary metric of which less is better, and
     else as 0.
     """
-    metric = find_metric(bound.task.metrics[0])
-    less_is_better = metric.facts.higher_is_better is False
-    scores = score_samples(samples, bound.reader, [metric.name])
-    answered = sum(score.status == "answered" for score in scores)
-    if metric.total is None:
-        unanswered = float(less_is_better and metric.facts.kind == "binary")
-        values = [cast(float, score.metrics.get(metric.name, unanswered)) for score in scores]
-        value = float(sum(values) / len(values))
-    else:
-        import numpy as np
+    measures, answered = development_measures(samples, bound)
+    return DevelopmentScore(development_total(measures, bound), answered)
 
-        empty = [(sample.example, None) for sample, score in zip(samples, scores, strict=True) if not score.metrics]
-        counts = [*(score.metrics[metric.name] for score in scores if score.metrics), *_measured(metric, empty)]
-        value = float(metric.total(np.sum(counts, axis=0)))
-    return DevelopmentScore(-value if less_is_better else value, answered)
+
+def development_measures(samples: Sequence[Sample], bound: BoundTask) -> tuple[list[Measure], int]:
+    """The primary metric of each of these samples, and how many are answered."""
+    metric = find_metric(bound.task.metrics[0])
+    scores = score_samples(samples, bound.reader, [metric.name])
+    empty = [(sample.example, None) for sample, score in zip(samples, scores, strict=True) if not score.metrics]
+    unanswered: Iterator[Measure]
+    if metric.total is None:
+        unanswered = repeat(float(metric.facts.higher_is_better is False and metric.facts.kind == "binary"))
+    else:
+        unanswered = iter(_measured(metric, empty))
+    measures = [score.metrics[metric.name] if score.metrics else next(unanswered) for score in scores]
+    return measures, sum(score.status == "answered" for score in scores)
+
+
+def development_total(measures: Sequence[Measure], bound: BoundTask) -> float:
+    """One number of the measures of several samples, larger is better."""
+    import numpy as np
+
+    metric = find_metric(bound.task.metrics[0])
+    value = float(np.mean(measures)) if metric.total is None else float(metric.total(np.sum(measures, axis=0)))
+    return -value if metric.facts.higher_is_better is False else value
 
 
 def _measured(metric: Metric, batch: Batch) -> Sequence[Measure]:

@@ -424,7 +424,7 @@ def test_a_factorial_whose_arms_are_not_asked_yet_waits(small):
     path.write_text(FOUR)
     results = run_experiment(load_experiment(path).only(arms=("general", "tuned", "rag")), workspace=small)
     assert results.factorials == ()
-    assert "no 2x2 of general, tuned, rag, both yet: both has no samples" in results.notes
+    assert "no 2x2 of general, tuned, rag, both yet: both has no row" in results.notes
 
 
 REASONED = ("direct", "cot", "rag", "cot+rag")

@@ -314,16 +314,17 @@ def test_rounds_of_further_queries_are_fused():
 
 
 def test_the_first_of_fused_rounds_are_the_same_however_many_are_shown():
-    # at k 2 each of the two rankings alone would have named other passages: what both find is third and fourth
-    base = Found(*(passage(n) for n in (1, 2, 3, 4)))
+    base = Found(*(passage(n) for n in range(1, 15)))
     made = {}
-    for k in (1, 2, 4):
+    for k in (1, 2, 4, 16):
         arm = replace(ARM, k=k, follow_up=FollowUp(1, 1))
         references = FromReferences(replace(arm, k=arm.searched), Searched(), Gold(), seed=0)
         model = Writing(SEARCH, lambda prompt: "about 8, 9, 3 and 4")
         made[k] = ids(Followed(arm, base, references, limit=0).augment(BOUND, BOUND.examples[:1], model=model)[0])
-    assert made[4] == ["d3", "d4", "d1", "d8"]
-    assert (made[1], made[2]) == (made[4][:1], made[4][:2])
+    assert made[4] == ["d3", "d4", "d8", "d9"]
+    assert (made[1], made[2], made[4]) == (made[16][:1], made[16][:2], made[16][:4])
+    # beyond the first ten of each, what the question alone found
+    assert made[16] == [f"d{n}" for n in (3, 4, 8, 9, 1, 2, 5, 6, 7, 10, 11, 12, 13, 14)]
 
 
 @pytest.mark.parametrize(("form", "told"), [("rewrite", True), ("hyde", True), ("question+options", False)])

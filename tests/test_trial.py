@@ -220,7 +220,7 @@ def test_an_arm_that_is_not_through_is_left_out_and_said_so(small: Workspace, do
 
 def test_a_control_without_samples_is_replaced_in_plain_words(small: Workspace) -> None:
     results = run_experiment(toy(small).only(("general+rag", "general+distractor"), ("mmlu",)), workspace=small)
-    assert "the control 'general' has no samples yet: 'general+rag' stands in" in results.notes[0]
+    assert "the control 'general' has no row yet: 'general+rag' stands in" in results.notes[0]
 
 
 def test_a_baseline_arm_is_no_control(done: Run) -> None:

@@ -65,7 +65,8 @@ def cautions(arms: Mapping[str, Mapping[str, Any]], pairs: Iterable[tuple[str, s
 
 def _ways(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """In what two arms differ that both retrieve for themselves."""
-    if not all(arm.get("context") == "retrieved" and not arm.get("replay") for arm in (one, other)):
+    same = one.get("context") == other.get("context") and one.get("context") in ("retrieved", "poisoned")
+    if not same or one.get("replay") or other.get("replay"):
         return []
     return [way for way, keys in HOW.items() if any(_said(one, key) != _said(other, key) for key in keys)]
 

@@ -37,8 +37,20 @@ def _written(element: Element, before: str, depth: int) -> str:
     # what stands before goes into the element: a superscript in italics, too, is of that
     text = ("" if is_sup else before) + (element.text or "")
     for child in element:
-        text = bounded(_written(child, text, depth + 1)) + (child.tail or "")
+        text = opened(bounded(_written(child, text, depth + 1)), child) + (child.tail or "")
     return raised(before, text) if is_sup else text
+
+
+def opened(text: str, element: Element) -> str:
+    """
+    >>> from ragmed.corpora.safe_xml import parse_xml
+    >>> running_text(parse_xml(b"<p><sup>1</sup>50 men, <sup>14</sup>C</p>"))
+    '1 50 men, 14C'
+
+    The text so far, apart from the number after the superscript that it consists of.
+    """
+    alone = local(element) == "sup" and text.strip().isdigit()
+    return text + " " if alone and (element.tail or "")[:1].isdigit() else text
 
 
 def check_depth(element: Element, depth: int) -> None:

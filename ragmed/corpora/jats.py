@@ -75,7 +75,7 @@ def _document(article: Element, name: str, recipe: Recipe) -> Document:
     meta = article.find("front/article-meta")
     meta = meta if meta is not None else Element("article-meta")
     pmc = _pmc_id(meta, name)
-    writer = Writer()
+    writer = Writer({link.get("rid", "") for link in article.iter("xref") if link.get("ref-type") == "fn"})
     title = writer.line(meta.find("title-group/article-title"))
     subtitle = writer.line(meta.find("title-group/subtitle"))
     blocks = _relations(meta)

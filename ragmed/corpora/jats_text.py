@@ -10,11 +10,11 @@ Source of the format: NISO Z39.96 (JATS 1.3, Archiving and Interchange), NLM BIT
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from xml.etree.ElementTree import Element
 
 from ragmed.corpora.grid import Grid, span
-from ragmed.corpora.inline import bounded, check_depth
+from ragmed.corpora.inline import bounded, check_depth, opened
 from ragmed.corpora.mathml import math_text, raised
 from ragmed.corpora.safe_xml import local
 
@@ -33,12 +33,12 @@ _THROUGH = (
 )  # fmt: skip
 _LATEX = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
 _OF_CAPTION = frozenset("label caption alt-text long-desc table alternatives table-wrap-foot".split())
-_NOTES_TO_TEXT = ("other", "abbr", "custom")
-"""Kinds of notes to the text; the others are on authors, conflicts, money and publication."""
 _POINTERS = re.compile(r"[\s,;()\[\]–—-]*")
 _SEPARATORS = re.compile(r"[\s,;–—-]*")
 """What stands between numbers of references, with their brackets and without."""
-_NUMBERS = re.compile(r"\d{1,4}([\s,;–—-]+\d{1,4})*", re.ASCII)
+_IN_BRACKETS = re.compile(r"[(\[][\s\d,;–—-]*$|[–—/-]$|\brefs?\.?$", re.IGNORECASE)
+"""A citation's own brackets, with what numbers there are already; "ref."."""
+_NUMBERS = re.compile(r"(?!(?:19|20)\d\d$)\d{1,4}[a-z]?([\s,;–—-]+\d{1,4}[a-z]?)*", re.ASCII)
 Write = Callable[[Element, str], str | None]
 
 
@@ -60,7 +60,9 @@ class Writer:
     Writes elements as blocks of Markdown. ValueError: a text or a table without measure, markup nested too deeply.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pointed: Collection[str] = ()) -> None:
+        """`pointed`: ids of the notes that the text points to, which alone are read of a group of notes."""
+        self._pointed = pointed
         self._writers: dict[str, Callable[[Element, int], list[str]]] = {
             "sec": self._section,
             "list": self._list_block,
@@ -116,7 +118,8 @@ class Writer:
         if name == "fn":
             return f"{before.rstrip()} [{self.line(element)}]"
         if mark := _footnote_mark(element, before):
-            return f"{before.rstrip()} [{mark}]" if mark.isalnum() else before.rstrip() + mark
+            written = any(character.isalnum() for character in mark)
+            return f"{before.rstrip()} [{mark}]" if written else before.rstrip() + mark
         if name == "sup":
             return raised(before, self._inner(element, "", depth + 1))
         return self._inner(element, before, depth + 1)
@@ -140,7 +143,7 @@ class Writer:
             elif node.tag not in _LEFT_OUT:
                 text = bounded(self._inline(node, text, depth))
             pointed = len(text) if pointer else None
-            text += node.tail or ""
+            text = opened(text, node) + (node.tail or "")
         return text
 
     def _alternative(self, element: Element, before: str, depth: int) -> str:
@@ -209,7 +212,8 @@ class Writer:
         if caption is not None:
             words += [self.line(caption.find("title")), self.line(caption)]
         if not any(words[1:]):
-            words.append(self.line(next(element.iter("alt-text"), None)))
+            paths = ("alt-text", "graphic/alt-text", "alternatives/graphic/alt-text")
+            words.append(next((said for path in paths if (said := self.line(element.find(path)))), ""))
         return [word if not word or word[-1] in ".?!:" else word + "." for word in words]
 
     def _table(self, element: Element, level: int) -> list[str]:
@@ -221,9 +225,8 @@ class Writer:
         return [*blocks, *rows, *rest, *(["\n".join(notes)] if notes else [])]
 
     def _footnotes(self, group: Element, level: int) -> list[str]:
-        """Notes to the text, a line each; not those on authors, who paid, or who did what."""
-        notes = [note for note in group if note.tag != "fn" or note.get("fn-type", "other") in _NOTES_TO_TEXT]
-        lines = [line for note in notes for line in self._note(note)]
+        """Notes that the text points to, a line each; the others are on authors, money, conflicts, the publisher."""
+        lines = [line for note in group if note.get("id") in self._pointed for line in self._note(note)]
         return ["\n".join(lines)] if lines else []
 
     def _notes(self, foot: Element) -> Iterable[str]:
@@ -232,6 +235,7 @@ class Writer:
                 yield from self._note(one)
 
     def _note(self, note: Element) -> Iterable[str]:
+        _part_leading_mark(note)
         text = " ".join(part for part in (self.line(note.find("label")), self.line(note)) if part)
         if text and note.tag not in ("title", "label"):
             yield text
@@ -270,6 +274,15 @@ def _tables(element: Element) -> Iterator[Element]:
         yield element
 
 
+def _part_leading_mark(note: Element) -> None:
+    """A space after the raised mark with which a note begins: `2 95% CI`, no 295."""
+    first: Element | None = note
+    while first is not None and first.tag != "sup" and not (first.text or "").strip():
+        first = next((node for node in first if node.tag not in ("label", "title")), None)
+    if first is not None and first.tag == "sup" and (first.text or "").strip():
+        first.text = (first.text or "").strip() + " "
+
+
 def _separates(node: Element) -> bool:
     """Whether it is a raised comma or dash."""
     return node.tag == "sup" and not len(node) and bool(_SEPARATORS.fullmatch(node.text or ""))
@@ -279,7 +292,7 @@ def _is_glued(node: Element, before: str, kind: str, follows: bool = False) -> b
     """Whether a link with a number alone stands at what is before without a space, as raised ones do whose raising is
     left to the reader: `50<xref>12</xref>`; `follows`: after another, and a comma."""
     number = " ".join("".join(node.itertext()).split())
-    at = before[-1:].isalnum() or before[-1:] in (".", "%", ")", '"', "”", "’")
+    at = not before[-1:].isspace() and not _IN_BRACKETS.search(before[-80:])
     return (
         node.tag == "xref"
         and node.get("ref-type") == kind
@@ -305,7 +318,7 @@ def _points_to(element: Element, *kinds: str) -> bool:
 
 def _footnote_mark(element: Element, before: str) -> str:
     """The number, letter or sign of the footnotes that an element points to, raised or at a number; '' for all else."""
-    glued = before[-1:].isdigit() and (_is_glued(element, before, "fn") or _is_glued(element, before, "table-fn"))
+    glued = _is_glued(element, before, "fn") or _is_glued(element, before, "table-fn")
     points = glued or _points_to(element, "fn", "table-fn")
     return " ".join("".join(element.itertext()).split()) if points else ""
 

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from ragmed.corpora.safe_xml import local
 
 _SPACED = frozenset("=+−-–×·÷±<>≤≥≈≠→⇌↔⟶←⇄⟷∝∼")
-_AS_IS = re.compile(r"[+−–/-]*|[^\W\d]{2,}|[®™°]|[*†‡§¶#]+")
+_AS_IS = re.compile(r"[+−–/,;-]*|[^\W\d]{2,}|[®™°]|[*†‡§¶#]+")
 """A charge, an ordinal's letters, a mark: nothing that could be read as a digit of what stands before."""
 
 _NUMBER = re.compile(r"[0-9]+[+−–-]*")

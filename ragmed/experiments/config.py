@@ -131,7 +131,6 @@ class Experiment:
         One whose passages are chosen by what is right (an oracle, ...) has no query whose form could matter, and what a
         replay shows was found already.
         """
-        shown = self.arms[tried].shown
 
         def with_what(arm: Arm) -> Arm:
             query = like.query if arm.context == "retrieved" else arm.query
@@ -144,11 +143,20 @@ class Experiment:
                 context_tokens=like.context_tokens,
             )
 
-        arms = {
-            name: with_what(arm) if arm.shows_passages and not arm.replay and arm.shown == shown else arm
-            for name, arm in self.arms.items()
-        }
+        following = self.following(tried)
+        arms = {name: with_what(arm) if name in following else arm for name, arm in self.arms.items()}
         return dataclasses.replace(self, arms=arms)
+
+    def following(self, tried: str) -> tuple[str, ...]:
+        """The arms that are shown what the arm `tried` is shown, itself included; of those that ask no query, whatever
+        the form of its query is."""
+        like = self.arms[tried]
+
+        def same(arm: Arm) -> bool:
+            by = like if arm.context == "retrieved" else dataclasses.replace(like, query=arm.query)
+            return arm.shows_passages and not arm.replay and arm.shown == by.shown
+
+        return tuple(name for name, arm in self.arms.items() if same(arm))
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain values, defaults included: what run.json keeps."""
@@ -483,16 +491,20 @@ def _check_search(experiment: Experiment, where: str) -> None:
         if name not in experiment.retrievers:
             raise UnknownNameError("retriever", name, experiment.retrievers, f"{where}.retriever")
     for arm in experiment.tried():
-        for name, one in experiment.showing(search.arm, arm).arms.items():
-            if one.shows_passages and experiment.arms[name].shown == arms[search.arm].shown:
-                at = where if name == search.arm else f"{where}: arm '{name}' is shown what is chosen"
-                _check_query(one, experiment.models[one.model], at)
-                if len(search.retriever) > 1 and one.evidence_filter and one.evidence_filter.by == "score":
-                    raise UsageError(
-                        f"{at}: its evidence_filter keeps what one retriever scores high enough, and several are "
-                        "tried; give it a retriever or a k of its own"
-                    )
-                _check_depth(dataclasses.replace(one, k=max(search.k or (one.k,))), experiment, at)
+        shown = experiment.showing(search.arm, arm).arms
+        for name, one in ((name, shown[name]) for name in experiment.following(search.arm)):
+            at = where if name == search.arm else f"{where}: arm '{name}' is shown what is chosen"
+            one = dataclasses.replace(one, k=max(search.k or (one.k,)))
+            _check_query(one, experiment.models[one.model], at)
+            if any(one.steps):
+                _check_steps(one, experiment, at)
+            by_score = one.evidence_filter is not None and one.evidence_filter.by == "score"
+            if by_score and set(search.retriever) - {experiment.arms[name].retriever}:
+                raise UsageError(
+                    f"{at}: its evidence_filter keeps what one retriever scores high enough, and others are "
+                    "tried; give it a retriever or a k of its own"
+                )
+            _check_depth(one, experiment, at)
     if (
         len(
             {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ragmed.arms import BY_MODEL, FUSED_DEPTH
+from ragmed.arms import FOLLOW_UP_DEPTH
 from ragmed.changes import together
 from ragmed.checked import dump, parse
 from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compare
@@ -27,7 +27,7 @@ from ragmed.files import write_json
 from ragmed.metrics import MetricFacts
 from ragmed.retrieval.named import current_manifest
 from ragmed.runs import Run
-from ragmed.scores import RESOURCES, Answers, declared_metrics, fits, scored_answers
+from ragmed.scores import RESOURCES, Answers, declared_metrics, fits, found_nothing, scored_answers
 from ragmed.stored import INFO_REMEDY
 from ragmed.text_table import counted, verb
 from ragmed.workspace import Workspace
@@ -155,7 +155,7 @@ def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
 def _depth(arm: Mapping[str, Any]) -> int:
     """How many passages an arm's retriever was asked for (`Arm.searched`)."""
     steps = [arm.get(name) or {} for name in ("rerank", "evidence_filter")]
-    fused = FUSED_DEPTH if (arm.get("follow_up") or {}).get("join") == "fused" else 0
+    fused = FOLLOW_UP_DEPTH if (arm.get("follow_up") or {}).get("join") == "fused" else 0
     return int(max(arm["k"], fused, *(step.get("candidates", 0) for step in steps)))
 
 
@@ -166,9 +166,11 @@ def _searched(info: Mapping[str, Any]) -> list[str]:
     cell = search["cells"][search["chosen"]]
     by = f"{cell.get('retriever') or cell.get('index')}, query {cell.get('query')}, "
     shown = f", {cell['passages']:.1f} passages shown a question" if "passages" in cell else ""
+    gone = len(search.get("unanswered", ()))
+    without = f"; {gone} more, which a server did not answer in every cell, are left out of all" if gone else ""
     return [
         f"{by}k {cell['k']} and context_tokens {cell['context_tokens']} were chosen out of {len(search['cells'])} on "
-        f"{search['n']} development examples of {search['task']}: {cell['score']:.3f}{shown}"
+        f"{search['n']} development examples of {search['task']}: {cell['score']:.3f}{shown}{without}"
     ]
 
 
@@ -442,13 +444,13 @@ def _present(settings: ComparisonSettings, answers: Answers) -> tuple[Comparison
     if baseline not in tested:
         baseline = tested[0]
         if settings.baseline:
-            notes.append(f"the control '{settings.baseline}' has no samples yet: '{baseline}' stands in for it here")
+            notes.append(f"the control '{settings.baseline}' has no row yet: '{baseline}' stands in for it here")
     contrasts = tuple(pair for pair in settings.contrasts if set(pair) <= set(tested))
     designs = tuple(design for design in settings.factorials if set(design.arms) <= set(tested))
     for design in settings.factorials:
         absent = [arm for arm in design.arms if arm not in tested]
         if absent:
-            notes.append(f"no {design.shape} of {', '.join(design.arms)} yet: {', '.join(absent)} has no samples")
+            notes.append(f"no {design.shape} of {', '.join(design.arms)} yet: {', '.join(absent)} has no row")
     present = dataclasses.replace(
         settings, baseline=baseline, contrasts=contrasts, baseline_arms=leaks, factorials=designs
     )
@@ -483,31 +485,15 @@ def stored_answers(run: Run, *, reader: str = "") -> tuple[Answers, list[str], d
     for task, found in {task: found for (_, task), found in whole.items()}.items() if reader else ():
         if not fits(reader, [answer.sample for answer in found]):
             notes.append(f"{task}: reader '{reader}' reads no such answers; the task's own reading stands")
-    empty = _found_nothing(info, whole)
-    whole = {(arm, task): found for (arm, task), found in whole.items() if f"{arm} on {task}" not in empty}
+    gone = found_nothing(info, whole)
+    empty = {f"{arm} on {task}": reason for (arm, task), reason in gone.items()}
+    whole = {pair: found for pair, found in whole.items() if pair not in gone}
     if not whole:
         reasons = {**info.get("references", {}).get("not_retrieved", {}), **empty}
         if lost := [f"{name}: {reason}" for name, reason in reasons.items()]:
             raise DataError(f"run '{run.name}' has no arm with answers, for none could retrieve ({'; '.join(lost)})")
         raise DataError(f"run '{run.name}' has no finished arm yet; rerun `ragmed eval` with its config to resume it")
     return whole, notes, empty
-
-
-def _found_nothing(info: Mapping[str, Any], answers: Answers) -> dict[str, str]:
-    """`ARM on TASK` -> why it found nothing for any question, of arms whose queries were written while they were asked.
-
-    That of all others is seen before, and they are not asked (`Prepared.why_nothing`).
-    """
-    reasons = {}
-    for (name, task), given in answers.items():
-        arm = info["experiment"]["arms"][name]
-        if not (arm.get("follow_up") or arm.get("query") in BY_MODEL) or arm.get("replay"):
-            continue
-        samples = [answer.sample for answer in given]
-        if not any(s.passages or s.dropped or any(step.passages or step.dropped for step in s.steps) for s in samples):
-            why = next((f" ({sample.error})" for sample in samples if sample.error), "")
-            reasons[f"{name} on {task}"] = f"no passage was found for any of {counted(len(samples), 'question')}{why}"
-    return reasons
 
 
 def _require_what_was_there(

@@ -29,13 +29,15 @@ from ragmed.models import Model, load_model
 from ragmed.models.settings import REMOTE
 from ragmed.retrieval.record import Records
 from ragmed.runs import Run
-from ragmed.scores import development_score
+from ragmed.scores import development_measures, development_total
 from ragmed.tasks import BoundTask
 from ragmed.tasks.reading import find_reader
 from ragmed.text_table import counted
 from ragmed.workspace import Workspace
 
 FILE = "search.json"
+MOST_UNANSWERED = 0.1
+"""Of the development examples as many, or one, may be left out of all cells, because a server did not answer them."""
 
 
 def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Experiment:
@@ -45,7 +47,8 @@ def searched(experiment: Experiment, *, workspace: Workspace, run: Run) -> Exper
 
     They hold in every arm that is shown the same as the one that is searched with. What was tried lies in `search.json`
     in the run, cell by cell as it was tried, and is tried once. The experiment itself where it declares no search.
-    ModelError where a server gave no answer: what it would have answered is no 0.
+    What a server did not answer is no 0: such examples are left out of all cells, and where they are many that is a
+    ModelError.
     """
     search = experiment.search
     if search is None:
@@ -158,12 +161,22 @@ def try_cells(
             keep(cells)
     per_grid = [cells[first]["query_tokens"] for first in range(0, len(cells), len(sizes))]
     twice = (len(sizes) - 1) * sum(per_grid)  # queries are written once
+    unanswered = sorted({id_ for cell in cells for id_ in cell["unanswered"]})
+    if len(unanswered) > _may_be_lost(len(bound.examples)):
+        raise ModelError(
+            f"search: {len(unanswered)} of {counted(len(bound.examples), 'example')} for development got no answer in "
+            f"one cell or another; delete '{FILE}' of the run, and run the command again"
+        )
+    for row in cells:  # all of them by the same examples
+        measures = [value for id_, value in row.pop("measures").items() if id_ not in unanswered]
+        row["score"] = development_total(measures, bound)
     order = sorted(range(len(cells)), key=lambda i: (-cells[i]["score"], cells[i]["input_tokens"], i))
     return {
         "arm": arm.name,
         "task": search.task,
         "scoring": bound.settings.scoring,
-        "n": len(bound.examples),
+        "n": len(bound.examples) - len(unanswered),
+        "unanswered": unanswered,
         "cells": cells,
         "chosen": order[0],
         "input_tokens": sum(cell["input_tokens"] for cell in cells) - twice,
@@ -182,6 +195,10 @@ def _require_found(arm: Arm, search: Search, reason: str) -> None:
         )
 
 
+def _may_be_lost(n: int) -> float:
+    return max(1.0, MOST_UNANSWERED * n)
+
+
 def _budget(arm: Arm, experiment: Experiment, model: Model) -> int:
     return min(limit for limit in (arm.context_tokens, experiment.context_tokens, model.context_tokens) if limit)
 
@@ -191,23 +208,34 @@ def _cell(
 ) -> dict[str, Any]:
     first = [dataclasses.replace(augmentation, hits=augmentation.hits[: arm.k]) for augmentation in augmentations]
     samples = answer(arm, bound, bound.examples, first, model=model, budget=_budget(arm, experiment, model))
-    lost = [sample for sample in samples if sample.finish == "error" and sample.fits]
-    if lost and experiment.models[arm.model].scheme in REMOTE:
+    lost = [
+        sample
+        for sample, found in zip(samples, first, strict=True)
+        if experiment.models[arm.model].scheme in REMOTE
+        and sample.finish == "error"
+        and sample.fits
+        and (found.lost or not found.error)
+    ]
+    if len(lost) > _may_be_lost(len(samples)):
         raise ModelError(
             f"search: '{arm.references}' with k {arm.k} cannot be scored: {len(lost)} of "
             f"{counted(len(samples), 'example')} for development got no answer ({lost[0].error}); run the command "
             "again, what was tried before is kept"
         )
-    development = development_score(samples, bound)
+    measures, answered = development_measures(samples, bound)
+    gone = {sample.example.id for sample in lost}
     return {
         "retriever": arm.retriever,
         "index": arm.index,
         "query": arm.query,
         "k": arm.k,
         "context_tokens": arm.context_tokens,
-        "score": development.score,
         "n": len(samples),
-        "answered": development.answered,
+        "answered": answered,
+        "unanswered": sorted(gone),
+        "measures": {
+            s.example.id: value for s, value in zip(samples, measures, strict=True) if s.example.id not in gone
+        },
         "passages": sum(len(sample.passages) for sample in samples) / len(samples),
         "input_tokens": sum(sample.input_tokens for sample in samples),
         "query_tokens": sum(sample.retrieval_input_tokens for sample in samples),

@@ -100,9 +100,10 @@ def export_bundle(
         raise UsageError(f"'{output}' exists already; give another --output, or delete it first")
     settings = stored_settings(run)
     settings = settings if policy is None else replace(settings, policy=every_failure(policy))
-    answers, notes, _ = stored_answers(run)
+    answers, notes, empty = stored_answers(run)
     info = run.info()
     notes = [note for note in notes if note not in info.get("imported", {}).get("notes", [])]
+    notes += [f"{name} is left out: {reason}" for name, reason in empty.items()]
     names = _names(info, rename)
     secret = _Secret(_key(run, key))
     stem = (output.stem if output.suffix == ".zip" else output.name).lstrip(".") or "bundle"

@@ -25,7 +25,7 @@ from ragmed.integrations.exports import file_name, measured, started, value_text
 from ragmed.metrics import POINTS, MetricFacts
 from ragmed.records import Answer
 from ragmed.runs import Run
-from ragmed.scores import declared_metrics, scored_answers
+from ragmed.scores import counted_answers, declared_metrics
 from ragmed.tasks.words import gold_text
 
 SCHEMA = "0.3.0"
@@ -43,7 +43,7 @@ def export_every_eval(run: Run, folder: Path, *, developers: Mapping[str, str] |
     alone. What is not answered counts as 0, as under the policy `wrong`; an answer that did not come back has no line.
     Metrics that are ratios over all answers are left out. DataError where the run has no samples.
     """
-    info, answers = run.info(), scored_answers(run)
+    info, answers = run.info(), counted_answers(run)
     if not answers:
         raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
     made_by = dict(developers or {})

@@ -18,7 +18,7 @@ from ragmed.integrations.exports import file_name, measured, started, value_text
 from ragmed.integrations.inspect_runs import inspect_log
 from ragmed.records import Answer, Sample, Score
 from ragmed.runs import Run
-from ragmed.scores import declared_metrics, scored_answers
+from ragmed.scores import counted_answers, declared_metrics
 from ragmed.tasks.words import gold_text
 
 _REASONS = {"unparsed": "invalid_response_format", "refused": "refusal", "truncated": "no_response"}
@@ -34,7 +34,7 @@ def export_inspect(run: Run, folder: Path) -> list[Path]:
     those that are ratios over all answers are left out. MissingDependencyError without inspect_ai, DataError where the
     run has no samples.
     """
-    info, answers = run.info(), scored_answers(run)
+    info, answers = run.info(), counted_answers(run)
     if not answers:
         raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
     make_folder(folder, mode=run.folder_mode)

@@ -24,7 +24,7 @@ from ragmed.integrations.lm_eval_samples import INVALID, prompt_text
 from ragmed.metrics import MetricFacts
 from ragmed.records import Answer, Example
 from ragmed.runs import Run
-from ragmed.scores import declared_metrics, scored_answers
+from ragmed.scores import counted_answers, declared_metrics
 from ragmed.tasks.words import gold_text
 
 FILTER = "none"
@@ -39,7 +39,7 @@ def export_lm_eval(run: Run, folder: Path) -> list[Path]:
     alone. Tasks are named as lm_eval's file names allow (`\\w`, `+`, `-`, `.`); `alias` has the run's own name. Metrics
     that are ratios over all answers are left out. DataError where the run has no samples.
     """
-    info, answers = run.info(), scored_answers(run)
+    info, answers = run.info(), counted_answers(run)
     if not answers:
         raise DataError(f"run '{run.name}' has no samples yet; `ragmed eval` makes them")
     date = started(info).strftime("%Y-%m-%dT%H-%M-%S.%f")

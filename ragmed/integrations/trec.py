@@ -110,7 +110,8 @@ def qrels(arms: Mapping[str, Sequence[Sample]]) -> tuple[dict[str, list[str]], t
                 )
     known = {query: list(documents) for query, documents in relevant.items() if documents}
     every = [sample for given in arms.values() for sample in given]
-    if known and not tells_gold(every) and not any(_shares_a_name(sample) for sample in every):
+    any_shown = any(sample.passages for sample in every)
+    if known and any_shown and not tells_gold(every) and not any(_shares_a_name(sample) for sample in every):
         return {}, ("the index does not name documents as the task does: no run could be held against qrels",)
     if not known:
         return {}, ("no gold documents are known, so that there are no qrels",)

@@ -79,7 +79,8 @@ class CrossEncoder:
         return [known[key] for key in keys]
 
     def _key(self, query: str, text: str) -> bytes:
-        content = canonical_json([dict(self.identity), whole_text(query), whole_text(text)])
+        # of the kind of device, too: scores differ in their last bits, and what they cost in more
+        content = canonical_json([dict(self.identity), self.device.split(":")[0], whole_text(query), whole_text(text)])
         return hashlib.sha256(content.encode("utf-8")).digest()
 
     def _read(self, pairs: Sequence[tuple[str, str]]) -> list[float]:

@@ -241,7 +241,8 @@ class LateInteractionRetriever:
     def rank(self, queries: Sequence[str], candidates: Sequence[Sequence[Passage]]) -> list[list[Hit]]:
         """The given passages of each query; those of the index by the vectors that are kept of them."""
         if not self._places:
-            self._places = {passage.id: place for place, passage in enumerate(self._index)}
+            # in place: those that read another retriever's hits share it
+            self._places.update({passage.id: place for place, passage in enumerate(self._index)})
         found = []
         for query, passages in zip(queries, candidates, strict=True):
             vectors = self._vectors_of(passages)

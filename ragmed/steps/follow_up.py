@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
-from ragmed.arms import BY_MODEL, Arm, FollowUp
+from ragmed.arms import BY_MODEL, FOLLOW_UP_DEPTH, Arm, FollowUp
 from ragmed.augmentation import Augmentation, Augmenter, FromReferences, few
 from ragmed.machine import Stopwatch
 from ragmed.models import Model
@@ -39,7 +39,8 @@ class Followed:
         assert arm.follow_up is not None
         self._arm, self._base, self._references, self._limit = arm, base, references, limit
         self._settings: FollowUp = arm.follow_up
-        self._depth, self._wanted = arm.searched, arm.candidates
+        self._wanted = arm.candidates
+        self._depth = FOLLOW_UP_DEPTH if self._settings.join == "fused" else arm.candidates
 
     def augment(self, bound: BoundTask, examples: Sequence[Example], *, model: Model | None) -> list[Augmentation]:
         assert model is not None
@@ -135,8 +136,16 @@ class Followed:
 
     def _joined(self, rounds: Sequence[dict[str, list[Hit]]]) -> tuple[Hit, ...]:
         if self._settings.join == "fused":
-            rankings = {name: hits for one in rounds for name, hits in one.items()}
-            return tuple(fuse(rankings)[: self._wanted])
+            rankings = {name: hits[: self._depth] for one in rounds for name, hits in one.items()}
+            first = fuse(rankings)
+            # what the question found beyond that comes after all that is fused, so that k decides no place
+            known = {hit.passage.id for hit in first}
+            rest = [hit for hit in rounds[0]["question"] if hit.passage.id not in known]
+            after_them = [
+                replace(hit, rank=rank, score=first[-1].score / (1 + rank), parts={"question": hit.rank})
+                for rank, hit in enumerate(rest, len(first) + 1)
+            ]
+            return tuple([*first, *after_them][: self._wanted])
         return _appended(rounds, self._wanted, share=-(-self._wanted // (1 + self._settings.rounds)))
 
 
