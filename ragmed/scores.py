@@ -72,11 +72,14 @@ def scored_answers(run: Run, *, reader: str = "") -> Answers:
 
 
 def counted_answers(run: Run) -> Answers:
-    """As `scored_answers`, without those of arms that found nothing, which is said on stderr: they have no result."""
+    """As `scored_answers`, without those of arms that found nothing, which is said on stderr: they have no result.
+    DataError where that is every arm."""
     answers = scored_answers(run)
     empty = found_nothing(run.info(), answers)
     for (arm, task), reason in empty.items():
         print(f"note: '{arm}' on '{task}' is left out: {reason}", file=sys.stderr)
+    if answers and len(empty) == len(answers):
+        raise DataError(f"run '{run.name}' has no arm with a result: none of them found a passage")
     return {pair: given for pair, given in answers.items() if pair not in empty}
 
 

@@ -222,6 +222,9 @@ REF, FOOT = '<xref ref-type="bibr" rid="r1">', '<xref ref-type="table-fn" rid="f
         ("by Doe" + REF + "1999</xref>, see ref." + REF + "7</xref>", "by Doe1999, see ref.7"),
         ("5 mg" + FOOT + "2</xref>/day, 50" + REF + "12a</xref>", "5 mg [2]/day, 50"),
         ("<sup>1</sup>50 men", "1 50 men"),
+        ("<sup>1</sup><bold>50</bold> men, then <sup>1,2</sup>50, <sup>14</sup>C", "1 50 men, then 1,2 50, 14C"),
+        ("(50" + REF + "12</xref>), (1950–2010" + REF + "12</xref>)", "(50), (1950–2010)"),
+        ("45 (12" + FOOT + "1</xref>), as Doe" + REF + "2005a</xref>", "45 (12 [1]), as Doe2005a"),
         ("aged 50," + REF + "120</xref> and [6," + REF + "7</xref>]", "aged 50, and [6,7]"),
         ("[" + REF + "1</xref>–" + REF + "3</xref>], (" + REF + "4</xref>,", "[1–3], (4,"),
         ("at 5 mg/dL" + REF + "5</xref>; was it?" + REF + "6</xref>", "at 5 mg/dL; was it?"),
@@ -245,19 +248,22 @@ def test_nothing_of_a_figure_a_file_a_definition_or_a_footnote_is_lost(tmp_path:
         "<supplementary-material><label>File 1</label><media><caption><p>Data of all.</p></caption></media>"
         "</supplementary-material><supplementary-material><p>More data.</p></supplementary-material>"
         "<fig><label>Fig 1</label><caption><p>A bed.</p></caption><p>Made of oak.</p><graphic/></fig>"
-        "<table-wrap><label>Table 1</label><table><tr><td>a</td></tr></table><p>Of 31 men.</p></table-wrap>"
+        "<table-wrap><label>Table 1</label><table><tr><td>a</td></tr></table><p>Of 31 men.</p><fn-group><fn>"
+        "<p>Once.</p></fn></fn-group></table-wrap>"
         "<def-list><def-item><term>TF</term><def><p>Tarn fever</p></def><def><p>also transferrin</p></def></def-item>"
-        '</def-list><p>All of 31<xref ref-type="fn" rid="n1">1</xref> men, 5%<xref ref-type="fn" rid="n2">2</xref>.</p>'
+        '</def-list><p>All of 31<xref ref-type="fn" rid="n1 n9">1</xref> men, '
+        '5%<xref ref-type="fn" rid="n2">2</xref>.</p>'
     )
     notes = (
         '<back><fn-group><fn id="n1"><label>1</label><p>Not in children.</p></fn><fn id="n0"><p>Neutral.</p></fn>'
+        '<fn fn-type="abbr"><p>TF, Tarn fever.</p></fn>'
         '<fn fn-type="COI-statement"><p>None.</p></fn><fn id="n2"><p><sup>2</sup>95% CI.</p></fn></fn-group></back>'
     )
     article = small("PMC1", body).replace("</article>", notes + "</article>")
     assert read(tmp_path, "jats", {"a.xml": article})[0].text.split("\n\n") == [
         "File 1. Data of all.", "More data.", "Fig 1. A bed.", "Made of oak.", "Table 1.", "| a |", "Of 31 men.",
-        "- TF: Tarn fever; also transferrin", "All of 31 [1] men, 5% [2].", "## Footnotes",
-        "1 Not in children.\n2 95% CI.",
+        "Once.", "- TF: Tarn fever; also transferrin", "All of 31 [1] men, 5% [2].", "## Footnotes",
+        "1 Not in children.\nTF, Tarn fever.\n2 95% CI.",
     ]  # fmt: skip
 
 

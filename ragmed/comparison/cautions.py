@@ -18,7 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
 HOW: dict[str, tuple[str, ...]] = {
     "retriever": ("index", "retriever"), "k": ("k",), "context budget": ("context_tokens",),
     "order of passages": ("passage_order",), "query": ("query",), "follow_up": ("follow_up",), "rerank": ("rerank",),
-    "evidence_filter": ("evidence_filter",),
+    "evidence_filter": ("evidence_filter",), "planted passages": ("planted",),
 }  # fmt: skip
 """The ways in which two arms that retrieve can differ, and the settings that belong to each."""
 UNCHANGED = {"context": "none", "passage_order": "ranked", "query": "question"}

@@ -9,7 +9,8 @@ import string
 from collections.abc import Callable, Iterator
 from xml.etree.ElementTree import Element
 
-from ragmed.corpora.mathml import math_text, raised
+from ragmed.corpora.inline import apart, superscript
+from ragmed.corpora.mathml import math_text
 from ragmed.corpora.safe_xml import local
 
 DEEPEST = 6
@@ -118,7 +119,7 @@ class _Writer:
             self.footnotes.append(f"[{len(self.footnotes) + 1}] {self.line(element)}")
             return f"{before.rstrip()} [{len(self.footnotes)}]"
         if name == "sup":
-            return raised(before, self._inner(element, ""))
+            return superscript(before, self._inner(element, ""))
         if name == "link" and not "".join(element.itertext()).strip():
             return before + self._pointed(element)
         return self._inner(element, before)
@@ -243,7 +244,7 @@ def _bounded(text: str) -> str:
 
 def _paragraph(text: str) -> list[str]:
     """Running text with its white space as one space."""
-    text = " ".join(text.split())
+    text = apart(" ".join(text.split()))
     return [text] if text else []
 
 

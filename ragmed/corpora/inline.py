@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import Element
 
 from ragmed.corpora.mathml import math_text, raised
@@ -11,6 +12,8 @@ MAX_TEXT = 256 * 1024
 """Characters of one text with markup in it: it is put together piece by piece, so that without a bound a small file
 could take hours."""
 
+_END = "\x01"  # which no XML may hold, and no blank
+_ENDED = re.compile(r"\x01(?=\d)")
 MAX_NESTED = 50
 """Elements in one another, of markup or formula."""
 
@@ -25,7 +28,7 @@ def running_text(element: Element | None) -> str:
     """
     if element is None:
         return ""
-    return " ".join((_written(element, "", 0) if len(element) else element.text or "").split())
+    return apart(" ".join((_written(element, "", 0) if len(element) else element.text or "").split()))
 
 
 def _written(element: Element, before: str, depth: int) -> str:
@@ -37,20 +40,24 @@ def _written(element: Element, before: str, depth: int) -> str:
     # what stands before goes into the element: a superscript in italics, too, is of that
     text = ("" if is_sup else before) + (element.text or "")
     for child in element:
-        text = opened(bounded(_written(child, text, depth + 1)), child) + (child.tail or "")
-    return raised(before, text) if is_sup else text
+        text = bounded(_written(child, text, depth + 1)) + (child.tail or "")
+    return superscript(before, text) if is_sup else text
 
 
-def opened(text: str, element: Element) -> str:
+def superscript(before: str, above: str) -> str:
+    """The text so far with a superscript after it; at one that begins a word its end is marked, for `apart`."""
+    alone = (not before or before[-1:].isspace()) and above.strip()[-1:].isdigit()
+    return raised(before, above) + (_END if alone else "")
+
+
+def apart(text: str) -> str:
     """
-    >>> from ragmed.corpora.safe_xml import parse_xml
-    >>> running_text(parse_xml(b"<p><sup>1</sup>50 men, <sup>14</sup>C</p>"))
-    '1 50 men, 14C'
+    >>> apart(superscript("", "1") + "50 men, " + superscript("of ", "14") + "C")
+    '1 50 men, of 14C'
 
-    The text so far, apart from the number after the superscript that it consists of.
+    A finished text: a superscript that begins a word stands apart from a number behind it.
     """
-    alone = local(element) == "sup" and text.strip().isdigit()
-    return text + " " if alone and (element.tail or "")[:1].isdigit() else text
+    return _ENDED.sub(" ", text).replace(_END, "") if _END in text else text
 
 
 def check_depth(element: Element, depth: int) -> None:

@@ -75,7 +75,7 @@ def _document(article: Element, name: str, recipe: Recipe) -> Document:
     meta = article.find("front/article-meta")
     meta = meta if meta is not None else Element("article-meta")
     pmc = _pmc_id(meta, name)
-    writer = Writer({link.get("rid", "") for link in article.iter("xref") if link.get("ref-type") == "fn"})
+    writer = Writer(_pointed(article, meta))
     title = writer.line(meta.find("title-group/article-title"))
     subtitle = writer.line(meta.find("title-group/subtitle"))
     blocks = _relations(meta)
@@ -100,6 +100,13 @@ def _document(article: Element, name: str, recipe: Recipe) -> Document:
         date=published(meta.findall("pub-date")),
         citation=_cited(pmc, title, article, writer),
     )
+
+
+def _pointed(article: Element, meta: Element) -> set[str]:
+    """The ids that the text links to; not those that the names of authors link to."""
+    parts = [*(article.find(name) for name in ("body", "floats-group", "back")), *meta.iterfind("abstract")]
+    links = [link for part in parts if part is not None for link in part.iter("xref")]
+    return {id_ for link in links for id_ in link.get("rid", "").split()}
 
 
 def _pmc_id(meta: Element, name: str) -> str:

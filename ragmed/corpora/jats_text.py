@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from xml.etree.ElementTree import Element
 
 from ragmed.corpora.grid import Grid, span
-from ragmed.corpora.inline import bounded, check_depth, opened
-from ragmed.corpora.mathml import math_text, raised
+from ragmed.corpora.inline import apart, bounded, check_depth, superscript
+from ragmed.corpora.mathml import math_text
 from ragmed.corpora.safe_xml import local
 
 DEEPEST = 6
@@ -36,9 +36,9 @@ _OF_CAPTION = frozenset("label caption alt-text long-desc table alternatives tab
 _POINTERS = re.compile(r"[\s,;()\[\]–—-]*")
 _SEPARATORS = re.compile(r"[\s,;–—-]*")
 """What stands between numbers of references, with their brackets and without."""
-_IN_BRACKETS = re.compile(r"[(\[][\s\d,;–—-]*$|[–—/-]$|\brefs?\.?$", re.IGNORECASE)
-"""A citation's own brackets, with what numbers there are already; "ref."."""
-_NUMBERS = re.compile(r"(?!(?:19|20)\d\d$)\d{1,4}[a-z]?([\s,;–—-]+\d{1,4}[a-z]?)*", re.ASCII)
+_IN_BRACKETS = re.compile(r"[(\[]$|[(\[][\s\d,;–—-]*[,;]$|[–—/-]$|\brefs?\.?$", re.IGNORECASE)
+"""A citation's own brackets, with what numbers and commas there are already; "ref."."""
+_NUMBERS = re.compile(r"(?!(?:19|20)\d\d[a-z]?$)\d{1,4}[a-z]?([\s,;–—-]+\d{1,4}[a-z]?)*", re.ASCII)
 Write = Callable[[Element, str], str | None]
 
 
@@ -121,7 +121,7 @@ class Writer:
             written = any(character.isalnum() for character in mark)
             return f"{before.rstrip()} [{mark}]" if written else before.rstrip() + mark
         if name == "sup":
-            return raised(before, self._inner(element, "", depth + 1))
+            return superscript(before, self._inner(element, "", depth + 1))
         return self._inner(element, before, depth + 1)
 
     def _inner(self, element: Element, before: str, depth: int, write: Write = lambda node, text: None) -> str:
@@ -143,7 +143,7 @@ class Writer:
             elif node.tag not in _LEFT_OUT:
                 text = bounded(self._inline(node, text, depth))
             pointed = len(text) if pointer else None
-            text = opened(text, node) + (node.tail or "")
+            text += node.tail or ""
         return text
 
     def _alternative(self, element: Element, before: str, depth: int) -> str:
@@ -197,10 +197,10 @@ class Writer:
             return [" ".join(filter(None, [*told, rest[0]])), *rest[1:]] if rest else []
         return [*_paragraph(" ".join(told)), *rest]
 
-    def _rest(self, element: Element, level: int) -> list[str]:
+    def _rest(self, element: Element, level: int, *but: str) -> list[str]:
         """What an element holds beside its caption, tables and their notes."""
         rest = Element("p")
-        rest.extend(node for node in element if node.tag not in _OF_CAPTION)
+        rest.extend(node for node in element if node.tag not in _OF_CAPTION and node.tag not in but)
         for node in rest:
             node.tail = ""
         return self.blocks(rest, level)
@@ -220,13 +220,16 @@ class Writer:
         """Label and caption, the rows, and the notes below, a block each."""
         blocks = _paragraph(" ".join(self._told(element)))
         rows = [text for table in _tables(element) if (text := self._rows(table))]
-        notes = [line for foot in element.iterfind("table-wrap-foot") for line in self._notes(foot)]
-        rest = self._rest(element, level) if element.tag == "table-wrap" else []
+        feet = [foot for foot in element if foot.tag in ("table-wrap-foot", "fn-group")]
+        notes = [line for foot in feet for line in self._notes(foot)]
+        rest = self._rest(element, level, "fn-group") if element.tag == "table-wrap" else []
         return [*blocks, *rows, *rest, *(["\n".join(notes)] if notes else [])]
 
     def _footnotes(self, group: Element, level: int) -> list[str]:
-        """Notes that the text points to, a line each; the others are on authors, money, conflicts, the publisher."""
-        lines = [line for note in group if note.get("id") in self._pointed for line in self._note(note)]
+        """Notes that the text points to, or of abbreviations, a line each; the others are on authors, money, conflicts
+        and the publisher."""
+        read = [note for note in group if note.get("id") in self._pointed or note.get("fn-type") == "abbr"]
+        lines = [line for note in read for line in self._note(note)]
         return ["\n".join(lines)] if lines else []
 
     def _notes(self, foot: Element) -> Iterable[str]:
@@ -292,7 +295,7 @@ def _is_glued(node: Element, before: str, kind: str, follows: bool = False) -> b
     """Whether a link with a number alone stands at what is before without a space, as raised ones do whose raising is
     left to the reader: `50<xref>12</xref>`; `follows`: after another, and a comma."""
     number = " ".join("".join(node.itertext()).split())
-    at = not before[-1:].isspace() and not _IN_BRACKETS.search(before[-80:])
+    at = not before[-1:].isspace() and not _IN_BRACKETS.search(before[-500:])
     return (
         node.tag == "xref"
         and node.get("ref-type") == kind
@@ -331,5 +334,5 @@ def _latex(element: Element) -> str:
 
 def _paragraph(text: str) -> list[str]:
     """Running text with its white space as one space."""
-    text = " ".join(text.split())
+    text = apart(" ".join(text.split()))
     return [text] if text else []

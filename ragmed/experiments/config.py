@@ -153,7 +153,8 @@ class Experiment:
         like = self.arms[tried]
 
         def same(arm: Arm) -> bool:
-            by = like if arm.context == "retrieved" else dataclasses.replace(like, query=arm.query)
+            asks = arm.context not in ("oracle", "conflict")  # which are shown what is right
+            by = like if asks else dataclasses.replace(like, query=arm.query)
             return arm.shows_passages and not arm.replay and arm.shown == by.shown
 
         return tuple(name for name, arm in self.arms.items() if same(arm))

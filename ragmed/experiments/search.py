@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from itertools import product, takewhile
 from typing import Any
 
 from ragmed.arms import Arm
@@ -163,9 +163,10 @@ def try_cells(
     twice = (len(sizes) - 1) * sum(per_grid)  # queries are written once
     unanswered = sorted({id_ for cell in cells for id_ in cell["unanswered"]})
     if len(unanswered) > _may_be_lost(len(bound.examples)):
+        keep(list(takewhile(lambda cell: not cell["unanswered"], cells)))
         raise ModelError(
             f"search: {len(unanswered)} of {counted(len(bound.examples), 'example')} for development got no answer in "
-            f"one cell or another; delete '{FILE}' of the run, and run the command again"
+            "one cell or another; run the command again: it goes on from the first cell that lacks one"
         )
     for row in cells:  # all of them by the same examples
         measures = [value for id_, value in row.pop("measures").items() if id_ not in unanswered]
@@ -196,7 +197,7 @@ def _require_found(arm: Arm, search: Search, reason: str) -> None:
 
 
 def _may_be_lost(n: int) -> float:
-    return max(1.0, MOST_UNANSWERED * n)
+    return min(n - 1, max(1.0, MOST_UNANSWERED * n))
 
 
 def _budget(arm: Arm, experiment: Experiment, model: Model) -> int:

@@ -9,5 +9,5 @@ making.py           an arm in, its augmenter with all its steps out
 Every step is kept in the sample: queries, passages, what was dropped and why, what the model wrote and its tokens.
 """
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of words or rules here that can change which passages are shown."""
