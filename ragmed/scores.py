@@ -88,7 +88,9 @@ def found_nothing(info: Mapping[str, Any], answers: Answers) -> dict[tuple[str, 
 
     That of all others is seen before, and they are not asked (`Prepared.why_nothing`).
     """
-    reasons = {}
+    reasons: dict[tuple[str, str], str] = {}
+    if info.get("imported"):  # what others keep of passages says too little, and a bundle has left such arms out
+        return reasons
     for (name, task), given in answers.items():
         arm = info["experiment"]["arms"].get(name, {})
         if not (arm.get("follow_up") or arm.get("query") in BY_MODEL) or arm.get("replay"):
