@@ -34,9 +34,9 @@ QUERY_FORMS: dict[str, str] = {
     "rewrite": "a search query, written by the arm's own model",
 }
 FOLLOW_UP_DEPTH = 10
-"""Hits of each query that rounds of further queries fuse, however few are shown: the first 10 of 32 are then the 10.
-Deep lists of queries that miss drown the question's first hits: of 24 questions on the handbook the gold page was among
-the first three for 21, 19, 17, 14 and 12 at depths of 3, 8, 20, 32 and 100."""
+"""Hits of each query that rounds of further queries fuse, however few are shown: of the same queries the first 10 of 32
+are the 10. Deep lists of queries that miss drown the question's first hits: of 24 questions on the handbook the gold
+page was among the first three for 21, 19, 17, 14 and 12 at depths of 3, 8, 20, 32 and 100."""
 BY_MODEL: tuple[QueryForm, ...] = ("hyde", "rewrite")
 """The query forms that the arm's own model writes."""
 PassageOrder = Literal["ranked", "reversed", "shuffled"]

@@ -223,6 +223,7 @@ REF, FOOT = '<xref ref-type="bibr" rid="r1">', '<xref ref-type="table-fn" rid="f
         ("5 mg" + FOOT + "2</xref>/day, 50" + REF + "12a</xref>", "5 mg [2]/day, 50"),
         ("<sup>1</sup>50 men", "1 50 men"),
         ("<sup>1</sup><bold>50</bold> men, then <sup>1,2</sup>50, <sup>14</sup>C", "1 50 men, then 1,2 50, 14C"),
+        ("see " + REF + "3</xref>," + REF + "4</xref> on it", "see 3,4 on it"),
         ("(50" + REF + "12</xref>), (1950–2010" + REF + "12</xref>)", "(50), (1950–2010)"),
         ("45 (12" + FOOT + "1</xref>), as Doe" + REF + "2005a</xref>", "45 (12 [1]), as Doe2005a"),
         ("aged 50," + REF + "120</xref> and [6," + REF + "7</xref>]", "aged 50, and [6,7]"),

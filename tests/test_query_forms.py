@@ -250,12 +250,12 @@ def test_what_a_search_chooses_is_checked_in_every_arm_that_is_shown_it(lab: Wor
     tasks: dict[str, Any] = {"pubmedqa": {}}
     search = {"arm": "rag", "task": "pubmedqa", "retriever": ["words", "varied"], "query": ["rewrite"]}
     with pytest.raises(
-        UsageError, match=r"arm 'keeps' is shown what is chosen: 10 passages are asked for, .* first 3 "
+        UsageError, match=r"what is chosen holds for arms.keeps: 10 passages are asked for, .* first 3 "
     ):
         experiment(lab, "", arms=arms, retrievers=retrievers, tasks=tasks, search=search)
     recorded = {**rag, "model": "e"}
     with pytest.raises(
-        UsageError, match=r"arm 'extract' is shown what is chosen.query: 'extract:best-sentence' writes"
+        UsageError, match=r"what is chosen holds for arms.extract.query: 'extract:best-sentence' writes"
     ):
         experiment(
             lab, "", arms={"rag": rag, "extract": recorded}, retrievers=retrievers, tasks=tasks, search=search,

@@ -131,11 +131,12 @@ class Writer:
         """
         text = before + (element.text or "")
         pointed: int | None = None  # where the text ended at the pointer before, if all since then is commas and dashes
+        listed: int | None = None  # and at a link that stayed: the next one of its list stays, too
         for node in element:
             follows = pointed is not None and bool(_SEPARATORS.fullmatch(text[pointed:]))
-            pointer = (
-                _points_to(node, "bibr") or _is_glued(node, text, "bibr", follows) or (follows and _separates(node))
-            )
+            stays = listed is not None and bool(_SEPARATORS.fullmatch(text[listed:]))
+            glued = not stays and _is_glued(node, text, "bibr", follows)
+            pointer = glued or _points_to(node, "bibr") or (follows and _separates(node))
             if pointer:
                 text = text[:pointed] if follows else text
             elif (rest := write(node, text)) is not None:
@@ -143,6 +144,7 @@ class Writer:
             elif node.tag not in _LEFT_OUT:
                 text = bounded(self._inline(node, text, depth))
             pointed = len(text) if pointer else None
+            listed = len(text) if not pointer and node.tag == "xref" else None
             text += node.tail or ""
         return text
 

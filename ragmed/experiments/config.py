@@ -494,7 +494,7 @@ def _check_search(experiment: Experiment, where: str) -> None:
     for arm in experiment.tried():
         shown = experiment.showing(search.arm, arm).arms
         for name, one in ((name, shown[name]) for name in experiment.following(search.arm)):
-            at = where if name == search.arm else f"{where}: arm '{name}' is shown what is chosen"
+            at = where if name == search.arm else f"{where}: what is chosen holds for arms.{name}"
             one = dataclasses.replace(one, k=max(search.k or (one.k,)))
             _check_query(one, experiment.models[one.model], at)
             if any(one.steps):
