@@ -9,11 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from ragmed.augmentation import FromReferences
 from ragmed.errors import MismatchError, UnknownNameError, UsageError
 from ragmed.experiments.config import load_experiment, make_experiment
 from ragmed.experiments.trial import run_experiment
 from ragmed.index.store import Index
 from ragmed.integrations.retrieved import render_retrieved, retrieve_experiment
+from ragmed.machine import Spent, count_as_spent
 from ragmed.records import DocumentKey, Hit, Passage
 from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.filters import Filter
@@ -210,6 +212,23 @@ def test_the_document_that_a_question_was_made_from_is_left_out_and_counted(work
     outcome = retrieve_experiment(experiment, workspace=workspace)
     assert (outcome.rows[0].left_out, outcome.rows[0].measures) == (len(expected), {})
     assert f"for {len(expected)} of 4 queries a document that the question was made from" in render_retrieved(outcome)
+
+
+def test_counting_what_was_kept_out_is_no_cost_of_a_question(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, counted = FromReferences.kept_out, []
+
+    def slow(self: FromReferences, *given: Any, k: int) -> list[tuple[str, ...]]:
+        counted.append(k)
+        count_as_spent(Spent(1000.0, 1000.0))
+        return whole(self, *given, k=k)
+
+    monkeypatch.setattr(FromReferences, "kept_out", slow)
+    run_experiment(trial(workspace, {"exclude": "source"}), workspace=workspace)
+    samples = find_run(workspace.runs, "t").samples()["rag", "own"]
+    assert counted == [5]
+    assert all(sample.retrieval_seconds < 100 > (sample.retrieval_cpu_seconds or 0) for sample in samples)
 
 
 @pytest.mark.parametrize("of", ["all", "words", "both", "varied"])

@@ -269,6 +269,25 @@ def test_what_a_search_chooses_is_checked_in_every_arm_that_is_shown_it(lab: Wor
     assert (shown["rag"].retriever, shown["sure"].retriever) == ("words", "words")
 
 
+def test_who_follows_a_search_asks_the_same_or_is_shown_what_is_right(lab: Workspace) -> None:
+    rag = {"model": "m", "context": "retrieved", "k": 2}
+    arms = {"rag": {**rag, "query": "keywords"}, "plain": rag}
+    arms |= {context: {**rag, "context": context} for context in ("oracle", "poisoned", "distractor")}
+    made = experiment(lab, "", arms=arms, comparison={"misled": [["plain", "poisoned"]]})
+    assert made.following("rag") == ("rag", "oracle")
+    assert made.following("plain") == ("plain", "oracle", "poisoned", "distractor")
+
+
+def test_a_prompt_that_nobody_read_costs_what_its_query_took(lab: Workspace) -> None:
+    run_experiment(experiment(lab, "rewrite", context_tokens=20), workspace=lab)
+    samples = find_run(lab.runs, "q").samples()["rag", "pubmedqa"]
+    unread = [sample for sample in samples if "the prompt has" in sample.error]
+    assert unread
+    for sample in unread:
+        assert sample.input_tokens == sample.retrieval_input_tokens > 0
+        assert sample.output_tokens == sample.retrieval_output_tokens > 0
+
+
 @pytest.mark.parametrize("query", ["question", "rewrite"])
 def test_what_finds_nothing_is_not_chosen_as_a_closed_book(lab: Workspace, query: str) -> None:
     questions = [

@@ -157,6 +157,14 @@ def test_scores_from_the_cache_cost_what_they_took(folder: Path, tmp_path: Path,
     assert watch.spent().wall < 80
 
 
+def test_scores_are_kept_apart_by_kind_of_device(model: CrossEncoder, monkeypatch: pytest.MonkeyPatch):
+    keys = {}
+    for device in ("cpu", "cuda", "cuda:1"):
+        monkeypatch.setattr(model, "device", device)
+        keys[device] = model._key("gout", "rest")
+    assert keys["cuda"] == keys["cuda:1"] != keys["cpu"]
+
+
 def test_a_kill_costs_no_scores_but_the_last(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("ragmed.retrieval.cross_encoder.KEPT", 3)
     pairs = [(query, text) for query in QUERIES.values() for text in TEXTS.values()]

@@ -174,7 +174,10 @@ def test_a_question_for_which_nothing_was_found_is_replayed_as_that(small: Works
     samples = {sample.example.id: sample for sample in find_run(small.runs, "r").samples()["again", "own"]}
     assert {name: len(sample.passages) for name, sample in samples.items()} == {"q 0": 2, "q 1": 0}
     assert "only 0 of 2 passages are ranked" in samples["q 1"].note
-    (folder / "own.nothing").unlink()
+    (small.root / "own.jsonl").write_text(json.dumps(questions[0]) + "\n")
+    retrieve_experiment(experiment(tasks=tasks), workspace=small, output=tmp_path / "out")
+    assert not (folder / "own.nothing").exists()  # of the questions that are not retrieved for any more
+    (small.root / "own.jsonl").write_text("".join(json.dumps(one) + "\n" for one in questions))
     with pytest.raises(MismatchError, match="ranks no passage for example 'q 1'"):
         run_experiment(made, workspace=small, output=small.runs / "y")
 

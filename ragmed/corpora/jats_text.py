@@ -296,15 +296,11 @@ def _separates(node: Element) -> bool:
 def _is_glued(node: Element, before: str, kind: str, follows: bool = False) -> bool:
     """Whether a link with a number alone stands at what is before without a space, as raised ones do whose raising is
     left to the reader: `50<xref>12</xref>`; `follows`: after another, and a comma."""
+    if node.tag != "xref" or node.get("ref-type") != kind or not before:
+        return False
     number = " ".join("".join(node.itertext()).split())
     at = not before[-1:].isspace() and not _IN_BRACKETS.search(before[-500:])
-    return (
-        node.tag == "xref"
-        and node.get("ref-type") == kind
-        and bool(_NUMBERS.fullmatch(number))
-        and bool(before)
-        and (at or follows)
-    )
+    return bool(_NUMBERS.fullmatch(number)) and (at or follows)
 
 
 def _points_to(element: Element, *kinds: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ragmed.arms import FOLLOW_UP_DEPTH
+from ragmed.arms import Arm
 from ragmed.changes import together
 from ragmed.checked import dump, parse
 from ragmed.comparison.compare import ComparisonSettings, Prices, Results, compare
@@ -134,10 +134,12 @@ def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
         if "exclude source" in rule and arm["context"] in ("retrieved", "poisoned") and not arm.get("replay"):
             made_from = [answer.sample for answer in given if answer.sample.example.documents]
             left_out = sum(bool(sample.left_out) for sample in made_from)
+            where = f"run.json, experiment.arms.{name}"
+            searched = parse(Arm, arm, where, error=DamagedError, remedy=INFO_REMEDY).searched
             notes.append(
                 f"'{name}' on '{task}': the documents that it was made from are named for {len(made_from)} of "
                 f"{counted(len(given), 'question')}; for {left_out} of these one would have been among the first "
-                f"{counted(_depth(arm), 'passage')}, and was kept from being found"
+                f"{counted(searched, 'passage')}, and was kept from being found"
             )
     for name, record in indexes.items():
         if found := record.get("filter"):
@@ -150,13 +152,6 @@ def _sought(info: Mapping[str, Any], answers: Answers) -> list[str]:
         if arm.get("query") == "question+options":
             notes.append(f"the retriever of {name} was asked with the options, of which one is the answer")
     return notes
-
-
-def _depth(arm: Mapping[str, Any]) -> int:
-    """How many passages an arm's retriever was asked for (`Arm.searched`)."""
-    steps = [arm.get(name) or {} for name in ("rerank", "evidence_filter")]
-    fused = FOLLOW_UP_DEPTH if (arm.get("follow_up") or {}).get("join") == "fused" else 0
-    return int(max(arm["k"], fused, *(step.get("candidates", 0) for step in steps)))
 
 
 def _searched(info: Mapping[str, Any]) -> list[str]:

@@ -32,6 +32,7 @@ from ragmed.metrics.retrieval import ndcg, recall, reciprocal_rank
 from ragmed.records import RECORD, Access, Sample, ShownPassage
 from ragmed.retrieval.filtered import FilteredRetriever
 from ragmed.retrieval.record import Records
+from ragmed.retrieval.trec_run import nothing_file
 from ragmed.runs import Run, find_run
 from ragmed.tasks import BoundTask
 from ragmed.text_table import counted, table, verb
@@ -253,6 +254,7 @@ def _write(
             write("passages", (name, task), [line for sample in given for line in passage_lines(sample, tag=name)])
             said = [f"{digest} {encoded(id_)}" for id_, digest in sorted(texts[task, name].items())]
             write("passages", (name, task), said, suffix=".sha256")
+            nothing_file(paths[-1]).unlink(missing_ok=True)  # one that lies there may be of other questions
             if none := [encoded(sample.example.id) for sample in given if not sample.passages]:
                 write("passages", (name, task), none, suffix=".nothing")
             write("runs", (name, task), [line for sample in given for line in run_lines(sample, tag=name)])

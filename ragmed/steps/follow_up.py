@@ -28,9 +28,9 @@ class Followed:
     """
         Followed(arm, base, references, limit=0).augment(bound, bound.examples[:2], model=model)
 
-    `base` finds the first passages, `references` those of further queries, `arm.searched` each, of which
-    `arm.candidates` are left. A passage's `parts` keep the rank that each query gave it. `limit`: tokens that a prompt
-    may have with its answer, 0: what the model allows.
+    `base` finds `arm.searched` passages by the question, `references` those of further queries; `arm.candidates` of all
+    are left. A passage's `parts` keep the rank that each query gave it. `limit`: tokens that a prompt may have with its
+    answer, 0: what the model allows.
     """
 
     needs_model = True
